@@ -1,0 +1,36 @@
+"""Elman: recurrent neural networks on sequences, trained on your own data, fast on a CPU, and inspectable.
+
+    lm = elman.LanguageModel(cell="lstm", hidden_size=512, minutes=3).fit(Path("input.txt"))
+    lm.generate("ROMEO:", max_tokens=400, temperature=0.8)
+    lm.save("runs/shakespeare");  lm = elman.load("runs/shakespeare")
+
+The public names are imported when they are first used, so that ``import elman`` takes no time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.models import load as load
+    from elman.models.baselines import NgramModel as NgramModel
+    from elman.models.language_model import LanguageModel as LanguageModel
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LanguageModel": "elman.models.language_model",
+    "NgramModel": "elman.models.baselines",
+    "load": "elman.models",
+}
+
+__all__ = ["LanguageModel", "NgramModel", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

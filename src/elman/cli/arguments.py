@@ -1,0 +1,103 @@
+"""From words on the command line to typed values, by tyro; a wrong word ends in a line that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import tyro
+
+from elman.data.samples import sample_text
+from elman.errors import UsageError, nearest
+from elman.models.base import Model, settings_from_json
+
+Command = TypeVar("Command")
+
+_BOX = re.compile(r"^[│╭╰]?[─ ]*|[─ ]*[│╮╯]?$")
+
+
+def parse(command: type[Command], words: Sequence[str], program: str, default: Command | None = None) -> Command:
+    """Turn words into an instance of a dataclass.
+
+    Args:
+        command: the dataclass; its fields are the flags, their docstrings the help.
+        words: what the user wrote.
+        program: how the command is called in help and errors.
+        default: the values of what is not given.
+
+    Raises:
+        UsageError: a flag is unknown, missing, or has a value that it cannot have.
+        SystemExit: with code 0, after help was printed.
+    """
+    printed = io.StringIO()
+    defaults: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(printed):
+            parsed: Command = tyro.cli(
+                command,
+                prog=program,
+                args=list(words),
+                registry=_REGISTRY,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                **defaults,
+            )
+            return parsed
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(f"{_summary(printed.getvalue())}; {program} --help tells more") from None
+
+
+def source(word: str) -> Path | str:
+    """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME``."""
+    return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
+
+
+def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
+    """Read settings from a TOML file: ``hidden_size = 256`` (a hyphen will do for an underscore).
+
+    Raises:
+        UsageError: the file cannot be read, or names a setting that does not exist.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--config {path}: {getattr(error, 'strerror', None) or error}") from error
+    known = model().get_params()
+    settings = {name.replace("-", "_"): value for name, value in values.items()}
+    for name in settings:
+        if name not in known:
+            raise UsageError(f"--config {path}: no setting is called {name}{nearest(name, known)}")
+    return settings_from_json(model, settings)
+
+
+def _summary(box: str) -> str:
+    """Take the message out of the frame that tyro draws around it."""
+    lines = [_BOX.sub("", line) for line in box.splitlines()]
+    rules = [index for index, line in enumerate(box.splitlines()) if re.fullmatch(r"│ ─+ │", line)]
+    told = lines[1 : rules[0]] if rules else lines[1:]
+    meant = [line for line in lines[len(told) :] if line.startswith("--")]
+    message = " ".join(told).strip().rstrip(".")
+    return f"{message}; did you mean {meant[0].split()[0]}?" if "nrecognized" in message and meant else message
+
+
+def _literal(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """Let a Literal take any word: the model checks it, and names the nearest that exists."""
+    if get_origin(info.type) is not Literal:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="|".join(get_args(info.type)),
+        instance_from_str=lambda words: words[0],
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+_REGISTRY = tyro.constructors.ConstructorRegistry()
+_REGISTRY.primitive_rule(_literal)

@@ -1,0 +1,50 @@
+"""``elman info DIR``: a model's settings and parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from elman.cli.arguments import parse
+from elman.models import load
+from elman.models.base import num_parameters, settings_to_json
+
+
+@dataclass(kw_only=True)
+class Info:
+    """Show a saved model's settings, figures, and every parameter with its shape and its name in the equations."""
+
+    folder: tyro.conf.Positional[Path]
+    """The saved model."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Show what ``words`` say; see ``elman info --help``."""
+    from rich.console import Console
+    from rich.table import Table
+
+    command = parse(Info, words, "elman info")
+    model = load(command.folder)
+    console = Console()
+    console.print(f"[bold]{type(model).__name__}[/] in {command.folder}")
+    console.print("h_t = g(U h_{t-1} + W x_t + b1)      y_t = softmax(V h_t + b2)", highlight=False, markup=False)
+    table = Table("parameter", "shape", "numbers", "in the equations", box=None, pad_edge=False)
+    for name, shape, symbol in model.named_shapes():
+        table.add_row(name, " x ".join(map(str, shape)), f"{math.prod(shape):,}", symbol)
+    console.print(table)
+    total = num_parameters(model.network_)
+    console.print(f"{total:,} parameters, the same for any number of time steps", highlight=False)
+    settings = Table("setting", "value", box=None, pad_edge=False)
+    for name, value in settings_to_json(model).items():
+        if value is not None:
+            settings.add_row(name, str(value))
+    console.print(settings)
+    for part in ("valid", "train"):
+        figures = ", ".join(f"{name} {value:,.6g}" for name, value in model.metrics_.get(part, {}).items())
+        if figures:
+            console.print(f"{part}: {figures}", highlight=False)
+    return 0

@@ -1,0 +1,71 @@
+"""The shell command ``elman``: finds the verb, runs it, and turns an error into one or two lines and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from elman import __version__
+from elman.errors import ElmanError, UsageError, nearest
+
+VERBS = {
+    "train": "train a model on your own data            elman train lm input.txt --out runs/mine",
+    "generate": "write on from a prompt                    elman generate runs/mine --prompt ROMEO:",
+    "predict": "say what the model makes of a file        elman predict runs/mine text.txt",
+    "evaluate": "judge a model on a file                   elman evaluate runs/mine text.txt --json",
+    "compare": "set models side by side on the same data  elman compare lm input.txt --models ngram:5,lstm",
+    "info": "show a model's settings and parameters    elman info runs/mine",
+    "demo": "a minute of everything, nothing needed    elman demo",
+}
+
+EXIT_CODES = """\
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 unreadable data, 4 no such model or a damaged one,
+            5 the loss diverged, 6 nothing could be written, 130 interrupted (143: terminated)"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after ``elman``; the process's own where not given.
+
+    Returns:
+        The exit code, see :mod:`elman.errors`.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except ElmanError as error:
+        print(f"elman: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("elman: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has had enough: not an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    verb = words[0] if words else "--help"
+    if verb in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if verb in ("-V", "--version"):
+        print(f"elman {__version__}")
+        return 0
+    if verb not in VERBS:
+        raise UsageError(f"no such command: {verb}{nearest(verb, VERBS) or ';'} elman --help lists them")
+    code: int = import_module(f"elman.cli.{verb}").run(words[1:])
+    return code
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:<9} {what}" for verb, what in VERBS.items())
+    return (
+        "Elman: recurrent neural networks on your own sequences, trained on a laptop.\n\n"
+        "usage: elman COMMAND ...      elman COMMAND --help tells all of a command's options\n\n"
+        f"{verbs}\n\n{EXIT_CODES}"
+    )

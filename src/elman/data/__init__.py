@@ -1,0 +1,1 @@
+"""Files, text, ids and batches: everything before the network."""

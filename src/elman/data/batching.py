@@ -1,0 +1,239 @@
+"""Ids to batches, each a pure function of the seed and the number of the step.
+
+So the place in the data *is* the step number, and training resumes from it with nothing else to restore.
+
+    StreamBatches   one long text as parallel streams, for truncated backpropagation through time: row b of chunk k + 1
+                    goes on where row b of chunk k ended, and so the state is carried from one to the next
+    LineBatches     many sequences, grouped by length so that little is padded
+    line_chunks     many sequences once, in order, for evaluation
+    stream_chunks   one long text once, in order, for evaluation: every token but the first is predicted once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from elman.data.corpus import Corpus, IdArray
+from elman.errors import DataError
+
+IGNORED = -100
+"""The target beyond a row's end; torch's losses ignore it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step reads, and what it is to predict: at each place, the token that follows.
+
+    Args:
+        inputs: (B, T) int64; beyond a row's length, 0.
+        lengths: (B,) int64, at least 1; None where every row is T long.
+        targets: (B, T) int64; beyond a row's length, -100.
+        first: the rows begin anew, so a state carried from the batch before must be dropped.
+    """
+
+    inputs: torch.Tensor
+    lengths: torch.Tensor | None
+    targets: torch.Tensor
+    first: bool
+
+    @property
+    def num_targets(self) -> int:
+        """How many tokens are to be predicted."""
+        return self.targets.numel() if self.lengths is None else int(self.lengths.sum())
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tokens on ``device``; the lengths stay on the CPU, where they are read."""
+        return Batch(self.inputs.to(device), self.lengths, self.targets.to(device), self.first)
+
+
+class StreamBatches:
+    """A text as ``batch_size`` contiguous streams, read side by side in chunks of ``bptt_length`` tokens.
+
+    Each pass begins at another place, up to ``bptt_length - 1`` tokens into the text, so that the chunks are not cut
+    at the same places every time, and so that the tokens left over at the end of a stream (less than a chunk) get
+    their turn in another pass.
+
+    Args:
+        corpus: the text; its sequences are read as one.
+        batch_size: the number of streams; it shrinks where the text is too short for so many.
+        bptt_length: tokens in a chunk, through which gradients flow.
+        seed: with the number of the pass, it decides where the pass begins.
+
+    Raises:
+        DataError: the text is too short for a single stream.
+
+    Example:
+        >>> corpus = Corpus(np.arange(20, dtype=np.uint16), np.array([0, 20]), 20, 0)
+        >>> batches = StreamBatches(corpus, batch_size=2, bptt_length=4, seed=0)
+        >>> len(batches), batches.batch(0).inputs.tolist(), batches.batch(1).inputs.tolist()
+        (2, [[3, 4, 5, 6], [11, 12, 13, 14]], [[7, 8, 9, 10], [15, 16, 17, 18]])
+    """
+
+    def __init__(self, corpus: Corpus, batch_size: int, bptt_length: int, seed: int) -> None:
+        room = corpus.num_tokens - bptt_length  # the targets, wherever a pass begins
+        if room < bptt_length:
+            raise DataError(
+                f"the text has {corpus.num_tokens} tokens and at least {2 * bptt_length} are needed: "
+                f"give a smaller --bptt-length than {bptt_length}, or more text{corpus.hint}"
+            )
+        self.batch_size = min(batch_size, room // bptt_length)
+        self.bptt_length = bptt_length
+        self._ids = corpus.ids
+        self._seed = seed
+        self._stream_length = room // self.batch_size
+
+    def __len__(self) -> int:
+        """Batches in one pass over the text."""
+        return self._stream_length // self.bptt_length
+
+    def batch(self, step: int) -> Batch:
+        """Give the batch of a step, counted from 0 and on through all passes."""
+        epoch, index = divmod(step, len(self))
+        offset = int(np.random.default_rng((self._seed, epoch)).integers(self.bptt_length))
+        starts = offset + index * self.bptt_length + np.arange(self.batch_size) * self._stream_length  # (B,)
+        return _gather(self._ids, starts, np.full(self.batch_size, self.bptt_length), first=index == 0)
+
+
+class LineBatches:
+    """Sequences of about equal length together, as many as fit into ``batch_tokens`` when padded.
+
+    Every sequence comes exactly once in a pass. Which sequences of one length share a batch, and the order of the
+    batches, is drawn anew for each pass. A sequence longer than ``max_length`` is cut into several; all its tokens
+    are still predicted, but the later pieces without what came before: `num_cut` counts such sequences.
+
+    Args:
+        corpus: the sequences.
+        batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
+        seed: with the number of the pass, it decides the order.
+        max_length: the most tokens in a row.
+        shuffle: False for the same order in every pass: shortest first, and as in the text among equals.
+
+    Raises:
+        DataError: there are no sequences.
+    """
+
+    def __init__(
+        self, corpus: Corpus, batch_tokens: int, seed: int = 0, max_length: int = 4096, shuffle: bool = True
+    ) -> None:
+        starts, lengths = corpus.offsets[:-1], np.diff(corpus.offsets) - 1  # (sequences,), lengths in targets
+        num_pieces = -(-lengths // max_length)
+        self.num_cut = int(np.count_nonzero(num_pieces > 1))
+        if (num_pieces != 1).any():
+            rank = np.arange(num_pieces.sum()) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
+            starts = np.repeat(starts, num_pieces) + rank * max_length  # (pieces,)
+            lengths = np.minimum(np.repeat(lengths, num_pieces) - rank * max_length, max_length)
+        if not len(starts):
+            raise DataError(f"the text has no lines with anything to learn from{corpus.hint}")
+        self._starts = starts
+        self._lengths = lengths.astype(np.min_scalar_type(max_length))  # small, and so quick to sort
+        self._ids = corpus.ids
+        self._seed = seed
+        self._shuffle = shuffle
+        self._drawn = (-1, starts, starts)  # the pass drawn last: its number, the order of pieces and of batches
+        ascending = np.sort(self._lengths)
+        self._cuts = [len(ascending)]  # where batches begin among the pieces by length, from the end
+        while stop := self._cuts[-1]:
+            self._cuts.append(max(stop - max(batch_tokens // int(ascending[stop - 1]), 1), 0))
+        self._cuts.reverse()
+
+    def __len__(self) -> int:
+        """Batches in one pass over the sequences."""
+        return len(self._cuts) - 1
+
+    def batch(self, step: int) -> Batch:
+        """Give the batch of a step, counted from 0 and on through all passes."""
+        epoch, index = divmod(step, len(self))
+        if self._drawn[0] != epoch:
+            self._drawn = (epoch, *self._draw(epoch))
+        _, pieces, batches = self._drawn
+        bucket = batches[index]
+        rows = pieces[self._cuts[bucket] : self._cuts[bucket + 1]]
+        return _gather(self._ids, self._starts[rows], self._lengths[rows].astype(np.int64), first=True)
+
+    def _draw(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Order the pieces by length, ties at random, and the batches at random."""
+        if not self._shuffle:
+            return np.argsort(self._lengths, kind="stable"), np.arange(len(self))
+        generator = np.random.default_rng((self._seed, epoch))
+        shuffled = generator.permutation(len(self._lengths))  # (pieces,)
+        return shuffled[np.argsort(self._lengths[shuffled], kind="stable")], generator.permutation(len(self))
+
+
+def stream_chunks(corpus: Corpus, num_streams: int, chunk_length: int) -> Iterator[Batch]:
+    """Read a text once, in order, predicting every token but the first exactly once.
+
+    Args:
+        corpus: the text; its sequences are read as one.
+        num_streams: contiguous parts to read side by side (fewer where the text has fewer tokens), whose lengths
+            differ by one at most. 1 is the exact order; with more, each part but the first begins without a state.
+        chunk_length: tokens in a chunk; the last may be shorter, or longer by one.
+
+    Returns:
+        Batches, the state to be carried from each to the next.
+
+    Raises:
+        DataError: there is nothing to predict.
+
+    Example:
+        >>> corpus = Corpus(np.arange(8, dtype=np.uint16), np.array([0, 8]), 8, 0)
+        >>> [batch.targets.tolist() for batch in stream_chunks(corpus, num_streams=2, chunk_length=2)]
+        [[[1, 2], [5, 6]], [[3, 4], [7, -100]]]
+    """
+    num_targets = corpus.num_tokens - 1
+    if num_targets < 1:
+        raise DataError(f"the text has {corpus.num_tokens} tokens and at least 2 are needed: give more{corpus.hint}")
+    num_streams = min(num_streams, num_targets)
+    bounds = -(-num_targets * np.arange(num_streams + 1) // num_streams)  # (streams + 1,), of their first inputs
+    lengths = np.diff(bounds)
+    num_chunks = -(-int(lengths.min()) // chunk_length)
+    for index in range(num_chunks):
+        done = index * chunk_length
+        left = lengths - done if index == num_chunks - 1 else np.full(num_streams, chunk_length)
+        yield _gather(corpus.ids, bounds[:-1] + done, left, first=index == 0)
+
+
+def line_chunks(corpus: Corpus, batch_tokens: int) -> Iterator[Batch]:
+    """Read sequences once, whole and in order, as many at a time as fit into ``batch_tokens`` when padded.
+
+    Args:
+        corpus: the sequences.
+        batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
+
+    Returns:
+        Batches, each of which begins anew.
+
+    Example:
+        >>> corpus = Corpus(np.array([1, 5, 2, 1, 6, 7, 2], dtype=np.uint16), np.array([0, 3, 7]), 5, 0)
+        >>> [batch.targets.tolist() for batch in line_chunks(corpus, batch_tokens=8)]
+        [[[5, 2, -100], [6, 7, 2]]]
+    """
+    lengths = np.diff(corpus.offsets) - 1  # (sequences,)
+    start = 0
+    while start < len(lengths):
+        stop, width = start, 0
+        while stop < len(lengths) and (stop == start or max(width, lengths[stop]) * (stop + 1 - start) <= batch_tokens):
+            width = max(width, lengths[stop])
+            stop += 1
+        yield _gather(corpus.ids, corpus.offsets[start:stop], lengths[start:stop], first=True)
+        start = stop
+
+
+def _gather(ids: IdArray, starts: NDArray[np.int64], lengths: NDArray[np.int64], first: bool) -> Batch:
+    """Put ``ids[start : start + length + 1]`` for each row into a batch: the last is only a target, the first not."""
+    width = int(lengths.max())
+    is_ragged = int(lengths.min()) < width
+    inputs = np.zeros((len(starts), width), np.int64)  # (B, T)
+    targets = np.full((len(starts), width), IGNORED, np.int64)  # (B, T)
+    rows: Iterable[tuple[int, int]] = zip(starts.tolist(), lengths.tolist(), strict=True)
+    for row, (start, length) in enumerate(rows):
+        sequence = ids[start : start + length + 1]
+        inputs[row, :length] = sequence[:-1]
+        targets[row, :length] = sequence[1:]
+    return Batch(
+        torch.from_numpy(inputs), torch.from_numpy(lengths) if is_ragged else None, torch.from_numpy(targets), first
+    )

@@ -1,0 +1,142 @@
+"""Small texts that come with Elman, so that a demo or a test needs no download: `sample:NAME` instead of a file.
+
+    studies    3,000 generated sentences whose last word follows from a word far to its left
+    topics     Python's own manual pages, half a megabyte of real prose
+
+`studies` is the sentence with which recurrent networks are often introduced, made into a data set: "I am studying
+medicine ... because I want to work as a ___ .". The profession follows from the field of study and from nothing else,
+and more than five words stand between the two, drawn without regard to either. So an n-gram model of order 5, which
+looks four tokens back, can do no better than guess, while a network that carries a state can be right every time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple, TypeVar
+
+from elman.errors import UsageError, nearest
+
+Item = TypeVar("Item")
+
+STUDIES: dict[str, str] = {
+    "biology": "biologist",
+    "chemistry": "chemist",
+    "dentistry": "dentist",
+    "education": "teacher",
+    "history": "historian",
+    "journalism": "reporter",
+    "law": "lawyer",
+    "mathematics": "mathematician",
+    "medicine": "doctor",
+    "music": "musician",
+    "nursing": "nurse",
+    "physics": "physicist",
+}
+"""Cause and effect in `studies`: field of study -> profession. Every profession takes "a", which gives nothing away."""
+
+_SUBJECTS = {  # who studies -> how the sentence goes on about them
+    "I am": "I want",
+    "we are": "each of us wants",
+    "you are": "you want",
+    "my sister is": "she wants",
+    "my brother is": "he wants",
+    "my best friend is": "she wants",
+    "our neighbour is": "he wants",
+    "her cousin is": "he wants",
+    "his daughter is": "she wants",
+    "the girl next door is": "she wants",
+}
+_PLACES = ("UBC", "McGill", "a college in Toronto", "a small school by the sea", "Oxford", "the university of Vienna")
+_TIMES = ("", "this year", "for the second year now", "in the evenings", "with two old friends", "far away from home")
+_REASONS = ("because", "mostly because", "and the reason is simple :", "since", "partly because")
+_DETOURS = ("", "one day", "more than anything", "sooner or later", "in spite of all the bad advice", "above all")
+_WISHES = ("to work as a", "to become a", "to earn a living as a", "to be known as a good", "to find a job as a")
+
+_NUM_STUDIES = 3_000
+
+
+class Sample(NamedTuple):
+    """One text that comes with Elman."""
+
+    description: str
+    """What it is and what it is good for, in one line."""
+
+    text: Callable[[], str]
+    """The function that returns the text."""
+
+
+def sample_names() -> list[str]:
+    """Name every sample, in alphabetical order.
+
+    Returns:
+        The names that `sample_text` knows.
+
+    Example:
+        >>> sample_names()
+        ['studies', 'topics']
+    """
+    return sorted(SAMPLES)
+
+
+def sample_text(name: str) -> str:
+    r"""Return the text of one sample; the same text every time.
+
+    Args:
+        name: one of `sample_names()`, without the `sample:` in front.
+
+    Returns:
+        The text. It ends with a line break.
+
+    Raises:
+        UsageError: no sample has this name.
+
+    Example:
+        >>> sample_text("studies").count("\n")
+        3000
+    """
+    if name not in SAMPLES:
+        raise UsageError(f'no sample is called "{name}"; there are {", ".join(sample_names())}{nearest(name, SAMPLES)}')
+    return SAMPLES[name].text()
+
+
+def _studies() -> str:
+    """Generate `studies`: one sentence per line, words separated by one space, the profession before the last " .".
+
+    Every sentence has words of its own around the field and the profession, used once in the whole text: none of the
+    sentences held out at the end stands in the training part, whatever its field. All fields are equally frequent.
+    """
+    frames = [
+        (f"{subject} studying", f"{' '.join(filter(None, between))} {wish}")
+        for subject, goes_on in _SUBJECTS.items()
+        for *between, wish in product(
+            [f"at {place}" for place in _PLACES], _TIMES, _REASONS, [goes_on], _DETOURS, _WISHES
+        )
+    ]
+    generator = random.Random(1990)
+    fields = list(STUDIES) * (_NUM_STUDIES // len(STUDIES))
+    lines = [
+        f"{before} {field} {between} {STUDIES[field]} ."
+        for field, (before, between) in zip(_shuffled(fields, generator), _shuffled(frames, generator), strict=False)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shuffled(items: list[Item], generator: random.Random) -> list[Item]:
+    """Shuffle by `random()` alone, the one method whose numbers Python promises to keep between versions."""
+    return sorted(items, key=lambda _: generator.random())
+
+
+def _topics() -> str:
+    """Return Python's help topics ("for", "lambda", "operator-summary", ...); they differ a little between versions."""
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
+
+
+SAMPLES: dict[str, Sample] = {
+    "studies": Sample("3,000 generated sentences whose last word follows from a word far to its left", _studies),
+    "topics": Sample("Python's own help pages, half a megabyte of real prose", _topics),
+}
+"""Every sample by its name."""

@@ -1,0 +1,1 @@
+"""Numbers in, a picture out."""

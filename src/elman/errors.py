@@ -1,0 +1,83 @@
+"""Every error that Elman raises on purpose, and the exit code that each one becomes in the shell.
+
+    ElmanError                      1   (the base: catch this one to catch them all)
+    ├── UsageError (ValueError)     2   a setting, a flag or an argument is wrong
+    ├── DataError (ValueError)      3   the user's text cannot be read or is too short
+    ├── ModelError                  4   a saved model is missing, damaged, newer, or in the way
+    ├── DivergedError               5   the loss became NaN or exploded
+    ├── StorageError (OSError)      6   nothing could be written: disk full, no permission
+    └── Interrupted               130   Ctrl-C (143 for SIGTERM): what was learned is saved
+
+Each message is one or two lines: the value, the limit, the remedy; with file and line where there is one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ElmanError(Exception):
+    """The base of the tree: every error that Elman raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(ElmanError, ValueError):
+    """A setting, a flag or an argument is wrong; nothing was read or written."""
+
+    exit_code = 2
+
+
+class DataError(ElmanError, ValueError):
+    """The user's data cannot be read, or there is too little of it."""
+
+    exit_code = 3
+
+
+class ModelError(ElmanError):
+    """A saved model is missing, damaged, from a newer version, or in the way of a new one."""
+
+    exit_code = 4
+
+
+class DivergedError(ElmanError):
+    """The loss became NaN or exploded; the best weights so far are kept."""
+
+    exit_code = 5
+
+
+class StorageError(ElmanError, OSError):
+    """Something could not be written; what stood there before still stands."""
+
+    exit_code = 6
+
+
+class Interrupted(ElmanError):
+    """Training was stopped by a signal after its state was saved."""
+
+    exit_code = 130
+
+    def __init__(self, message: str, signal_number: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Name the known spelling closest to ``name``, as the tail of an error message.
+
+    Args:
+        name: what the user wrote.
+        known: the spellings that exist.
+
+    Returns:
+        ``'; did you mean "lstm"?'``, or an empty string where nothing is close.
+
+    Example:
+        >>> nearest("lstn", ["rnn", "gru", "lstm"])
+        '; did you mean "lstm"?'
+        >>> nearest("transformer", ["rnn", "gru", "lstm"])
+        ''
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""

@@ -1,0 +1,457 @@
+"""What every model shares: settings that check themselves, fit, save, load, and scikit-learn's manners.
+
+    file ──read──▶ records ──encode──▶ ids ──batches──▶ Batch(inputs (B,T), lengths (B,), targets)
+         ──Embedding──▶ (B,T,E) ──RNN | GRU | LSTM (x, state)──▶ (B,T,H·D), state
+              (batch first everywhere but inside torch's kernels, which run time first:
+               the one transposition is in nn/recurrent.py)
+         ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
+                                    └── sample ──▶ ids ──decode──▶ text
+
+A model is a keyword-only dataclass of settings. A setting is written once, as a typed field with a docstring; the
+constructor, the shell's flags and help, ``config.json`` and the documentation all come from it. What ``fit`` learns
+stands in attributes that end in an underscore.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import re
+import time
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
+
+import torch
+from torch import nn
+
+from elman.errors import ModelError, UsageError, nearest
+from elman.models.folder import CONFIG, SavedModel, make_folder, read_folder, write_folder
+from elman.training.checkpoint import FILE_NAME, load_checkpoint
+from elman.training.loop import Batches, State, Task, seconds_per_step, train
+from elman.training.progress import Progress
+from elman.training.schedule import TrainingSettings, predicted_steps
+
+WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and writing the folder: 1 to 2 s measured
+
+
+@dataclass(kw_only=True, eq=False)
+class Model(TrainingSettings, ABC):
+    """The base of every model: a dataclass of settings that is also an estimator."""
+
+    task: ClassVar[str]
+    architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
+    free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume, without changing what is computed
+
+    # What a model says about itself.
+
+    @abstractmethod
+    def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[Task, Batches]:  # noqa: N803
+        """Read the data, build the network and return what the loop asks for; ``former`` lends its vocabulary."""
+
+    @abstractmethod
+    def _build(self) -> Any:
+        """Return the network with fresh weights, once the vocabulary is known."""
+
+    @abstractmethod
+    def _final_metrics(self) -> dict[str, float | int]:
+        """Judge the trained network on the validation data."""
+
+    @abstractmethod
+    def _final_seconds(self) -> float:
+        """Predict, from a measurement, how long :meth:`_final_metrics` will take."""
+
+    @abstractmethod
+    def _texts(self) -> dict[str, str]:
+        """Return the files that a saved model needs besides its weights, such as ``tokenizer.json``."""
+
+    @abstractmethod
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        """Take back what :meth:`_texts` returned."""
+
+    # The estimator's protocol, spoken without importing scikit-learn.
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name, as scikit-learn asks for them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings by name.
+
+        Raises:
+            UsageError: there is no such setting.
+        """
+        for name, value in params.items():
+            known = self.get_params()
+            if name not in known:
+                raise UsageError(f"{type(self).__name__} has no setting {name!r}{nearest(name, known)}")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Describe the estimator; only scikit-learn asks."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(two_d_array=False, string=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell whether ``fit`` or ``load`` has been called."""
+        return hasattr(self, "network_")
+
+    # Fit, save, load.
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), _choices(hints[field.name])
+            if choices and value is not None and value not in choices:
+                listed = ", ".join(choices)
+                raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{nearest(str(value), choices)}')
+        self.check_training()
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803 (scikit-learn's name)
+        y: Any = None,
+        *,
+        valid: Any = None,
+        out: Path | str | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        init_from: Path | str | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from data.
+
+        Args:
+            X: the training data; a ``Path`` names a file, a ``str`` is text.
+            y: the targets, for the models that have them.
+            valid: data for choosing; where it is not given, a part of X is held out.
+            out: the folder to keep the run and then the model in; none where not given.
+            resume: go on from the checkpoint in ``out``.
+            overwrite: replace the model or the unfinished run in ``out``.
+            init_from: a saved model whose weights to begin from.
+            progress: who is told; nobody where not given.
+
+        Returns:
+            Itself, fitted: ``network_``, ``metrics_``, ``history_`` and what else the model learns.
+
+        Raises:
+            UsageError: a setting is outside its limits.
+            DataError: the data cannot be read, or is too little.
+            ModelError: ``out`` holds another model, or a checkpoint does not fit.
+            DivergedError: the loss became NaN or exploded.
+            Interrupted: a signal stopped the training; it can be resumed.
+        """
+        started = time.perf_counter()
+        self.check()
+        if resume and overwrite:
+            raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
+        progress = progress or Progress()
+        folder = Path(out) if out is not None else None
+        saved = None
+        if folder is not None:
+            make_folder(folder)
+            if _is_finished(folder, resume):
+                progress.note(f"{folder}: the training is finished; nothing to resume")
+                return self._adopt(read_folder(folder))
+            saved = _open_run(folder, resume, overwrite, progress)
+        with _computing(self.threads, self.seed):
+            former = self._former(saved, init_from)
+            task, batches = self._prepare(X, y, valid, former)
+            if saved is not None:
+                self._check_same_run(saved, folder)
+            elif former is not None:
+                self._begin_from(former, init_from)
+            if folder is not None and overwrite:
+                (folder / FILE_NAME).unlink(missing_ok=True)  # or a later --resume would go on with the wrong run
+            reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
+            state = train(
+                task,
+                batches,
+                self,
+                progress=progress,
+                started=started,
+                reserve=reserve,
+                checkpoint=folder / FILE_NAME if folder is not None else None,
+                identity={"config": self._config(), "texts": self._texts()},
+                resume=saved,
+            )
+            self._finish(state)
+        if folder is not None:
+            self.save(folder)
+        return self
+
+    def save(self, folder: Path | str) -> None:
+        """Write the fitted model into a folder: see :mod:`elman.models.folder`.
+
+        Raises:
+            UsageError: the model has not been fitted.
+            StorageError: the folder cannot be written.
+        """
+        self._check_fitted()
+        write_folder(
+            Path(folder),
+            SavedModel(
+                config=self._config(),
+                weights=self.network_.state_dict(),
+                texts=self._texts(),
+                metrics=self.metrics_,
+                history=self.history_,
+                card=self._card(),
+            ),
+        )
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, folder: Path) -> Self:
+        """Build a fitted model from what a folder holds.
+
+        Raises:
+            ModelError: a setting is unknown, or the weights do not fit the settings.
+        """
+        settings = saved.config.get("settings")
+        if not isinstance(settings, dict):
+            raise ModelError(f"{folder / CONFIG}: has no settings; train again or copy the folder anew")
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in settings:
+            if name not in known:
+                meant = nearest(name, known) or ";"
+                raise ModelError(
+                    f'{folder / CONFIG}: unknown setting "{name}"{meant} it may come from a newer Elman: upgrade with '
+                    "pip install -U elman, or take the line out"
+                )
+        try:
+            model = cls(**settings_from_json(cls, settings))
+            model.check()
+            return model._adopt(saved)
+        except (RuntimeError, TypeError, KeyError, UsageError) as error:
+            first_line = str(error).splitlines()[0]
+            raise ModelError(f"{folder}: the weights and the settings do not fit together ({first_line})") from error
+
+    def _adopt(self, saved: SavedModel) -> Self:
+        self._restore_texts(saved.texts)
+        self.network_ = self._build()
+        self.network_.load_state_dict(saved.weights)
+        self.network_.eval()
+        self.metrics_ = saved.metrics
+        self.history_ = saved.history
+        self.data_ = saved.config.get("data", {})
+        return self
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise UsageError(
+                f"this {type(self).__name__} has not learned anything yet: call fit, or elman.load a folder"
+            )
+
+    def _config(self) -> dict[str, Any]:
+        return {"task": self.task, "settings": settings_to_json(self), "data": self.data_}
+
+    def _former(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
+        """Return the model whose vocabulary this run uses: the interrupted one, or the one to begin from."""
+        if saved is not None:
+            former = type(self)(**settings_from_json(type(self), saved["config"]["settings"]))
+            former._restore_texts(saved["texts"])
+            return former
+        if init_from is not None:
+            return type(self).from_saved(read_folder(Path(init_from)), Path(init_from))
+        return None
+
+    def _check_same_run(self, saved: dict[str, Any], folder: Path | None) -> None:
+        """Raise UsageError where a resumed run would not be the run that was interrupted."""
+        began, now = saved["config"]["settings"], settings_to_json(self)
+        changed = [name for name in now if name not in self.free_to_change and began.get(name) != now[name]]
+        if changed:
+            name = changed[0]
+            raise UsageError(
+                f"{folder}: this training began with {name} {began.get(name)!r}, not {now[name]!r}; resume with the "
+                "settings it began with, or start afresh with --overwrite"
+            )
+        if saved["config"]["data"] != self.data_:
+            raise UsageError(
+                f"{folder}: this training began with other data ({saved['config']['data']['train']}); resume with the "
+                "same files, or start afresh with --overwrite"
+            )
+
+    def _begin_from(self, former: Model, init_from: Path | str | None) -> None:
+        try:
+            self.network_.load_state_dict(former.network_.state_dict())
+        except RuntimeError as error:
+            differing = [
+                f"{name} {value!r} there, {getattr(self, name)!r} here"
+                for name, value in former.get_params().items()
+                if name in self.architecture and value != getattr(self, name)
+            ]
+            raise UsageError(f"{init_from}: another network ({'; '.join(differing)})") from error
+
+    def _finish(self, state: State) -> None:
+        """Take the best weights, judge them, and note what it cost."""
+        assert state.best is not None, "the last step always validates"
+        self.network_.load_state_dict(state.best["network"])
+        self.network_.eval()
+        self.history_ = state.history
+        self.metrics_ = {
+            "valid": self._final_metrics(),
+            "train": {
+                "seconds": round(state.seconds, 2),
+                "tokens_per_second": round(state.targets / max(state.step_seconds, 1e-9), 1),
+                "steps": state.step,
+                "best_step": state.best["step"],
+            },
+            "parameters": num_parameters(self.network_),
+            "versions": versions(),
+        }
+
+    def named_shapes(self) -> list[tuple[str, tuple[int, ...], str]]:
+        """Return every parameter's name, shape, and symbol in the equations of :mod:`elman.nn.reference`."""
+        self._check_fitted()
+        return [
+            (name, tuple(parameter.shape), equation_symbol(name))
+            for name, parameter in self.network_.named_parameters()
+        ]
+
+    def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, float | int]:  # noqa: N803
+        """Predict what ``fit`` would cost, without training.
+
+        Returns:
+            ``parameters``, ``memory_bytes`` (weights, gradients and AdamW's two moments), ``steps``,
+            ``seconds_per_step`` (measured) and ``seconds``.
+        """
+        self.check()
+        with _computing(self.threads, self.seed):
+            task, batches = self._prepare(X, y, valid, None)
+            seconds = seconds_per_step(task, batches, self)
+            steps = predicted_steps(self, len(batches), seconds)
+        parameters = num_parameters(task.network)
+        return {
+            "parameters": parameters,
+            "memory_bytes": 4 * 4 * parameters,
+            "steps": steps,
+            "batches_per_epoch": len(batches),
+            "seconds_per_step": seconds,
+            "seconds": steps * seconds,
+        }
+
+    def _card(self) -> str:
+        """Write the model card."""
+        lines = [f"# {type(self).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
+        lines += [f"- {name}: {json.dumps(value)}" for name, value in self.data_.items()]
+        for title, values in (("Validation", self.metrics_["valid"]), ("Training", self.metrics_["train"])):
+            lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
+            lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
+        lines += ["", f"{self.metrics_['parameters']:,} parameters.", "", "## Settings", "", "| setting | value |"]
+        lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in settings_to_json(self).items())]
+        lines += ["", "## Use", "", "```python", "import elman", "", 'model = elman.load("THIS FOLDER")', "```", ""]
+        return "\n".join(lines)
+
+
+def settings_to_json(model: Model) -> dict[str, Any]:
+    """Return the settings as JSON values: a path as its text."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in model.get_params().items()}
+
+
+def settings_from_json(cls: type[Model], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as the dataclass has them: the inverse of :func:`settings_to_json`."""
+    hints = typing.get_type_hints(cls)
+    return {
+        name: Path(value) if isinstance(value, str) and Path in get_args(hints.get(name)) else value
+        for name, value in settings.items()
+    }
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Count the trained numbers of a network; time steps share them, so their number does not depend on length."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def equation_symbol(name: str) -> str:
+    """Return what a parameter is called in the equations.
+
+    Example:
+        >>> equation_symbol("rnn.weight_hh_l0"), equation_symbol("head.weight")
+        ('U (hidden to hidden), layer 1', 'V (hidden to output)')
+    """
+    symbols = {
+        "weight_ih": "W (input to hidden)",
+        "weight_hh": "U (hidden to hidden)",
+        "bias_ih": "b1 (its part beside W)",
+        "bias_hh": "b1 (its part beside U)",
+        "head.weight": "V (hidden to output)",
+        "head.bias": "b2",
+        "embedding.weight": "x_t, one row a token",
+        "initial_": "h_0",
+    }
+    symbol = next((symbol for part, symbol in symbols.items() if part in name), "")
+    layer = re.search(r"_l(\d+)(_reverse)?$", name)
+    direction = ", right to left" if layer and layer[2] else ""
+    return f"{symbol}, layer {int(layer[1]) + 1}{direction}" if layer else symbol
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """Return the names that a Literal allows, within an optional too; nothing for other types."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(choice for part in get_args(hint) for choice in _choices(part))
+    return ()
+
+
+def _is_finished(folder: Path, resume: bool) -> bool:
+    return resume and (folder / CONFIG).exists() and not (folder / FILE_NAME).exists()
+
+
+def _open_run(folder: Path, resume: bool, overwrite: bool, progress: Progress) -> dict[str, Any] | None:
+    """Return the checkpoint to go on from, or None to start afresh.
+
+    Raises:
+        ModelError: the folder holds something that would be lost.
+    """
+    unfinished = folder / FILE_NAME
+    if resume:
+        if unfinished.exists():
+            saved = load_checkpoint(unfinished)
+            progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
+            return saved
+        progress.note(f"{folder}: no checkpoint yet, starting afresh")
+        return None
+    if overwrite:
+        return None
+    if unfinished.exists():
+        raise ModelError(f"{folder}: holds an unfinished training; go on with --resume, or start over with --overwrite")
+    if (folder / CONFIG).exists():
+        raise ModelError(
+            f"{folder}: holds another model; name another folder with --out, or replace it with --overwrite"
+        )
+    return None
+
+
+@contextmanager
+def _computing(threads: int | None, seed: int) -> Iterator[None]:
+    """Compute with so many threads from this seed; leave the caller's threads and random numbers as they were."""
+    threads_before = torch.get_num_threads()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            if threads is not None:
+                torch.set_num_threads(threads)
+            yield
+        finally:
+            torch.set_num_threads(threads_before)

@@ -1,0 +1,146 @@
+"""Models side by side on the same split of the same text, each with the same time: what an RNN must beat, and does."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from elman.data.text import Source
+from elman.errors import UsageError, nearest
+from elman.models.base import num_parameters
+from elman.models.baselines import NgramModel
+from elman.models.language_model import LanguageModel
+from elman.training.metrics import language_metrics
+from elman.training.progress import Progress
+
+CELLS = ("rnn", "gru", "lstm", "window")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one model did."""
+
+    model: str
+    nats_per_token: float
+    bits_per_character: float
+    perplexity: float
+    parameters: int
+    memory_bytes: int
+    seconds: float
+    unseen_contexts: float | None  # the share of held-out contexts that an n-gram model has never met
+    sample: str
+
+
+def compare_language_models(
+    X: Source,  # noqa: N803
+    models: Sequence[str],
+    settings: LanguageModel,
+    *,
+    valid: Source | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Row]:
+    """Train models of several kinds on one text and judge each on the same held-out tokens.
+
+    Args:
+        X: the text; a ``Path`` names a file, a ``str`` is text.
+        models: such as ``ngram:5`` (order), ``window:5`` (tokens seen), ``rnn:1x256`` (layers x hidden size), ``gru``.
+        settings: everything else, the time budget among it.
+        valid: another text to judge on.
+        progress: who is told.
+
+    Yields:
+        A row for each model, as soon as it is done.
+
+    Raises:
+        UsageError: a model's name or numbers cannot be read.
+    """
+    planned = [_planned(name, settings) for name in models]
+    for name, model in zip(models, planned, strict=True):
+        if progress is not None:
+            progress.note(f"-- {name}")
+        began = time.perf_counter()
+        if isinstance(model, NgramModel):
+            yield _judged_ngram(name, model, X, valid, settings)
+            continue
+        model.fit(X, valid=valid, progress=progress)
+        figures = model.metrics_["valid"]
+        parameters = num_parameters(model.network_)
+        yield Row(
+            model=name,
+            nats_per_token=figures["nats_per_token"],
+            bits_per_character=figures["bits_per_character"],
+            perplexity=figures["perplexity"],
+            parameters=parameters,
+            memory_bytes=4 * parameters,
+            seconds=time.perf_counter() - began,
+            unseen_contexts=None,
+            sample=model.generate(max_tokens=_sample_tokens(settings), seed=settings.seed),
+        )
+
+
+def _judged_ngram(
+    name: str,
+    ngram: NgramModel,
+    X: Source,  # noqa: N803
+    valid: Source | None,
+    settings: LanguageModel,
+) -> Row:
+    began = time.perf_counter()
+    reader = replace(settings)
+    train, held_out = reader.read_corpora(X, valid)
+    train_ids, held_out_ids = np.asarray(train.ids), np.asarray(held_out.ids)
+    ngram.fit(train_ids, train.offsets, reader.tokenizer_.vocab_size)
+    log_probs = ngram.log_probs(held_out_ids, held_out.offsets)
+    figures = language_metrics(
+        -float(log_probs.sum()), held_out.num_targets, reader.num_predicted_characters(held_out), held_out.num_unknown
+    )
+    unseen, total = ngram.unseen_contexts(held_out_ids, held_out.offsets)
+    seconds = time.perf_counter() - began
+    prompt = np.array([reader.tokenizer_.begin_id]) if settings.lines else reader.tokenizer_.encode("\n")
+    written = ngram.generate(prompt, _sample_tokens(settings), np.random.default_rng(settings.seed), temperature=0.8)
+    return Row(
+        model=name,
+        nats_per_token=float(figures["nats_per_token"]),
+        bits_per_character=float(figures["bits_per_character"]),
+        perplexity=float(figures["perplexity"]),
+        parameters=ngram.num_parameters,
+        memory_bytes=ngram.nbytes,
+        seconds=seconds,
+        unseen_contexts=unseen / total if total else math.nan,
+        sample=reader.tokenizer_.decode(written),
+    )
+
+
+def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
+    """Read ``kind``, ``kind:N`` or ``kind:LxH``."""
+    kind, _, size = name.partition(":")
+    try:
+        if kind == "ngram":
+            return NgramModel(order=int(size or 5))
+        if kind in CELLS:
+            cell: Any = kind
+            if kind == "window":
+                return replace(settings, cell=cell, window=int(size or 5))
+            layers, _, hidden = size.rpartition("x")
+            return replace(
+                settings,
+                cell=cell,
+                num_layers=int(layers or 1),
+                hidden_size=int(hidden) if hidden else settings.hidden_size,
+            )
+    except ValueError as error:
+        raise UsageError(
+            f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or {CELLS[2]}:LAYERSxUNITS"
+        ) from error
+    known = ("ngram", *CELLS)
+    meant = nearest(kind, known) or ";"
+    raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
+
+
+def _sample_tokens(settings: LanguageModel) -> int:
+    return 150 if settings.level == "char" else 30

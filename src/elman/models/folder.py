@@ -1,0 +1,199 @@
+"""A saved model is a folder that one can trust: what is in it, how it is written, how it is read.
+
+    config.json          format, task, settings, the data by name and hash, and a hash of each file that must fit
+    model.safetensors    the weights under PyTorch's names; no times, so that equal runs give equal bytes
+    tokenizer.json       text <-> ids (a task may have other such files)
+    metrics.json  log.csv  curves.svg  README.md        what a person reads
+    checkpoint.safetensors                              while it trains: everything needed to go on, one file
+
+Every file is written beside and moved into place. The checkpoint holds the settings and the tokenizer too and is
+removed last, so that a run that is killed while it saves can still go on. Nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from elman import __version__
+from elman.errors import ModelError, StorageError
+from elman.training import checkpoint
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass
+class SavedModel:
+    """What a model's folder holds, as values."""
+
+    config: dict[str, Any]  # task, settings, data
+    weights: dict[str, Tensor]
+    texts: dict[str, str]  # further files that the model needs, by name: tokenizer.json
+    metrics: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    card: str = ""
+
+
+def write_folder(folder: Path, model: SavedModel) -> None:
+    """Write a model into its folder; ``config.json``, which vouches for the others, comes last.
+
+    Raises:
+        StorageError: the folder cannot be made or written, or the disk is full.
+    """
+    from elman.drawing.curves import loss_curves
+
+    make_folder(folder)
+    weights = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in model.weights.items()})
+    vouched = {WEIGHTS: weights, **{name: text.encode() for name, text in model.texts.items()}}
+    config = {
+        "format": FORMAT,
+        "elman": __version__,
+        **model.config,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in vouched.items()},
+    }
+    contents = dict(vouched)
+    if model.history:
+        contents["log.csv"] = _csv(model.history).encode()
+        contents["curves.svg"] = loss_curves(model.history).encode()
+    contents["metrics.json"] = _json(model.metrics).encode()
+    contents["README.md"] = model.card.encode()
+    contents[CONFIG] = _json(config).encode()
+    for name, content in contents.items():
+        with checkpoint.replacing(folder / name) as beside:
+            beside.write_bytes(content)
+    (folder / checkpoint.FILE_NAME).unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder where it is missing.
+
+    Raises:
+        StorageError: it cannot be made, or a file of that name is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the folder cannot be made ({error.strerror}); name another with --out"
+        ) from error
+
+
+def read_folder(folder: Path) -> SavedModel:
+    """Read a model's folder, or, where its training has not finished, the best weights so far from the checkpoint.
+
+    Raises:
+        ModelError: there is no model, or it is damaged, altered, or from a newer version.
+    """
+    if not (folder / CONFIG).exists() and (folder / checkpoint.FILE_NAME).exists():
+        return _read_unfinished(folder / checkpoint.FILE_NAME)
+    config = _read_json(folder)
+    found = config.get("format")
+    if not isinstance(found, int) or found > FORMAT:
+        raise ModelError(
+            f"{folder / CONFIG}: format {found!r}, written by Elman {config.get('elman')}; this is Elman "
+            f"{__version__}, which reads up to format {FORMAT}: upgrade with pip install -U elman"
+        )
+    vouched = {name: _vouched(folder / name, digest) for name, digest in _files(folder, config).items()}
+    try:
+        weights = safetensors.torch.load(vouched.pop(WEIGHTS))
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise ModelError(
+            f"{folder / WEIGHTS}: not a safetensors file ({error}); train again or copy it anew"
+        ) from error
+    return SavedModel(
+        config={key: value for key, value in config.items() if key not in ("format", "elman", "files")},
+        weights=weights,
+        texts={name: content.decode() for name, content in vouched.items()},
+        metrics=_read_optional(folder / "metrics.json"),
+    )
+
+
+def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
+    """Read what a folder says about its model or its unfinished training: task, settings, data.
+
+    Raises:
+        ModelError: there is nothing to read (unless ``missing_ok``), or it is damaged.
+    """
+    if (folder / checkpoint.FILE_NAME).exists():
+        config: dict[str, Any] = checkpoint.load_checkpoint(folder / checkpoint.FILE_NAME)["config"]
+        return config
+    return {} if missing_ok and not (folder / CONFIG).exists() else _read_json(folder)
+
+
+def _read_unfinished(path: Path) -> SavedModel:
+    saved = checkpoint.load_checkpoint(path)
+    best = saved["state"]["best"]
+    if best is None:
+        raise ModelError(f"{path}: this training has not come to its first validation yet; go on with --resume")
+    return SavedModel(config=saved["config"], weights=best["network"], texts=saved["texts"])
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    if not folder.exists():
+        raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {folder} makes one")
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / CONFIG}: cannot be read ({error}); train again or copy the folder anew") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{folder / CONFIG}: not a JSON object; train again or copy the folder anew")
+    return config
+
+
+def _files(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    files = config.get("files")
+    if not isinstance(files, dict) or WEIGHTS not in files or any(Path(name).name != name for name in files):
+        raise ModelError(f'{folder / CONFIG}: "files" does not name {WEIGHTS} and its hash; copy the folder anew')
+    return files
+
+
+def _vouched(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the folder anew") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ModelError(
+            f"{path}: not the file that {CONFIG} vouches for ({len(content):,} bytes, another SHA-256): it is cut off "
+            "or was altered; train again or copy the folder anew"
+        )
+    return content
+
+
+def _read_optional(path: Path) -> dict[str, Any]:
+    try:
+        metrics = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if _missing(value) else value for name, value in row.items()})
+    return stream.getvalue()
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -1,0 +1,1 @@
+"""Layers: the reference, and the fast ones tested against it."""

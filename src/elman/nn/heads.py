@@ -1,0 +1,53 @@
+"""From the hidden state to the output: y_t = softmax(V h_t + b2), kept as logits until the loss or the draw."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from elman.data.batching import IGNORED
+
+
+class SoftmaxHead(nn.Module):
+    """The output layer: ``logits = V h + b2`` with V = ``weight`` (O x H) and b2 = ``bias`` (O).
+
+    Tied to an embedding, V is the embedding's matrix, and where its width is not the hidden size a projection comes
+    first. Source: Press and Wolf 2017, "Using the output embedding to improve language models", section 3.
+
+    Args:
+        hidden_size: H.
+        output_size: O, how many labels or tokens there are.
+        tied: the embedding whose matrix serves as V.
+
+    Example:
+        >>> import torch
+        >>> SoftmaxHead(8, 5)(torch.zeros(2, 3, 8)).shape
+        torch.Size([2, 3, 5])
+    """
+
+    def __init__(self, hidden_size: int, output_size: int, tied: nn.Embedding | None = None) -> None:
+        super().__init__()
+        width = hidden_size if tied is None else tied.embedding_dim
+        self.projection = nn.Linear(hidden_size, width, bias=False) if width != hidden_size else None
+        linear = nn.Linear(width, output_size)
+        self.weight = linear.weight if tied is None else tied.weight
+        self.bias = linear.bias
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Compute the logits: (..., H) -> (..., O)."""
+        if self.projection is not None:
+            hidden = self.projection(hidden)  # (..., E)
+        return nn.functional.linear(hidden, self.weight, self.bias)  # (..., O)
+
+
+def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum the negative log-likelihood of the targets, in nats; padded positions cost nothing.
+
+    Args:
+        logits: (B, T, O).
+        targets: (B, T) int64; :data:`~elman.data.batching.IGNORED` where there is no target.
+
+    Returns:
+        A scalar.
+    """
+    flat = logits.flatten(0, 1).float()
+    return nn.functional.cross_entropy(flat, targets.flatten(), ignore_index=IGNORED, reduction="sum")

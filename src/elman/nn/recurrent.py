@@ -1,0 +1,546 @@
+"""RNN, GRU and LSTM: drop-in for torch.nn's, that also merge directions, honour lengths and learn a state.
+
+    input (T, B, I) ─┬─ direction 0, ahead ─┐
+                     └─ direction 1, back  ─┴─ merge ─▶ dropout ─▶ the next layer … ─▶ output (T, B, H·D), state
+
+A stack runs in one of two ways. Where torch's fused kernel can do all of it, one call does (``_run_stack``). Otherwise
+(``_run_layers``) layers and directions run one by one, each through one door: ``_run_direction``. Everything runs time
+first; ``forward`` holds the one transposition from and to batch first.
+
+Inside this file a state is always a tuple, ``(hidden,)`` or ``(hidden, cell)``, and lengths lie on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import torch
+from torch import _VF, Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from elman.errors import UsageError, nearest
+from elman.nn import reference
+
+State = tuple[Tensor, ...]
+
+MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda ahead, back: torch.cat((ahead, back), dim=-1),
+    "sum": torch.add,
+    "product": torch.mul,
+}
+INITIAL_STATES = ("zeros", "random", "learned")
+BACKENDS = ("auto", "torch", "reference")
+KERNELS: dict[str, Callable[..., Any]] = {
+    "RNN_TANH": _VF.rnn_tanh,
+    "RNN_RELU": _VF.rnn_relu,
+    "GRU": _VF.gru,
+    "LSTM": _VF.lstm,
+}
+
+
+class Options(TypedDict, total=False):
+    """The keywords that every layer here takes; ``RNN`` tells what they do."""
+
+    device: torch.device | str | None
+    dtype: torch.dtype | None
+    merge: str
+    initial_state: str
+    backend: str
+
+
+class Recurrent(nn.RNNBase):
+    """What RNN, GRU and LSTM share; use one of those."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        merge: str = "concat",
+        initial_state: str = "zeros",
+        backend: str = "auto",
+        **own: Any,
+    ) -> None:
+        for name, size in {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}.items():
+            if size < 1:
+                raise UsageError(f"{name}={size}, expected at least 1")
+        if not 0 <= dropout <= 1:
+            raise UsageError(f"dropout={dropout}, expected a probability in 0 … 1")
+        _check_choice("merge", merge, MERGES)
+        _check_choice("initial_state", initial_state, INITIAL_STATES)
+        _check_choice("backend", backend, BACKENDS)
+        if backend == "reference" and own.get("proj_size"):
+            raise UsageError(f'proj_size={own["proj_size"]}, expected 0: backend="reference" has no projection')
+        self.merge = merge
+        self.initial_state = initial_state
+        self.backend = backend
+        own.update(bias=bias, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional)
+        own.update(device=device, dtype=dtype)
+        super().__init__(input_size, hidden_size, num_layers, **own)  # type: ignore[arg-type]  # nn.RNN, not RNNBase
+
+        if self.num_directions == 2 and merge != "concat" and num_layers > 1:
+            for name in self._flat_weights_names:  # above the first layer the input is merged: H columns, not 2H
+                if name.startswith("weight_ih") and not name.startswith("weight_ih_l0"):
+                    weight = getattr(self, name)
+                    setattr(self, name, nn.Parameter(weight.new_empty(len(weight), self.output_size)))
+            self.reset_parameters()
+        if initial_state == "learned":
+            for name, size in self._state_sizes.items():
+                zeros = torch.zeros(num_layers * self.num_directions, size, device=device, dtype=dtype)
+                self.register_parameter(f"initial_{name}", nn.Parameter(zeros))
+
+    @property
+    def num_directions(self) -> int:
+        """2 when bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """The size of one output: H (or the projection's), twice that where two directions are concatenated."""
+        size = self.proj_size or self.hidden_size
+        return size * self.num_directions if self.merge == "concat" else size
+
+    @property
+    def _state_sizes(self) -> dict[str, int]:
+        """The parts of a state and the size of each: a hidden state and, for the LSTM, a cell."""
+        sizes = {"hidden": self.proj_size or self.hidden_size}
+        return {**sizes, "cell": self.hidden_size} if self.mode == "LSTM" else sizes
+
+    @property
+    def _is_one_call(self) -> bool:
+        """Whether one call of torch's kernel computes the whole stack."""
+        return self.backend != "reference" and (self.merge == "concat" or not self.bidirectional)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights as torch.nn does, and set a learned first state to zero."""
+        super().reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.startswith("initial_"):
+                nn.init.zeros_(parameter)
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights out for cuDNN, where it runs the stack in one call."""
+        if self._is_one_call:
+            super().flatten_parameters()
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        state: Tensor | tuple[Tensor, Tensor] | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, Tensor | tuple[Tensor, Tensor]]:
+        """Run the stack over a batch of sequences.
+
+        Args:
+            input: (T, B, I) float; (B, T, I) if batch first; (T, I) for one sequence; or packed.
+            state: (L·D, B, H) float, for the LSTM a pair; (L·D, H) for one sequence; ``initial_state`` when None.
+            lengths: (B,) integers in 0 … T, each row's true length, in any order; all T when None. What lies beyond
+                a row's length is never looked at.
+
+        Returns:
+            The outputs (T, B, output_size), laid out as the input is, zero beyond a row's length; and the state at each
+            row's true end, with the layout of ``state``. A row of length 0 returns its initial state.
+
+        Raises:
+            UsageError: a shape, a dtype or a length does not fit.
+        """
+        if isinstance(input, PackedSequence):
+            if lengths is not None:
+                raise UsageError("lengths= came with a packed input, which has its own; leave lengths= out")
+            padded, lengths = pad_packed_sequence(input)  # (T, B, I), (B,), rows in the caller's order
+            outputs, final = self._run(padded, self._check_state(state), lengths)
+            return _pack_like(input, outputs, lengths), self._public(final)
+        if input.dim() not in (2, 3):
+            layout = "(B, T, I)" if self.batch_first else "(T, B, I)"
+            raise UsageError(f"the input has shape {tuple(input.shape)}, expected {layout}, or (T, I) for one sequence")
+
+        parts = self._check_state(state)
+        if input.dim() == 2:
+            if parts is not None:
+                parts = tuple(part[:, None] for part in parts)  # (L·D, 1, H) each
+            outputs, final = self._run(input[:, None], parts, lengths)
+            return outputs[:, 0], self._public(tuple(part[:, 0] for part in final))
+        if self.batch_first:
+            outputs, final = self._run(input.transpose(0, 1), parts, lengths)
+            return outputs.transpose(0, 1), self._public(final)
+        outputs, final = self._run(input, parts, lengths)
+        return outputs, self._public(final)
+
+    def _run(self, inputs: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """Check everything, find the first state, and choose between the two ways to run the stack."""
+        self._update_flat_weights()
+        num_steps, batch_size, input_size = inputs.shape
+        if input_size != self.input_size:
+            raise UsageError(f"each input has size {input_size}, expected input_size={self.input_size}")
+        if num_steps == 0:
+            raise UsageError("the input has 0 time steps, expected at least 1; give empty rows lengths=0 instead")
+        dtype = self.weight_hh_l0.dtype
+        if inputs.dtype != dtype and not torch.is_autocast_enabled(inputs.device.type):
+            raise UsageError(f"the input is {inputs.dtype}, expected {dtype} as the weights; use input.to({dtype})")
+        if lengths is not None:
+            lengths = check_lengths(lengths, batch_size, num_steps)
+            if bool((lengths == num_steps).all()):
+                lengths = None
+        if state is None:
+            state = self._first_state(inputs)
+        for part, (name, size) in zip(state, self._state_sizes.items(), strict=True):
+            expected = (self.num_layers * self.num_directions, batch_size, size)
+            if part.shape != expected:
+                raise UsageError(f"the {name} state has shape {tuple(part.shape)}, expected (L·D, B, H) = {expected}")
+        run = self._run_stack if self._is_one_call else self._run_layers
+        return run(inputs, state, lengths)
+
+    def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """All layers and directions in one call of torch's kernel."""
+        settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
+        return _run_torch(self.mode, inputs, state, self._flat_weights, lengths, settings)
+
+    def _run_layers(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """Layer by layer and direction by direction, merging in between."""
+        finals: list[State] = []  # one per layer and direction, each part (B, H)
+        for layer in range(self.num_layers):
+            if layer > 0:
+                inputs = functional.dropout(inputs, self.dropout, self.training)
+            directions = []
+            for direction in range(self.num_directions):
+                index = layer * self.num_directions + direction
+                start = tuple(part[index] for part in state)  # (B, H) each
+                outputs, final = self._run_direction(inputs, start, self.all_weights[index], lengths, direction == 1)
+                directions.append(outputs)
+                finals.append(final)
+            inputs = MERGES[self.merge](*directions) if self.bidirectional else directions[0]  # (T, B, output_size)
+        return inputs, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+    def _run_direction(
+        self, inputs: Tensor, state: State, weights: list[nn.Parameter], lengths: Tensor | None, is_reverse: bool
+    ) -> tuple[Tensor, State]:
+        """One layer in one direction: the door through which every backend comes.
+
+        Args:
+            inputs: (T, B, I), time first; anything may lie beyond a row's length.
+            state: its initial state, each part (B, H).
+            weights: weight_ih (G·H, I), weight_hh (G·H, H), then bias_ih, bias_hh (G·H,) if there are biases, then
+                weight_hr if there is a projection.
+            lengths: (B,) int64 on the CPU, or None when every row has T steps.
+            is_reverse: start from each row's true end.
+
+        Returns:
+            Outputs (T, B, H), zero beyond a row's length, and the state at each row's true end, each part (B, H).
+        """
+        if is_reverse:
+            inputs = _flip(inputs, lengths)
+        if self.backend == "reference":
+            outputs, final = _run_reference(self.mode, inputs, state, weights, lengths)
+        else:
+            start = tuple(part[None] for part in state)  # (1, B, H) each
+            settings = (self.bias, 1, 0.0, self.training, False)
+            outputs, final = _run_torch(self.mode, inputs, start, weights, lengths, settings)
+            final = tuple(part[0] for part in final)
+        return _flip(outputs, lengths) if is_reverse else outputs, final
+
+    def _first_state(self, inputs: Tensor) -> State:
+        """The state for a caller who gave none, each part (L·D, B, H)."""
+        if self.initial_state == "learned":
+            learned = (getattr(self, f"initial_{name}") for name in self._state_sizes)  # (L·D, H) each
+            return tuple(part[:, None].expand(-1, inputs.shape[1], -1).contiguous() for part in learned)
+        make = torch.zeros if self.initial_state == "zeros" else torch.randn
+        first = (self.num_layers * self.num_directions, inputs.shape[1])
+        sizes = self._state_sizes.values()
+        return tuple(make(*first, size, dtype=inputs.dtype, device=inputs.device) for size in sizes)
+
+    def _check_state(self, state: Tensor | tuple[Tensor, Tensor] | None) -> State | None:
+        """The caller's state as a tuple of tensors; shapes are checked later, against the input's."""
+        if state is None:
+            return None
+        is_pair = isinstance(state, (tuple, list)) and len(state) == 2
+        if self.mode == "LSTM" and not is_pair:
+            raise UsageError(f"the state is a {type(state).__name__}, expected the LSTM's pair (hidden, cell)")
+        if self.mode != "LSTM" and not isinstance(state, Tensor):
+            raise UsageError(f"the state is a {type(state).__name__}, expected one tensor (only the LSTM has a pair)")
+        return (state,) if isinstance(state, Tensor) else tuple(state)
+
+    def _public(self, state: State) -> Tensor | tuple[Tensor, Tensor]:
+        """The state as callers know it: a pair for the LSTM, else a tensor."""
+        return (state[0], state[1]) if self.mode == "LSTM" else state[0]
+
+    def extra_repr(self) -> str:
+        """Show in ``repr`` what torch.nn shows, and what differs from Elman's defaults."""
+        shown = super().extra_repr()
+        usual = {"merge": "concat", "initial_state": "zeros", "backend": "auto", "nonlinearity": "tanh"}
+        for name, default in usual.items():
+            if (value := getattr(self, name, default)) != default:
+                shown += f", {name}={value!r}"
+        return shown
+
+
+class RNN(Recurrent, nn.RNN):  # type: ignore[misc]  # forward knows lengths
+    """The simple (Elman) recurrent network: each state is made of the input and the state before it.
+
+        h_t = g(W x_t + b_ih + U h_{t-1} + b_hh),   W = weight_ih_l0, U = weight_hh_l0, g = tanh or relu
+
+    Source: Elman (1990), "Finding structure in time", Cognitive Science 14.
+
+    Args:
+        input_size: I, the size of one input.
+        hidden_size: H, the size of the state.
+        num_layers: L, how many are stacked.
+        nonlinearity: g, ``"tanh"`` or ``"relu"``.
+        bias: whether there are b_ih and b_hh.
+        batch_first: whether batches come as (B, T, I), not (T, B, I); the state's layout stays the same.
+        dropout: probability of zeroing an entry between layers while training.
+        bidirectional: whether a second direction reads each sequence from its end.
+        **options: ``device`` and ``dtype`` as in torch.nn, and the three that follow.
+        merge: how two directions become one output: ``"concat"`` (2H), ``"sum"`` or ``"product"`` (H).
+        initial_state: the state when none is handed in: ``"zeros"``, ``"random"`` (standard normal, from torch's
+            generator) or ``"learned"`` (a parameter, zero at first).
+        backend: ``"torch"`` for its fused kernels, ``"reference"`` for the slow float64 loops of ``nn/reference.py``,
+            ``"auto"`` for the fastest.
+
+    Raises:
+        UsageError: a setting is out of range or unknown.
+
+    Example:
+        >>> layer = RNN(3, 5, batch_first=True)
+        >>> outputs, state = layer(torch.zeros(2, 4, 3), lengths=torch.tensor([4, 1]))
+        >>> outputs.shape, state.shape
+        (torch.Size([2, 4, 5]), torch.Size([1, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        _check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(*sizes, bias, batch_first, dropout, bidirectional, nonlinearity=nonlinearity, **options)
+
+
+class GRU(Recurrent, nn.GRU):  # type: ignore[misc]  # forward knows lengths
+    """The gated recurrent unit, in PyTorch's form: gates decide how much of the state is kept. Gate order r, z, n.
+
+        r = sigmoid(W_r x_t + b_ih_r + U_r h_{t-1} + b_hh_r)
+        z = sigmoid(W_z x_t + b_ih_z + U_z h_{t-1} + b_hh_z)
+        n = tanh(W_n x_t + b_ih_n + r * (U_n h_{t-1} + b_hh_n))
+        h_t = (1 - z) * n + z * h_{t-1}
+
+    Source: Cho et al. (2014), arXiv:1406.1078, equations 5 to 8; with r after the product with U, as cuDNN has it.
+
+    Args and Raises: those of ``RNN``, less ``nonlinearity``.
+
+    Example:
+        >>> layer = GRU(3, 5, num_layers=2, bidirectional=True, merge="sum")
+        >>> outputs, state = layer(torch.zeros(4, 2, 3))
+        >>> outputs.shape, state.shape
+        (torch.Size([4, 2, 5]), torch.Size([4, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(*sizes, bias, batch_first, dropout, bidirectional, **options)
+
+
+class LSTM(Recurrent, nn.LSTM):  # type: ignore[misc]  # forward knows lengths
+    """The long short-term memory: a cell that gates write, keep and read. Gate order i, f, g, o.
+
+        i, f, o = sigmoid(W x_t + b_ih + U h_{t-1} + b_hh), each with its own rows of W and U;   g = tanh(the same)
+        c_t = f * c_{t-1} + i * g
+        h_t = o * tanh(c_t)                                              (times weight_hr_l0 if proj_size > 0)
+
+    Source: Hochreiter and Schmidhuber (1997), Neural Computation 9(8); the forget gate: Gers, Schmidhuber, Cummins
+    (2000), Neural Computation 12(10); the projection: Sak, Senior, Beaufays (2014), arXiv:1402.1128.
+
+    Args and Raises: those of ``RNN``, less ``nonlinearity``; and ``proj_size``: the size of h when it is projected, 0
+    for no projection. The state is a pair (hidden, cell).
+
+    Example:
+        >>> layer = LSTM(3, 5, initial_state="learned")
+        >>> outputs, (hidden, cell) = layer(torch.zeros(4, 2, 3))
+        >>> outputs.shape, hidden.shape, cell.shape
+        (torch.Size([4, 2, 5]), torch.Size([1, 2, 5]), torch.Size([1, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        **options: Unpack[Options],
+    ) -> None:
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(*sizes, bias, batch_first, dropout, bidirectional, proj_size=proj_size, **options)
+
+
+# ---------------------------------------------------------------- backends
+
+
+def _run_torch(
+    mode: str, inputs: Tensor, state: State, weights: list[Any], lengths: Tensor | None, settings: tuple[Any, ...]
+) -> tuple[Tensor, State]:
+    """Call torch's fused kernel; rows of different lengths are packed, so that padding is not even copied.
+
+    ``settings`` are bias, number of layers, dropout, training, bidirectional. Empty rows, which torch cannot pack, stay
+    out.
+    """
+    kernel = KERNELS[mode]
+    hx = state if mode == "LSTM" else state[0]
+    if lengths is None:
+        is_batch_first = False
+        outputs, *final = kernel(inputs, hx, weights, *settings, is_batch_first)
+        return outputs, tuple(final)
+
+    num_steps, batch_size, _ = inputs.shape
+    order = lengths.argsort(descending=True)[: int((lengths > 0).sum())]  # longest first, without the empty rows
+    rows = order.to(inputs.device)
+    size = state[0].shape[-1] * (2 if settings[-1] else 1)
+    if len(rows) == 0:
+        return inputs.new_zeros(num_steps, batch_size, size), state
+    packed = pack_padded_sequence(inputs[:, rows], lengths[order])
+    start = tuple(part[:, rows] for part in state)
+    data, *final = kernel(packed.data, packed.batch_sizes, start if mode == "LSTM" else start[0], weights, *settings)
+    padded, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=num_steps)
+    outputs = padded.new_zeros(num_steps, batch_size, size).index_copy(1, rows, padded)  # (T, B, H·D)
+    ends = zip(state, final, strict=True)
+    return outputs, tuple(part.to(end.dtype).index_copy(1, rows, end) for part, end in ends)
+
+
+def _run_reference(
+    mode: str, inputs: Tensor, state: State, weights: list[nn.Parameter], lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """One layer in one direction through nn/reference.py."""
+    row_lengths = np.full(inputs.shape[1], len(inputs)) if lengths is None else lengths.numpy()
+    outputs, *final = _Reference.apply(mode.lower(), row_lengths, inputs, *state, *weights)  # type: ignore[no-untyped-call]
+    return outputs, tuple(final)
+
+
+class _Reference(torch.autograd.Function):
+    """nn/reference.py as a torch function: float64 inside, results cast back; rows of equal length run together."""
+
+    @staticmethod
+    def forward(ctx: Any, cell_name: str, lengths: Any, inputs: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        cell = reference.cell_named(cell_name)
+        x, *arrays = (_to_numpy(tensor) for tensor in (inputs, *tensors))
+        state, parameters = arrays[: cell.num_states], arrays[cell.num_states :]
+        no_bias = np.zeros(len(parameters[0]))
+        weights = reference.Weights(*parameters, *[no_bias] * (4 - len(parameters)))
+        outputs = np.zeros((*x.shape[:2], state[0].shape[1]))  # (T, B, H)
+        final = [part.copy() for part in state]
+        ctx.runs = []
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            start = tuple(part[rows] for part in state)
+            outputs[:length, rows], end, trace = reference.forward(cell, x[:length, rows], weights, start)
+            for part, part_end in zip(final, end, strict=True):
+                part[rows] = part_end
+            ctx.runs.append((length, rows, trace))
+        ctx.cell, ctx.weights, ctx.like = cell, weights, (inputs, *tensors)
+        return tuple(torch.as_tensor(array, dtype=inputs.dtype, device=inputs.device) for array in (outputs, *final))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, *d_final: Tensor) -> tuple[Tensor | None, ...]:
+        d_outputs_all, *d_final_all = (_to_numpy(tensor) for tensor in (d_outputs, *d_final))
+        totals = [np.zeros(tuple(tensor.shape)) for tensor in ctx.like]  # of inputs, state and weights, in this order
+        d_x, d_state, d_weights = totals[0], totals[1 : 1 + len(d_final)], totals[1 + len(d_final) :]
+        for length, rows, trace in ctx.runs:
+            d_end = tuple(part[rows] for part in d_final_all)
+            found = reference.backward(ctx.cell, ctx.weights, trace, d_outputs_all[:length, rows], d_end)
+            d_x[:length, rows] = found.x
+            for part, part_found in zip(d_state, found.state, strict=True):
+                part[rows] = part_found
+            for total, part_found in zip(d_weights, found.weights, strict=False):  # without biases, only W and U
+                total += part_found
+        casts = (torch.as_tensor(d, dtype=t.dtype, device=t.device) for d, t in zip(totals, ctx.like, strict=True))
+        return None, None, *casts
+
+
+def _to_numpy(tensor: Tensor) -> reference.Array:
+    return tensor.detach().to("cpu", torch.float64).numpy()
+
+
+# ---------------------------------------------------------------- lengths
+
+
+def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> Tensor:
+    """Refuse lengths that do not fit the batch.
+
+    Args:
+        lengths: (B,) integers.
+        batch_size: B.
+        num_steps: T, the longest length that fits.
+
+    Returns:
+        The lengths as int64 on the CPU.
+
+    Raises:
+        UsageError: they are not B integers in 0 … T.
+
+    Example:
+        >>> check_lengths(torch.tensor([2, 7]), batch_size=2, num_steps=5)
+        Traceback (most recent call last):
+        elman.errors.UsageError: lengths are [2, 7], expected 0 … 5, the input's time steps
+    """
+    lengths = torch.as_tensor(lengths)
+    if lengths.shape != (batch_size,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
+        raise UsageError(f"lengths are {got}, expected integers of shape ({batch_size},), one for each row")
+    if bool(((lengths < 0) | (lengths > num_steps)).any()):
+        raise UsageError(f"lengths are {lengths.tolist()}, expected 0 … {num_steps}, the input's time steps")
+    return lengths.to("cpu", torch.int64)
+
+
+def _flip(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverse each row of (T, B, N) in time within its true length; padding stays where it is."""
+    if lengths is None:
+        return values.flip(0)
+    time = torch.arange(len(values))[:, None]  # (T, 1)
+    source = torch.where(time < lengths, lengths - 1 - time, time).to(values.device)  # (T, B)
+    return values.gather(0, source[:, :, None].expand_as(values))
+
+
+def _pack_like(packed: PackedSequence, outputs: Tensor, lengths: Tensor) -> PackedSequence:
+    """Pack outputs (T, B, N), whose rows are in the caller's order, as the input was packed."""
+    if packed.sorted_indices is not None:
+        outputs = outputs.index_select(1, packed.sorted_indices)
+    sorted_lengths = lengths.sort(descending=True).values
+    data = pack_padded_sequence(outputs, sorted_lengths).data
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def _check_choice(name: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        choices = ", ".join(f'"{choice}"' for choice in known)
+        raise UsageError(f'{name}="{value}", expected one of {choices}{nearest(value, known)}')

@@ -1,0 +1,124 @@
+"""A feed-forward network over a fixed window of inputs: what language models were before they were recurrent."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from elman.errors import UsageError
+from elman.nn.recurrent import check_lengths
+
+
+class Window(nn.Module):
+    """See the last ``window`` inputs, and nothing before them; the contract is that of the recurrent layers.
+
+        h_t = tanh(W [x_{t-N+1}; …; x_t] + b),   N = window; further layers: h_t = tanh(W' h_t + b')
+
+    The state is the last N inputs, zeros at the start; the newest output can be computed from it again (`hidden`).
+
+    Source: Bengio, Ducharme, Vincent, Jauvin (2003), "A neural probabilistic language model", JMLR 3, equation 1,
+    without the direct connections.
+
+    Args:
+        input_size: E, the size of one input.
+        hidden_size: H, the size of one output.
+        num_layers: dense layers, the first of which sees the window.
+        window: N, how many inputs an output sees, its own included.
+        dropout: probability of zeroing an entry between layers while training.
+
+    Raises:
+        UsageError: a size is below 1, or dropout is not in 0 … 1.
+
+    Example:
+        >>> layer = Window(3, 8, window=4)
+        >>> outputs, state = layer(torch.zeros(2, 6, 3))
+        >>> outputs.shape, state.shape
+        (torch.Size([2, 6, 8]), torch.Size([1, 2, 12]))
+    """
+
+    batch_first = True
+    bidirectional = False
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, *, window: int = 5, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        for name, size in {
+            "input_size": input_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "window": window,
+        }.items():
+            if size < 1:
+                raise UsageError(f"{name}={size}, expected at least 1")
+        if not 0 <= dropout <= 1:
+            raise UsageError(f"dropout={dropout}, expected a probability in 0 … 1")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.output_size = hidden_size
+        self.num_layers = num_layers
+        self.window = window
+        self.dropout = dropout
+        sizes = [window * input_size, *[hidden_size] * num_layers]
+        self.layers = nn.ModuleList(nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes))
+
+    def forward(
+        self, inputs: Tensor, state: Tensor | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute an output for every window of inputs.
+
+        Args:
+            inputs: (B, T, E) float, batch first.
+            state: (1, B, N·E) float, the N inputs before these, oldest first; zeros when None.
+            lengths: (B,) integers in 0 … T, each row's true length; all T when None. Padding is never looked at.
+
+        Returns:
+            Outputs (B, T, H), zero beyond a row's length, and the state after each row's true end, (1, B, N·E).
+
+        Raises:
+            UsageError: a shape or a length does not fit.
+        """
+        self._check(inputs, state)
+        batch_size, num_steps, input_size = inputs.shape
+        if state is None:
+            state = inputs.new_zeros(1, batch_size, self.window * input_size)
+        if lengths is None:
+            lengths = torch.full((batch_size,), num_steps)
+        lengths = check_lengths(lengths, batch_size, num_steps).to(inputs.device)
+        padding = torch.arange(num_steps, device=inputs.device) >= lengths[:, None]  # (B, T)
+        inputs = inputs.masked_fill(padding[:, :, None], 0.0)
+
+        history = torch.cat((state.reshape(batch_size, self.window, input_size), inputs), dim=1)  # (B, N+T, E)
+        windows = torch.cat([history[:, back + 1 : back + 1 + num_steps] for back in range(self.window)], dim=2)
+        outputs = self._dense(windows).masked_fill(padding[:, :, None], 0.0)  # (B, T, H)
+
+        rows = torch.arange(batch_size, device=inputs.device)[:, None]  # (B, 1)
+        last = lengths[:, None] + torch.arange(self.window, device=inputs.device)  # (B, N): positions in history
+        return outputs, history[rows, last].flatten(1)[None]  # (B, T, H), (1, B, N·E)
+
+    def hidden(self, state: Tensor) -> Tensor:
+        """Compute the newest output (B, H) from a state (1, B, N·E)."""
+        return self._dense(state[0])
+
+    def _dense(self, outputs: Tensor) -> Tensor:
+        """Run the dense layers over windows of inputs, oldest first: (..., N·E) to (..., H)."""
+        for number, layer in enumerate(self.layers):
+            if number > 0:
+                outputs = functional.dropout(outputs, self.dropout, self.training)
+            outputs = torch.tanh(layer(outputs))
+        return outputs
+
+    def _check(self, inputs: Tensor, state: Tensor | None) -> None:
+        if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
+            raise UsageError(f"inputs have shape {tuple(inputs.shape)}, expected (B, T, {self.input_size})")
+        expected = (1, len(inputs), self.window * self.input_size)
+        if state is not None and state.shape != expected:
+            raise UsageError(f"the state has shape {tuple(state.shape)}, expected (1, B, window·E) = {expected}")
+
+    def extra_repr(self) -> str:
+        """Show the settings in ``repr``."""
+        sizes = f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
+        return f"{sizes}, window={self.window}, dropout={self.dropout}"

@@ -1,0 +1,184 @@
+"""What a person sees while a network learns: a live display on a terminal, plain lines off it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the training stands after a step."""
+
+    step: int
+    total_steps: int | None  # None while the speed is still being measured
+    nats: float  # per target, on the training data, an exponential mean
+    targets_per_second: float
+    seconds_left: float | None
+
+
+class Progress:
+    """Tells nobody: the base of the displays, and what a library call uses by default."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        """Say one thing once."""
+
+    def step(self, report: Report) -> None:
+        """Tell that a step is done; called at every step, so it must cost nothing."""
+
+    def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:
+        """Tell the figures of a validation and show what the network does now."""
+
+
+class LineProgress(Progress):
+    """Plain lines, for logs and pipes: one every ten seconds, and every validation with its sample."""
+
+    def __init__(self, stream: IO[str], every_seconds: float = 10.0) -> None:
+        self.stream = stream
+        self.every_seconds = every_seconds
+        self._last = time.monotonic()
+        self._bits_per_nat = 0.0
+
+    def note(self, text: str) -> None:  # noqa: D102 (the base says it)
+        print(text, file=self.stream, flush=True)
+
+    def step(self, report: Report) -> None:  # noqa: D102
+        now = time.monotonic()
+        if now - self._last >= self.every_seconds:
+            self._last = now
+            self.note(describe(report, self._bits_per_nat))
+
+    def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:  # noqa: D102
+        self._bits_per_nat = bits_per_character_per_nat(metrics)
+        self.note(f"step {step:,}: valid {describe_metrics(metrics)}{', the best so far' if best and step else ''}")
+        if sample:
+            self.note("\n".join(f"    | {line}" for line in sample.splitlines()))
+
+
+class LiveProgress(Progress):
+    """A display that stays in place on a terminal: bar, speed, losses, time left, and the newest sample."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self._console,
+            expand=True,
+        )
+        self._bar = self._bars.add_task("training", total=None, left="")
+        self._live: Live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render)
+        self._figures = ""
+        self._valid = ""
+        self._sample = ""
+        self._bits_per_nat = 0.0
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def note(self, text: str) -> None:  # noqa: D102
+        self._console.print(text, highlight=False, markup=False)
+
+    def step(self, report: Report) -> None:  # noqa: D102
+        now = time.monotonic()
+        if now - self._last < 0.2 and report.step != report.total_steps:
+            return
+        self._last = now
+        self._figures = describe(report, self._bits_per_nat)
+        left = "measuring the speed" if report.seconds_left is None else f"{clock(report.seconds_left)} left"
+        self._bars.update(self._bar, completed=report.step, total=report.total_steps, left=left)
+
+    def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:  # noqa: D102
+        self._bits_per_nat = bits_per_character_per_nat(metrics)
+        self._valid = f"valid {describe_metrics(metrics)} (step {step:,}{', the best so far' if best and step else ''})"
+        self._sample = sample
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.text import Text
+
+        parts: list[RenderableType] = [self._bars, Text(self._figures), Text(self._valid)]
+        if self._sample:
+            parts.append(Panel(Text(self._sample), title="what the network writes now", title_align="left"))
+        return Group(*parts)
+
+
+def progress_for(stream: IO[str]) -> Progress:
+    """Choose the display: live where ``stream`` is a terminal, plain lines where it is not."""
+    return LiveProgress() if stream.isatty() else LineProgress(stream)
+
+
+def describe(report: Report, bits_per_nat: float) -> str:
+    """Put a step's figures into one line.
+
+    Example:
+        >>> describe(Report(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2))
+        'step 40/200  train 1.500 nats/token, 2.164 bits/char  20,480 tokens/s  1:15 left'
+    """
+    total = "?" if report.total_steps is None else f"{report.total_steps:,}"
+    bits = f", {report.nats * bits_per_nat:.3f} bits/char" if bits_per_nat else ""
+    left = "" if report.seconds_left is None else f"  {clock(report.seconds_left)} left"
+    return (
+        f"step {report.step:,}/{total}  train {report.nats:.3f} nats/token{bits}  "
+        f"{report.targets_per_second:,.0f} tokens/s{left}"
+    )
+
+
+def describe_metrics(metrics: dict[str, float | int]) -> str:
+    """Put validation figures into one line: losses with their units, other rates by name.
+
+    Example:
+        >>> describe_metrics({"nats_per_token": 1.5, "bits_per_character": 2.164, "perplexity": 4.48, "tokens": 9})
+        '1.500 nats/token, 2.164 bits/char, perplexity 4.48'
+    """
+    units = {"nats_per_token": "{:.3f} nats/token", "bits_per_character": "{:.3f} bits/char"}
+    units["perplexity"] = "perplexity {:.2f}"
+    return ", ".join(units[name].format(value) for name, value in metrics.items() if name in units)
+
+
+def bits_per_character_per_nat(metrics: dict[str, float | int]) -> float:
+    """Return the factor from nats per token to bits per character on this text (0 where it is not known)."""
+    nats = metrics.get("nats_per_token", 0.0)
+    return metrics.get("bits_per_character", 0.0) / nats if nats else 0.0
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as a person reads them.
+
+    Example:
+        >>> clock(75), clock(3725)
+        ('1:15', '1:02:05')
+    """
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

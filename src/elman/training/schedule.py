@@ -1,0 +1,137 @@
+"""How long a network is trained and how fast it learns at each step: settings in, a schedule out."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import Literal
+
+from elman.errors import UsageError
+
+MEASURED_SHARE = 0.03  # of the time budget goes into measuring the speed, before the number of steps is fixed
+MEASURED_STEPS = (8, 100)  # at least and at most so many steps, the first two not counted: they warm up the caches
+EVALUATION_SHARE = 0.08  # of a time budget may go into validating and sampling along the way
+
+
+@dataclass(kw_only=True)
+class TrainingSettings:
+    """How a network is trained: what every model's settings begin with."""
+
+    minutes: float | None = None
+    """Train for this long; evaluation and saving are included. 3 where none of minutes, epochs and steps is given."""
+    epochs: float | None = None
+    """Train for so many passes over the training data, in place of minutes."""
+    steps: int | None = None
+    """Train for so many optimizer steps, in place of minutes."""
+    batch_size: int = 16
+    """Sequences (or parallel streams of one text) in a batch."""
+    learning_rate: float = 6e-3
+    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+    warmup_steps: int = 50
+    """Steps over which the learning rate rises from zero (at most a tenth of the run)."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay, on matrices only."""
+    clip_norm: float = 1.0
+    """Gradients are scaled down to this norm where it is exceeded; 0: never."""
+    evaluations: int = 20
+    """At most so many validations along the way; a time budget spends no more than 8 % of itself on them."""
+    patience: int = 10
+    """Stop early after so many validations in a row without a new best; 0: never."""
+    seed: int = 1
+    """Seed of everything that is random; the same seed and thread count give the same bits."""
+    threads: int | None = None
+    """Processor threads to compute with; all cores where not given."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes the GPU where there is one."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Numbers to compute with, as Lightning Fabric names them."""
+
+    def check_training(self) -> None:
+        """Raise UsageError for a value outside its limits."""
+        given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} are all given: one of them says how long to train")
+        for name in given:
+            positive(name, getattr(self, name))
+        for name in ("batch_size", "learning_rate", "evaluations"):
+            positive(name, getattr(self, name))
+        for name in ("warmup_steps", "weight_decay", "clip_norm", "patience"):
+            positive(name, getattr(self, name), or_zero=True)
+        if self.threads is not None:
+            positive("threads", self.threads)
+
+
+def positive(name: str, value: float, *, or_zero: bool = False) -> None:
+    """Raise UsageError unless ``value`` is a finite number above zero (or zero, where that is allowed)."""
+    if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
+        raise UsageError(f"{name} is {value}; it must be {'at least zero' if or_zero else 'above zero'}")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How many steps there are and what happens at each of them."""
+
+    total_steps: int
+    warmup_steps: int
+    eval_every: int
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Rise linearly over the warm-up, then fall linearly to zero at the last step.
+
+        Example:
+            >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10)
+            >>> [schedule.learning_rate_factor(step) for step in (0, 9, 10, 20)]
+            [0.1, 1.0, 1.0, 0.5]
+        """
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        return (self.total_steps - step) / (self.total_steps - self.warmup_steps)
+
+
+def predicted_steps(settings: TrainingSettings, batches_per_epoch: int, seconds: float) -> int:
+    """Predict the number of steps, where one takes ``seconds``."""
+    schedule = planned(settings, batches_per_epoch)
+    return schedule.total_steps if schedule else int(60 * budget_minutes(settings) * (1 - EVALUATION_SHARE) / seconds)
+
+
+def budget_minutes(settings: TrainingSettings) -> float:
+    """Return the length of the time budget in minutes."""
+    return 3.0 if settings.minutes is None else settings.minutes
+
+
+def planned(settings: TrainingSettings, batches_per_epoch: int) -> Schedule | None:
+    """Return the schedule where steps or epochs say it; None where a time budget waits for the speed."""
+    if settings.steps is not None:
+        total = settings.steps
+    elif settings.epochs is not None:
+        total = max(1, round(settings.epochs * batches_per_epoch))
+    else:
+        return None
+    return _schedule(total, settings.evaluations, settings)
+
+
+def _schedule(total_steps: int, evaluations: int, settings: TrainingSettings) -> Schedule:
+    return Schedule(
+        total_steps=total_steps,
+        warmup_steps=min(settings.warmup_steps, total_steps // 10),
+        eval_every=max(1, math.ceil(total_steps / evaluations)),
+    )
+
+
+def measured(durations: list[float], settings: TrainingSettings) -> bool:
+    """Say whether enough steps have been timed to trust their median."""
+    least, most = MEASURED_STEPS
+    enough = sum(durations) >= MEASURED_SHARE * 60 * budget_minutes(settings)
+    return len(durations) >= most or (len(durations) >= least and enough)
+
+
+def fitted(
+    durations: list[float], step: int, left: float, evaluation_seconds: float, settings: TrainingSettings
+) -> Schedule:
+    """Fit the number of steps into the ``left`` seconds of a time budget."""
+    evaluations = int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3))
+    evaluations = max(3, min(settings.evaluations, evaluations))
+    per_step = statistics.median(durations[2:])
+    more = int((left - evaluations * evaluation_seconds) / per_step)
+    return _schedule(step + max(more, 1), evaluations, settings)
