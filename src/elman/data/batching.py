@@ -115,6 +115,12 @@ class LineBatches:
 
     Raises:
         DataError: there are no sequences.
+
+    Example:
+        >>> corpus = Corpus(np.array([1, 7, 2, 1, 8, 9, 2], np.uint16), np.array([0, 3, 7]), 5, 0)
+        >>> batch = LineBatches(corpus, batch_tokens=6, shuffle=False).batch(0)
+        >>> batch.inputs.tolist(), batch.lengths.tolist(), batch.targets.tolist()
+        ([[1, 7, 0], [1, 8, 9]], [2, 3], [[7, 2, -100], [8, 9, 2]])
     """
 
     def __init__(
@@ -134,7 +140,7 @@ class LineBatches:
         self._ids = corpus.ids
         self._seed = seed
         self._shuffle = shuffle
-        self._drawn = (-1, starts, starts)  # the pass drawn last: its number, the order of pieces and of batches
+        self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # a pass: its pieces, its batches
         ascending = np.sort(self._lengths)
         self._cuts = [len(ascending)]  # where batches begin among the pieces by length, from the end
         while stop := self._cuts[-1]:
@@ -148,7 +154,7 @@ class LineBatches:
     def batch(self, step: int) -> Batch:
         """Give the batch of a step, counted from 0 and on through all passes."""
         epoch, index = divmod(step, len(self))
-        if self._drawn[0] != epoch:
+        if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = (epoch, *self._draw(epoch))
         _, pieces, batches = self._drawn
         bucket = batches[index]

@@ -66,8 +66,8 @@ class Text:
         try:
             "".encode(encoding)
         except (LookupError, ValueError):
-            known = nearest(encoding, {*aliases, *aliases.values()})
-            raise UsageError(f"--encoding {encoding}: no such text encoding{known}") from None
+            known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
+            raise UsageError(f"--encoding {encoding}: no such text encoding{nearest(encoding, known)}") from None
         if not self.sources:
             raise UsageError("there is no text: the list of sources is empty")
         for source in self.sources:

@@ -63,6 +63,8 @@ def read_vectors(path: Path, words: Iterable[str]) -> tuple[dict[str, int], NDAr
                         vector = np.array(numbers, np.float32)
                     except ValueError as error:
                         raise DataError(f"{path}:{number}: a vector holds numbers only: {error}") from None
+                    if not np.isfinite(vector).all():
+                        raise DataError(f"{path}:{number}: a vector holds numbers only, and this one infinity or NaN")
                     rows[word] = len(vectors)
                     vectors.append(vector)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:

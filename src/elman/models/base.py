@@ -163,7 +163,6 @@ class Model(TrainingSettings, ABC):
         folder = Path(out) if out is not None else None
         saved = None
         if folder is not None:
-            make_folder(folder)
             if _is_finished(folder, resume):
                 progress.note(f"{folder}: the training is finished; nothing to resume")
                 return self._adopt(read_folder(folder))
@@ -175,8 +174,10 @@ class Model(TrainingSettings, ABC):
                 self._check_same_run(saved, folder)
             elif former is not None:
                 self._begin_from(former, init_from)
-            if folder is not None and overwrite:
-                (folder / FILE_NAME).unlink(missing_ok=True)  # or a later --resume would go on with the wrong run
+            if folder is not None:
+                make_folder(folder)
+                if overwrite:
+                    (folder / FILE_NAME).unlink(missing_ok=True)  # or --resume would go on with the former run
             reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
             state = train(
                 task,

@@ -55,7 +55,7 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     from elman.drawing.curves import loss_curves
 
     make_folder(folder)
-    weights = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in model.weights.items()})
+    weights = safetensors.torch.save({name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.items()})
     vouched = {WEIGHTS: weights, **{name: text.encode() for name, text in model.texts.items()}}
     config = {
         "format": FORMAT,
