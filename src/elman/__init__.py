@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman import nn as nn
     from elman.models import load as load
     from elman.models.baselines import NgramModel as NgramModel
     from elman.models.language_model import LanguageModel as LanguageModel
@@ -23,14 +24,16 @@ _HOMES = {
     "load": "elman.models",
 }
 
-__all__ = ["LanguageModel", "NgramModel", "__version__", "load"]
+__all__ = ["LanguageModel", "NgramModel", "__version__", "load", "nn"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "nn":
+        return import_module("elman.nn")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "nn"})

@@ -18,7 +18,8 @@ from elman.models.base import Model, settings_from_json
 
 Command = TypeVar("Command")
 
-_BOX = re.compile(r"^[│╭╰]?[─ ]*|[─ ]*[│╮╯]?$")
+_BORDER = re.compile(r"^[│╭╰]?[─ ]*|[─ ]*[│╮╯]?$")
+_RULE = re.compile(r"[─-]{3,}")
 
 
 def parse(command: type[Command], words: Sequence[str], program: str, default: Command | None = None) -> Command:
@@ -77,13 +78,14 @@ def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
 
 
 def _summary(box: str) -> str:
-    """Take the message out of the frame that tyro draws around it."""
-    lines = [_BOX.sub("", line) for line in box.splitlines()]
-    rules = [index for index, line in enumerate(box.splitlines()) if re.fullmatch(r"│ ─+ │", line)]
-    told = lines[1 : rules[0]] if rules else lines[1:]
-    meant = [line for line in lines[len(told) :] if line.startswith("--")]
-    message = " ".join(told).strip().rstrip(".")
-    return f"{message}; did you mean {meant[0].split()[0]}?" if "nrecognized" in message and meant else message
+    """Take the message out of the frame that tyro draws around it, of lines or, where a terminal has none, of -."""
+    lines = [_BORDER.sub("", line) for line in box.splitlines()]
+    body = [line for line in lines[1:] if line and not _RULE.fullmatch(line)]  # the first line is the title
+    ends = ("Perhaps you meant", "Arguments similar to", "Argument helptext", "Got errors", "For full helptext")
+    end = next((index for index, line in enumerate(body) if line.startswith(ends)), len(body))
+    message = " ".join(body[:end]).strip().rstrip(".")
+    meant = [line.split()[0] for line in body[end:] if line.startswith("--")]
+    return f"{message}; did you mean {meant[0]}?" if "nrecognized" in message and meant else message
 
 
 def _literal(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:

@@ -300,12 +300,11 @@ class RNN(Recurrent, nn.RNN):  # type: ignore[misc]  # forward knows lengths
         batch_first: whether batches come as (B, T, I), not (T, B, I); the state's layout stays the same.
         dropout: probability of zeroing an entry between layers while training.
         bidirectional: whether a second direction reads each sequence from its end.
-        **options: ``device`` and ``dtype`` as in torch.nn, and the three that follow.
-        merge: how two directions become one output: ``"concat"`` (2H), ``"sum"`` or ``"product"`` (H).
-        initial_state: the state when none is handed in: ``"zeros"``, ``"random"`` (standard normal, from torch's
-            generator) or ``"learned"`` (a parameter, zero at first).
-        backend: ``"torch"`` for its fused kernels, ``"reference"`` for the slow float64 loops of ``nn/reference.py``,
-            ``"auto"`` for the fastest.
+        **options: ``device`` and ``dtype`` as in torch.nn; ``merge``, how two directions become one output: ``"concat"``
+            (2H), ``"sum"`` or ``"product"`` (H); ``initial_state``, the state when none is handed in: ``"zeros"``,
+            ``"random"`` (standard normal, from torch's generator) or ``"learned"`` (a parameter, zero at first); and
+            ``backend``: ``"torch"`` for its fused kernels, ``"reference"`` for the slow float64 loops of
+            ``nn/reference.py``, ``"auto"`` for the fastest.
 
     Raises:
         UsageError: a setting is out of range or unknown.

@@ -254,8 +254,9 @@ def zero_state(cell: Cell, batch_size: int, hidden_size: int) -> State:
     """The lecture's h_0 = 0 (and c_0 = 0).
 
     Example:
-        >>> [part.shape for part in zero_state(cell_named("lstm"), 2, 3)]
-        [(2, 3), (2, 3)]
+        >>> hidden, cell = zero_state(cell_named("lstm"), batch_size=2, hidden_size=3)
+        >>> hidden.shape
+        (2, 3)
     """
     return tuple(np.zeros((batch_size, hidden_size)) for _ in range(cell.num_states))
 

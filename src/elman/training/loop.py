@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from elman.errors import DivergedError, Interrupted
+from elman.errors import DivergedError, Interrupted, UsageError
 from elman.training.checkpoint import save_checkpoint
 from elman.training.progress import Progress, Report
 from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, measured, planned
@@ -140,6 +140,8 @@ def train(
     from lightning_fabric import Fabric
 
     started = time.perf_counter() if started is None else started
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
     fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
     decayed = [parameter for parameter in task.network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in task.network.parameters() if parameter.ndim <= 1]
@@ -191,6 +193,8 @@ def train(
             }
         )
         if state.step > 0:
+            if not math.isfinite(metrics[task.objective]):  # the last step may have broken weights that no loss showed
+                raise _diverged(f"became {metrics[task.objective]} in validation", state, settings, checkpoint)
             if state.best is None or metrics[task.objective] < state.best["metrics"][task.objective]:
                 weights = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
                 state.best = {"step": state.step, "metrics": metrics, "network": weights}
@@ -203,12 +207,12 @@ def train(
     durations: list[float] = []
     with _stop_signals() as stop, progress:
         before = time.perf_counter()
-        if state.step == 0:
+        if not state.history:
             evaluate()
             save()
         evaluation_seconds = time.perf_counter() - before
         last_saved = time.perf_counter()
-        while state.schedule is None or state.step < state.schedule.total_steps:
+        while not _finished(state, settings):
             step_began = time.perf_counter()
             batch = batches.batch(state.step).to(fabric.device)
             warmup_only = min(1.0, (state.step + 1) / max(settings.warmup_steps, 1))
@@ -247,8 +251,9 @@ def train(
                     evaluate()
                     save()
                     last_saved = time.perf_counter()
-                    if settings.patience and state.since_best >= settings.patience and not done:
-                        progress.note(f"stopped early: no new best in {state.since_best} validations")
+                    if _finished(state, settings):
+                        if not done:
+                            progress.note(f"stopped early: no new best in {state.since_best} validations")
                         break
                 elif now - last_saved > CHECKPOINT_SECONDS:
                     save()
@@ -273,6 +278,13 @@ def seconds_per_step(task: Task, batches: Batches, settings: TrainingSettings, s
     return statistics.median(durations[2:])
 
 
+def _finished(state: State, settings: TrainingSettings) -> bool:
+    """Say whether the last step is done, or there was no new best for too long."""
+    if settings.patience and state.since_best >= settings.patience:
+        return True
+    return state.schedule is not None and state.step >= state.schedule.total_steps
+
+
 def _note_loss(state: State, loss: float, norm: float, settings: TrainingSettings, checkpoint: Path | None) -> None:
     """Follow the loss; raise DivergedError where it is not a number or has exploded."""
     state.first_loss = loss if state.first_loss is None else state.first_loss
@@ -281,12 +293,16 @@ def _note_loss(state: State, loss: float, norm: float, settings: TrainingSetting
     if math.isfinite(loss) and math.isfinite(norm) and not exploded:
         return
     what = f"grew from {state.first_loss:.2f} to {state.loss:.2f} nats" if exploded else f"became {loss}"
+    raise _diverged(f"{what} at step {state.step + 1:,} (gradient norm {norm:.3g})", state, settings, checkpoint)
+
+
+def _diverged(what: str, state: State, settings: TrainingSettings, checkpoint: Path | None) -> DivergedError:
     best = "no validation had been made"
     if state.best is not None:
         place = f"{checkpoint}" if checkpoint else "the state"
         best = f"the best weights so far (step {state.best['step']:,}) are kept in {place}"
-    raise DivergedError(
-        f"the loss {what} at step {state.step + 1:,} (gradient norm {norm:.3g}); {best}. Begin again with "
+    return DivergedError(
+        f"the loss {what}; {best}. Begin again with "
         f"--overwrite and a lower --learning-rate (now {settings.learning_rate:g}) or --clip-norm "
         f"(now {settings.clip_norm:g})."
     )

@@ -60,6 +60,8 @@ class TrainingSettings:
             positive(name, getattr(self, name), or_zero=True)
         if self.threads is not None:
             positive("threads", self.threads)
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed is {self.seed}; it must be at least zero and below 2^63")
 
 
 def positive(name: str, value: float, *, or_zero: bool = False) -> None:

@@ -1,0 +1,31 @@
+"""How fast text becomes ids, at each level, in MB of UTF-8 a second.
+
+python benchmarks/encoding.py [FILE]        (the documentation of Python itself where no file is given)
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from elman.data.samples import sample_text
+from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, WordTokenizer
+
+
+def main() -> None:
+    """Print a line for each level."""
+    text = Path(sys.argv[1]).read_text() if len(sys.argv) > 1 else sample_text("topics")
+    text *= max(1, 8_000_000 // len(text))
+    megabytes = len(text.encode()) / 1e6
+    for tokenizer_class in (CharacterTokenizer, WordTokenizer, BytePairTokenizer):
+        tokenizer = tokenizer_class.train([text[:4_000_000]])
+        durations = []
+        for _ in range(3):
+            began = time.perf_counter()
+            tokenizer.encode(text)
+            durations.append(time.perf_counter() - began)
+        print(f"{tokenizer.level:<5} {megabytes / statistics.median(durations):8.1f} MB/s")
+
+
+if __name__ == "__main__":
+    main()
