@@ -28,6 +28,7 @@ class Bare(nn.Module):
         self.head = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, inputs, state):
+        """Compute logits and the next state."""
         hidden, state = self.rnn(self.dropout(self.embedding(inputs)), state)
         return self.head(self.dropout(hidden)), state
 

@@ -53,7 +53,7 @@ class StorageError(ElmanError, OSError):
     exit_code = 6
 
 
-class Interrupted(ElmanError):
+class Interrupted(ElmanError):  # noqa: N818 (no error: the user asked for it)
     """Training was stopped by a signal after its state was saved."""
 
     exit_code = 130

@@ -14,7 +14,7 @@ import tyro
 
 from elman.data.samples import sample_text
 from elman.errors import UsageError, nearest
-from elman.models.base import Model, settings_from_json
+from elman.models.base import Model
 
 Command = TypeVar("Command")
 
@@ -74,7 +74,7 @@ def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
     for name in settings:
         if name not in known:
             raise UsageError(f"--config {path}: no setting is called {name}{nearest(name, known)}")
-    return settings_from_json(model, settings)
+    return model.from_json(settings)
 
 
 def _summary(box: str) -> str:

@@ -30,6 +30,7 @@ def run(words: Sequence[str]) -> int:
     command = parse(Demo, words, "elman demo")
     text = sample_text("topics")
     settings = LanguageModel(minutes=command.minutes)
+    settings.check()
     print(f"{len(text):,} characters about Python, from pydoc_data.topics; the last tenth is held out.")
     markov = next(compare_language_models(text, ["ngram:5"], settings))
     print(f"A Markov model (5-grams, Kneser-Ney) reaches {markov.nats_per_token:.3f} nats/char on it. It writes:\n")

@@ -11,7 +11,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.models import load
-from elman.models.base import num_parameters, settings_to_json
+from elman.models.base import num_parameters
 
 
 @dataclass(kw_only=True)
@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
     total = num_parameters(model.network_)
     console.print(f"{total:,} parameters, the same for any number of time steps", highlight=False)
     settings = Table("setting", "value", box=None, pad_edge=False)
-    for name, value in settings_to_json(model).items():
+    for name, value in model.to_json().items():
         if value is not None:
             settings.add_row(name, str(value))
     console.print(settings)

@@ -28,8 +28,10 @@ class Predict:
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
-    print("token\tsurprisal")
-    for token, surprisal in load(command.folder).predict(source(command.file)):
+    model = load(command.folder)
+    for index, (token, surprisal) in enumerate(model.predict(source(command.file))):
+        if index == 0:
+            print("token\tsurprisal")
         written = token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
         print(f"{written}\t{'NA' if surprisal is None else f'{surprisal:.6f}'}")
     return 0

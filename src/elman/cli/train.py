@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,10 @@ import tyro
 
 from elman.cli.arguments import parse, settings_from_toml, source
 from elman.errors import Interrupted, UsageError, nearest
-from elman.models.base import settings_from_json
 from elman.models.folder import read_config
 from elman.models.language_model import LanguageModel
+from elman.models.settings import saved_settings
+from elman.training.checkpoint import FILE_NAME
 from elman.training.progress import clock, progress_for
 
 TASKS = ("lm",)
@@ -74,13 +76,17 @@ def run(words: Sequence[str]) -> int:
             progress=progress,
         )
     except Interrupted as stop:
-        again = " ".join([*command.files, "--out", str(command.out), "--resume"])
+        if not (command.out / FILE_NAME).exists():
+            raise
+        valid_words = [] if command.valid is None else ["--valid", command.valid]
+        again = shlex.join([*command.files, *valid_words, "--out", str(command.out), "--resume"])
         raise Interrupted(f"{stop}\nGo on with: elman train lm {again}", stop.exit_code - 128) from None
     valid_figures = model.metrics_.get("valid", {})
     if valid_figures:
         figures = f"{valid_figures['nats_per_token']:.4f} nats/token, "
         figures += f"{valid_figures['bits_per_character']:.4f} bits/char, perplexity {valid_figures['perplexity']:.2f}"
-        print(f"{command.out}: {figures} on {valid_figures['tokens']:,} held-out tokens")
+        unknown = f", {valid_figures['unknown']:,} of them unknown" if valid_figures["unknown"] else ""
+        print(f"{command.out}: {figures} on {valid_figures['tokens']:,} held-out tokens{unknown}")
         print(f"Write with it: elman generate {command.out} --prompt TEXT")
     return 0
 
@@ -97,11 +103,10 @@ def _defaults(words: Sequence[str]) -> LanguageModel:
         return LanguageModel()
     settings: dict[str, Any] = {}
     if given.init_from is not None:
-        architecture = read_config(given.init_from).get("settings", {})
+        architecture = saved_settings(LanguageModel, read_config(given.init_from), given.init_from)
         settings |= {name: architecture[name] for name in LanguageModel.architecture if name in architecture}
-    if given.resume and given.out is not None:
-        settings |= read_config(given.out, missing_ok=True).get("settings", {})
-    settings = settings_from_json(LanguageModel, settings)
+    if given.resume and given.out is not None and (config := read_config(given.out, missing_ok=True)):
+        settings |= saved_settings(LanguageModel, config, given.out)
     if given.config is not None:
         settings |= settings_from_toml(given.config, LanguageModel)
     return replace(LanguageModel(), **settings)

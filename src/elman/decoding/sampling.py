@@ -62,7 +62,7 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         logits = torch.where(seen, penalised, logits)
     if sampling.greedy:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-    logits = logits / sampling.temperature
+    logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature  # at most 0: nothing overflows to NaN
     if sampling.top_k:
         kept = logits.topk(min(sampling.top_k, logits.shape[-1])).indices  # (N, k)
         dropped = torch.ones_like(logits, dtype=torch.bool).scatter(-1, kept, False)
@@ -134,6 +134,7 @@ class StopBuffer:
     """
 
     def __init__(self, stop: Sequence[str]) -> None:
+        stop = [stop] if isinstance(stop, str) else stop
         if "" in stop:
             raise UsageError("a stop string is empty; give the text to stop at, or leave --stop out")
         self._stop = stop

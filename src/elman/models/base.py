@@ -14,27 +14,25 @@ stands in attributes that end in an underscore.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import platform
 import re
 import time
-import types
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from elman.errors import ModelError, UsageError, nearest
-from elman.models.folder import CONFIG, SavedModel, make_folder, read_folder, write_folder
-from elman.training.checkpoint import FILE_NAME, load_checkpoint
+from elman.errors import ModelError, UsageError
+from elman.models.folder import SavedModel, is_finished, make_folder, open_run, read_folder, write_folder
+from elman.models.settings import Settings, saved_settings
+from elman.training.checkpoint import FILE_NAME
 from elman.training.loop import Batches, State, Task, seconds_per_step, train
 from elman.training.progress import Progress
 from elman.training.schedule import TrainingSettings, predicted_steps
@@ -43,7 +41,7 @@ WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and wr
 
 
 @dataclass(kw_only=True, eq=False)
-class Model(TrainingSettings, ABC):
+class Model(TrainingSettings, Settings, ABC):
     """The base of every model: a dataclass of settings that is also an estimator."""
 
     task: ClassVar[str]
@@ -78,23 +76,6 @@ class Model(TrainingSettings, ABC):
 
     # The estimator's protocol, spoken without importing scikit-learn.
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name, as scikit-learn asks for them."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change settings by name.
-
-        Raises:
-            UsageError: there is no such setting.
-        """
-        for name, value in params.items():
-            known = self.get_params()
-            if name not in known:
-                raise UsageError(f"{type(self).__name__} has no setting {name!r}{nearest(name, known)}")
-            setattr(self, name, value)
-        return self
-
     def __sklearn_tags__(self) -> Any:
         """Describe the estimator; only scikit-learn asks."""
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -113,13 +94,10 @@ class Model(TrainingSettings, ABC):
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), _choices(hints[field.name])
-            if choices and value is not None and value not in choices:
-                listed = ", ".join(choices)
-                raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{nearest(str(value), choices)}')
+        super().check()
         self.check_training()
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
 
     def fit(
         self,
@@ -163,10 +141,16 @@ class Model(TrainingSettings, ABC):
         folder = Path(out) if out is not None else None
         saved = None
         if folder is not None:
-            if _is_finished(folder, resume):
+            if is_finished(folder, resume):
+                finished = read_folder(folder)
+                self._check_same_settings(type(self).from_saved(finished, folder).to_json(), folder)
                 progress.note(f"{folder}: the training is finished; nothing to resume")
-                return self._adopt(read_folder(folder))
-            saved = _open_run(folder, resume, overwrite, progress)
+                return self._adopt(finished)
+            saved = open_run(folder, resume, overwrite)
+            if saved is not None:
+                progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
+            elif resume:
+                progress.note(f"{folder}: no checkpoint yet, starting afresh")
         with _computing(self.threads, self.seed):
             former = self._former(saved, init_from)
             task, batches = self._prepare(X, y, valid, former)
@@ -222,19 +206,9 @@ class Model(TrainingSettings, ABC):
         Raises:
             ModelError: a setting is unknown, or the weights do not fit the settings.
         """
-        settings = saved.config.get("settings")
-        if not isinstance(settings, dict):
-            raise ModelError(f"{folder / CONFIG}: has no settings; train again or copy the folder anew")
-        known = {field.name for field in dataclasses.fields(cls)}
-        for name in settings:
-            if name not in known:
-                meant = nearest(name, known) or ";"
-                raise ModelError(
-                    f'{folder / CONFIG}: unknown setting "{name}"{meant} it may come from a newer Elman: upgrade with '
-                    "pip install -U elman, or take the line out"
-                )
+        settings = saved_settings(cls, saved.config, folder)
         try:
-            model = cls(**settings_from_json(cls, settings))
+            model = cls(**settings)
             model.check()
             return model._adopt(saved)
         except (RuntimeError, TypeError, KeyError, UsageError) as error:
@@ -258,12 +232,12 @@ class Model(TrainingSettings, ABC):
             )
 
     def _config(self) -> dict[str, Any]:
-        return {"task": self.task, "settings": settings_to_json(self), "data": self.data_}
+        return {"task": self.task, "settings": self.to_json(), "data": self.data_}
 
     def _former(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
         """Return the model whose vocabulary this run uses: the interrupted one, or the one to begin from."""
         if saved is not None:
-            former = type(self)(**settings_from_json(type(self), saved["config"]["settings"]))
+            former = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
             former._restore_texts(saved["texts"])
             return former
         if init_from is not None:
@@ -272,18 +246,21 @@ class Model(TrainingSettings, ABC):
 
     def _check_same_run(self, saved: dict[str, Any], folder: Path | None) -> None:
         """Raise UsageError where a resumed run would not be the run that was interrupted."""
-        began, now = saved["config"]["settings"], settings_to_json(self)
+        self._check_same_settings(saved["config"]["settings"], folder)
+        if saved["config"]["data"] != self.data_:
+            raise UsageError(
+                f"{folder}: this training began with other data ({saved['config']['data']['train']}); resume with the "
+                "same files, or start afresh with --overwrite"
+            )
+
+    def _check_same_settings(self, began: dict[str, Any], folder: Path | None) -> None:
+        now = self.to_json()
         changed = [name for name in now if name not in self.free_to_change and began.get(name) != now[name]]
         if changed:
             name = changed[0]
             raise UsageError(
                 f"{folder}: this training began with {name} {began.get(name)!r}, not {now[name]!r}; resume with the "
                 "settings it began with, or start afresh with --overwrite"
-            )
-        if saved["config"]["data"] != self.data_:
-            raise UsageError(
-                f"{folder}: this training began with other data ({saved['config']['data']['train']}); resume with the "
-                "same files, or start afresh with --overwrite"
             )
 
     def _begin_from(self, former: Model, init_from: Path | str | None) -> None:
@@ -349,27 +326,14 @@ class Model(TrainingSettings, ABC):
         """Write the model card."""
         lines = [f"# {type(self).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
         lines += [f"- {name}: {json.dumps(value)}" for name, value in self.data_.items()]
-        for title, values in (("Validation", self.metrics_["valid"]), ("Training", self.metrics_["train"])):
+        for title, part in (("Validation", "valid"), ("Training", "train")):
+            values = self.metrics_.get(part, {})  # none where an unfinished training was loaded
             lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
             lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
-        lines += ["", f"{self.metrics_['parameters']:,} parameters.", "", "## Settings", "", "| setting | value |"]
-        lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in settings_to_json(self).items())]
+        lines += ["", f"{num_parameters(self.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]
+        lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in self.to_json().items())]
         lines += ["", "## Use", "", "```python", "import elman", "", 'model = elman.load("THIS FOLDER")', "```", ""]
         return "\n".join(lines)
-
-
-def settings_to_json(model: Model) -> dict[str, Any]:
-    """Return the settings as JSON values: a path as its text."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in model.get_params().items()}
-
-
-def settings_from_json(cls: type[Model], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as the dataclass has them: the inverse of :func:`settings_to_json`."""
-    hints = typing.get_type_hints(cls)
-    return {
-        name: Path(value) if isinstance(value, str) and Path in get_args(hints.get(name)) else value
-        for name, value in settings.items()
-    }
 
 
 def num_parameters(network: nn.Module) -> int:
@@ -404,44 +368,6 @@ def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    """Return the names that a Literal allows, within an optional too; nothing for other types."""
-    if get_origin(hint) is Literal:
-        return get_args(hint)
-    if get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(choice for part in get_args(hint) for choice in _choices(part))
-    return ()
-
-
-def _is_finished(folder: Path, resume: bool) -> bool:
-    return resume and (folder / CONFIG).exists() and not (folder / FILE_NAME).exists()
-
-
-def _open_run(folder: Path, resume: bool, overwrite: bool, progress: Progress) -> dict[str, Any] | None:
-    """Return the checkpoint to go on from, or None to start afresh.
-
-    Raises:
-        ModelError: the folder holds something that would be lost.
-    """
-    unfinished = folder / FILE_NAME
-    if resume:
-        if unfinished.exists():
-            saved = load_checkpoint(unfinished)
-            progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
-            return saved
-        progress.note(f"{folder}: no checkpoint yet, starting afresh")
-        return None
-    if overwrite:
-        return None
-    if unfinished.exists():
-        raise ModelError(f"{folder}: holds an unfinished training; go on with --resume, or start over with --overwrite")
-    if (folder / CONFIG).exists():
-        raise ModelError(
-            f"{folder}: holds another model; name another folder with --out, or replace it with --overwrite"
-        )
-    return None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from elman.models.baselines import NgramModel
 from elman.models.language_model import LanguageModel
 from elman.training.metrics import language_metrics
 from elman.training.progress import Progress
+from elman.training.schedule import positive
 
 CELLS = ("rnn", "gru", "lstm", "window")
 
@@ -60,6 +61,9 @@ def compare_language_models(
         UsageError: a model's name or numbers cannot be read.
     """
     planned = [_planned(name, settings) for name in models]
+    for model in planned:
+        if isinstance(model, LanguageModel):
+            model.check()
     for name, model in zip(models, planned, strict=True):
         if progress is not None:
             progress.note(f"-- {name}")
@@ -121,7 +125,9 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
     kind, _, size = name.partition(":")
     try:
         if kind == "ngram":
-            return NgramModel(order=int(size or 5))
+            order = int(size or 5)
+            positive("order", order)
+            return NgramModel(order=order)
         if kind in CELLS:
             cell: Any = kind
             if kind == "window":
@@ -133,6 +139,8 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
                 num_layers=int(layers or 1),
                 hidden_size=int(hidden) if hidden else settings.hidden_size,
             )
+    except UsageError:
+        raise
     except ValueError as error:
         raise UsageError(
             f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or {CELLS[2]}:LAYERSxUNITS"

@@ -6,7 +6,8 @@
     metrics.json  log.csv  curves.svg  README.md        what a person reads
     checkpoint.safetensors                              while it trains: everything needed to go on, one file
 
-Every file is written beside and moved into place. The checkpoint holds the settings and the tokenizer too and is
+Every file is written beside, and all are moved into place once all are written: where the disk is full, the former
+model still stands. The checkpoint holds the settings and the tokenizer too and is
 removed last, so that a run that is killed while it saves can still go on. Nothing is ever pickled.
 """
 
@@ -55,7 +56,8 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     from elman.drawing.curves import loss_curves
 
     make_folder(folder)
-    weights = safetensors.torch.save({name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.items()})
+    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.items()}
+    weights = safetensors.torch.save(tensors)
     vouched = {WEIGHTS: weights, **{name: text.encode() for name, text in model.texts.items()}}
     config = {
         "format": FORMAT,
@@ -70,9 +72,7 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     contents["metrics.json"] = _json(model.metrics).encode()
     contents["README.md"] = model.card.encode()
     contents[CONFIG] = _json(config).encode()
-    for name, content in contents.items():
-        with checkpoint.replacing(folder / name) as beside:
-            beside.write_bytes(content)
+    checkpoint.write_files({folder / name: content for name, content in contents.items()})
     (folder / checkpoint.FILE_NAME).unlink(missing_ok=True)
 
 
@@ -88,6 +88,31 @@ def make_folder(folder: Path) -> None:
         raise StorageError(
             f"{folder}: the folder cannot be made ({error.strerror}); name another with --out"
         ) from error
+
+
+def is_finished(folder: Path, resume: bool) -> bool:
+    """Tell whether a run to be resumed has come to its end already."""
+    return resume and (folder / CONFIG).exists() and not (folder / checkpoint.FILE_NAME).exists()
+
+
+def open_run(folder: Path, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Return the checkpoint to go on from, or None to start afresh.
+
+    Raises:
+        ModelError: the folder holds something that would be lost.
+    """
+    unfinished = folder / checkpoint.FILE_NAME
+    if resume:
+        return checkpoint.load_checkpoint(unfinished) if unfinished.exists() else None
+    if overwrite:
+        return None
+    if unfinished.exists():
+        raise ModelError(f"{folder}: holds an unfinished training; go on with --resume, or start over with --overwrite")
+    if (folder / CONFIG).exists():
+        raise ModelError(
+            f"{folder}: holds another model; name another folder with --out, or replace it with --overwrite"
+        )
+    return None
 
 
 def read_folder(folder: Path) -> SavedModel:
@@ -108,6 +133,9 @@ def read_folder(folder: Path) -> SavedModel:
     vouched = {name: _vouched(folder / name, digest) for name, digest in _files(folder, config).items()}
     try:
         weights = safetensors.torch.load(vouched.pop(WEIGHTS))
+        texts = {name: content.decode() for name, content in vouched.items()}
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{folder}: a file is not UTF-8 text ({error.reason}); copy the folder anew") from error
     except (safetensors.SafetensorError, KeyError) as error:
         raise ModelError(
             f"{folder / WEIGHTS}: not a safetensors file ({error}); train again or copy it anew"
@@ -115,7 +143,7 @@ def read_folder(folder: Path) -> SavedModel:
     return SavedModel(
         config={key: value for key, value in config.items() if key not in ("format", "elman", "files")},
         weights=weights,
-        texts={name: content.decode() for name, content in vouched.items()},
+        texts=texts,
         metrics=_read_optional(folder / "metrics.json"),
     )
 
@@ -134,10 +162,13 @@ def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
 
 def _read_unfinished(path: Path) -> SavedModel:
     saved = checkpoint.load_checkpoint(path)
-    best = saved["state"]["best"]
+    try:
+        best, config, texts = saved["state"]["best"], saved["config"], saved["texts"]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not the checkpoint of a model ({error} is missing); delete it") from error
     if best is None:
         raise ModelError(f"{path}: this training has not come to its first validation yet; go on with --resume")
-    return SavedModel(config=saved["config"], weights=best["network"], texts=saved["texts"])
+    return SavedModel(config=config, weights=best["network"], texts=texts)
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

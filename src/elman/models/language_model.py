@@ -58,7 +58,7 @@ class LanguageModel(Model):
     """What a token is: a character, a word or punctuation mark, or a piece found by byte-level BPE."""
     cell: Literal["rnn", "gru", "lstm", "window"] = "lstm"
     """The network that reads: simple (Elman) RNN, GRU, LSTM, or a feed-forward network over the last tokens."""
-    hidden_size: int = 512
+    hidden_size: int = 384
     """Units of each layer."""
     num_layers: int = 1
     """Stacked layers: each reads the outputs of the one below."""
@@ -241,6 +241,8 @@ class LanguageModel(Model):
         self._check_fitted()
         text = Text(_listed(X), self.encoding)
         corpus = build_corpus(text, self.tokenizer_, 0, None, lines=self.lines)
+        if not len(corpus.ids):
+            raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
         if not self.lines:
             yield self.tokenizer_.tokens(corpus.ids[:1])[0], None
         for batch, losses in self._losses(corpus, num_streams=1):
@@ -310,11 +312,11 @@ class LanguageModel(Model):
         prompt: str | Path = "",
         *,
         max_tokens: int = 400,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        repetition_penalty: float = 1.0,
-        greedy: bool = False,
+        temperature: float = Sampling.temperature,
+        top_k: int = Sampling.top_k,
+        top_p: float = Sampling.top_p,
+        repetition_penalty: float = Sampling.repetition_penalty,
+        greedy: bool = Sampling.greedy,
         num_samples: int = 1,
         seed: int | None = None,
         stop: Sequence[str] = (),
@@ -408,6 +410,9 @@ class LanguageModel(Model):
             return self._writable(logits[:, 0].cpu())
 
         decoders = [self.tokenizer_.stream_decoder() for _ in range(num_samples)]
+        if isinstance(prompt, str) and prompt and not prompt[-1].isspace():
+            for decoder in decoders:
+                decoder.push(int(self.tokenizer_.encode(prompt)[-1]))  # whether a space is due before the next word
         buffers = [StopBuffer(stop) for _ in range(num_samples)]
         ended = [False] * num_samples
         ids_after = sample(

@@ -15,17 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
 import torch
-from torch import _VF, Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.errors import UsageError, nearest
-from elman.nn import reference
-
-State = tuple[Tensor, ...]
+from elman.nn.backends import State, run_reference, run_torch
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda ahead, back: torch.cat((ahead, back), dim=-1),
@@ -34,12 +30,6 @@ MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 INITIAL_STATES = ("zeros", "random", "learned")
 BACKENDS = ("auto", "torch", "reference")
-KERNELS: dict[str, Callable[..., Any]] = {
-    "RNN_TANH": _VF.rnn_tanh,
-    "RNN_RELU": _VF.rnn_relu,
-    "GRU": _VF.gru,
-    "LSTM": _VF.lstm,
-}
 
 
 class Options(TypedDict, total=False):
@@ -204,7 +194,7 @@ class Recurrent(nn.RNNBase):
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """All layers and directions in one call of torch's kernel."""
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
-        return _run_torch(self.mode, inputs, state, self._flat_weights, lengths, settings)
+        return run_torch(self.mode, inputs, state, self._flat_weights, lengths, settings)
 
     def _run_layers(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """Layer by layer and direction by direction, merging in between."""
@@ -241,11 +231,11 @@ class Recurrent(nn.RNNBase):
         if is_reverse:
             inputs = _flip(inputs, lengths)
         if self.backend == "reference":
-            outputs, final = _run_reference(self.mode, inputs, state, weights, lengths)
+            outputs, final = run_reference(self.mode, inputs, state, weights, lengths)
         else:
             start = tuple(part[None] for part in state)  # (1, B, H) each
             settings = (self.bias, 1, 0.0, self.training, False)
-            outputs, final = _run_torch(self.mode, inputs, start, weights, lengths, settings)
+            outputs, final = run_torch(self.mode, inputs, start, weights, lengths, settings)
             final = tuple(part[0] for part in final)
         return _flip(outputs, lengths) if is_reverse else outputs, final
 
@@ -300,10 +290,10 @@ class RNN(Recurrent, nn.RNN):  # type: ignore[misc]  # forward knows lengths
         batch_first: whether batches come as (B, T, I), not (T, B, I); the state's layout stays the same.
         dropout: probability of zeroing an entry between layers while training.
         bidirectional: whether a second direction reads each sequence from its end.
-        **options: ``device`` and ``dtype`` as in torch.nn; ``merge``, how two directions become one output: ``"concat"``
-            (2H), ``"sum"`` or ``"product"`` (H); ``initial_state``, the state when none is handed in: ``"zeros"``,
-            ``"random"`` (standard normal, from torch's generator) or ``"learned"`` (a parameter, zero at first); and
-            ``backend``: ``"torch"`` for its fused kernels, ``"reference"`` for the slow float64 loops of
+        **options: ``device`` and ``dtype`` as in torch.nn; ``merge``, how two directions become one output:
+            ``"concat"`` (2H), ``"sum"`` or ``"product"`` (H); ``initial_state``, the state when none is handed in:
+            ``"zeros"``, ``"random"`` (standard normal, from torch's generator) or ``"learned"`` (a parameter, zero at
+            first); and ``backend``: ``"torch"`` for its fused kernels, ``"reference"`` for the slow float64 loops of
             ``nn/reference.py``, ``"auto"`` for the fastest.
 
     Raises:
@@ -401,93 +391,6 @@ class LSTM(Recurrent, nn.LSTM):  # type: ignore[misc]  # forward knows lengths
     ) -> None:
         sizes = (input_size, hidden_size, num_layers)
         super().__init__(*sizes, bias, batch_first, dropout, bidirectional, proj_size=proj_size, **options)
-
-
-# ---------------------------------------------------------------- backends
-
-
-def _run_torch(
-    mode: str, inputs: Tensor, state: State, weights: list[Any], lengths: Tensor | None, settings: tuple[Any, ...]
-) -> tuple[Tensor, State]:
-    """Call torch's fused kernel; rows of different lengths are packed, so that padding is not even copied.
-
-    ``settings`` are bias, number of layers, dropout, training, bidirectional. Empty rows, which torch cannot pack, stay
-    out.
-    """
-    kernel = KERNELS[mode]
-    hx = state if mode == "LSTM" else state[0]
-    if lengths is None:
-        is_batch_first = False
-        outputs, *final = kernel(inputs, hx, weights, *settings, is_batch_first)
-        return outputs, tuple(final)
-
-    num_steps, batch_size, _ = inputs.shape
-    order = lengths.argsort(descending=True)[: int((lengths > 0).sum())]  # longest first, without the empty rows
-    rows = order.to(inputs.device)
-    size = state[0].shape[-1] * (2 if settings[-1] else 1)
-    if len(rows) == 0:
-        return inputs.new_zeros(num_steps, batch_size, size), state
-    packed = pack_padded_sequence(inputs[:, rows], lengths[order])
-    start = tuple(part[:, rows] for part in state)
-    data, *final = kernel(packed.data, packed.batch_sizes, start if mode == "LSTM" else start[0], weights, *settings)
-    padded, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=num_steps)
-    outputs = padded.new_zeros(num_steps, batch_size, size).index_copy(1, rows, padded)  # (T, B, H·D)
-    ends = zip(state, final, strict=True)
-    return outputs, tuple(part.to(end.dtype).index_copy(1, rows, end) for part, end in ends)
-
-
-def _run_reference(
-    mode: str, inputs: Tensor, state: State, weights: list[nn.Parameter], lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    """One layer in one direction through nn/reference.py."""
-    row_lengths = np.full(inputs.shape[1], len(inputs)) if lengths is None else lengths.numpy()
-    outputs, *final = _Reference.apply(mode.lower(), row_lengths, inputs, *state, *weights)  # type: ignore[no-untyped-call]
-    return outputs, tuple(final)
-
-
-class _Reference(torch.autograd.Function):
-    """nn/reference.py as a torch function: float64 inside, results cast back; rows of equal length run together."""
-
-    @staticmethod
-    def forward(ctx: Any, cell_name: str, lengths: Any, inputs: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        cell = reference.cell_named(cell_name)
-        x, *arrays = (_to_numpy(tensor) for tensor in (inputs, *tensors))
-        state, parameters = arrays[: cell.num_states], arrays[cell.num_states :]
-        no_bias = np.zeros(len(parameters[0]))
-        weights = reference.Weights(*parameters, *[no_bias] * (4 - len(parameters)))
-        outputs = np.zeros((*x.shape[:2], state[0].shape[1]))  # (T, B, H)
-        final = [part.copy() for part in state]
-        ctx.runs = []
-        for length in np.unique(lengths):
-            rows = np.flatnonzero(lengths == length)
-            start = tuple(part[rows] for part in state)
-            outputs[:length, rows], end, trace = reference.forward(cell, x[:length, rows], weights, start)
-            for part, part_end in zip(final, end, strict=True):
-                part[rows] = part_end
-            ctx.runs.append((length, rows, trace))
-        ctx.cell, ctx.weights, ctx.like = cell, weights, (inputs, *tensors)
-        return tuple(torch.as_tensor(array, dtype=inputs.dtype, device=inputs.device) for array in (outputs, *final))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_outputs: Tensor, *d_final: Tensor) -> tuple[Tensor | None, ...]:
-        d_outputs_all, *d_final_all = (_to_numpy(tensor) for tensor in (d_outputs, *d_final))
-        totals = [np.zeros(tuple(tensor.shape)) for tensor in ctx.like]  # of inputs, state and weights, in this order
-        d_x, d_state, d_weights = totals[0], totals[1 : 1 + len(d_final)], totals[1 + len(d_final) :]
-        for length, rows, trace in ctx.runs:
-            d_end = tuple(part[rows] for part in d_final_all)
-            found = reference.backward(ctx.cell, ctx.weights, trace, d_outputs_all[:length, rows], d_end)
-            d_x[:length, rows] = found.x
-            for part, part_found in zip(d_state, found.state, strict=True):
-                part[rows] = part_found
-            for total, part_found in zip(d_weights, found.weights, strict=False):  # without biases, only W and U
-                total += part_found
-        casts = (torch.as_tensor(d, dtype=t.dtype, device=t.device) for d, t in zip(totals, ctx.like, strict=True))
-        return None, None, *casts
-
-
-def _to_numpy(tensor: Tensor) -> reference.Array:
-    return tensor.detach().to("cpu", torch.float64).numpy()
 
 
 # ---------------------------------------------------------------- lengths

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
         return flatten(item, tensors, f"{path}.{key}" if path else str(key))
 
     if isinstance(value, torch.Tensor):
+        while path in tensors:  # {"a.b": x, "a": {"b": y}} has two tensors of one path
+            path += "'"
         tensors[path] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: path}
     if isinstance(value, tuple):
@@ -110,6 +112,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def write_files(contents: dict[Path, bytes]) -> None:
+    """Write several files: all of them, in their order, or, where one cannot be written, none.
+
+    Raises:
+        StorageError: the disk is full, the folder is missing or may not be written.
+    """
+    with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
+        for path, content in reversed(contents.items()):
+            with stack.enter_context(replacing(path)).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give the name of a file beside ``path`` to write; move it into place once it is complete and on disk.
@@ -129,6 +145,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+    except StorageError:  # of another file, written in the same block
+        raise
     except (OSError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(

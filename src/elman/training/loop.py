@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from elman.errors import DivergedError, Interrupted, UsageError
+from elman.errors import DivergedError, Interrupted
 from elman.training.checkpoint import save_checkpoint
 from elman.training.progress import Progress, Report
 from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, measured, planned
@@ -140,8 +140,6 @@ def train(
     from lightning_fabric import Fabric
 
     started = time.perf_counter() if started is None else started
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
     fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
     decayed = [parameter for parameter in task.network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in task.network.parameters() if parameter.ndim <= 1]
@@ -251,10 +249,8 @@ def train(
                     evaluate()
                     save()
                     last_saved = time.perf_counter()
-                    if _finished(state, settings):
-                        if not done:
-                            progress.note(f"stopped early: no new best in {state.since_best} validations")
-                        break
+                    if not done and _finished(state, settings):
+                        progress.note(f"stopped early: no new best in {state.since_best} validations")
                 elif now - last_saved > CHECKPOINT_SECONDS:
                     save()
                     last_saved = time.perf_counter()

@@ -1,0 +1,99 @@
+"""Settings: a dataclass whose fields are written once, for the constructor, the shell, config.json and scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args, get_origin
+
+from elman.errors import ModelError, UsageError, nearest
+
+
+@dataclass(kw_only=True, eq=False)
+class Settings:
+    """A keyword-only dataclass that can be asked for its fields, changed by name, and written as JSON."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name, as scikit-learn asks for them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings by name.
+
+        Raises:
+            UsageError: there is no such setting.
+        """
+        for name, value in params.items():
+            known = self.get_params()
+            if name not in known:
+                raise UsageError(f"{type(self).__name__} has no setting {name!r}{nearest(name, known)}")
+            setattr(self, name, value)
+        return self
+
+    def check(self) -> None:
+        """Raise UsageError where a name is none of those that a setting allows."""
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), _choices(hints[field.name])
+            if not choices:
+                _check_type(field.name, value, hints[field.name])
+            if choices and value is not None and value not in choices:
+                listed = ", ".join(choices)
+                raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{nearest(str(value), choices)}')
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values: a path as its text."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in self.get_params().items()}
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings as the constructor takes them: the inverse of :meth:`to_json`."""
+        hints = typing.get_type_hints(cls)
+        return {
+            name: Path(value) if isinstance(value, str) and Path in get_args(hints.get(name)) else value
+            for name, value in settings.items()
+        }
+
+
+def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings that a folder's config holds, as the constructor takes them.
+
+    Raises:
+        ModelError: there are none, or one is unknown.
+    """
+    settings = config.get("settings")
+    if not isinstance(settings, dict):
+        raise ModelError(f"{folder}: its config has no settings; train again or copy the folder anew")
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in settings:
+        if name not in known:
+            meant = nearest(name, known) or ";"
+            raise ModelError(
+                f'{folder / "config.json"}: unknown setting "{name}"{meant} it may come from a newer Elman: '
+                "upgrade with pip install -U elman, or take the line out"
+            )
+    return cls.from_json(settings)
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """Return the names that a Literal allows, within an optional too; nothing for other types."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(choice for part in get_args(hint) for choice in _choices(part))
+    return ()
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    """Raise UsageError unless a value has its field's type; a NumPy number is as good as Python's."""
+    kinds = get_args(hint) or (hint,)
+    wider: dict[Any, type] = {int: numbers.Integral, float: numbers.Real, type(None): types.NoneType}
+    is_bool = isinstance(value, bool)  # True is an int to Python, but no size
+    if any(is_bool if kind is bool else not is_bool and isinstance(value, wider.get(kind, kind)) for kind in kinds):
+        return
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+    raise UsageError(f"{name} is {value!r}; it must be {next(wanted[kind] for kind in kinds if kind in wanted)}")
