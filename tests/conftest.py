@@ -52,9 +52,12 @@ def tiny_flags():
 
 
 @pytest.fixture
-def no_curves(monkeypatch):
-    """Leave out the drawing, which takes most of the time that a tiny model needs."""
+def quick(monkeypatch):
+    """Draw no curves and write short samples along the way: most of the time that a tiny model needs."""
     monkeypatch.setattr("elman.drawing.curves.loss_curves", lambda history: "<svg/>")
+    monkeypatch.setattr(
+        "elman.models.language_model._Task.sample", lambda self: self._model.generate(max_tokens=3, seed=0)
+    )
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import errno
 import math
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -154,7 +153,6 @@ except StorageError as error:
     assert load_checkpoint(path) == {"step": 1}
     sys.exit(StorageError.exit_code)
 """
-    assert resource.RLIMIT_FSIZE
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "c"], capture_output=True, text=True)
     assert done.returncode == StorageError.exit_code, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

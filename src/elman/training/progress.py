@@ -73,13 +73,13 @@ class LineProgress(Progress):
 class LiveProgress(Progress):
     """A display that stays in place on a terminal: bar, speed, losses, time left, and the newest sample."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Bars
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=stream)
         self._bars = Bars(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -89,12 +89,12 @@ class LiveProgress(Progress):
             expand=True,
         )
         self._bar = self._bars.add_task("training", total=None, left="")
-        self._live: Live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render)
         self._figures = ""
         self._valid = ""
         self._sample = ""
         self._bits_per_nat = 0.0
         self._last = 0.0
+        self._live: Live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -135,7 +135,7 @@ class LiveProgress(Progress):
 
 def progress_for(stream: IO[str]) -> Progress:
     """Choose the display: live where ``stream`` is a terminal, plain lines where it is not."""
-    return LiveProgress() if stream.isatty() else LineProgress(stream)
+    return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
 
 
 def describe(report: Report, bits_per_nat: float) -> str:
