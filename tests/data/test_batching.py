@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.batching import Batch, LineBatches, StreamBatches, stream_chunks
+from elman.data.batching import Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
 from elman.errors import DataError
 
@@ -111,12 +111,14 @@ def test_a_short_text_has_fewer_streams_or_is_refused() -> None:
         StreamBatches(stream(19, "; hint"), 64, 10, 0)
 
 
-@given(st.lists(st.integers(2, 30), min_size=1, max_size=60), st.integers(1, 100), st.integers(1, 40), st.booleans())
+@given(
+    st.lists(st.integers(2, 30), min_size=1, max_size=60), st.integers(1, 100), st.integers(1, 40), st.integers(1, 70)
+)
 def test_each_sequence_comes_once_in_every_pass(
-    lengths: list[int], batch_tokens: int, max_length: int, shuffle: bool
+    lengths: list[int], batch_tokens: int, max_length: int, block_size: int
 ) -> None:
     corpus = lines(lengths)
-    batches = LineBatches(corpus, batch_tokens, seed=5, max_length=max_length, shuffle=shuffle)
+    batches = LineBatches(corpus, batch_tokens, seed=5, max_length=max_length, block_size=block_size)
     expected = Counter()
     for start, end in zip(corpus.offsets.tolist(), corpus.offsets[1:].tolist(), strict=False):
         for begin in range(start, end - 1, max_length):
@@ -151,9 +153,18 @@ def test_passes_differ_and_can_be_repeated() -> None:
     again = LineBatches(corpus, 32, seed=1)
     assert all(same(again.batch(len(again) + step), second[step]) for step in reversed(range(len(again))))
     assert any(not same(LineBatches(corpus, 32, seed=2).batch(step), first[step]) for step in range(len(first)))
-    in_order = LineBatches(corpus, 32, seed=1, shuffle=False)
-    begins = [inputs[0] for step in range(len(in_order)) for inputs, _ in rows(in_order.batch(step))]
-    assert begins == corpus.offsets[:-1].tolist()
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=60), st.integers(1, 100))
+def test_evaluation_reads_whole_lines_once_and_in_order(lengths: list[int], batch_tokens: int) -> None:
+    corpus = lines(lengths)
+    read = []
+    for batch in line_chunks(corpus, batch_tokens):
+        assert batch.first
+        assert batch.inputs.numel() <= batch_tokens or len(batch.inputs) == 1
+        read += [targets for _, targets in rows(batch)]
+    ends = zip(corpus.offsets.tolist(), corpus.offsets[1:].tolist(), strict=False)
+    assert read == [list(range(start + 1, end)) for start, end in ends]
 
 
 def test_no_lines() -> None:

@@ -39,7 +39,7 @@ def test_a_stream_is_the_text_encoded(tokenizer: Tokenizer, text: str, block_siz
     if all(len(chunk) < 4 * block_size for chunk in source.chunks()):  # none was cut where it should not be
         assert expected == tokenizer.encode(text).tolist()
     assert corpus.num_unknown == ids_of(corpus).count(0)
-    assert corpus.offsets.tolist() == [0, corpus.num_tokens]
+    assert np.asarray(corpus.offsets).tolist() == [0, corpus.num_tokens]
     assert (corpus.num_characters, corpus.num_sequences) == (len(text), 1)
     assert corpus.num_targets == max(corpus.num_tokens - 1, 0)
 
@@ -51,7 +51,7 @@ def test_lines_are_sequences(tokenizer: Tokenizer, text: str, start: int, memory
     lines = text[start:].split("\n")
     encoded = [tokenizer.encode(line).tolist() for line in lines]
     expected = [[1, *ids, 2] for ids in encoded if ids]
-    bounds = zip(corpus.offsets, corpus.offsets[1:], strict=False)
+    bounds = zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)
     assert [ids_of(corpus)[begin:end] for begin, end in bounds] == expected
     left_out = sum(not ids for ids in encoded[:-1])  # after the last there is no newline
     at_the_end = text[start:].endswith("\n") or not text[start:] or bool(encoded[-1])

@@ -457,7 +457,9 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
     factors = [1.0]
     at_step(monkeypatch, 12, lambda: factors.append(math.nan))
     monkeypatch.setattr(language_model, "cross_entropy_sum", lambda *both: factors[-1] * cross_entropy_sum(*both))
-    with pytest.raises(DivergedError, match=r"became nan at step 13 .*learning-rate \(now 0.006\).*clip-norm \(now 1\)"):
+    with pytest.raises(
+        DivergedError, match=r"became nan at step 13 .*learning-rate \(now 0.006\).*clip-norm \(now 1\)"
+    ):
         tiny(**settings).fit(easy, out=folder)
     monkeypatch.undo()
     saved = load_checkpoint(folder / "checkpoint.safetensors")

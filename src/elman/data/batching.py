@@ -99,6 +99,10 @@ class StreamBatches:
         return _gather(self._ids, starts, np.full(self.batch_size, self.bptt_length), first=index == 0)
 
 
+BLOCK_SIZE = 1 << 20
+"""Sequences that are shuffled and sorted together: block after block where there are more, to bound the memory."""
+
+
 class LineBatches:
     """Sequences of about equal length together, as many as fit into ``batch_tokens`` when padded.
 
@@ -111,63 +115,91 @@ class LineBatches:
         batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
         seed: with the number of the pass, it decides the order.
         max_length: the most tokens in a row.
-        shuffle: False for the same order in every pass: shortest first, and as in the text among equals.
+        block_size: see `BLOCK_SIZE`.
 
     Raises:
         DataError: there are no sequences.
 
     Example:
         >>> corpus = Corpus(np.array([1, 7, 2, 1, 8, 9, 2], np.uint16), np.array([0, 3, 7]), 5, 0)
-        >>> batch = LineBatches(corpus, batch_tokens=6, shuffle=False).batch(0)
+        >>> batch = LineBatches(corpus, batch_tokens=6).batch(0)
         >>> batch.inputs.tolist(), batch.lengths.tolist(), batch.targets.tolist()
         ([[1, 7, 0], [1, 8, 9]], [2, 3], [[7, 2, -100], [8, 9, 2]])
     """
 
     def __init__(
-        self, corpus: Corpus, batch_tokens: int, seed: int = 0, max_length: int = 4096, shuffle: bool = True
+        self, corpus: Corpus, batch_tokens: int, seed: int = 0, max_length: int = 4096, block_size: int = BLOCK_SIZE
     ) -> None:
-        starts, lengths = corpus.offsets[:-1], np.diff(corpus.offsets) - 1  # (sequences,), lengths in targets
-        num_pieces = -(-lengths // max_length)
-        self.num_cut = int(np.count_nonzero(num_pieces > 1))
-        if (num_pieces != 1).any():
-            rank = np.arange(num_pieces.sum()) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
-            starts = np.repeat(starts, num_pieces) + rank * max_length  # (pieces,)
-            lengths = np.minimum(np.repeat(lengths, num_pieces) - rank * max_length, max_length)
-        if not len(starts):
+        if not corpus.num_targets:
             raise DataError(f"the text has no lines with anything to learn from{corpus.hint}")
-        self._starts = starts
-        self._lengths = lengths.astype(np.min_scalar_type(max_length))  # small, and so quick to sort
-        self._ids = corpus.ids
+        self._corpus = corpus
+        self._batch_tokens = batch_tokens
+        self._max_length = max_length
+        self._block_size = block_size
         self._seed = seed
-        self._shuffle = shuffle
-        self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # a pass: its pieces, its batches
-        ascending = np.sort(self._lengths)
-        self._cuts = [len(ascending)]  # where batches begin among the pieces by length, from the end
-        while stop := self._cuts[-1]:
-            self._cuts.append(max(stop - max(batch_tokens // int(ascending[stop - 1]), 1), 0))
-        self._cuts.reverse()
+        num_blocks = -(-corpus.num_sequences // block_size)
+        counts = [self._block(number).counts() for number in range(num_blocks)]  # one block in memory at a time
+        self._num_batches = np.array([num_batches for num_batches, _ in counts])  # (blocks,)
+        self.num_cut = sum(num_cut for _, num_cut in counts)
+        self._drawn: tuple[int, int, _Block] | None = None  # the pass, the number of the block, and the block itself
 
     def __len__(self) -> int:
         """Batches in one pass over the sequences."""
-        return len(self._cuts) - 1
+        return int(self._num_batches.sum())
 
     def batch(self, step: int) -> Batch:
         """Give the batch of a step, counted from 0 and on through all passes."""
         epoch, index = divmod(step, len(self))
-        if self._drawn is None or self._drawn[0] != epoch:
-            self._drawn = (epoch, *self._draw(epoch))
-        _, pieces, batches = self._drawn
-        bucket = batches[index]
-        rows = pieces[self._cuts[bucket] : self._cuts[bucket + 1]]
-        return _gather(self._ids, self._starts[rows], self._lengths[rows].astype(np.int64), first=True)
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._num_batches))  # of the blocks
+        ends = np.cumsum(self._num_batches[order])
+        place = int(np.searchsorted(ends, index, side="right"))
+        number = int(order[place])
+        if self._drawn is None or self._drawn[:2] != (epoch, number):
+            self._drawn = (epoch, number, self._block(number))
+            self._drawn[2].shuffle(np.random.default_rng((self._seed, epoch, number)))
+        starts, lengths = self._drawn[2].rows(index - int(ends[place] - self._num_batches[number]))
+        return _gather(self._corpus.ids, starts, lengths, first=True)
 
-    def _draw(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _block(self, number: int) -> _Block:
+        first = number * self._block_size
+        offsets = self._corpus.offsets[first : first + self._block_size + 1]
+        return _Block(offsets, self._batch_tokens, self._max_length)
+
+
+class _Block:
+    """Sequences cut into pieces of at most ``max_length``, and these by their length into batches."""
+
+    def __init__(self, offsets: NDArray[np.int64], batch_tokens: int, max_length: int) -> None:
+        starts, lengths = offsets[:-1], np.diff(offsets) - 1  # (sequences,), lengths in targets
+        num_pieces = -(-lengths // max_length)
+        self.num_cut = int(np.count_nonzero(num_pieces > 1))
+        if self.num_cut:
+            rank = np.arange(num_pieces.sum()) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
+            starts = np.repeat(starts, num_pieces) + rank * max_length  # (pieces,)
+            lengths = np.minimum(np.repeat(lengths, num_pieces) - rank * max_length, max_length)
+        self._starts = starts
+        self._lengths = lengths.astype(np.min_scalar_type(max_length))  # small, and so quick to sort
+        ascending = np.sort(self._lengths)
+        self.cuts = [len(ascending)]  # where batches begin among the pieces by length, from the end
+        while stop := self.cuts[-1]:
+            self.cuts.append(max(stop - max(batch_tokens // int(ascending[stop - 1]), 1), 0))
+        self.cuts.reverse()
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of batches, and of sequences that were cut."""
+        return len(self.cuts) - 1, self.num_cut
+
+    def shuffle(self, generator: np.random.Generator) -> None:
         """Order the pieces by length, ties at random, and the batches at random."""
-        if not self._shuffle:
-            return np.argsort(self._lengths, kind="stable"), np.arange(len(self))
-        generator = np.random.default_rng((self._seed, epoch))
-        shuffled = generator.permutation(len(self._lengths))  # (pieces,)
-        return shuffled[np.argsort(self._lengths[shuffled], kind="stable")], generator.permutation(len(self))
+        shuffled = generator.permutation(len(self._lengths))
+        self._pieces = shuffled[np.argsort(self._lengths[shuffled], kind="stable")]
+        self._batches = generator.permutation(len(self.cuts) - 1)
+
+    def rows(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the rows of a batch start, and how long they are."""
+        bucket = self._batches[index]
+        rows = self._pieces[self.cuts[bucket] : self.cuts[bucket + 1]]
+        return self._starts[rows], self._lengths[rows].astype(np.int64)
 
 
 def stream_chunks(corpus: Corpus, num_streams: int, chunk_length: int) -> Iterator[Batch]:
@@ -218,15 +250,18 @@ def line_chunks(corpus: Corpus, batch_tokens: int) -> Iterator[Batch]:
         >>> [batch.targets.tolist() for batch in line_chunks(corpus, batch_tokens=8)]
         [[[5, 2, -100], [6, 7, 2]]]
     """
-    lengths = np.diff(corpus.offsets) - 1  # (sequences,)
-    start = 0
-    while start < len(lengths):
-        stop, width = start, 0
-        while stop < len(lengths) and (stop == start or max(width, lengths[stop]) * (stop + 1 - start) <= batch_tokens):
-            width = max(width, lengths[stop])
-            stop += 1
-        yield _gather(corpus.ids, corpus.offsets[start:stop], lengths[start:stop], first=True)
-        start = stop
+    for first in range(0, corpus.num_sequences, BLOCK_SIZE):
+        offsets = corpus.offsets[first : first + BLOCK_SIZE + 1]
+        lengths = np.diff(offsets) - 1  # (sequences of the block,)
+        start = 0
+        while start < len(lengths):
+            stop, width = start, 0
+            while stop < len(lengths) and max(width, lengths[stop]) * (stop + 1 - start) <= batch_tokens:
+                width = max(width, lengths[stop])
+                stop += 1
+            stop = max(stop, start + 1)  # one sequence may be longer than all batch_tokens
+            yield _gather(corpus.ids, offsets[start:stop], lengths[start:stop], first=True)
+            start = stop
 
 
 def _gather(ids: IdArray, starts: NDArray[np.int64], lengths: NDArray[np.int64], first: bool) -> Batch:

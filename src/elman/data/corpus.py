@@ -32,14 +32,19 @@ class IdFile:
     def __init__(self, dtype: np.dtype[Any], directory: Path | None, memory_limit: int) -> None:
         self.dtype = dtype
         self._size = 0
+        self._memory_limit = memory_limit
         self._file = tempfile.SpooledTemporaryFile(memory_limit, dir=str(directory) if directory else None)  # noqa: SIM115
         weakref.finalize(self, _close, self._file)
 
-    def append(self, ids: Ids) -> None:
+    def append(self, ids: NDArray[Any]) -> None:
         """Write ids at the end; an OSError says that there is no room."""
         self._file.write(ids.astype(self.dtype).data)
         self._file.flush()
         self._size += len(ids)
+
+    def settled(self) -> NDArray[Any] | IdFile:
+        """Return the ids as an array where they are few, and as the file that they are in where they are many."""
+        return self[:] if self._size * self.dtype.itemsize <= self._memory_limit else self
 
     def __len__(self) -> int:
         return self._size
@@ -58,7 +63,7 @@ def _close(file: tempfile.SpooledTemporaryFile[bytes]) -> None:
         file.close()
 
 
-IdArray: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32] | IdFile
+IdArray: TypeAlias = NDArray[Any] | IdFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,7 @@ class Corpus:
     """
 
     ids: IdArray
-    offsets: NDArray[np.int64]
+    offsets: IdArray
     num_characters: int
     num_unknown: int
     hint: str = ""
@@ -133,7 +138,8 @@ def build_corpus(
     """
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
     stored = IdFile(dtype, directory, memory_limit)
-    lengths = [np.zeros(1, np.int64)]
+    offsets = IdFile(np.dtype(np.int64), directory, memory_limit)
+    offsets.append(np.zeros(1, np.int64))
     num_read = num_left_out = num_unknown = 0
     for chunk in text.chunks(start, stop, keep_lines=lines):
         num_read += len(chunk)
@@ -141,12 +147,14 @@ def build_corpus(
             ids, line_lengths = tokenizer.encode_lines(chunk.removesuffix("\n"))
             kept = line_lengths[line_lengths > 0]
             num_left_out += len(line_lengths) - len(kept)
-            lengths.append(kept + 2)
+            ends = len(stored) + np.cumsum(kept + 2)
         else:
             ids = tokenizer.encode(chunk)
         num_unknown += int(np.count_nonzero(ids == tokenizer.unknown_id))
         try:
             stored.append(_add_ends(ids, kept, tokenizer) if lines else ids)
+            if lines:
+                offsets.append(ends)
         except OSError as error:
             total = min(text.num_characters, stop or text.num_characters) - start
             needed = (len(stored) + len(ids)) * dtype.itemsize * total / num_read
@@ -154,9 +162,9 @@ def build_corpus(
                 f"{directory or tempfile.gettempdir()}: cannot write the text's ids: {error.strerror}; "
                 f"they take about {needed / 1e6:,.1f} MB there. Make room, or name another folder"
             ) from None
-    offsets = np.cumsum(np.concatenate(lengths)) if lines else np.array([0, len(stored)])
-    is_small = len(stored) * dtype.itemsize <= memory_limit
-    return Corpus(stored[:] if is_small else stored, offsets, num_read - num_left_out, num_unknown, text.hint)
+    if not lines:
+        offsets.append(np.array([len(stored)]))
+    return Corpus(stored.settled(), offsets.settled(), num_read - num_left_out, num_unknown, text.hint)
 
 
 def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids:

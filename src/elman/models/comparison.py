@@ -97,13 +97,13 @@ def _judged_ngram(
     began = time.perf_counter()
     reader = replace(settings)
     train, held_out = reader.read_corpora(X, valid)
-    train_ids, held_out_ids = np.asarray(train.ids), np.asarray(held_out.ids)
-    ngram.fit(train_ids, train.offsets, reader.tokenizer_.vocab_size)
-    log_probs = ngram.log_probs(held_out_ids, held_out.offsets)
+    ngram.fit(np.asarray(train.ids), np.asarray(train.offsets), reader.tokenizer_.vocab_size)
+    held_out_ids, offsets = np.asarray(held_out.ids), np.asarray(held_out.offsets)
+    log_probs = ngram.log_probs(held_out_ids, offsets)
     figures = language_metrics(
         -float(log_probs.sum()), held_out.num_targets, reader.num_predicted_characters(held_out), held_out.num_unknown
     )
-    unseen, total = ngram.unseen_contexts(held_out_ids, held_out.offsets)
+    unseen, total = ngram.unseen_contexts(held_out_ids, offsets)
     seconds = time.perf_counter() - began
     prompt = np.array([reader.tokenizer_.begin_id]) if settings.lines else reader.tokenizer_.encode("\n")
     written = ngram.generate(prompt, _sample_tokens(settings), np.random.default_rng(settings.seed), temperature=0.8)

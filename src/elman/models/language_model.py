@@ -259,7 +259,9 @@ class LanguageModel(Model):
 
     def num_predicted_characters(self, corpus: Corpus) -> int:
         """Count the characters that the predicted tokens stand for: all but those of a stream's first token."""
-        first = 0 if self.lines else len(self.tokenizer_.tokens(corpus.ids[:1])[0])
+        if self.lines:
+            return corpus.num_characters
+        first = 1 if self.level == "char" else len(self.tokenizer_.decode(corpus.ids[:1]))  # <unk> is one character
         return corpus.num_characters - first
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
@@ -393,14 +395,17 @@ class LanguageModel(Model):
         positive("num_samples", num_samples)
         network = self.network_.eval()
         device = next(network.parameters()).device
-        logits, state = self._primed(prompt, state)
+        first_seed = torch.Generator().seed() % 2**31 if seed is None else seed  # the caller's generator stays as it is
+        with torch.random.fork_rng(enabled=self.initial_state == "random"):
+            if self.initial_state == "random":
+                torch.manual_seed(first_seed)
+            logits, state = self._primed(prompt, state)
         logits, state = logits.expand(num_samples, -1), _expanded(state, num_samples)
         seen = None
         if sampling.repetition_penalty != 1:
             seen = torch.zeros_like(logits, dtype=torch.bool)
             if isinstance(prompt, str):
                 seen[:, self.tokenizer_.encode(prompt).astype("int64")] = True
-        first_seed = int(torch.seed() % 2**31) if seed is None else seed
         generators = [torch.Generator().manual_seed(first_seed + index) for index in range(num_samples)]
 
         def read(ids: Tensor) -> Tensor:
@@ -475,8 +480,8 @@ class LanguageNetwork(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         sizes: dict[str, Any] = {
             "input_size": embedding_size,
-            "hidden_size": settings.hidden_size,
-            "num_layers": settings.num_layers,
+            "hidden_size": int(settings.hidden_size),  # it may be NumPy's, from a search over settings
+            "num_layers": int(settings.num_layers),
             "dropout": settings.dropout if settings.num_layers > 1 else 0.0,
         }
         self.rnn: RNN | GRU | LSTM | Window

@@ -47,7 +47,7 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values: a path as its text."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in self.get_params().items()}
+        return {name: _plain(value) for name, value in self.get_params().items()}
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +77,15 @@ def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) ->
                 "upgrade with pip install -U elman, or take the line out"
             )
     return cls.from_json(settings)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: a path as its text, a NumPy number as Python's."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
