@@ -1,6 +1,7 @@
 """The distribution against loops over Python floats, the draws against the distribution, the stop against str.find."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ rows = st.lists(st.integers(-9000, 9000).map(lambda thousandths: thousandths / 1
     logits=rows,
     temperature=st.floats(0.05, 20),
     top_k=st.integers(0, 14),
-    top_p=st.one_of(st.just(1.0), st.floats(0.01, 1)),
+    top_p=st.one_of(st.just(1.0), st.integers(1, 99).map(lambda hundredths: hundredths / 100)),
     penalty=st.floats(0.3, 3),
     greedy=st.booleans(),
     data=st.data(),
@@ -59,7 +60,7 @@ def test_probabilities_are_those_of_the_definition(logits, temperature, top_k, t
     seen = data.draw(st.lists(st.booleans(), min_size=len(logits), max_size=len(logits)))
     penalised = [(x / penalty if x > 0 else x * penalty) if was else x for x, was in zip(logits, seen, strict=True)]
     ordered = sorted(penalised)
-    assume(all(b - a > 1e-9 for a, b in zip(ordered, ordered[1:], strict=False)))  # of equals, either may be kept
+    assume(all(b - a > 1e-9 for a, b in pairwise(ordered)))  # of equals, either may be kept
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=penalty, greedy=greedy)
     sampling.check()
     probs = probabilities(torch.tensor([logits], dtype=torch.float64), sampling, torch.tensor([seen]))
@@ -78,6 +79,17 @@ def test_without_any_restriction_it_is_the_softmax():
 def test_top_k_one_is_greedy():
     logits = torch.randn(50, 9, generator=torch.Generator().manual_seed(2))
     assert torch.equal(probabilities(logits, Sampling(top_k=1)), probabilities(logits, Sampling(greedy=True)))
+
+
+@pytest.mark.parametrize(("top_p", "num_kept"), [(0.49, 1), (0.51, 2), (0.74, 2), (0.76, 3), (0.87, 3), (0.88, 4)])
+def test_top_p_keeps_the_fewest_that_reach_it(top_p, num_kept):
+    probs = torch.tensor([[0.125, 0.5, 0.0625, 0.25, 0.0625]])
+    kept = probabilities(probs.log(), Sampling(temperature=1.0, top_p=top_p))[0]
+    assert (kept > 0).sum() == num_kept
+    by_size = sorted(probs[0].tolist(), reverse=True)
+    expected = [prob / sum(by_size[:num_kept]) for prob in by_size[:num_kept]]
+    # 1e-6: the logits are float32
+    assert sorted(kept.tolist(), reverse=True)[:num_kept] == pytest.approx(expected, abs=1e-6)
 
 
 def test_top_p_keeps_the_likeliest_even_if_it_alone_is_more():

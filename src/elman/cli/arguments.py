@@ -15,6 +15,7 @@ import tyro
 from elman.data.samples import sample_text
 from elman.errors import UsageError, nearest
 from elman.models.base import Model
+from elman.models.settings import Settings
 
 Command = TypeVar("Command")
 
@@ -66,7 +67,7 @@ def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
         UsageError: the file cannot be read, or names a setting that does not exist.
     """
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: {getattr(error, 'strerror', None) or error}") from error
     known = model().get_params()
@@ -74,7 +75,12 @@ def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
     for name in settings:
         if name not in known:
             raise UsageError(f"--config {path}: no setting is called {name}{nearest(name, known)}")
-    return model.from_json(settings)
+    settings = model.from_json(settings)
+    try:
+        Settings.check(model(**settings))
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from error
+    return settings
 
 
 def _summary(box: str) -> str:

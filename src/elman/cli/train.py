@@ -21,6 +21,7 @@ from elman.training.checkpoint import FILE_NAME
 from elman.training.progress import clock, progress_for
 
 TASKS = ("lm",)
+LENGTHS = ("minutes", "epochs", "steps")
 
 
 @dataclass(kw_only=True)
@@ -108,7 +109,11 @@ def _defaults(words: Sequence[str]) -> LanguageModel:
     if given.resume and given.out is not None and (config := read_config(given.out, missing_ok=True)):
         settings |= saved_settings(LanguageModel, config, given.out)
     if given.config is not None:
-        settings |= settings_from_toml(given.config, LanguageModel)
+        from_file = settings_from_toml(given.config, LanguageModel)
+        flags = {word.partition("=")[0] for word in words}
+        if flags & {f"--{name}" for name in LENGTHS}:  # a flag goes before the file, whichever of them each names
+            from_file = {name: value for name, value in from_file.items() if name not in LENGTHS}
+        settings |= from_file
     return replace(LanguageModel(), **settings)
 
 

@@ -44,7 +44,6 @@ WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and wr
 class Model(TrainingSettings, Settings, ABC):
     """The base of every model: a dataclass of settings that is also an estimator."""
 
-    task: ClassVar[str]
     architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
     free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume, without changing what is computed
 
@@ -96,8 +95,6 @@ class Model(TrainingSettings, Settings, ABC):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         self.check_training()
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
 
     def fit(
         self,
@@ -135,6 +132,7 @@ class Model(TrainingSettings, Settings, ABC):
         """
         started = time.perf_counter()
         self.check()
+        self._check_device()
         if resume and overwrite:
             raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
         progress = progress or Progress()
@@ -211,6 +209,8 @@ class Model(TrainingSettings, Settings, ABC):
             model = cls(**settings)
             model.check()
             return model._adopt(saved)
+        except ModelError as error:  # a damaged tokenizer.json, which does not know where it stands
+            raise ModelError(f"{folder}: {error}") from error
         except (RuntimeError, TypeError, KeyError, UsageError) as error:
             first_line = str(error).splitlines()[0]
             raise ModelError(f"{folder}: the weights and the settings do not fit together ({first_line})") from error
@@ -224,6 +224,11 @@ class Model(TrainingSettings, Settings, ABC):
         self.history_ = saved.history
         self.data_ = saved.config.get("data", {})
         return self
+
+    def _check_device(self) -> None:
+        """Raise UsageError where there is no such device; a model trained on one is loaded anywhere."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
@@ -308,6 +313,7 @@ class Model(TrainingSettings, Settings, ABC):
             ``seconds_per_step`` (measured) and ``seconds``.
         """
         self.check()
+        self._check_device()
         with _computing(self.threads, self.seed):
             task, batches = self._prepare(X, y, valid, None)
             seconds = seconds_per_step(task, batches, self)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.text import Source
+from elman.data.text import Source, Text
 from elman.errors import UsageError, nearest
 from elman.models.base import num_parameters
 from elman.models.baselines import NgramModel
@@ -64,6 +64,9 @@ def compare_language_models(
     for model in planned:
         if isinstance(model, LanguageModel):
             model.check()
+    for source in (X, valid):
+        if source is not None:
+            Text(source, settings.encoding)  # a missing file is told before anything begins
     for name, model in zip(models, planned, strict=True):
         if progress is not None:
             progress.note(f"-- {name}")

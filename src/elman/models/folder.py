@@ -155,7 +155,9 @@ def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
         ModelError: there is nothing to read (unless ``missing_ok``), or it is damaged.
     """
     if (folder / checkpoint.FILE_NAME).exists():
-        config: dict[str, Any] = checkpoint.load_checkpoint(folder / checkpoint.FILE_NAME)["config"]
+        config = checkpoint.load_checkpoint(folder / checkpoint.FILE_NAME).get("config")
+        if not isinstance(config, dict):
+            raise ModelError(f"{folder / checkpoint.FILE_NAME}: not the checkpoint of a model; delete it")
         return config
     return {} if missing_ok and not (folder / CONFIG).exists() else _read_json(folder)
 
@@ -175,7 +177,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {folder} makes one")
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = json.loads((folder / CONFIG).read_bytes())
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)") from error
     except (OSError, ValueError) as error:
@@ -207,7 +209,7 @@ def _vouched(path: Path, digest: str) -> bytes:
 
 def _read_optional(path: Path) -> dict[str, Any]:
     try:
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return metrics if isinstance(metrics, dict) else {}

@@ -8,7 +8,7 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from elman.errors import ModelError, UsageError, nearest
 
@@ -16,6 +16,8 @@ from elman.errors import ModelError, UsageError, nearest
 @dataclass(kw_only=True, eq=False)
 class Settings:
     """A keyword-only dataclass that can be asked for its fields, changed by name, and written as JSON."""
+
+    task: ClassVar[str]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name, as scikit-learn asks for them."""
@@ -65,6 +67,8 @@ def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) ->
     Raises:
         ModelError: there are none, or one is unknown.
     """
+    if config.get("task") != cls.task:
+        raise ModelError(f'{folder / "config.json"}: a model of task "{config.get("task")}", not "{cls.task}"')
     settings = config.get("settings")
     if not isinstance(settings, dict):
         raise ModelError(f"{folder}: its config has no settings; train again or copy the folder anew")
@@ -76,7 +80,12 @@ def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) ->
                 f'{folder / "config.json"}: unknown setting "{name}"{meant} it may come from a newer Elman: '
                 "upgrade with pip install -U elman, or take the line out"
             )
-    return cls.from_json(settings)
+    values = cls.from_json(settings)
+    try:
+        Settings.check(cls(**values))
+    except UsageError as error:
+        raise ModelError(f"{folder / 'config.json'}: {error}; train again or copy the folder anew") from error
+    return values
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,265 @@
+"""Every command of ``elman --help``, as a person uses it."""
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import elman
+from elman.cli.main import VERBS, main
+from elman.models.language_model import LanguageModel
+from elman.training.schedule import TrainingSettings
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, tiny, easy):
+    folder = tmp_path_factory.mktemp("saved")
+    (folder / "valid.txt").write_text(easy[:300])
+    tiny().fit(easy, valid=folder / "valid.txt", out=folder / "m")
+    return folder / "m"
+
+
+def test_help_lists_every_command_and_every_exit_code(shell):
+    answer = shell("--help")
+    assert answer.code == 0
+    assert answer == shell() == shell("help") == shell("-h")
+    for verb in VERBS:
+        assert f"\n  {verb} " in answer.out
+    for code in (0, 1, 2, 3, 4, 5, 6, 130, 143):
+        assert re.search(rf"\b{code}\b", answer.out)
+    assert shell("--version").out == f"elman {elman.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_has_help(capsys, verb):
+    words = [verb, "lm", "--help"] if verb in ("train", "compare") else [verb, "--help"]
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0
+    assert f"usage: elman {' '.join(words[:-1])}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["train", "compare"])
+def test_a_command_without_a_task_names_the_tasks(shell, verb):
+    for words in ([verb], [verb, "--help"]):
+        answer = shell(*words)
+        assert answer.code == 0
+        assert "lm" in answer.out
+
+
+def docstrings(kind):
+    """The text below each field of a dataclass, from its source."""
+    source = Path(sys.modules[kind.__module__].__file__).read_text(encoding="utf-8")
+    return dict(re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', source, re.MULTILINE | re.DOTALL))
+
+
+def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "lm", "--help"])
+    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    told = docstrings(TrainingSettings) | docstrings(LanguageModel)
+    for field in dataclasses.fields(LanguageModel):
+        assert f"--{field.name.replace('_', '-')} " in shown, field.name
+        assert " ".join(told[field.name].split()) in shown, field.name
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_train_saves_a_model_and_says_what_came_of_it(shell, tmp_path, easy_file, tiny_flags):
+    answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", *tiny_flags)
+    assert answer.code == 0
+    model = elman.load(tmp_path / "m")
+    assert f"{model.metrics_['valid']['nats_per_token']:.4f} nats/token" in answer.out
+    assert "step 4: valid" in answer.err
+    assert model.hidden_size == 8
+
+
+def test_train_reads_several_files_as_one_text(shell, tmp_path, easy, tiny_flags):
+    (tmp_path / "a").write_text(easy[:500])
+    (tmp_path / "b").write_text(easy[500:])
+    assert shell("train", "lm", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "m", *tiny_flags).code == 0
+    (tmp_path / "c").write_text(easy)
+    assert shell("train", "lm", tmp_path / "c", "--out", tmp_path / "n", *tiny_flags).code == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "mn"]
+    assert weights[0] == weights[1]
+
+
+def test_a_flag_goes_before_the_file_and_the_file_before_the_default(shell, tmp_path, easy_file):
+    (tmp_path / "settings.toml").write_text(
+        'cell = "gru"\nhidden-size = 6\nembedding_size = 4\nminutes = 5\nevaluations = 1\nlines = true\n'
+    )
+    words = ["--config", tmp_path / "settings.toml", "--hidden-size", 7, "--steps", 3]
+    assert shell("train", "lm", easy_file, "--out", tmp_path / "m", *words).code == 0
+    settings = json.loads((tmp_path / "m" / "config.json").read_text())["settings"]
+    assert (settings["cell"], settings["hidden_size"], settings["lines"]) == ("gru", 7, True)
+    assert (settings["minutes"], settings["steps"]) == (None, 3)
+    assert settings["learning_rate"] == LanguageModel().learning_rate
+    assert set(settings) == {field.name for field in dataclasses.fields(LanguageModel)}  # all are resolved and saved
+
+
+def test_init_from_takes_over_the_architecture(shell, tmp_path, easy_file, saved):
+    words = ["--init-from", saved, "--steps", 2, "--evaluations", 1, "--batch-size", 2, "--bptt-length", 8]
+    assert shell("train", "lm", easy_file, "--out", tmp_path / "m", *words).code == 0
+    assert elman.load(tmp_path / "m").hidden_size == 8
+    answer = shell("train", "lm", easy_file, "--out", tmp_path / "n", *words, "--cell", "gru")
+    assert answer.code == 2
+    assert "cell 'lstm' there, 'gru' here" in answer.err
+
+
+def test_a_dry_run_predicts_and_writes_nothing(shell, tmp_path, easy_file, tiny_flags, saved):
+    answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", *tiny_flags, "--dry-run")
+    assert answer.code == 0
+    figures = dict(line.split(None, 1) for line in answer.out.splitlines())
+    assert figures["parameters"] == f"{elman.load(saved).metrics_['parameters']:,}"
+    assert figures["steps"].startswith("4 ")
+    assert {"memory", "time"} <= set(figures)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_sample_needs_no_file(shell, tmp_path, tiny_flags):
+    assert shell("train", "lm", "sample:studies", "--out", tmp_path / "m", *tiny_flags, "--steps", 1).code == 0
+
+
+# ---------------------------------------------------------------- generate
+
+
+def test_generate_writes_the_prompt_and_goes_on(shell, saved):
+    answer = shell("generate", saved, "--prompt", "the ", "--max-tokens", 20, "--seed", 3)
+    assert answer.code == 0
+    text = elman.load(saved).generate("the ", max_tokens=20, seed=3)
+    assert answer.out == f"the {text}\n"
+    flags = ["--temperature", 2, "--top-k", 5, "--top-p", 0.9, "--repetition-penalty", 1.2]
+    named = {"temperature": 2.0, "top_k": 5, "top_p": 0.9, "repetition_penalty": 1.2}
+    text = elman.load(saved).generate("the ", max_tokens=20, seed=3, **named)
+    assert shell("generate", saved, "--prompt", "the ", "--max-tokens", 20, "--seed", 3, *flags).out == f"the {text}\n"
+
+
+def test_generate_writes_several_samples_and_stops(shell, saved, tmp_path):
+    model = elman.load(saved)
+    answer = shell("generate", saved, "--num-samples", 2, "--seed", 5, "--max-tokens", 30, "--stop", "o", "--stop", "e")
+    texts = model.generate(max_tokens=30, num_samples=2, seed=5, stop=["o", "e"])
+    assert answer.out == f"--- sample 1 of 2\n{texts[0]}\n--- sample 2 of 2\n{texts[1]}\n"
+    (tmp_path / "prompt").write_text("the lazy ")
+    answer = shell("generate", saved, "--prompt-file", tmp_path / "prompt", "--greedy", "--max-tokens", 9)
+    assert answer.out == model.generate("the lazy ", greedy=True, max_tokens=9) + "\n"
+    assert shell("generate", saved, "--max-tokens", 0).out == "\n"
+
+
+# ---------------------------------------------------------------- predict, evaluate, info
+
+
+def test_predict_writes_a_table(shell, saved, tmp_path):
+    path = tmp_path / "text"
+    path.write_text("the\tfox\\\nab")
+    answer = shell("predict", saved, path)
+    assert answer.code == 0
+    rows = list(csv.DictReader(io.StringIO(answer.out), delimiter="\t", quoting=csv.QUOTE_NONE))
+    expected = list(elman.load(saved).predict(path))
+    assert [row["token"] for row in rows] == ["t", "h", "e", "<unk>", "f", "o", "x", "<unk>", "\\n", "a", "b"]
+    assert rows[0]["surprisal"] == "NA"
+    # 1e-6: six digits are written
+    assert [float(row["surprisal"]) for row in rows[1:]] == pytest.approx([nats for _, nats in expected[1:]], abs=1e-6)
+
+
+def test_evaluate_gives_the_figures_that_training_saved(shell, saved):
+    answer = shell("evaluate", saved, saved.parent / "valid.txt", "--json")
+    assert answer.code == 0
+    metrics = json.loads((saved / "metrics.json").read_text())
+    assert json.loads(answer.out) == metrics["valid"]
+    assert {"nats_per_token", "bits_per_character", "perplexity", "tokens", "unknown"} <= set(metrics["valid"])
+    plain = shell("evaluate", saved, saved.parent / "valid.txt").out
+    figures = dict(line.split() for line in plain.splitlines())
+    assert set(figures) == set(metrics["valid"])
+    assert float(figures["nats_per_token"]) == pytest.approx(metrics["valid"]["nats_per_token"], abs=1e-4)
+
+
+def test_info_shows_settings_and_parameters(shell, saved):
+    answer = shell("info", saved)
+    assert answer.code == 0
+    for part in ("rnn.weight_hh_l0", "32 x 8", "U (hidden to hidden)", "hidden_size", "nats_per_token"):
+        assert part in answer.out
+    assert f"{elman.load(saved).metrics_['parameters']:,} parameters" in answer.out
+
+
+# ---------------------------------------------------------------- compare, demo
+
+
+def test_compare_judges_all_on_the_same_tokens(shell, easy_file, tiny_flags):
+    words = ["compare", "lm", easy_file, "--models", "ngram:3,window:2,lstm:1x6,rnn", *tiny_flags, "--steps", 2]
+    answer = shell(*words, "--json")
+    assert answer.code == 0, answer.err
+    rows = json.loads(answer.out)
+    assert [row["model"] for row in rows] == ["ngram:3", "window:2", "lstm:1x6", "rnn"]
+    for row in rows:
+        assert row["perplexity"] > 1
+        # 1e-12: float64 arithmetic
+        assert row["bits_per_character"] == pytest.approx(
+            row["nats_per_token"] * rows[0]["bits_per_character"] / rows[0]["nats_per_token"], rel=1e-12
+        )
+    table = shell(*words).out
+    for row in rows:
+        assert f"{row['nats_per_token']:.4f}" in table
+        assert f"{row['model']} writes" in table
+
+
+def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = shell("demo", "--minutes", 0.05)
+    assert answer.code == 0, answer.err
+    assert "ngram:5" in answer.out
+    assert f"lstm:1x{LanguageModel().hidden_size}" in answer.out
+    assert elman.load("runs/demo").generate("The", max_tokens=3, seed=1)
+    assert "elman generate runs/demo" in answer.out
+
+
+# ---------------------------------------------------------------- the process
+
+
+def loaded_modules(code):
+    program = f"import sys\n{code}\nprint(*sorted(name for name in sys.modules if '.' not in name))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"torch", "numpy", "tyro", "rich", "matplotlib", "lightning_fabric", "tokenizers", "safetensors", "sklearn"}
+
+
+def test_help_imports_nothing_heavy():
+    assert not HEAVY & loaded_modules("from elman.cli.main import main\nassert main(['--help']) == 0")
+
+
+def test_importing_elman_imports_nothing_heavy():
+    assert not HEAVY & loaded_modules("import elman\nassert 'LanguageModel' in dir(elman)")
+
+
+def test_a_loaded_model_needs_neither_fabric_nor_matplotlib_nor_scikit_learn(saved):
+    code = f"import elman\nelman.load({str(saved)!r}).generate('the', max_tokens=2)"
+    assert not {"lightning_fabric", "matplotlib", "sklearn", "tyro", "rich"} & loaded_modules(code)
+
+
+def test_writing_into_a_closed_pipe_is_no_error(saved, start_elman):
+    before = """
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+sys.stdout = open(1, "w", buffering=1, closefd=False)
+"""
+    answer = start_elman("generate", saved, "--max-tokens", 50, before=before).wait()
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_ctrl_c_while_writing_ends_quietly(saved, start_elman):
+    running = start_elman("generate", saved, "--max-tokens", 10**9, before="sys.stderr.write('ready')")
+    running.wait_for("ready")
+    running.send(signal.SIGINT)
+    answer = running.wait()
+    assert answer.code == 130
+    assert answer.err == "readyelman: interrupted\n"

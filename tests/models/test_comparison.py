@@ -1,0 +1,61 @@
+"""What a recurrent network is for: a word that follows from another one far to its left.
+
+On `sample:studies` an n-gram model stays at chance, one in twelve (`test_baselines.py`); an LSTM is right every time.
+"""
+
+import pytest
+import torch
+
+from elman.data.samples import STUDIES, sample_text
+from elman.errors import UsageError
+from elman.models.comparison import compare_language_models
+from elman.models.language_model import LanguageModel
+
+
+def test_an_lstm_remembers_what_was_studied(monkeypatch, quick):
+    """The slow one: about 20 s on one core.
+
+    The forget gates begin open (bias 2, sigmoid 0.88), so that the field of study, some 17 words back, is still there
+    to learn from; from torch's own beginning (0.5) the same takes many times as long.
+    """
+    plain = LanguageModel._build
+
+    def build(self):
+        network = plain(self)
+        with torch.no_grad():
+            network.rnn.bias_ih_l0[self.hidden_size : 2 * self.hidden_size] = 2.0
+        return network
+
+    monkeypatch.setattr(LanguageModel, "_build", build)
+    text = sample_text("studies")
+    sizes = {"hidden_size": 64, "embedding_size": 32, "batch_size": 8, "learning_rate": 0.006, "dropout": 0.0}
+    model = LanguageModel(lines=True, level="word", min_count=1, steps=4000, evaluations=4, **sizes).fit(text)
+    held_out = text[model.data_["valid"]["characters"][0] :].splitlines()
+    assert len(held_out) == 300
+    right = 0
+    for line in held_out:
+        before, profession, stop = line.rsplit(" ", 2)
+        assert profession in STUDIES.values()
+        assert stop == "."
+        logits, _ = model.read(before)
+        right += model.tokenizer_.tokens([logits[-1].argmax().item()]) == [profession]
+    assert right >= 0.95 * len(held_out)
+
+
+def test_all_models_are_judged_on_the_same_tokens(quick, easy, tiny):
+    settings = tiny(steps=2)
+    rows = list(compare_language_models(easy, ["ngram:3", "window:2", "rnn:2x4", "gru"], settings))
+    assert [row.model for row in rows] == ["ngram:3", "window:2", "rnn:2x4", "gru"]
+    per_nat = [row.bits_per_character / row.nats_per_token for row in rows]
+    assert per_nat == pytest.approx([per_nat[0]] * 4, rel=1e-12)  # float64; tokens over characters is one number
+    alone = tiny(steps=2, cell="rnn", num_layers=2, hidden_size=4).fit(easy)
+    assert rows[2].nats_per_token == alone.metrics_["valid"]["nats_per_token"]
+    assert rows[2].parameters == alone.metrics_["parameters"]
+    assert [row.unseen_contexts is None for row in rows] == [False, True, True, True]
+    assert (settings.cell, settings.hidden_size) == ("lstm", 8)  # the caller's settings stay as they were
+
+
+@pytest.mark.parametrize("name", ["lstmm", "", "lstm:axb", "ngram:x", "window:0", "lstm:0x3", "ngram:0"])
+def test_a_wrong_name_is_told_before_anything_is_trained(easy, tiny, name):
+    with pytest.raises(UsageError):
+        next(compare_language_models(easy, ["rnn", name], tiny()))
