@@ -168,7 +168,7 @@ def test_a_model_can_begin_from_another(tiny, easy, tmp_path):
         assert torch.equal(tensor, former.network_.state_dict()[name]), name
     assert model.tokenizer_.to_json() == former.tokenizer_.to_json()
     assert model.metrics_["valid"]["unknown"] > 0
-    with pytest.raises(UsageError, match="hidden_size 8 there, 9 here"):
+    with pytest.raises(UsageError, match="hidden_size is 8 there, 9 here"):
         tiny(hidden_size=9).fit(easy, init_from=tmp_path / "former")
 
 

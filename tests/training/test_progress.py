@@ -17,7 +17,7 @@ def show(progress):
     with progress:
         progress.validated(0, METRICS, "zq [x] v", best=True)  # brackets are rich's markup: they must come out as text
         progress.note("1,200 steps [fit]")
-        progress.step(Report(step=1, total_steps=None, nats=3.5, targets_per_second=1000.0, seconds_left=None))
+        progress.step(Report(step=1, total_steps=1200, nats=3.5, targets_per_second=1000.0, seconds_left=90.0))
         progress.step(Report(step=1200, total_steps=1200, nats=1.5, targets_per_second=20480.0, seconds_left=0.0))
         progress.validated(1200, METRICS, "to be", best=True)
 
@@ -44,5 +44,5 @@ def test_a_pipe_gets_plain_lines():
     lines = pipe.getvalue().splitlines()
     assert lines[0] == "step 0: valid 2.000 nats/token, 2.885 bits/char, perplexity 7.39"
     assert lines[1] == "    | zq [x] v"
-    assert "step 1/?  train 3.500 nats/token, 5.049 bits/char  1,000 tokens/s" in lines
+    assert "step 1/1,200  train 3.500 nats/token, 5.049 bits/char  1,000 tokens/s  1:30 left" in lines
     assert "\x1b" not in pipe.getvalue()

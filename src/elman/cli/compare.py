@@ -49,7 +49,7 @@ def run(words: Sequence[str]) -> int:
         [name.strip() for name in command.models.split(",")],
         _with_budget(command.settings),
         valid=None if command.valid is None else source(command.valid),
-        progress=None if command.json else progress_for(sys.stderr),
+        progress=progress_for(sys.stderr),
     )
     for row in comparison:
         rows.append(row)
@@ -67,14 +67,13 @@ def print_comparison(rows: Sequence[Row]) -> None:
 
     console = Console()
     table = Table(box=None, pad_edge=False)
-    for title in ("model", "nats/token", "bits/char", "perplexity", "parameters", "memory", "seconds", "unseen"):
+    for title in ("model", "nats/token", "bits/char", "parameters", "memory", "seconds", "unseen"):
         table.add_column(title, justify="left" if title == "model" else "right")
     for row in sorted(rows, key=lambda row: row.nats_per_token):
         table.add_row(
             row.model,
             f"{row.nats_per_token:.4f}",
             f"{row.bits_per_character:.4f}",
-            f"{row.perplexity:.2f}",
             f"{row.parameters:,}",
             f"{row.memory_bytes / 2**20:.1f} MiB",
             f"{row.seconds:.0f}",
@@ -82,9 +81,7 @@ def print_comparison(rows: Sequence[Row]) -> None:
         )
     console.print(table)
     if any(row.unseen_contexts is not None for row in rows):
-        console.print(
-            "unseen: the share of held-out contexts that the n-gram model has never met; parameters: its n-grams"
-        )
+        console.print("unseen: the held-out contexts that the n-gram model never met; its parameters are n-grams")
     for row in rows:
         console.rule(f"{row.model} writes", align="left")
         console.print(row.sample.strip("\n"), highlight=False, markup=False)

@@ -76,12 +76,13 @@ def run(words: Sequence[str]) -> int:
             init_from=command.init_from,
             progress=progress,
         )
-    except Interrupted as stop:
+    except (Interrupted, KeyboardInterrupt) as stop:
         if not (command.out / FILE_NAME).exists():
             raise
+        said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
         valid_words = [] if command.valid is None else ["--valid", command.valid]
         again = shlex.join([*command.files, *valid_words, "--out", str(command.out), "--resume"])
-        raise Interrupted(f"{stop}\nGo on with: elman train lm {again}", stop.exit_code - 128) from None
+        raise Interrupted(f"{said}\nGo on with: elman train lm {again}", number) from None
     valid_figures = model.metrics_.get("valid", {})
     if valid_figures:
         figures = f"{valid_figures['nats_per_token']:.4f} nats/token, "

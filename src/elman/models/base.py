@@ -33,9 +33,9 @@ from elman.errors import ModelError, UsageError
 from elman.models.folder import SavedModel, is_finished, make_folder, open_run, read_folder, write_folder
 from elman.models.settings import Settings, saved_settings
 from elman.training.checkpoint import FILE_NAME
-from elman.training.loop import Batches, State, Task, seconds_per_step, train
+from elman.training.loop import Batches, State, Task, predict_cost, train
 from elman.training.progress import Progress
-from elman.training.schedule import TrainingSettings, predicted_steps
+from elman.training.schedule import TrainingSettings
 
 WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and writing the folder: 1 to 2 s measured
 
@@ -252,10 +252,11 @@ class Model(TrainingSettings, Settings, ABC):
     def _check_same_run(self, saved: dict[str, Any], folder: Path | None) -> None:
         """Raise UsageError where a resumed run would not be the run that was interrupted."""
         self._check_same_settings(saved["config"]["settings"], folder)
-        if saved["config"]["data"] != self.data_:
+        began = saved["config"]["data"]
+        if any(began.get(part) != {**self.data_[part], "files": began[part]["files"]} for part in ("train", "valid")):
             raise UsageError(
-                f"{folder}: this training began with other data ({saved['config']['data']['train']}); resume with the "
-                "same files, or start afresh with --overwrite"
+                f"{folder}: this training began with other data ({began['train']}); resume with the same text, or "
+                "start afresh with --overwrite"
             )
 
     def _check_same_settings(self, began: dict[str, Any], folder: Path | None) -> None:
@@ -269,15 +270,12 @@ class Model(TrainingSettings, Settings, ABC):
             )
 
     def _begin_from(self, former: Model, init_from: Path | str | None) -> None:
-        try:
-            self.network_.load_state_dict(former.network_.state_dict())
-        except RuntimeError as error:
-            differing = [
-                f"{name} {value!r} there, {getattr(self, name)!r} here"
-                for name, value in former.get_params().items()
-                if name in self.architecture and value != getattr(self, name)
-            ]
-            raise UsageError(f"{init_from}: another network ({'; '.join(differing)})") from error
+        """Take over the weights of a model of the same architecture."""
+        for name in self.architecture:
+            there, here = getattr(former, name), getattr(self, name)
+            if there != here:
+                raise UsageError(f"{init_from}: {name} is {there!r} there, {here!r} here; they must be the same")
+        self.network_.load_state_dict(former.network_.state_dict())
 
     def _finish(self, state: State) -> None:
         """Take the best weights, judge them, and note what it cost."""
@@ -316,8 +314,7 @@ class Model(TrainingSettings, Settings, ABC):
         self._check_device()
         with _computing(self.threads, self.seed):
             task, batches = self._prepare(X, y, valid, None)
-            seconds = seconds_per_step(task, batches, self)
-            steps = predicted_steps(self, len(batches), seconds)
+            steps, seconds = predict_cost(task, batches, self)
         parameters = num_parameters(task.network)
         return {
             "parameters": parameters,

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
@@ -30,6 +30,9 @@ from elman.errors import DivergedError, Interrupted
 from elman.training.checkpoint import save_checkpoint
 from elman.training.progress import Progress, Report
 from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, measured, planned
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 CHECKPOINT_SECONDS = 30.0  # no more than so much work is lost to a power cut
 
@@ -64,6 +67,10 @@ class Task(Protocol):
 
     network: nn.Module  # its parameters are trained, its state_dict is kept
     objective: str  # the name of the validation figure to minimise
+
+    def plan(self, passes: float) -> None:
+        """Hear, before the first step, how many passes over the training data there will be."""
+        ...
 
     def training_step(self, batch: Any, carry: Any) -> tuple[torch.Tensor, int, Any]:
         """Return the summed loss in nats, the number of targets, and what to carry to the next batch, detached."""
@@ -137,20 +144,9 @@ def train(
         DivergedError: the loss became NaN or exploded.
         Interrupted: SIGINT or SIGTERM came; the checkpoint was written first.
     """
-    from lightning_fabric import Fabric
-
     started = time.perf_counter() if started is None else started
-    fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
-    decayed = [parameter for parameter in task.network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in task.network.parameters() if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    network, optimizer = fabric.setup(
-        task.network,
-        torch.optim.AdamW(
-            groups, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
-        ),
-    )
-    task.network = network
+    fabric, network = _set_up(task, settings)
+    optimizer: Any = fabric.setup_optimizers(_optimizer(network, settings, settings.learning_rate))
     state = State()
     if resume is not None:
         state = State.restored(resume["state"])
@@ -158,12 +154,10 @@ def train(
         optimizer.load_state_dict(resume["optimizer"])
         _set_random_state(resume["random"])
         state.carry = fabric.to_device(state.carry)
-    else:
-        state.schedule = planned(settings, len(batches))
     state_began = time.perf_counter() - state.seconds
 
     def save() -> None:
-        if checkpoint is not None and state.schedule is not None:
+        if checkpoint is not None:
             save_checkpoint(
                 checkpoint,
                 {
@@ -202,87 +196,126 @@ def train(
         progress.validated(state.step, metrics, sample, best=state.since_best == 0)
 
     network.train()
-    durations: list[float] = []
     with _stop_signals() as stop, progress:
-        before = time.perf_counter()
+        began = time.perf_counter()
         if not state.history:
             evaluate()
-            save()
-        evaluation_seconds = time.perf_counter() - before
-        last_saved = time.perf_counter()
-        while not _finished(state, settings):
-            step_began = time.perf_counter()
-            batch = batches.batch(state.step).to(fabric.device)
-            warmup_only = min(1.0, (state.step + 1) / max(settings.warmup_steps, 1))
-            factor = state.schedule.learning_rate_factor(state.step) if state.schedule else warmup_only
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * factor
-
-            loss_sum, targets, state.carry = task.training_step(batch, None if batch.first else state.carry)
-            loss = loss_sum / targets
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            norm = fabric.clip_gradients(
-                network, optimizer, max_norm=settings.clip_norm or math.inf, error_if_nonfinite=False
+        schedule = state.schedule or planned(settings, len(batches))
+        if schedule is None:
+            evaluation_seconds = time.perf_counter() - began
+            step_seconds = _trial_seconds(fabric, task, batches, settings)
+            left = started + 60 * budget_minutes(settings) - time.perf_counter() - reserve
+            schedule = fitted(step_seconds, left, evaluation_seconds, settings)
+            progress.note(
+                f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms fit into "
+                f"{budget_minutes(settings):g} min"
             )
-            _note_loss(state, loss.item(), float(norm) if norm is not None else 0.0, settings, checkpoint)
-            optimizer.step()
+        state.schedule = schedule
+        task.plan(schedule.total_steps / len(batches))
+        if state.step == 0:
+            save()
+        last_saved = time.perf_counter()
+        durations: list[float] = []
+        while not _finished(state, schedule, settings):
+            began = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * schedule.learning_rate_factor(state.step)
+            batch = batches.batch(state.step).to(fabric.device)
+            loss, norm, targets, state.carry = _step(fabric, task, optimizer, batch, state.carry, settings)
+            _follow_loss(state, loss, norm, settings, checkpoint)
             state.step += 1
             state.targets += targets
-
-            now = time.perf_counter()
-            state.seconds = now - state_began
-            durations.append(now - step_began)
+            durations.append(time.perf_counter() - began)
             state.step_seconds += durations[-1]
-            if state.schedule is None and measured(durations, settings):
-                left = started + 60 * budget_minutes(settings) - now - reserve
-                state.schedule = fitted(durations, state.step, left, evaluation_seconds, settings)
-                progress.note(
-                    f"{state.schedule.total_steps:,} steps fit into {budget_minutes(settings):g} min "
-                    f"({1000 * statistics.median(durations[2:]):.0f} ms each)"
-                )
+            state.seconds = time.perf_counter() - state_began
+
+            progress.step(_report(state, schedule, durations, targets))
+            if state.step == schedule.total_steps or state.step % schedule.eval_every == 0:
+                evaluate()
                 save()
-            progress.step(_report(state, durations, targets))
-            if state.schedule is not None:
-                done = state.step == state.schedule.total_steps
-                if done or state.step % state.schedule.eval_every == 0:
-                    evaluate()
-                    save()
-                    last_saved = time.perf_counter()
-                    if not done and _finished(state, settings):
-                        progress.note(f"stopped early: no new best in {state.since_best} validations")
-                elif now - last_saved > CHECKPOINT_SECONDS:
-                    save()
-                    last_saved = time.perf_counter()
+                last_saved = time.perf_counter()
+            elif time.perf_counter() - last_saved > CHECKPOINT_SECONDS:
+                save()
+                last_saved = time.perf_counter()
             if stop.signal_number:
                 save()
-                kept = f"; {checkpoint} holds the training" if checkpoint and state.schedule else "; nothing was kept"
+                kept = f"; {checkpoint} holds the training" if checkpoint else "; nothing was kept"
                 raise Interrupted(f"stopped after step {state.step:,}{kept}", stop.signal_number)
+        if state.step < schedule.total_steps:
+            progress.note(f"stopped early: no new best in {state.since_best} validations")
     task.network = network.module
     return state
 
 
-def seconds_per_step(task: Task, batches: Batches, settings: TrainingSettings, steps: int = 8) -> float:
-    """Time a few forward and backward passes, without changing a weight: what ``--dry-run`` predicts from."""
-    durations = []
-    for step in range(steps):
-        began = time.perf_counter()
-        loss_sum, targets, _ = task.training_step(batches.batch(step), None)
-        (loss_sum / targets).backward()  # type: ignore[no-untyped-call]
-        task.network.zero_grad()
-        durations.append(time.perf_counter() - began)
+def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tuple[int, float]:
+    """Return how many steps :func:`train` would take, and the seconds that one takes, measured; nothing is changed."""
+    fabric, network = _set_up(task, settings)
+    step_seconds = _trial_seconds(fabric, task, batches, settings)
+    task.network = network.module
+    schedule = planned(settings, len(batches)) or fitted(step_seconds, 60 * budget_minutes(settings), 0.0, settings)
+    return schedule.total_steps, step_seconds
+
+
+def _set_up(task: Task, settings: TrainingSettings) -> tuple[Fabric, Any]:
+    """Let Fabric take the network to its device and precision."""
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
+    task.network = fabric.setup_module(task.network)
+    return fabric, task.network
+
+
+def _optimizer(network: nn.Module, settings: TrainingSettings, learning_rate: float) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay."""
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+    )
+
+
+def _step(
+    fabric: Fabric, task: Task, optimizer: Any, batch: Batch, carry: Any, settings: TrainingSettings
+) -> tuple[float, float, int, Any]:
+    """Forward, backward, clip, update; return loss, gradient norm, number of targets, and what to carry on."""
+    loss_sum, targets, carry = task.training_step(batch, None if batch.first else carry)
+    loss = loss_sum / targets
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(
+        task.network, optimizer, max_norm=settings.clip_norm or math.inf, error_if_nonfinite=False
+    )
+    optimizer.step()
+    return loss.item(), float(norm) if norm is not None else 0.0, targets, carry
+
+
+def _trial_seconds(fabric: Fabric, task: Task, batches: Batches, settings: TrainingSettings) -> float:
+    """Time steps at a learning rate of zero: no weight changes, and no random number is used up.
+
+    So a run with a time budget is, step for step, the run that ``--steps`` with the same number gives.
+    """
+    optimizer = _optimizer(task.network, settings, learning_rate=0.0)
+    durations: list[float] = []
+    carry = None
+    with torch.random.fork_rng():
+        while not measured(durations, settings):
+            began = time.perf_counter()
+            batch = batches.batch(len(durations)).to(fabric.device)
+            *_, carry = _step(fabric, task, optimizer, batch, carry, settings)
+            durations.append(time.perf_counter() - began)
+    task.network.zero_grad()
     return statistics.median(durations[2:])
 
 
-def _finished(state: State, settings: TrainingSettings) -> bool:
+def _finished(state: State, schedule: Schedule, settings: TrainingSettings) -> bool:
     """Say whether the last step is done, or there was no new best for too long."""
-    if settings.patience and state.since_best >= settings.patience:
-        return True
-    return state.schedule is not None and state.step >= state.schedule.total_steps
+    too_long = settings.patience > 0 and state.since_best >= settings.patience
+    return too_long or state.step >= schedule.total_steps
 
 
-def _note_loss(state: State, loss: float, norm: float, settings: TrainingSettings, checkpoint: Path | None) -> None:
-    """Follow the loss; raise DivergedError where it is not a number or has exploded."""
+def _follow_loss(state: State, loss: float, norm: float, settings: TrainingSettings, checkpoint: Path | None) -> None:
+    """Keep the running mean of the loss; raise DivergedError where it is not a number or has exploded."""
     state.first_loss = loss if state.first_loss is None else state.first_loss
     state.loss = loss if state.loss is None else 0.95 * state.loss + 0.05 * loss
     exploded = state.loss > 2 * state.first_loss + 2
@@ -304,15 +337,14 @@ def _diverged(what: str, state: State, settings: TrainingSettings, checkpoint: P
     )
 
 
-def _report(state: State, durations: list[float], targets: int) -> Report:
+def _report(state: State, schedule: Schedule, durations: list[float], targets: int) -> Report:
     recent = statistics.median(durations[-20:])
-    total = state.schedule.total_steps if state.schedule else None
     return Report(
         step=state.step,
-        total_steps=total,
+        total_steps=schedule.total_steps,
         nats=state.loss or 0.0,
         targets_per_second=targets / recent,
-        seconds_left=None if total is None else (total - state.step) * recent,
+        seconds_left=(schedule.total_steps - state.step) * recent,
     )
 
 

@@ -18,10 +18,10 @@ class Report:
     """Where the training stands after a step."""
 
     step: int
-    total_steps: int | None  # None while the speed is still being measured
+    total_steps: int
     nats: float  # per target, on the training data, an exponential mean
     targets_per_second: float
-    seconds_left: float | None
+    seconds_left: float
 
 
 class Progress:
@@ -88,7 +88,7 @@ class LiveProgress(Progress):
             console=self._console,
             expand=True,
         )
-        self._bar = self._bars.add_task("training", total=None, left="")
+        self._bar = self._bars.add_task("training", total=None, left="measuring the speed")
         self._figures = ""
         self._valid = ""
         self._sample = ""
@@ -114,7 +114,7 @@ class LiveProgress(Progress):
             return
         self._last = now
         self._figures = describe(report, self._bits_per_nat)
-        left = "measuring the speed" if report.seconds_left is None else f"{clock(report.seconds_left)} left"
+        left = f"{clock(report.seconds_left)} left"
         self._bars.update(self._bar, completed=report.step, total=report.total_steps, left=left)
 
     def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:  # noqa: D102
@@ -145,12 +145,10 @@ def describe(report: Report, bits_per_nat: float) -> str:
         >>> describe(Report(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2))
         'step 40/200  train 1.500 nats/token, 2.164 bits/char  20,480 tokens/s  1:15 left'
     """
-    total = "?" if report.total_steps is None else f"{report.total_steps:,}"
     bits = f", {report.nats * bits_per_nat:.3f} bits/char" if bits_per_nat else ""
-    left = "" if report.seconds_left is None else f"  {clock(report.seconds_left)} left"
     return (
-        f"step {report.step:,}/{total}  train {report.nats:.3f} nats/token{bits}  "
-        f"{report.targets_per_second:,.0f} tokens/s{left}"
+        f"step {report.step:,}/{report.total_steps:,}  train {report.nats:.3f} nats/token{bits}  "
+        f"{report.targets_per_second:,.0f} tokens/s  {clock(report.seconds_left)} left"
     )
 
 

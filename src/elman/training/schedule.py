@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass
 from typing import Literal
 
 from elman.errors import UsageError
 
-MEASURED_SHARE = 0.03  # of the time budget goes into measuring the speed, before the number of steps is fixed
-MEASURED_STEPS = (8, 100)  # at least and at most so many steps, the first two not counted: they warm up the caches
+MEASURED_SHARE = 0.02  # of the time budget goes into measuring the speed, before the number of steps is fixed
+MEASURED_STEPS = (
+    8,
+    100,
+)  # at least and at most so many steps on trial, the first two not counted: they warm up the caches
 EVALUATION_SHARE = 0.08  # of a time budget may go into validating and sampling along the way
 
 
@@ -91,12 +93,6 @@ class Schedule:
         return (self.total_steps - step) / (self.total_steps - self.warmup_steps)
 
 
-def predicted_steps(settings: TrainingSettings, batches_per_epoch: int, seconds: float) -> int:
-    """Predict the number of steps, where one takes ``seconds``."""
-    schedule = planned(settings, batches_per_epoch)
-    return schedule.total_steps if schedule else int(60 * budget_minutes(settings) * (1 - EVALUATION_SHARE) / seconds)
-
-
 def budget_minutes(settings: TrainingSettings) -> float:
     """Return the length of the time budget in minutes."""
     return 3.0 if settings.minutes is None else settings.minutes
@@ -128,12 +124,9 @@ def measured(durations: list[float], settings: TrainingSettings) -> bool:
     return len(durations) >= most or (len(durations) >= least and enough)
 
 
-def fitted(
-    durations: list[float], step: int, left: float, evaluation_seconds: float, settings: TrainingSettings
-) -> Schedule:
-    """Fit the number of steps into the ``left`` seconds of a time budget."""
+def fitted(step_seconds: float, left: float, evaluation_seconds: float, settings: TrainingSettings) -> Schedule:
+    """Fit the number of steps, and of validations, into the ``left`` seconds of a time budget."""
     evaluations = int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3))
     evaluations = max(3, min(settings.evaluations, evaluations))
-    per_step = statistics.median(durations[2:])
-    more = int((left - evaluations * evaluation_seconds) / per_step)
-    return _schedule(step + max(more, 1), evaluations, settings)
+    steps = int((left - evaluations * evaluation_seconds) / step_seconds)
+    return _schedule(max(steps, 1), evaluations, settings)
