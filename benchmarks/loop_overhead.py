@@ -15,15 +15,16 @@ import torch
 from torch import nn
 
 import elman
+from elman.nn.dropout import LockedDropout
 
 
 class Bare(nn.Module):
-    """The default language model, written with torch.nn alone."""
+    """The default language model around torch.nn's own LSTM."""
 
     def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, dropout: float) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = LockedDropout(dropout)
         self.rnn = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.head = nn.Linear(hidden_size, vocab_size)
 
@@ -72,7 +73,7 @@ def main() -> None:
     valid = text[:200]
     ours, bare = [], []
     for _ in range(given.rounds):
-        model = elman.LanguageModel(hidden_size=given.hidden_size, steps=given.steps, evaluations=1)
+        model = elman.LanguageModel(hidden_size=given.hidden_size, steps=given.steps, evaluations=1, dropout=0.1)
         model.fit(text, valid=valid)
         ours.append(model.metrics_["train"]["tokens_per_second"])
         ids = torch.from_numpy(model.tokenizer_.encode(text).astype("int64"))

@@ -25,6 +25,7 @@ from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenize
 from elman.decoding.sampling import Sampling, StopBuffer, sample
 from elman.errors import DataError, UsageError
 from elman.models.base import Model
+from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.recurrent import GRU, LSTM, RNN
 from elman.nn.window import Window
@@ -72,8 +73,8 @@ class LanguageModel(Model):
     bptt_length: int = 64
     """Time steps that gradients flow back through (truncated BPTT); the state is carried on beyond them."""
     dropout: float | None = None
-    """Share of embedding and hidden values set to zero at each training step. Where not given, the more the more often
-    the text is read: 0 for one pass, 0.1 for two, 0.2 for four, 0.3 for eight, at most 0.5."""
+    """Share of embedding and hidden values set to zero for the length of a batch. Where not given, it grows with how
+    often the text is read: 0 for one pass, 0.1 for two, 0.2 for four, 0.3 for eight, at most 0.5."""
     tie_weights: bool = False
     """Use the embedding's matrix as the output matrix V, with a projection where their sizes differ."""
     initial_state: Literal["zeros", "random", "learned"] = "zeros"
@@ -481,7 +482,7 @@ class LanguageNetwork(nn.Module):
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         if settings.tie_weights:
             nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)  # V's scale, so that logits begin small
-        self.dropout = nn.Dropout(settings.dropout or 0.0)
+        self.dropout = LockedDropout(0.1 if settings.dropout is None else settings.dropout)
         sizes: dict[str, Any] = {
             "input_size": embedding_size,
             "hidden_size": int(settings.hidden_size),  # it may be NumPy's, from a search over settings

@@ -17,6 +17,7 @@ import signal
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -215,7 +216,7 @@ def train(
         if state.step == 0:
             save()
         last_saved = time.perf_counter()
-        durations: list[float] = []
+        durations: deque[float] = deque(maxlen=20)
         while not _finished(state, schedule, settings):
             began = time.perf_counter()
             for group in optimizer.param_groups:
@@ -337,8 +338,8 @@ def _diverged(what: str, state: State, settings: TrainingSettings, checkpoint: P
     )
 
 
-def _report(state: State, schedule: Schedule, durations: list[float], targets: int) -> Report:
-    recent = statistics.median(durations[-20:])
+def _report(state: State, schedule: Schedule, durations: deque[float], targets: int) -> Report:
+    recent = statistics.median(durations)
     return Report(
         step=state.step,
         total_steps=schedule.total_steps,
