@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Annotated
 
 import tyro
 
@@ -22,7 +23,7 @@ TASKS = ("lm",)
 class CompareLanguageModels:
     """Train several models on one text, each with the same time, and judge them on the same held-out part."""
 
-    file: tyro.conf.Positional[str]
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
     """The text; sample:NAME names a built-in one."""
     models: str = "ngram:5,window:5,rnn,gru,lstm"
     """Which, with commas between: ngram:ORDER, window:TOKENS, and rnn, gru or lstm, alone or as lstm:LAYERSxUNITS."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -19,7 +20,7 @@ from elman.models import load
 class Generate:
     """Write on from a prompt with a saved language model, to the terminal as it is written."""
 
-    folder: tyro.conf.Positional[Path]
+    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
     """The saved model."""
     prompt: str = ""
     """Text to go on from, however long; it is printed too."""

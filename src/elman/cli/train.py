@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -28,7 +28,7 @@ LENGTHS = ("minutes", "epochs", "steps")
 class TrainLanguageModel:
     """Train a language model on text: FILE... is read as one text; sample:NAME names a built-in one."""
 
-    files: tyro.conf.Positional[tuple[str, ...]]
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
     """Text files."""
     out: Path
     """Folder for the run and then the model."""
