@@ -30,7 +30,7 @@ class Bare(nn.Module):
 
     def forward(self, inputs, state):
         """Compute logits and the next state."""
-        hidden, state = self.rnn(self.dropout(self.embedding(inputs)), state)
+        hidden, state = self.rnn(self.embedding(inputs), state)
         return self.head(self.dropout(hidden)), state
 
 

@@ -73,8 +73,8 @@ class LanguageModel(Model):
     bptt_length: int = 64
     """Time steps that gradients flow back through (truncated BPTT); the state is carried on beyond them."""
     dropout: float | None = None
-    """Share of embedding and hidden values set to zero for the length of a batch. Where not given, it grows with how
-    often the text is read: 0 for one pass, 0.1 for two, 0.2 for four, 0.3 for eight, at most 0.5."""
+    """Share of hidden values, between layers and before the head, set to zero while training. Where not given, it grows
+    with how often the text is read: 0 for one pass, 0.1 for two, 0.2 for four, 0.3 for eight, at most 0.5."""
     tie_weights: bool = False
     """Use the embedding's matrix as the output matrix V, with a projection where their sizes differ."""
     initial_state: Literal["zeros", "random", "learned"] = "zeros"
@@ -505,13 +505,13 @@ class LanguageNetwork(nn.Module):
         self, inputs: Tensor, state: RecurrentState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
         """Read ids (B, T) from a state; return the logits (B, T, V) and the state after each row's last id."""
-        embedded = self.dropout(self.embedding(inputs))  # (B, T, E)
+        embedded = self.embedding(inputs)  # (B, T, E)
         hidden, state = self.rnn(embedded, state, lengths=lengths)  # (B, T, H)
         logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
         return logits, state
 
     def set_dropout(self, share: float) -> None:
-        """Drop this share of the values between embedding, layers and head while training."""
+        """Drop this share of the hidden values, between layers and before the head, while training."""
         self.dropout.p = share
         self.rnn.dropout = share if self.rnn.num_layers > 1 else 0.0
 
