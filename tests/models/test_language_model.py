@@ -624,3 +624,66 @@ def test_random_texts_are_judged_like_the_loop_says():
             text = "".join(letters.choices("the qz€\n", k=30)) + "the"
             nats = ByHand(model).surprisals(text)
             assert model.evaluate(text)["nats_per_token"] == pytest.approx(sum(nats) / len(nats), rel=1e-5)  # float32
+
+
+# ---------------------------------------------------------------- what a second reader found
+
+
+def test_reading_surprisals_one_by_one_leaves_training_possible(tiny, easy):
+    surprisals = tiny().fit(easy).predict(easy)
+    next(surprisals)
+    next(surprisals)
+    assert not torch.is_inference_mode_enabled()
+    tiny(seed=2).fit(easy)
+
+
+def test_a_prompt_from_a_file_is_the_prompt(tiny, easy, tmp_path):
+    (tmp_path / "prompt.txt").write_bytes(b"the quick\r\nbrown")
+    for level in ("char", "word"):
+        model = tiny(level=level).fit(easy)
+        options = {"max_tokens": 12, "seed": 3, "repetition_penalty": 1.5}
+        written = model.generate("the quick\nbrown", **options)
+        assert model.generate("the quick\r\nbrown", **options) == written
+        assert model.generate(tmp_path / "prompt.txt", **options) == written
+
+
+def test_a_dry_run_leaves_the_model_unfitted(tiny, easy):
+    model = tiny()
+    assert model.dry_run(easy)["steps"] == model.steps
+    with pytest.raises(UsageError, match="not learned anything"):
+        model.generate("the")
+
+
+def test_the_log_survives_loading_and_saving_elsewhere(tiny, easy, tmp_path):
+    model = tiny().fit(easy)
+    model.save(tmp_path / "first")
+    loaded = elman.load(tmp_path / "first")
+    assert loaded.history_ == model.history_
+    loaded.save(tmp_path / "second")
+    assert (tmp_path / "second" / "log.csv").read_bytes() == (tmp_path / "first" / "log.csv").read_bytes()
+
+
+def test_saving_a_loaded_unfinished_run_keeps_its_checkpoint(tiny, easy, tmp_path):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    broken = tiny(steps=8, evaluations=4)
+    broken._final_metrics = stop
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(easy, out=folder)
+    elman.load(folder).save(folder)
+    assert (folder / "checkpoint.safetensors").exists()
+    assert tiny(steps=8, evaluations=4).fit(easy, out=folder, resume=True).metrics_["train"]["steps"] == 8
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_state_of_other_streams_and_settings_of_other_cells_are_refused(tiny, easy):
+    model = tiny().fit(easy)
+    _, state = model.generate("the", num_samples=3, max_tokens=2, return_state=True)
+    with pytest.raises(UsageError, match="3 streams"):
+        model.generate(state=state, num_samples=2)
+    with pytest.raises(UsageError, match="only an LSTM has forget gates"):
+        tiny(cell="gru", forget_bias=1.0).fit(easy)
+    with pytest.raises(UsageError, match="bytes"):
+        tiny().fit(b"some bytes")

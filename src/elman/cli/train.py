@@ -14,7 +14,7 @@ import tyro
 
 from elman.cli.arguments import parse, settings_from_toml, source
 from elman.errors import Interrupted, UsageError, nearest
-from elman.models.folder import read_config
+from elman.models.folder import read_config, read_folder
 from elman.models.language_model import LanguageModel
 from elman.models.settings import saved_settings
 from elman.training.checkpoint import FILE_NAME
@@ -105,7 +105,7 @@ def _defaults(words: Sequence[str]) -> LanguageModel:
         return LanguageModel()
     settings: dict[str, Any] = {}
     if given.init_from is not None:
-        architecture = saved_settings(LanguageModel, read_config(given.init_from), given.init_from)
+        architecture = saved_settings(LanguageModel, read_folder(given.init_from).config, given.init_from)
         settings |= {name: architecture[name] for name in LanguageModel.architecture if name in architecture}
     if given.resume and given.out is not None and (config := read_config(given.out, missing_ok=True)):
         settings |= saved_settings(LanguageModel, config, given.out)

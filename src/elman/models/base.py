@@ -45,7 +45,7 @@ class Model(TrainingSettings, Settings, ABC):
     """The base of every model: a dataclass of settings that is also an estimator."""
 
     architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
-    free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume, without changing what is computed
+    free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
 
     # What a model says about itself.
 
@@ -160,6 +160,8 @@ class Model(TrainingSettings, Settings, ABC):
                 make_folder(folder)
                 if overwrite:
                     (folder / FILE_NAME).unlink(missing_ok=True)  # or --resume would go on with the former run
+            self.metrics_: dict[str, Any] = {}
+            self.history_: list[dict[str, Any]] = []
             reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
             state = train(
                 task,
@@ -175,6 +177,7 @@ class Model(TrainingSettings, Settings, ABC):
             self._finish(state)
         if folder is not None:
             self.save(folder)
+            (folder / FILE_NAME).unlink(missing_ok=True)
         return self
 
     def save(self, folder: Path | str) -> None:
@@ -313,8 +316,9 @@ class Model(TrainingSettings, Settings, ABC):
         self.check()
         self._check_device()
         with _computing(self.threads, self.seed):
-            task, batches = self._prepare(X, y, valid, None)
-            steps, seconds = predict_cost(task, batches, self)
+            trial = type(self)(**self.get_params())  # this model stays as it is
+            task, batches = trial._prepare(X, y, valid, None)
+            steps, seconds = predict_cost(task, batches, trial)
         parameters = num_parameters(task.network)
         return {
             "parameters": parameters,
@@ -356,6 +360,8 @@ def equation_symbol(name: str) -> str:
         "weight_hh": "U (hidden to hidden)",
         "bias_ih": "b1 (its part beside W)",
         "bias_hh": "b1 (its part beside U)",
+        "head.projection": "a projection before V",
+        "layers.0.weight": "W (window to hidden)",
         "head.weight": "V (hidden to output)",
         "head.bias": "b2",
         "embedding.weight": "x_t, one row a token",

@@ -73,7 +73,6 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     contents["README.md"] = model.card.encode()
     contents[CONFIG] = _json(config).encode()
     checkpoint.write_files({folder / name: content for name, content in contents.items()})
-    (folder / checkpoint.FILE_NAME).unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -145,6 +144,7 @@ def read_folder(folder: Path) -> SavedModel:
         weights=weights,
         texts=texts,
         metrics=_read_optional(folder / "metrics.json"),
+        history=_read_history(folder / "log.csv"),
     )
 
 
@@ -213,6 +213,21 @@ def _read_optional(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return metrics if isinstance(metrics, dict) else {}
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the log back: whole numbers as int, others as float, an empty cell as None."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _number(cell: str) -> float | int | None:
+    if cell == "":
+        return None
+    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
 
 
 def _json(value: Any) -> str:

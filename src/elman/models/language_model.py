@@ -108,6 +108,10 @@ class LanguageModel(Model):
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
         if not 0 < self.valid_fraction < 1:
             raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+        if self.forget_bias and self.cell != "lstm":
+            raise UsageError(
+                f'forget_bias is {self.forget_bias}, but only an LSTM has forget gates; cell is "{self.cell}"'
+            )
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
 
@@ -201,7 +205,8 @@ class LanguageModel(Model):
 
     def _final_seconds(self) -> float:
         began = time.perf_counter()
-        batch, _ = next(self._losses(self._valid, num_streams=1))
+        with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
+            batch, _ = next(self._losses(self._valid, num_streams=1))
         return (time.perf_counter() - began) * self._valid.num_targets / batch.num_targets
 
     def _texts(self) -> dict[str, str]:
@@ -281,7 +286,7 @@ class LanguageModel(Model):
                 losses = nn.functional.cross_entropy(
                     logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
                 )
-                yield batch, losses.view_as(moved.targets).cpu()
+            yield batch, losses.view_as(moved.targets).cpu()
 
     # Reading and writing.
 
@@ -298,21 +303,29 @@ class LanguageModel(Model):
             ``(num_layers, 1, hidden_size)``, a pair of them for LSTM.
         """
         self._check_fitted()
-        content = "".join(Text(text, self.encoding).chunks()) if isinstance(text, Path) else text
+        pieces = []
+        for logits, state in self._read(self._content(text), state):  # noqa: B007, B020 (the last state is wanted)
+            pieces.append(logits)
+        assert state is not None
+        return torch.cat(pieces), state
+
+    def _content(self, text: str | Path) -> str:
+        """Return a text, or a file's content, with newlines as training reads them."""
+        return "".join(Text(text, self.encoding).chunks()) if text != "" else ""
+
+    def _read(self, content: str, state: RecurrentState | None) -> Iterator[tuple[Tensor, RecurrentState]]:
+        """Read a text piece by piece; yield the logits (T, V) of each and the state after it."""
         ids = torch.from_numpy(self.tokenizer_.encode(content).astype("int64"))
         if state is None and self.lines:
             ids = torch.cat([torch.tensor([self.tokenizer_.begin_id]), ids])
         if len(ids) == 0:
             raise UsageError("there is nothing to read: the text has no token")
         network = self.network_.eval()
-        pieces = []
-        with torch.inference_mode():
-            for start in range(0, len(ids), 4096):
-                piece = ids[None, start : start + 4096].to(next(network.parameters()).device)
+        for start in range(0, len(ids), 4096):
+            piece = ids[None, start : start + 4096].to(next(network.parameters()).device)
+            with torch.inference_mode():
                 logits, state = network(piece, state)  # (1, T, V)
-                pieces.append(logits[0])
-        assert state is not None
-        return torch.cat(pieces), state
+            yield logits[0], state
 
     def generate(
         self,
@@ -396,6 +409,7 @@ class LanguageModel(Model):
         """Yield the new text of every sample after each token, and the state that has read it."""
         self._check_fitted()
         sampling.check()
+        prompt = self._content(prompt)
         positive("max_tokens", max_tokens, or_zero=True)
         positive("num_samples", num_samples)
         network = self.network_.eval()
@@ -405,11 +419,12 @@ class LanguageModel(Model):
             if self.initial_state == "random":
                 torch.manual_seed(first_seed)
             logits, state = self._primed(prompt, state)
-        logits, state = logits.expand(num_samples, -1), _expanded(state, num_samples)
+        state = _expanded(state, num_samples)
+        logits = logits.expand(num_samples, -1)
         seen = None
         if sampling.repetition_penalty != 1:
             seen = torch.zeros_like(logits, dtype=torch.bool)
-            if isinstance(prompt, str):
+            if prompt:
                 seen[:, self.tokenizer_.encode(prompt).astype("int64")] = True
         generators = [torch.Generator().manual_seed(first_seed + index) for index in range(num_samples)]
 
@@ -420,7 +435,7 @@ class LanguageModel(Model):
             return self._writable(logits[:, 0].cpu())
 
         decoders = [self.tokenizer_.stream_decoder() for _ in range(num_samples)]
-        if isinstance(prompt, str) and prompt and not prompt[-1].isspace():
+        if prompt and not prompt[-1].isspace():
             for decoder in decoders:
                 decoder.push(int(self.tokenizer_.encode(prompt)[-1]))  # whether a space is due before the next word
         buffers = [StopBuffer(stop) for _ in range(num_samples)]
@@ -450,15 +465,17 @@ class LanguageModel(Model):
             state,
         )
 
-    def _primed(self, prompt: str | Path, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
+    def _primed(self, prompt: str, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
         """Read the prompt; return the logits (1, V) for what follows it, and the state."""
         if prompt == "" and state is not None:
             with torch.inference_mode():
                 return self.network_.eval().next_logits(state), state
         if prompt == "" and not self.lines:
             prompt = "\n"  # a text without a beginning begins as a line does
-        logits, state = self.read(prompt, state)
-        return logits[-1:], state
+        for logits, state in self._read(prompt, state):  # noqa: B007, B020 (only the end is wanted)
+            last = logits[-1:]
+        assert state is not None
+        return last, state
 
     def _writable(self, logits: Tensor) -> Tensor:
         """Forbid what is no text: ``<unk>`` and ``<s>``, and ``</s>`` where lines do not end."""
@@ -561,6 +578,8 @@ def _listed(source: Any) -> Source:
     """Accept what scikit-learn hands over: an array of texts."""
     if isinstance(source, str | Path):
         return source
+    if isinstance(source, bytes):
+        raise UsageError("the text is bytes; decode it first, or pass the pathlib.Path of its file")
     return [item if isinstance(item, Path) else str(item) for item in source]
 
 
@@ -570,6 +589,9 @@ def _detached(state: RecurrentState) -> RecurrentState:
 
 def _expanded(state: RecurrentState, batch_size: int) -> RecurrentState:
     """Repeat a state of one stream for a batch of them."""
+    found = (state[0] if isinstance(state, tuple) else state).shape[1]
+    if found not in (1, batch_size):
+        raise UsageError(f"the state is of {found} streams, but num_samples is {batch_size}; take one, or as many")
     if isinstance(state, tuple):
         return state[0].expand(-1, batch_size, -1).contiguous(), state[1].expand(-1, batch_size, -1).contiguous()
     return state.expand(-1, batch_size, -1).contiguous()

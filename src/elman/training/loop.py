@@ -294,7 +294,7 @@ def _step(
 def _trial_seconds(fabric: Fabric, task: Task, batches: Batches, settings: TrainingSettings) -> float:
     """Time steps at a learning rate of zero: no weight changes, and no random number is used up.
 
-    So a run with a time budget is, step for step, the run that ``--steps`` with the same number gives.
+    So a run with a time budget takes the very steps that ``--steps`` with the same number takes.
     """
     optimizer = _optimizer(task.network, settings, learning_rate=0.0)
     durations: list[float] = []
