@@ -626,7 +626,7 @@ def test_random_texts_are_judged_like_the_loop_says():
             assert model.evaluate(text)["nats_per_token"] == pytest.approx(sum(nats) / len(nats), rel=1e-5)  # float32
 
 
-# ---------------------------------------------------------------- what a second reader found
+# ---------------------------------------------------------------- what is easily broken
 
 
 def test_reading_surprisals_one_by_one_leaves_training_possible(tiny, easy):
