@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from elman.errors import UsageError
+from elman.kernels.generate import choose_rows, distribute_rows, draw_options
+from elman.kernels.threads import run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,24 +58,13 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         >>> probabilities(torch.tensor([[2.0, 1.0, 0.0]]), Sampling(temperature=1.0, top_k=1)).tolist()
         [[1.0, 0.0, 0.0]]
     """
-    logits = logits.double()
-    if seen is not None and sampling.repetition_penalty != 1:
-        penalised = torch.where(logits > 0, logits / sampling.repetition_penalty, logits * sampling.repetition_penalty)
-        logits = torch.where(seen, penalised, logits)
-    if sampling.greedy:
-        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-    logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature  # at most 0: nothing overflows to NaN
-    if sampling.top_k:
-        kept = logits.topk(min(sampling.top_k, logits.shape[-1])).indices  # (N, k)
-        dropped = torch.ones_like(logits, dtype=torch.bool).scatter(-1, kept, False)
-        logits = logits.masked_fill(dropped, -torch.inf)
-    probs = logits.softmax(-1)
-    if sampling.top_p < 1:
-        sorted_probs, order = probs.sort(descending=True, stable=True)
-        before = sorted_probs.cumsum(-1) - sorted_probs  # (N, V): what the likelier tokens reach without this one
-        kept_probs = sorted_probs.masked_fill(before >= sampling.top_p, 0.0)
-        probs = torch.zeros_like(probs).scatter(-1, order, kept_probs)
-        probs = probs / probs.sum(-1, keepdim=True)
+    probs = logits.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
+    rows, size = probs.shape
+    options = draw_options(**asdict(sampling))
+    order = torch.empty_like(probs, dtype=torch.int64)
+    mask = None if seen is None else seen.to("cpu", torch.bool).contiguous()
+    addresses = (options.data_ptr(), probs.data_ptr(), 0 if mask is None else mask.data_ptr(), order.data_ptr())
+    run(distribute_rows, size, *addresses, tickets=rows)
     return probs
 
 
@@ -88,10 +79,10 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         (N,) int64 token ids.
     """
     uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
-    cumulative = probs.cpu().cumsum(-1)  # (N, V)
-    ids = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(-1)  # (N,)
-    last_possible = probs.shape[-1] - 1 - (probs.cpu() > 0).flip(-1).int().argmax(-1)
-    return torch.minimum(ids, last_possible)
+    probs = probs.to("cpu", torch.float64).contiguous()
+    ids = torch.empty(len(probs), dtype=torch.int64)
+    run(choose_rows, probs.shape[1], probs.data_ptr(), uniform.data_ptr(), ids.data_ptr(), tickets=len(probs))
+    return ids
 
 
 def sample(

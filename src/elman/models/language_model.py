@@ -3,15 +3,15 @@
 text ──Text.chunks, tokenizer.encode──▶ ids ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets)
      ──embedding──▶ (B,T,E) ──rnn (x, state)──▶ (B,T,H), state ──head──▶ logits (B,T,V)
           ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
-            └── decoding.sampling.sample ──▶ ids ──tokenizer.decode──▶ text
+            └── kernels.generate.Writer | decoding.sampling.sample ──▶ ids ──tokenizer.decode──▶ text
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +24,7 @@ from elman.data.text import Source, Text
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 from elman.decoding.sampling import Sampling, StopBuffer, sample
 from elman.errors import DataError, UsageError
+from elman.kernels.generate import Writer
 from elman.models.base import Model
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
@@ -36,6 +37,7 @@ from elman.training.schedule import positive
 RecurrentState = Tensor | tuple[Tensor, Tensor]
 """``(num_layers, B, H)``, a pair of them for LSTM: a value that can be kept, copied, rewound and handed back."""
 
+LONGEST_STRETCH = 64  # tokens that the kernels write before the text is handed out
 VALIDATION_STREAMS = 32  # validation along the way cuts the text in so many streams; the final one carries one state
 
 
@@ -81,6 +83,9 @@ class LanguageModel(Model):
     """The hidden state before the first token."""
     forget_bias: float = 0.0
     """Begin with this added to the LSTM's forget gates; 1 or 2 keeps them open, to learn over long distances sooner."""
+    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
+    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
+    reference, or the fastest."""
     vectors: Path | None = None
     """Begin the embedding from these pretrained vectors (GloVe, fastText or word2vec text; level word only)."""
     vocab_size: int | None = None
@@ -112,6 +117,8 @@ class LanguageModel(Model):
             raise UsageError(
                 f'forget_bias is {self.forget_bias}, but only an LSTM has forget gates; cell is "{self.cell}"'
             )
+        if self.cell == "window" and self.backend != "auto":
+            raise UsageError(f'backend is "{self.backend}", but cell is "window", which has no recurrent layer')
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
 
@@ -412,8 +419,6 @@ class LanguageModel(Model):
         prompt = self._content(prompt)
         positive("max_tokens", max_tokens, or_zero=True)
         positive("num_samples", num_samples)
-        network = self.network_.eval()
-        device = next(network.parameters()).device
         first_seed = torch.Generator().seed() % 2**31 if seed is None else seed  # the caller's generator stays as it is
         with torch.random.fork_rng(enabled=self.initial_state == "random"):
             if self.initial_state == "random":
@@ -423,16 +428,10 @@ class LanguageModel(Model):
         logits = logits.expand(num_samples, -1)
         seen = None
         if sampling.repetition_penalty != 1:
-            seen = torch.zeros_like(logits, dtype=torch.bool)
+            seen = torch.zeros_like(logits, dtype=torch.bool, device="cpu")
             if prompt:
                 seen[:, self.tokenizer_.encode(prompt).astype("int64")] = True
         generators = [torch.Generator().manual_seed(first_seed + index) for index in range(num_samples)]
-
-        def read(ids: Tensor) -> Tensor:
-            nonlocal state
-            with torch.inference_mode():
-                logits, state = network(ids[:, None].to(device), state)  # (N, 1, V)
-            return self._writable(logits[:, 0].cpu())
 
         decoders = [self.tokenizer_.stream_decoder() for _ in range(num_samples)]
         if prompt and not prompt[-1].isspace():
@@ -440,20 +439,18 @@ class LanguageModel(Model):
                 decoder.push(int(self.tokenizer_.encode(prompt)[-1]))  # whether a space is due before the next word
         buffers = [StopBuffer(stop) for _ in range(num_samples)]
         ended = [False] * num_samples
-        ids_after = sample(
-            self._writable(logits.cpu()),
-            read,
-            sampling=sampling,
-            generators=generators,
-            max_tokens=max_tokens,
-            seen=seen,
-        )
-        for ids in ids_after:
-            pieces = []
-            for index, token_id in enumerate(ids.tolist()):
-                ended[index] = ended[index] or token_id == self.tokenizer_.end_id
-                pieces.append("" if ended[index] else buffers[index].push(decoders[index].push(token_id)))
-                ended[index] = ended[index] or buffers[index].stopped
+        for ids, state_after in self._sampled(logits, state, sampling, generators, max_tokens, seen):
+            pieces = [""] * num_samples
+            for count, column in enumerate(ids.T.tolist(), start=1):
+                for index, token_id in enumerate(column):
+                    ended[index] = ended[index] or token_id == self.tokenizer_.end_id
+                    pieces[index] += "" if ended[index] else buffers[index].push(decoders[index].push(token_id))
+                    ended[index] = ended[index] or buffers[index].stopped
+                if all(ended) and count < ids.shape[1]:
+                    state_after = self._after(ids[:, :count], state)  # what was written beyond is not read
+                if all(ended):
+                    break
+            state = state_after
             yield pieces, state
             if all(ended):
                 break
@@ -464,6 +461,49 @@ class LanguageModel(Model):
             ],
             state,
         )
+
+    def _sampled(
+        self,
+        logits: Tensor,
+        state: RecurrentState,
+        sampling: Sampling,
+        generators: Sequence[torch.Generator],
+        max_tokens: int,
+        seen: Tensor | None,
+    ) -> Iterator[tuple[Tensor, RecurrentState]]:
+        """Yield stretches of ids (N, T), and the state that has read them."""
+        logits = self._writable(logits.cpu())
+        if self.network_.is_fused:
+            write = self.network_.writer(self._writable).write
+            parts = tuple(part.clone() for part in (state if isinstance(state, tuple) else (state,)))
+            logits, length = logits.contiguous(), 1
+            while max_tokens > 0:
+                length = min(length, max_tokens)
+                draws = [torch.rand(length, generator=generator, dtype=torch.float64) for generator in generators]
+                ids = write(logits, parts, torch.stack(draws), seen, **asdict(sampling))
+                after = tuple(part.clone() for part in parts)
+                yield ids, (after[0], after[1]) if len(after) == 2 else after[0]
+                max_tokens, length = max_tokens - length, min(2 * length, LONGEST_STRETCH)
+            return
+
+        device = next(self.network_.parameters()).device
+
+        def read(ids: Tensor) -> Tensor:
+            nonlocal state
+            with torch.inference_mode():
+                logits, state = self.network_(ids[:, None].to(device), state)  # (N, 1, V)
+            return self._writable(logits[:, 0].cpu())
+
+        options: dict[str, Any] = {"sampling": sampling, "generators": generators, "max_tokens": max_tokens}
+        for ids in sample(logits, read, seen=seen, **options):
+            yield ids[:, None], state
+
+    def _after(self, ids: Tensor, state: RecurrentState) -> RecurrentState:
+        """Read ids (N, T) from a state; return the state after them."""
+        with torch.inference_mode():
+            after: RecurrentState
+            _, after = self.network_.eval()(ids.to(next(self.network_.parameters()).device), state)
+        return after
 
     def _primed(self, prompt: str, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
         """Read the prompt; return the logits (1, V) for what follows it, and the state."""
@@ -509,8 +549,9 @@ class LanguageNetwork(nn.Module):
         if settings.cell == "window":
             self.rnn = Window(**sizes, window=settings.window)
         else:
+            options = {"batch_first": True, "initial_state": settings.initial_state, "backend": settings.backend}
             recurrent: Any = {"rnn": RNN, "gru": GRU, "lstm": LSTM}[settings.cell]
-            self.rnn = recurrent(**sizes, batch_first=True, initial_state=settings.initial_state)
+            self.rnn = recurrent(**sizes, **options)
         if isinstance(self.rnn, LSTM) and settings.forget_bias:
             with torch.no_grad():
                 for name, bias in self.rnn.named_parameters():
@@ -531,6 +572,19 @@ class LanguageNetwork(nn.Module):
         """Drop this share of the hidden values, between layers and before the head, while training."""
         self.dropout.p = share
         self.rnn.dropout = share if self.rnn.num_layers > 1 else 0.0
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether Elman's kernels can write with this network."""
+        weight = self.head.weight
+        can = not isinstance(self.rnn, Window) and weight.device.type == "cpu" and weight.dtype == torch.float32
+        return can and self.rnn.backend in ("auto", "fused")
+
+    def writer(self, writable: Callable[[Tensor], Tensor]) -> Writer:
+        """Pack the weights for writing; ``writable`` forbids tokens by their logits (1, V)."""
+        assert not isinstance(self.rnn, Window)
+        head_bias = writable(self.head.bias.detach()[None])[0]
+        return Writer(self.rnn.mode, self.embedding.weight, self.rnn.all_weights, self.head.matrix, head_bias)
 
     def next_logits(self, state: RecurrentState) -> Tensor:
         """Return the logits (B, V) for the token after what the state has read."""

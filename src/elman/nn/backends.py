@@ -1,4 +1,4 @@
-"""What computes a recurrent layer: torch's own fused kernels, or the float64 loops of nn/reference.py.
+"""What computes a recurrent layer: Elman's kernels, torch's, or the float64 loops of nn/reference.py.
 
 Time first; a state is a tuple, ``(hidden,)`` or ``(hidden, cell)``; lengths lie on the CPU.
 """
@@ -14,6 +14,7 @@ from torch import _VF, Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from elman.errors import UsageError
 from elman.nn import reference
 
 State = tuple[Tensor, ...]
@@ -24,6 +25,65 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "GRU": _VF.gru,
     "LSTM": _VF.lstm,
 }
+
+
+def choose(
+    backend: str, mode: str, inputs: Tensor, size: int, lengths: Tensor | None, obstacle: str
+) -> tuple[str, str]:
+    """Choose what computes a layer.
+
+    Args:
+        backend: ``auto``, ``fused``, ``torch`` or ``reference``.
+        mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
+        inputs: (T, B, I).
+        size: H.
+        lengths: (B,), or None when every row has T steps.
+        obstacle: what else keeps Elman's kernels from this layer; empty if nothing does.
+
+    Returns:
+        ``fused``, ``torch`` or ``reference``, and the reason.
+
+    Raises:
+        UsageError: ``fused`` was asked for and cannot be had.
+    """
+    if backend in ("torch", "reference"):
+        return backend, "as asked for"
+    if inputs.device.type != "cpu":
+        obstacle = f"the input is on {inputs.device}"
+    elif inputs.dtype != torch.float32:
+        obstacle = f"the input is {inputs.dtype}"
+    elif torch.is_autocast_enabled("cpu"):
+        obstacle = "autocast is on"
+    if backend == "fused":
+        if obstacle:
+            raise UsageError(f'backend="fused" computes float32 on the CPU, but {obstacle}; use backend="auto"')
+        return backend, "as asked for"
+    if obstacle:
+        return "torch", obstacle
+    if mode == "LSTM" and lengths is None and _is_for_onednn(inputs.shape[1], size):
+        return "torch", f"its LSTM is the faster one for batches of {inputs.shape[1]} and hidden size {size}"
+    return "fused", "float32 on the CPU"
+
+
+def _is_for_onednn(batch_size: int, size: int) -> bool:
+    """Whether torch's LSTM was measured to be faster (benchmarks/RESULTS.md)."""
+    return batch_size > 1 and size < 10_000
+
+
+def run_fused(
+    mode: str, inputs: Tensor, state: State, weights: list[Any], lengths: Tensor | None, is_reverse: bool
+) -> tuple[Tensor, State]:
+    """One layer in one direction through kernels/."""
+    from elman.kernels import ops  # numba takes its time to import
+
+    biases = weights[2:4] if len(weights) > 2 else (None, None)
+    cell = state[1] if mode == "LSTM" else None
+    tensors = (inputs, *state, *weights)
+    needs_gates = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    outputs, *final, _, _ = ops.recurrent(
+        inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, needs_gates
+    )
+    return outputs, tuple(final[: len(state)])
 
 
 def run_torch(

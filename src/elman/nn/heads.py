@@ -32,6 +32,11 @@ class SoftmaxHead(nn.Module):
         self.weight = linear.weight if tied is None else tied.weight
         self.bias = linear.bias
 
+    @property
+    def matrix(self) -> Tensor:
+        """V (O, H), with the projection multiplied in where there is one."""
+        return self.weight if self.projection is None else self.weight @ self.projection.weight
+
     def forward(self, hidden: Tensor) -> Tensor:
         """Compute the logits: (..., H) -> (..., O)."""
         if self.projection is not None:

@@ -3,15 +3,16 @@
     input (T, B, I) ─┬─ direction 0, ahead ─┐
                      └─ direction 1, back  ─┴─ merge ─▶ dropout ─▶ the next layer … ─▶ output (T, B, H·D), state
 
-A stack runs in one of two ways. Where torch's fused kernel can do all of it, one call does (``_run_stack``). Otherwise
-(``_run_layers``) layers and directions run one by one, each through one door: ``_run_direction``. Everything runs time
-first; ``forward`` holds the one transposition from and to batch first.
+A stack runs in one of two ways. Where torch's own kernel is chosen and can do all of it, one call does
+(``_run_stack``). Otherwise (``_run_layers``) layers and directions run one by one, each through one door:
+``_run_direction``. Everything runs time first; ``forward`` holds the one transposition from and to batch first.
 
 Inside this file a state is always a tuple, ``(hidden,)`` or ``(hidden, cell)``, and lengths lie on the CPU.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
@@ -21,7 +22,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.errors import UsageError, nearest
-from elman.nn.backends import State, run_reference, run_torch
+from elman.nn.backends import State, choose, run_fused, run_reference, run_torch
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda ahead, back: torch.cat((ahead, back), dim=-1),
@@ -29,7 +30,9 @@ MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "product": torch.mul,
 }
 INITIAL_STATES = ("zeros", "random", "learned")
-BACKENDS = ("auto", "torch", "reference")
+BACKENDS = ("auto", "fused", "torch", "reference")
+
+logger = logging.getLogger(__name__)
 
 
 class Options(TypedDict, total=False):
@@ -70,11 +73,12 @@ class Recurrent(nn.RNNBase):
         _check_choice("merge", merge, MERGES)
         _check_choice("initial_state", initial_state, INITIAL_STATES)
         _check_choice("backend", backend, BACKENDS)
-        if backend == "reference" and own.get("proj_size"):
-            raise UsageError(f'proj_size={own["proj_size"]}, expected 0: backend="reference" has no projection')
+        if backend in ("fused", "reference") and own.get("proj_size"):
+            raise UsageError(f'proj_size={own["proj_size"]}, expected 0: backend="{backend}" has no projection')
         self.merge = merge
         self.initial_state = initial_state
         self.backend = backend
+        self._told = ""
         own.update(bias=bias, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional)
         own.update(device=device, dtype=dtype)
         super().__init__(input_size, hidden_size, num_layers, **own)  # type: ignore[arg-type]  # nn.RNN, not RNNBase
@@ -109,7 +113,7 @@ class Recurrent(nn.RNNBase):
 
     @property
     def _is_one_call(self) -> bool:
-        """Whether one call of torch's kernel computes the whole stack."""
+        """Whether one call of torch's kernel could compute the whole stack."""
         return self.backend != "reference" and (self.merge == "concat" or not self.bidirectional)
 
     def reset_parameters(self) -> None:
@@ -188,15 +192,31 @@ class Recurrent(nn.RNNBase):
             expected = (self.num_layers * self.num_directions, batch_size, size)
             if part.shape != expected:
                 raise UsageError(f"the {name} state has shape {tuple(part.shape)}, expected (L·D, B, H) = {expected}")
-        run = self._run_stack if self._is_one_call else self._run_layers
-        return run(inputs, state, lengths)
+        backend = self._choose(inputs, lengths)
+        if backend == "torch" and self._is_one_call:
+            return self._run_stack(inputs, state, lengths)
+        return self._run_layers(inputs, state, lengths, backend)
+
+    def _choose(self, inputs: Tensor, lengths: Tensor | None) -> str:
+        """Choose what computes this batch, and tell the log when that is news."""
+        obstacle = "it has a projection" if self.proj_size else ""
+        if self.weight_hh_l0.dtype != torch.float32:
+            obstacle = f"the weights are {self.weight_hh_l0.dtype}"
+        backend, reason = choose(self.backend, self.mode, inputs, self.hidden_size, lengths, obstacle)
+        if backend != self._told:
+            self._told = backend
+            name = {"fused": "Elman's fused kernels", "torch": "torch.nn", "reference": "the float64 reference"}[
+                backend
+            ]
+            logger.info("%s layers of %d units run on %s: %s", self.mode, self.hidden_size, name, reason)
+        return backend
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """All layers and directions in one call of torch's kernel."""
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         return run_torch(self.mode, inputs, state, self._flat_weights, lengths, settings)
 
-    def _run_layers(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def _run_layers(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
         """Layer by layer and direction by direction, merging in between."""
         finals: list[State] = []  # one per layer and direction, each part (B, H)
         for layer in range(self.num_layers):
@@ -206,14 +226,21 @@ class Recurrent(nn.RNNBase):
             for direction in range(self.num_directions):
                 index = layer * self.num_directions + direction
                 start = tuple(part[index] for part in state)  # (B, H) each
-                outputs, final = self._run_direction(inputs, start, self.all_weights[index], lengths, direction == 1)
+                weights = self.all_weights[index]
+                outputs, final = self._run_direction(inputs, start, weights, lengths, direction == 1, backend)
                 directions.append(outputs)
                 finals.append(final)
             inputs = MERGES[self.merge](*directions) if self.bidirectional else directions[0]  # (T, B, output_size)
         return inputs, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _run_direction(
-        self, inputs: Tensor, state: State, weights: list[nn.Parameter], lengths: Tensor | None, is_reverse: bool
+        self,
+        inputs: Tensor,
+        state: State,
+        weights: list[nn.Parameter],
+        lengths: Tensor | None,
+        is_reverse: bool,
+        backend: str,
     ) -> tuple[Tensor, State]:
         """One layer in one direction: the door through which every backend comes.
 
@@ -224,13 +251,16 @@ class Recurrent(nn.RNNBase):
                 weight_hr if there is a projection.
             lengths: (B,) int64 on the CPU, or None when every row has T steps.
             is_reverse: start from each row's true end.
+            backend: ``fused``, ``torch`` or ``reference``.
 
         Returns:
             Outputs (T, B, H), zero beyond a row's length, and the state at each row's true end, each part (B, H).
         """
+        if backend == "fused":
+            return run_fused(self.mode, inputs, state, weights, lengths, is_reverse)
         if is_reverse:
             inputs = _flip(inputs, lengths)
-        if self.backend == "reference":
+        if backend == "reference":
             outputs, final = run_reference(self.mode, inputs, state, weights, lengths)
         else:
             start = tuple(part[None] for part in state)  # (1, B, H) each
@@ -293,8 +323,9 @@ class RNN(Recurrent, nn.RNN):  # type: ignore[misc]  # forward knows lengths
         **options: ``device`` and ``dtype`` as in torch.nn; ``merge``, how two directions become one output:
             ``"concat"`` (2H), ``"sum"`` or ``"product"`` (H); ``initial_state``, the state when none is handed in:
             ``"zeros"``, ``"random"`` (standard normal, from torch's generator) or ``"learned"`` (a parameter, zero at
-            first); and ``backend``: ``"torch"`` for its fused kernels, ``"reference"`` for the slow float64 loops of
-            ``nn/reference.py``, ``"auto"`` for the fastest.
+            first); and ``backend``: ``"fused"`` for Elman's kernels (float32 on the CPU), ``"torch"`` for torch.nn's,
+            ``"reference"`` for the slow float64 loops of ``nn/reference.py``, ``"auto"`` for the fastest. Gradients of
+            gradients need ``"torch"``.
 
     Raises:
         UsageError: a setting is out of range or unknown.

@@ -1,0 +1,85 @@
+"""``elman bench generate``: writing one character at a time, against a loop around torch.nn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elman.bench import limits
+from elman.bench.kernels import TORCH
+from elman.bench.rows import CELLS, Row, Shape, make_row, reading_figures, written_bytes
+from elman.bench.timing import computing_on, in_turn, timed
+from elman.kernels.generate import Writer
+
+VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
+SHAPES = (Shape(1, 1, 128), Shape(1, 1, 128, 2), Shape(1, 1, 512), Shape(1, 1, 512, 3))
+CHARACTERS = {"elman": 256, "torch": 32}  # written in one go
+
+
+class Network(nn.Module):
+    """A character model as torch.nn has it, for one stream."""
+
+    def __init__(self, cell: str, shape: Shape) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB_SIZE, EMBEDDING_SIZE)
+        self.rnn = TORCH[cell](EMBEDDING_SIZE, shape.hidden_size, shape.num_layers)
+        self.head = nn.Linear(shape.hidden_size, VOCAB_SIZE)
+
+    def write(self, count: int) -> Tensor:
+        """Write so many characters with a plain loop; return their ids, (count,)."""
+        token, state, ids = torch.zeros(1, dtype=torch.int64), None, []
+        with torch.inference_mode():
+            for _ in range(count):
+                hidden, state = self.rnn(self.embedding(token)[None], state)  # (1, 1, H)
+                probs = self.head(hidden[0]).softmax(-1)  # (1, V)
+                token = torch.multinomial(probs, 1)[0]  # (1,)
+                ids.append(token)
+        return torch.cat(ids)
+
+
+def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape] = SHAPES) -> Iterator[Row]:
+    """Time the table ``generate``.
+
+    Args:
+        repeats: rounds of each row.
+        threads: the numbers of threads to try: Elman has a row for each, torch the best of them.
+        shapes: the sizes.
+
+    Yields:
+        Each row as soon as it is measured; times are those of one character.
+    """
+    for cell in CELLS:
+        for shape in shapes:
+            yield from _rows(cell, shape, repeats, threads)
+
+
+def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[Row]:
+    network = Network(cell, shape)
+    weights: Any = network.rnn.all_weights
+    writer = Writer(CELLS[cell], network.embedding.weight, weights, network.head.weight, network.head.bias)
+    logits = torch.zeros(1, VOCAB_SIZE)
+    state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in range(2 if cell == "lstm" else 1))
+
+    def write() -> None:
+        writer.write(logits, state, torch.rand(1, CHARACTERS["elman"], dtype=torch.float64))
+
+    num_bytes = written_bytes(cell, shape, VOCAB_SIZE)
+    reads = {count: limits.reading(num_bytes, shape.hidden_size, count) for count in threads}
+    watches = {}
+    for count in threads:
+        prepare = partial(torch.set_num_threads, count)
+        torch_write = partial(network.write, CHARACTERS["torch"])
+        watches[f"elman {count}"] = timed(write, prepare=prepare, parts=CHARACTERS["elman"])
+        watches[f"torch {count}"] = timed(torch_write, prepare=prepare, parts=CHARACTERS["torch"])
+        watches[f"limit {count}"] = timed(reads[count].work, prepare=prepare)
+    with computing_on(None):  # and leave torch so
+        found = in_turn(watches, repeats)
+    best = min(found[f"torch {count}"] for count in threads)
+    for count in threads:
+        seconds = {"elman": found[f"elman {count}"], "torch": best, "limit": found[f"limit {count}"]}
+        figures = reading_figures(num_bytes, seconds, reads[count])
+        yield make_row("generate", cell, "forward", shape, count, seconds, figures)

@@ -1,0 +1,72 @@
+"""What the tile of kernels/tile.py reaches on this machine: the limits that the tables measure everything else by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from elman.kernels.compiler import kernel
+from elman.kernels.threads import run
+from elman.kernels.tile import WIDTH, multiply, multiply_rows, pack_panels
+
+PRODUCT = (2048, 1024, 256)  # rows of A, its columns, columns of B
+BLOCK = 64  # rows that one ticket computes
+READING = 1 << 26  # bytes that are read at least in one go, however often over
+
+
+class Limit(NamedTuple):
+    """A piece of work that takes the machine to a limit."""
+
+    work: Callable[[], None]
+    amount: int  # floating-point operations, or bytes
+
+
+def arithmetic() -> Limit:
+    """Multiply two large matrices on all of torch's threads; the amount is in floating-point operations."""
+    rows, depth, columns = PRODUCT
+    a, b = torch.randn(rows, depth), torch.randn(depth, columns)
+    panels, zeros, c = pack_panels(b, transposed=False), torch.zeros(columns), torch.empty(rows, columns)
+
+    def work() -> None:
+        run(
+            multiply_rows, BLOCK, rows, columns, depth, zeros.data_ptr(), 0, a.data_ptr(), depth,
+            panels.data_ptr(), c.data_ptr(), columns, tickets=rows // BLOCK,
+        )  # fmt: skip
+
+    return Limit(work, 2 * rows * depth * columns)
+
+
+def reading(num_bytes: int, depth: int, threads: int) -> Limit:
+    """Multiply one row by a matrix of about so many bytes, over and over, each thread by its share of the columns.
+
+    Args:
+        num_bytes: the matrix's size.
+        depth: how many rows it has, which are as many as the row has numbers.
+        threads: how many there are; as many of torch's must be set.
+
+    Returns:
+        The work; the amount is in bytes.
+    """
+    panels_each = max(1, round(num_bytes / (4 * depth * WIDTH * threads)))
+    columns = panels_each * WIDTH
+    size = 4 * columns * depth * threads
+    passes = max(1, READING // size)
+    row, out = torch.randn(depth), torch.zeros(threads, columns)
+    panels = torch.randn(threads, columns, depth)
+
+    def work() -> None:
+        addresses = (row.data_ptr(), panels.data_ptr(), out.data_ptr())
+        run(bench_reading, passes, columns, depth, *addresses, tickets=threads)
+
+    return Limit(work, size * passes)
+
+
+# The cache of compiled kernels knows the files of kernels/ alone: a change here must also change the name.
+@kernel
+def bench_reading(ticket: int, passes: int, columns: int, depth: int, row: int, panels: int, out: int) -> None:
+    """Multiply a row (depth) by one share of the panels, ``columns`` wide, time and again."""
+    mine, share = out + 4 * ticket * columns, panels + 4 * ticket * columns * depth
+    for _ in range(passes):
+        multiply(1, columns, depth, mine, 0, row, depth, 1, share, mine, 0)

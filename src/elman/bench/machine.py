@@ -1,0 +1,170 @@
+"""What this machine is, as far as Elman's speed depends on it: for the head of a table, and for ``elman doctor``."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import platform
+import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elman.bench.rows import CELLS
+from elman.errors import UsageError
+
+PACKAGES = ("elman", "torch", "numba", "llvmlite", "numpy")
+CASES = {"training": (16, False), "padded batches": (16, True), "one stream": (1, False)}  # batch size, is it padded
+HIDDEN_SIZE = 384  # of the default language model
+
+
+def diagnose(*, compile_now: bool = False) -> dict[str, Any]:
+    """Find out all about this machine, whatever is broken on it.
+
+    Args:
+        compile_now: compile every kernel first.
+
+    Returns:
+        JSON values: ``versions``, ``processor``, ``target`` (what numba compiles for), ``registers``, ``tile``,
+        ``cores``, ``threads``, ``threading_layer``, ``backends``, ``cache``, ``kernels`` (by name, whether it is
+        compiled), with ``compile_now`` also ``compile_seconds``. What cannot be found out is None, and ``problems``
+        says why.
+    """
+    finders: dict[str, Callable[[], Any]] = {
+        "versions": versions,
+        "processor": processor,
+        "target": target,
+        "registers": registers,
+        "tile": tile,
+        "cores": cores,
+        "threads": torch.get_num_threads,
+        "threading_layer": threading_layer,
+        "backends": backends,
+        "cache": cache,
+        "kernels": lambda: {name: kernel.is_compiled for name, kernel in kernels().items()},
+    }
+    if compile_now:
+        finders = {"compile_seconds": compile_kernels, **finders}
+    found: dict[str, Any] = {}
+    problems = []
+    for name, find in finders.items():
+        try:
+            found[name] = find()
+        except Exception as error:  # a doctor tells what is wrong, and goes on
+            found[name] = None
+            problems.append(f"{name}: {type(error).__name__}: {error}")
+    return {**found, "problems": problems}
+
+
+def headline() -> list[str]:
+    """Return machine, threads and versions as two lines."""
+    listed = ", ".join(f"{name} {number}" for name, number in versions().items())
+    threads = f"threads {torch.get_num_threads()} ({threading_layer()})"
+    return [f"{processor()} ({target()['processor']}), cores {cores()}, {threads}", listed]
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of what Elman computes with; None for what is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def target() -> dict[str, Any]:
+    """Return what numba compiles for: ``triple``, ``processor``, and the list of ``features`` that it may use."""
+    from elman.kernels.vector import target
+
+    triple, name, features = target()
+    return {
+        "triple": triple,
+        "processor": name,
+        "features": [word[1:] for word in features.split(",") if word.startswith("+")],
+    }
+
+
+def registers() -> dict[str, Any]:
+    """Return the ``name`` of the vector registers, and how many ``bits`` one has."""
+    from elman.kernels.vector import LANES, registers
+
+    return {"name": registers(), "bits": 32 * LANES}
+
+
+def tile() -> list[int]:
+    """Return how many rows and columns a matrix product computes at a time in registers."""
+    from elman.kernels.tile import ROWS, WIDTH
+
+    return [ROWS, WIDTH]
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threading_layer() -> str:
+    """Say what runs the kernels' threads."""
+    from elman.kernels.threads import layer
+
+    return layer()
+
+
+def backends() -> list[dict[str, str]]:
+    """Say for each ``cell`` and ``case`` which ``backend`` "auto" takes, and the ``reason``."""
+    from elman.nn.backends import choose
+
+    found = []
+    for cell, mode in CELLS.items():
+        for case, (batch, is_padded) in CASES.items():
+            lengths = torch.ones(batch, dtype=torch.int64) if is_padded else None
+            backend, reason = choose("auto", mode, torch.zeros(64, batch, HIDDEN_SIZE), HIDDEN_SIZE, lengths, "")
+            found.append({"cell": cell, "case": case, "backend": backend, "reason": reason})
+    return found
+
+
+def cache() -> str | None:
+    """Return the folder that keeps the machine code; None where none can be written."""
+    from elman.kernels.compiler import cache_folder
+
+    folder = cache_folder()
+    return None if folder is None else str(folder)
+
+
+def kernels() -> dict[str, Any]:
+    """Return the kernels by name.
+
+    Raises:
+        UsageError: numba's compiler is switched off.
+    """
+    package = import_module("elman.kernels")
+    compiler = import_module("elman.kernels.compiler")
+    if compiler.IS_JIT_OFF:
+        raise UsageError("NUMBA_DISABLE_JIT is set, so that the kernels run as Python, many times slower; unset it")
+    modules = [import_module(f"elman.kernels.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, compiler.Kernel))
+    return {kernel.name: kernel for kernel in sorted(found, key=lambda kernel: kernel.name)}
+
+
+def compile_kernels() -> float:
+    """Compile the kernels that are not yet compiled; return the seconds that it took."""
+    began = time.perf_counter()
+    for kernel in kernels().values():
+        kernel.address  # noqa: B018 (asking for it compiles)
+    return time.perf_counter() - began

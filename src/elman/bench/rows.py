@@ -1,0 +1,97 @@
+"""A row of a table: what was timed, how long it took, and how that compares with torch and with the machine's limit."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from elman.bench.limits import Limit
+
+CELLS = {"rnn": "RNN_TANH", "gru": "GRU", "lstm": "LSTM"}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+
+Row = dict[str, Any]
+"""One object of ``elman bench --json``."""
+
+
+class Shape(NamedTuple):
+    """The sizes of what is timed."""
+
+    batch: int
+    time: int
+    hidden_size: int
+    num_layers: int = 1
+
+
+def make_row(
+    table: str, cell: str, part: str, shape: Shape, threads: int, seconds: Mapping[str, float], figures: Row
+) -> Row:
+    """Make a row.
+
+    Args:
+        table: ``full``, ``padded``, ``generate`` or ``train``.
+        cell: ``rnn``, ``gru`` or ``lstm``.
+        part: ``forward``, ``forward+backward`` or ``step``.
+        shape: the sizes.
+        threads: how many computed.
+        seconds: the medians, of ``elman``, ``torch``, other peers, and the ``limit``.
+        figures: what else belongs into the row.
+
+    Returns:
+        The keys in the order of a table: times in milliseconds; ``ratio`` is torch's time by Elman's.
+    """
+    times = {f"{name}_ms": 1000 * time for name, time in seconds.items() if name != "limit"}
+    ratio = seconds["torch"] / seconds["elman"]
+    row = {"table": table, "cell": cell, "pass": part, **shape._asdict(), "threads": threads}
+    return {**row, **times, "ratio": ratio, **figures}
+
+
+def arithmetic_figures(flops: int, seconds: Mapping[str, float], limit: Limit) -> Row:
+    """Return Elman's ``gflops`` (a second, in billions) and ``peak_fraction``, their share of the limit's."""
+    speed = flops / seconds["elman"]
+    return {"gflops": speed / 1e9, "peak_fraction": speed / (limit.amount / seconds["limit"])}
+
+
+def reading_figures(num_bytes: int, seconds: Mapping[str, float], limit: Limit) -> Row:
+    """Return Elman's ``bytes_per_second`` and ``read_fraction``, their share of the limit's."""
+    speed = num_bytes / seconds["elman"]
+    return {"bytes_per_second": speed, "read_fraction": speed / (limit.amount / seconds["limit"])}
+
+
+def layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden_size: int) -> int:
+    """Count what a layer multiplies and adds, W x and U h, for so many tokens; with backward three times as much.
+
+    Example:
+        >>> layer_flops("lstm", "forward+backward", 10, 3, 5)  # 3 passes, 2 operations, 4 gates of 5 x (3 + 5)
+        9600
+    """
+    forward = 2 * GATES[cell] * hidden_size * (input_size + hidden_size) * tokens
+    return forward if part == "forward" else 3 * forward
+
+
+def written_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
+    """Count the bytes of weights that are read to write a character: U of each layer, W above the first, and the head.
+
+    Example:
+        >>> written_bytes("gru", Shape(1, 1, 5, 2), 7)  # 4 bytes, 3 gates of 5 x 5 in U, U and W, and 7 x 5
+        1040
+    """
+    size = shape.hidden_size
+    return 4 * (GATES[cell] * size * size * (2 * shape.num_layers - 1) + vocab_size * size)
+
+
+def geometric_means(rows: Iterable[Row]) -> dict[tuple[str, str, str], float]:
+    """Return the geometric mean of the ratios for each table, cell and pass; the pass is empty for all of them.
+
+    Example:
+        >>> rows = [{"table": "full", "cell": "rnn", "pass": "forward", "ratio": ratio} for ratio in (1.0, 4.0)]
+        >>> geometric_means(rows)
+        {('full', 'rnn', ''): 2.0, ('full', 'rnn', 'forward'): 2.0}
+    """
+    ratios: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        for part in ("", row["pass"]):
+            ratios.setdefault((row["table"], row["cell"], part), []).append(row["ratio"])
+    return {key: statistics.geometric_mean(values) for key, values in ratios.items()}

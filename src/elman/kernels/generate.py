@@ -1,0 +1,450 @@
+"""Writing text in one call: draw a token, read it (embedding, stacked cells, head), and so on for a whole stretch.
+
+Nothing is allocated on the way, and the weights are packed once, in ``Writer``. Where it is small enough, the embedding
+together with the first layer's W becomes a table with a row for each token.
+
+The draw has two parts, which decoding/sampling.py uses too: ``distribute`` makes probabilities of logits, and
+``choose`` picks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.kernels.compiler import inline, kernel, linked
+from elman.kernels.gru import gru
+from elman.kernels.lstm import lstm
+from elman.kernels.rnn import rnn
+from elman.kernels.threads import run_together
+from elman.kernels.tile import WIDTH, multiply, pack_panels
+from elman.kernels.vector import (
+    LANES,
+    add_atomically,
+    get,
+    get_byte,
+    get_double,
+    get_integer,
+    give_way,
+    load,
+    put_byte,
+    put_double,
+    put_integer,
+    read_atomically,
+    store,
+)
+
+RELU, GRU, LSTM = 1, 2, 3  # the kernel's names for the modes; 0 is the RNN with tanh
+MODES = {"RNN_TANH": 0, "RNN_RELU": RELU, "GRU": GRU, "LSTM": LSTM}
+PATIENCE = 10_000  # how often to look for the others before letting another thread have the core
+THREADS_FROM = 1 << 20  # bytes of weights from which on several threads share one step
+TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
+
+# where the options of a draw lie among five float64
+TEMPERATURE, TOP_K, TOP_P, PENALTY, GREEDY = range(5)
+
+
+# ---------------------------------------------------------------- the draw
+
+
+@inline
+def sift_down(probs: int, order: int, at: int, size: int) -> None:
+    """Let a token sink in a heap of ``size`` tokens whose top is the likeliest; of equals, the one of lower number."""
+    token = get_integer(order, at)
+    weight = get_double(probs, token)
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        below = get_integer(order, child)
+        if child + 1 < size:
+            other = get_integer(order, child + 1)
+            weights = get_double(probs, other), get_double(probs, below)
+            if weights[0] > weights[1] or (weights[0] == weights[1] and other < below):
+                child, below = child + 1, other
+        if not (get_double(probs, below) > weight or (get_double(probs, below) == weight and below < token)):
+            break
+        put_integer(order, at, below)
+        at = child
+    put_integer(order, at, token)
+
+
+@inline
+def pop(probs: int, order: int, size: int) -> int:
+    """Move the heap's likeliest token behind the heap, which shrinks to ``size - 1``; return it."""
+    token = get_integer(order, 0)
+    put_integer(order, 0, get_integer(order, size - 1))
+    put_integer(order, size - 1, token)
+    sift_down(probs, order, 0, size - 1)
+    return token
+
+
+@inline
+def keep_likeliest(probs: int, size: int, top_k: int, top_p: float, total: float, order: int) -> float:
+    """Set all weights to zero but those of the ``top_k`` likeliest, and of these the fewest that reach ``top_p``.
+
+    Returns:
+        The sum of the weights kept; ``total`` is that of all.
+    """
+    for i in range(size):
+        put_integer(order, i, i)
+    for i in range(size // 2 - 1, -1, -1):
+        sift_down(probs, order, i, size)
+    if top_k < size:
+        total = 0.0
+        for popped in range(top_k):
+            total += get_double(probs, pop(probs, order, size - popped))
+    kept, reached = 0, 0.0
+    while kept < top_k and reached < top_p * total:
+        token = get_integer(order, size - 1 - kept) if top_k < size else pop(probs, order, size - kept)
+        reached += get_double(probs, token)
+        kept += 1
+    for i in range(size - kept):
+        put_double(probs, get_integer(order, i), 0.0)
+    return reached
+
+
+@linked
+def distribute(probs: int, size: int, options: int, seen: int, order: int) -> None:
+    """Turn logits into the probabilities that a token is drawn with, in place.
+
+    Args:
+        probs: (V,) float64, logits on entry, probabilities on return; they sum to 1.
+        size: V.
+        options: five float64: temperature, top-k (0 for all), top-p, repetition penalty, greedy (0 or 1).
+        seen: (V,) bytes, 1 for the tokens that the repetition penalty meets; or 0 for none.
+        order: (V,) int64, room to work in.
+
+    Source: see decoding/sampling.py.
+    """
+    penalty = get_double(options, PENALTY)
+    if seen != 0 and penalty != 1.0:
+        for i in range(size):
+            if get_byte(seen, i) != 0:
+                logit = get_double(probs, i)
+                put_double(probs, i, logit / penalty if logit > 0.0 else logit * penalty)
+    best = 0
+    for i in range(1, size):
+        if get_double(probs, i) > get_double(probs, best):
+            best = i
+    if get_double(options, GREEDY) != 0.0:
+        for i in range(size):
+            put_double(probs, i, 0.0)
+        put_double(probs, best, 1.0)
+        return
+
+    highest, temperature, total = get_double(probs, best), get_double(options, TEMPERATURE), 0.0
+    for i in range(size):
+        weight = math.exp((get_double(probs, i) - highest) / temperature)  # at most 1: nothing overflows
+        put_double(probs, i, weight)
+        total += weight
+    top_k, top_p = int(get_double(options, TOP_K)), get_double(options, TOP_P)
+    if 0 < top_k < size or top_p < 1.0:
+        total = keep_likeliest(probs, size, top_k if 0 < top_k < size else size, top_p, total, order)
+    for i in range(size):
+        put_double(probs, i, get_double(probs, i) / total)
+
+
+@linked
+def choose(probs: int, size: int, uniform: int, chosen: int) -> None:
+    """Pick a token by inverting the cumulative distribution.
+
+    Args:
+        probs: (V,) float64 probabilities.
+        size: V.
+        uniform: one float64 in 0 … 1, below 1.
+        chosen: one int64, the token on return; never one of probability 0.
+    """
+    total = 0.0
+    for i in range(size):
+        total += get_double(probs, i)
+    limit, reached, last = get_double(uniform, 0) * total, 0.0, 0
+    for i in range(size):
+        prob = get_double(probs, i)
+        if prob > 0.0:
+            last = i
+        reached += prob
+        if reached > limit:
+            break
+    put_integer(chosen, 0, last)
+
+
+@kernel
+def distribute_rows(ticket: int, size: int, options: int, probs: int, seen: int, order: int) -> None:
+    """Turn the logits of one row of (N, V) into probabilities; the arguments are those of ``distribute``."""
+    row = ticket * size
+    distribute(probs + 8 * row, size, options, seen + row if seen != 0 else 0, order + 8 * row)
+
+
+@kernel
+def choose_rows(ticket: int, size: int, probs: int, uniform: int, chosen: int) -> None:
+    """Pick a token for one row of (N, V)."""
+    choose(probs + 8 * ticket * size, size, uniform + 8 * ticket, chosen + 8 * ticket)
+
+
+def draw_options(temperature: float, top_k: int, top_p: float, repetition_penalty: float, greedy: bool) -> Tensor:
+    """Lay out the options of a draw as the kernels read them: five float64."""
+    return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64)
+
+
+# ---------------------------------------------------------------- a stretch of text
+
+# What the kernel knows of a layer, as int64 in ``plan``: addresses, and how many numbers come in.
+W, BIAS, INPUTS, U, U_N, BIAS_M, FIELDS = range(7)
+
+
+@kernel
+def write(
+    ticket: int, tickets: int, meetings: int, streams: int, count: int, mode: int, vocab_size: int, num_layers: int,
+    size: int, plan: int, first: int, first_size: int, head: int, head_bias: int,
+    hidden: int, new_hidden: int, cell: int, logits: int, uniforms: int, options: int, seen: int,
+    gates: int, embedded: int, probs: int, order: int, ids: int,
+) -> None:  # fmt: skip
+    """Draw and read ``count`` tokens in every stream.
+
+    All tickets run at the same time; each computes its share of every layer's units and meets the others before what it
+    has computed is read. So each thread reads its share of the weights, over and over, from its own cache.
+
+    Args:
+        ticket, tickets: which share; where there are several, H must be a multiple of ``WIDTH``.
+        meetings: one int64, 0 on entry: how often a ticket has come to a meeting.
+        streams, count: N and T.
+        mode: 0 to 3, see ``MODES``.
+        vocab_size, num_layers, size: V, L and H.
+        plan: (L, FIELDS) int64, the layers.
+        first, first_size: a row for each token: its W x + b if W of the first layer is 0, else its embedding.
+        head, head_bias: Vᵀ in panels, and what is added to the logits.
+        hidden, cell: (L, N, H), brought up to date.
+        new_hidden: (L, N, H), room for the states that follow.
+        logits: (N, V) float32, for the first token on entry, for the one after the last on return.
+        uniforms: (N, T) float64 in 0 … 1.
+        options: for the draw, see ``distribute``.
+        seen: (N, V) bytes, brought up to date; or 0.
+        gates, embedded, probs, order: room to work in: (N, 4H) and (N, E) float32, (N, V) float64, (N, V) int64.
+        ids: (N, T) int64, the tokens on return.
+    """
+    num_gates = 4 if mode == LSTM else (3 if mode == GRU else 1)
+    low, high = share(size, ticket, tickets), share(size, ticket + 1, tickets)
+    vocab_low, vocab_high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
+    is_table = get_integer(plan, W) == 0
+    into, into_stride = (gates, 4 * size) if is_table else (embedded, first_size)
+    met = 0
+    for position in range(count):
+        for row in range((streams - ticket + tickets - 1) // tickets):
+            draw(
+                ticket + row * tickets, streams, count, position, vocab_size, first, first_size,
+                logits, uniforms, options, seen, into, into_stride, probs, order, ids,
+            )  # fmt: skip
+        met = meet(meetings, met, tickets)
+        below, below_size = embedded, first_size
+        for layer in range(num_layers):
+            at = 4 * layer * streams * size
+            h, new_h, c = hidden + at, new_hidden + at, cell + at
+            multiply_layer(
+                plan + 8 * FIELDS * layer,
+                streams,
+                mode,
+                num_gates,
+                size,
+                low,
+                high,
+                tickets,
+                below,
+                below_size,
+                h,
+                gates,
+            )
+            for stream in range(streams):
+                a, at = gates + 16 * stream * size, 4 * stream * size
+                for j in range(low, high, LANES):
+                    left = high - j
+                    if mode == LSTM:
+                        if_ = load(a, j, left), load(a, size + j, left)
+                        go = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
+                        _, _, _, _, c_t, h_t = lstm(*if_, *go, load(c + at, j, left))
+                        store(c + at, j, left, c_t)
+                    elif mode == GRU:
+                        rz = load(a, j, left), load(a, size + j, left)
+                        nm = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
+                        _, _, _, h_t = gru(*rz, *nm, load(h + at, j, left))
+                    else:
+                        h_t = rnn(load(a, j, left), mode)
+                    store(new_h + at, j, left, h_t)
+            met = meet(meetings, met, tickets)
+            below, below_size = new_h, size
+        if vocab_low < vocab_high:
+            bias, panels, out = head_bias + 4 * vocab_low, head + 4 * vocab_low * size, logits + 4 * vocab_low
+            multiply(streams, vocab_high - vocab_low, size, bias, 0, below, size, 1, panels, out, vocab_size)
+        met = meet(meetings, met, tickets)
+        hidden, new_hidden = new_hidden, hidden
+
+
+@inline
+def share(total: int, ticket: int, tickets: int) -> int:
+    """Say where a ticket's columns begin: at a panel's beginning, or at the end."""
+    panels = -(-total // WIDTH)
+    return min(total, panels * ticket // tickets * WIDTH)
+
+
+@inline
+def meet(meetings: int, met: int, tickets: int) -> int:
+    """Wait until all tickets have come here; return how many have come to all meetings so far."""
+    met += tickets
+    if tickets > 1:
+        add_atomically(meetings, 1)
+        waited = 0
+        while read_atomically(meetings) < met:
+            waited += 1
+            if waited % PATIENCE == 0:
+                give_way()  # the others may be waiting for this very core
+    return met
+
+
+@inline
+def draw(
+    stream: int, streams: int, count: int, position: int, vocab_size: int, first: int, first_size: int,
+    logits: int, uniforms: int, options: int, seen: int, into: int, into_stride: int, probs: int, order: int, ids: int,
+) -> None:  # fmt: skip
+    """Draw one stream's next token and look up its row of ``first``; the arguments are those of ``write``."""
+    weights, chosen = probs + 8 * stream * vocab_size, ids + 8 * (stream * count + position)
+    seen_here = seen + stream * vocab_size if seen != 0 else 0
+    for i in range(vocab_size):
+        put_double(weights, i, get(logits, stream * vocab_size + i))
+    distribute(weights, vocab_size, options, seen_here, order + 8 * stream * vocab_size)
+    choose(weights, vocab_size, uniforms + 8 * (stream * count + position), chosen)
+    token = get_integer(chosen, 0)
+    if seen != 0:
+        put_byte(seen_here, token, 1)
+    for j in range(0, first_size, LANES):
+        left = first_size - j
+        store(into + 4 * stream * into_stride, j, left, load(first + 4 * token * first_size, j, left))
+
+
+@inline
+def multiply_layer(
+    fields: int, streams: int, mode: int, num_gates: int, size: int, low: int, high: int, tickets: int,
+    below: int, below_size: int, h: int, gates: int,
+) -> None:  # fmt: skip
+    """Compute what goes into the gates of the units ``low`` to ``high``: W x + b + U h, the GRU's m by itself."""
+    w, bias, u = get_integer(fields, W), get_integer(fields, BIAS), get_integer(fields, U)
+    stride = 4 * size
+    together = 2 if mode == GRU else num_gates  # so many gates have their part of U in one piece
+    if w != 0:
+        for gate in range(num_gates if tickets > 1 else 1):  # one ticket computes all gates at once
+            column, columns = gate * size + low, high - low if tickets > 1 else num_gates * size
+            d, panels, c = bias + 4 * column, w + 4 * column * below_size, gates + 4 * column
+            multiply(streams, columns, below_size, d, 0, below, below_size, 1, panels, c, stride)
+    for gate in range(together if tickets > 1 else 1):
+        column, columns = gate * size + low, high - low if tickets > 1 else together * size
+        panels, c = u + 4 * column * size, gates + 4 * column
+        multiply(streams, columns, size, c, stride, h, size, 1, panels, c, stride)
+    if mode == GRU:
+        d, panels, c = get_integer(fields, BIAS_M) + 4 * low, get_integer(fields, U_N) + 4 * low * size, 3 * size + low
+        multiply(streams, high - low, size, d, 0, h, size, 1, panels, gates + 4 * c, stride)
+
+
+class Writer:
+    """A language model's weights, packed for writing.
+
+    Args:
+        mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
+        embedding: (V, E) float32 on the CPU, as all here.
+        layers: for each layer weight_ih, weight_hh, bias_ih, bias_hh, as in torch.nn.
+        head_weight: (V, H).
+        head_bias: (V,), added to the logits; minus infinity for what must not be written.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        embedding: Tensor,
+        layers: Sequence[Sequence[Tensor]],
+        head_weight: Tensor,
+        head_bias: Tensor,
+    ) -> None:
+        self._mode = mode
+        self._vocab_size, size = head_weight.shape
+        self._size = size
+        self._kept: list[Tensor] = []  # what the plan's addresses point at
+        rows = []
+        for layer, (weight_ih, weight_hh, bias_ih, bias_hh) in enumerate(layers):
+            bias, bias_m = bias_ih.detach().clone(), bias_hh.detach()
+            inside = 2 * size if mode == "GRU" else len(bias)  # the GRU's last bias stands inside the product with r
+            bias[:inside] += bias_m[:inside]
+            weight_ih, weight_hh = weight_ih.detach().contiguous(), weight_hh.detach().contiguous()
+            u = self._keep(pack_panels(weight_hh[:inside], transposed=True))
+            u_n = self._keep(pack_panels(weight_hh[inside:], transposed=True)) if mode == "GRU" else 0
+            is_table = layer == 0 and len(embedding) * len(bias) <= TABLE_LIMIT
+            w = 0 if is_table else self._keep(pack_panels(weight_ih, transposed=True))
+            if layer == 0:
+                first = torch.addmm(bias, embedding, weight_ih.T) if is_table else embedding
+                self._first = first.detach().contiguous()
+            fields = {W: w, BIAS: self._keep(bias), INPUTS: weight_ih.shape[1], U: u, U_N: u_n}
+            fields[BIAS_M] = self._keep(bias_m[inside:].contiguous()) if mode == "GRU" else 0
+            rows.append([fields[field] for field in range(FIELDS)])
+        self._plan = torch.tensor(rows, dtype=torch.int64)
+        self._head = pack_panels(head_weight.detach().contiguous(), transposed=True)
+        self._head_bias = head_bias.detach().contiguous()
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of weights that are read for each token."""
+        panels = sum(tensor.numel() for tensor in self._kept) + self._head.numel()
+        return 4 * panels
+
+    def _keep(self, tensor: Tensor) -> int:
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+    def write(
+        self,
+        logits: Tensor,
+        state: tuple[Tensor, ...],
+        uniforms: Tensor,
+        seen: Tensor | None = None,
+        **sampling: Any,
+    ) -> Tensor:
+        """Write a stretch of text in N streams: draw a token, read it, and so on.
+
+        Args:
+            logits: (N, V) float32 for the first token; brought up to date.
+            state: hidden (L, N, H), and for the LSTM the cell; contiguous, brought up to date.
+            uniforms: (N, T) float64 in 0 … 1, one for each draw.
+            seen: (N, V) booleans, brought up to date; only the repetition penalty asks.
+            **sampling: the options of ``draw_options``.
+
+        Returns:
+            (N, T) int64 ids; the state has read all of them.
+        """
+        streams, count = uniforms.shape
+        options = draw_options(**sampling)
+        ids = torch.empty(streams, count, dtype=torch.int64)
+        rooms = (
+            torch.empty(streams, 4 * self._size),
+            torch.empty(streams, self._first.shape[1]),
+            torch.empty(streams, self._vocab_size, dtype=torch.float64),
+            torch.empty(streams, self._vocab_size, dtype=torch.int64),
+        )
+        meetings = torch.zeros(1, dtype=torch.int64)
+        new_hidden = torch.empty_like(state[0])
+        weights = (self._plan, self._first, self._head, self._head_bias)
+        plan, first, head, head_bias = (tensor.data_ptr() for tensor in weights)
+        tickets = self._num_threads()
+        run_together(
+            write, tickets, meetings.data_ptr(), streams, count, MODES[self._mode], self._vocab_size, len(self._plan),
+            self._size, plan, first, self._first.shape[1], head, head_bias,
+            state[0].data_ptr(), new_hidden.data_ptr(), state[-1].data_ptr(),
+            logits.data_ptr(), uniforms.data_ptr(), options.data_ptr(), 0 if seen is None else seen.data_ptr(),
+            *(room.data_ptr() for room in rooms), ids.data_ptr(), tickets=tickets,
+        )  # fmt: skip
+        if count % 2:
+            state[0].copy_(new_hidden)
+        return ids
+
+    def _num_threads(self) -> int:
+        """Take several threads where their meetings cost less than they save."""
+        if self._size % WIDTH or self.num_bytes < THREADS_FROM:
+            return 1
+        return min(torch.get_num_threads(), self._size // WIDTH)

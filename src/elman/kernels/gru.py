@@ -1,0 +1,113 @@
+"""The gated recurrent unit through time: its forward pass and, beside it, its backward pass.
+
+    r = sigmoid(W_r x_t + b_r + U_r h_{t-1})
+    z = sigmoid(W_z x_t + b_z + U_z h_{t-1})
+    m = U_n h_{t-1} + b_m
+    n = tanh(W_n x_t + b_n + r * m)
+    h_t = (1 - z) * n + z * h_{t-1}
+
+How tokens, rows and tickets lie, and the arguments that all cells share, is told in rnn.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from elman.kernels.activations import sigmoid, tanh
+from elman.kernels.compiler import inline, kernel
+from elman.kernels.tile import multiply
+from elman.kernels.vector import LANES, get_integer, load, store
+
+ONE = np.float32(1)
+
+
+@inline
+def gru(r: Any, z: Any, n: Any, m: Any, h_before: Any) -> Any:
+    """Compute one step from what goes into r, z and n (without r * m), from m and h_{t-1}: r, z, n and h_t."""
+    r = sigmoid(r)
+    z = sigmoid(z)
+    n = tanh(n + r * m)
+    return r, z, n, (ONE - z) * n + z * h_before
+
+
+@kernel
+def gru_forward(
+    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, size: int, stride: int,
+    u_rz: int, u_n: int, b_m: int, hidden: int, gates: int, outputs: int,
+) -> None:  # fmt: skip
+    """Run ``count`` steps: ``first``, ``first + by`` and on.
+
+    Args:
+        u_rz, u_n: the transposes of U's rows for r and z, and for n, in panels.
+        b_m: (H,).
+        hidden: (B, stride), h_0 on entry, each row's last state on return.
+        gates: (N, 4H), W x_t + b for r, z and n on entry; r, z, n and m on return.
+        outputs: (N, H), h_t on return.
+    """
+    h_row, h_stride = hidden + 4 * ticket * stride, tickets * stride
+    gate_stride = 4 * tickets * size
+    for step in range(count):
+        t = first + by * step
+        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
+        token = get_integer(offsets, t) + ticket
+        gate = gates + 16 * token * size
+        multiply(rows, 2 * size, size, gate, gate_stride, h_row, h_stride, 1, u_rz, gate, gate_stride)
+        multiply(rows, size, size, b_m, 0, h_row, h_stride, 1, u_n, gate + 12 * size, gate_stride)
+        for row in range(rows):
+            a, h = gate + 4 * row * gate_stride, h_row + 4 * row * h_stride
+            y = outputs + 4 * (token + row * tickets) * size
+            for j in range(0, size, LANES):
+                left = size - j
+                from_x = load(a, j, left), load(a, size + j, left), load(a, 2 * size + j, left)
+                r, z, n, h_t = gru(*from_x, load(a, 3 * size + j, left), load(h, j, left))
+                store(a, j, left, r)
+                store(a, size + j, left, z)
+                store(a, 2 * size + j, left, n)
+                store(h, j, left, h_t)
+                store(y, j, left, h_t)
+
+
+@kernel
+def gru_backward(
+    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, size: int, stride: int,
+    u_rz: int, u_n: int, d_hidden: int, gates: int, outputs: int, h_0: int, before: int, d_outputs: int, d_gates: int,
+) -> None:  # fmt: skip
+    """Run back through the steps, with the arguments of ``gru_forward`` and these.
+
+    Args:
+        u_rz, u_n: U's rows for r and z, and for n, in panels.
+        d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
+        gates, outputs, d_outputs: what the forward pass gave, and the gradient for its outputs.
+        h_0: (B, H).
+        before: (N,) int64, where each token's h_{t-1} is: n ≥ 0 for row n of ``outputs``, n < 0 for row -1 - n of h_0.
+        d_gates: (N, 4H), on return the gradients for what goes into r, z and n, and for m.
+    """
+    dh_row, dh_stride = d_hidden + 4 * ticket * stride, tickets * stride
+    gate_stride = 4 * tickets * size
+    for step in range(count):
+        t = first + by * step
+        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
+        start = get_integer(offsets, t) + ticket
+        d_gate = d_gates + 16 * start * size
+        for row in range(rows):
+            token = start + row * tickets
+            a, da, dh = gates + 16 * token * size, d_gates + 16 * token * size, dh_row + 4 * row * dh_stride
+            dy = d_outputs + 4 * token * size
+            number = get_integer(before, token)
+            h = outputs + 4 * number * size if number >= 0 else h_0 + 4 * (-1 - number) * size
+            for j in range(0, size, LANES):
+                left = size - j
+                r, z = load(a, j, left), load(a, size + j, left)
+                n, m = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
+                dh_t = load(dh, j, left) + load(dy, j, left)
+                dz = dh_t * (load(h, j, left) - n)
+                dn = dh_t * (ONE - z) * (ONE - n * n)
+                store(da, j, left, dn * m * r * (ONE - r))
+                store(da, size + j, left, dz * z * (ONE - z))
+                store(da, 2 * size + j, left, dn)
+                store(da, 3 * size + j, left, dn * r)
+                store(dh, j, left, dh_t * z)
+        multiply(rows, size, 2 * size, dh_row, dh_stride, d_gate, gate_stride, 1, u_rz, dh_row, dh_stride)
+        multiply(rows, size, size, dh_row, dh_stride, d_gate + 12 * size, gate_stride, 1, u_n, dh_row, dh_stride)

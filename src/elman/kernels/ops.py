@@ -1,0 +1,401 @@
+"""The kernels as torch operators: registered, with shapes for tracing and gradients.
+
+    elman::recurrent            one layer in one direction, over a padded batch with or without lengths
+    elman::recurrent_backward   its gradients
+
+Inside, sequences of different lengths become one list of N tokens, step by step, longest rows first: what has ended is
+not there, so it costs nothing. Where all rows are as long as the batch, that list is the batch itself, without a copy.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.kernels.gru import gru_backward, gru_forward
+from elman.kernels.lstm import lstm_backward, lstm_forward
+from elman.kernels.rnn import rnn_backward, rnn_forward
+from elman.kernels.threads import run
+from elman.kernels.tile import DEPTH, ROWS, STRIP, WIDTH, multiply_rows, multiply_transposed, pack_panels
+
+GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
+CHUNK = 1 << 18  # numbers: the gates of so many tokens are computed and used together, while the cache holds them
+BLOCK = 64  # rows of a large product that one ticket computes
+
+
+class Tokens(NamedTuple):
+    """Where the tokens of a batch lie in the list of N, and where they come from."""
+
+    batch_sizes: Tensor  # (T,) how many rows are still running in each step
+    offsets: Tensor  # (T,) the first token of each step
+    chunks: list[tuple[slice, slice]]  # steps and their tokens, cut so that a chunk's gates stay in the cache
+    before: Tensor  # (N,) the token before, in the direction's order; -1 - r for the first token of row r
+    order: Tensor | None  # (B,) which row of the batch is row r here; None for the batch's own order
+    places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """What the kernels ask about the steps."""
+        return self.batch_sizes.data_ptr(), self.offsets.data_ptr()
+
+    @property
+    def longest(self) -> int:
+        """The number of tokens in the longest chunk."""
+        return max((part.stop - part.start for _, part in self.chunks), default=0)
+
+    def take(self, padded: Tensor) -> Tensor:
+        """Take the tokens (N, ·) out of a batch (T, B, ·)."""
+        flat = padded.reshape(-1, padded.shape[-1])
+        return flat.contiguous() if self.places is None else flat.index_select(0, self.places)
+
+    def put(self, tokens: Tensor, like: Tensor) -> Tensor:
+        """Put the tokens (N, ·) into a batch (T, B, ·) with zeros between."""
+        steps, rows = like.shape[:2]
+        if self.places is None:
+            return tokens.view(steps, rows, -1)
+        padded = tokens.new_zeros(steps * rows, tokens.shape[1])
+        return padded.index_copy_(0, self.places, tokens).view(steps, rows, -1)
+
+    def take_rows(self, state: Tensor, stride: int = 0) -> Tensor:
+        """Copy a state (B, H) in the order of the rows here, its rows ``stride`` apart."""
+        rows = state if self.order is None else state.index_select(0, self.order)
+        copy = rows.new_empty(rows.shape[0], stride or rows.shape[1])
+        copy[:, : rows.shape[1]] = rows
+        return copy
+
+    def put_rows(self, state: Tensor, size: int) -> Tensor:
+        """Copy a state back into the batch's order."""
+        rows = state[:, :size]
+        return rows.contiguous() if self.order is None else torch.empty_like(rows).index_copy_(0, self.order, rows)
+
+
+@lru_cache(maxsize=64)
+def _same_lengths(steps: int, rows: int, is_reverse: bool, chunk: int) -> Tokens:
+    return _tokens(np.full(steps, rows), is_reverse, chunk, None, None)
+
+
+def _tokens_of(inputs: Tensor, lengths: Tensor | None, is_reverse: bool, num_gates: int) -> Tokens:
+    """Lay out a batch (T, B, I) whose tokens have ``num_gates`` gates each; ``lengths`` are (B,) int64 in 0 … T."""
+    steps, rows, _ = inputs.shape
+    chunk = max(CHUNK // num_gates, DEPTH)
+    if lengths is None:
+        return _same_lengths(steps, rows, is_reverse, chunk)
+    order = lengths.argsort(descending=True, stable=True)
+    is_running = torch.arange(steps)[:, None] < lengths[order]  # (T, B)
+    places = (torch.arange(steps)[:, None] * rows + order)[is_running]  # (N,)
+    return _tokens(is_running.sum(1).numpy(), is_reverse, chunk, order, places)
+
+
+def _tokens(batch_sizes: Any, is_reverse: bool, chunk: int, order: Tensor | None, places: Tensor | None) -> Tokens:
+    offsets = np.concatenate(([0], batch_sizes.cumsum()))  # (T + 1,)
+    steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)  # (N,)
+    rows = np.arange(offsets[-1]) - offsets[steps]  # (N,)
+    earlier = steps + (1 if is_reverse else -1)
+    sizes = np.concatenate((batch_sizes, [0]))  # a step past either end has no rows
+    before = np.where(rows < sizes[earlier], offsets[earlier] + rows, -1 - rows)
+    cuts = np.searchsorted(offsets[1:], np.arange(0, offsets[-1], chunk), side="right")
+    cuts = np.unique(np.concatenate((cuts, [len(batch_sizes)]))).tolist()
+    chunks = [(slice(i, j), slice(int(offsets[i]), int(offsets[j]))) for i, j in itertools.pairwise(cuts)]
+    return Tokens(
+        batch_sizes=torch.as_tensor(batch_sizes, dtype=torch.int64),
+        offsets=torch.as_tensor(offsets[:-1], dtype=torch.int64),
+        chunks=chunks[::-1] if is_reverse else chunks,
+        before=torch.as_tensor(before, dtype=torch.int64),
+        order=order,
+        places=places,
+    )
+
+
+# ---------------------------------------------------------------- products
+
+
+def _multiply(a: Tensor, panels: Tensor, start: Tensor, out: Tensor) -> None:
+    """Compute out = start + a · panels, where ``start`` is one row for all, or ``out`` itself."""
+    (rows, depth), columns = a.shape, out.shape[1]
+    start_stride = start.stride(0) if start.dim() == 2 else 0
+    blocks = -(-rows // BLOCK)
+    run(
+        multiply_rows, BLOCK, rows, columns, depth, start.data_ptr(), start_stride, a.data_ptr(), a.stride(0),
+        panels.data_ptr(), out.data_ptr(), out.stride(0), tickets=blocks,
+    )  # fmt: skip
+
+
+def _add_transposed(
+    a: Tensor, b: Tensor, out: Tensor, before: Tensor | None = None, first: Tensor | None = None
+) -> None:
+    """Compute out += aᵀ · b; with ``before`` and ``first``, of the token before each in b."""
+    (rows, columns), depth = out.shape, a.shape[0]
+    share = -(-rows // torch.get_num_threads())
+    block = -(-share // ROWS) * ROWS
+    tickets = -(-rows // block)
+    room = DEPTH * (columns + WIDTH + STRIP)
+    scratch = a.new_empty(tickets * room)
+    b_rows, b_first = (0, 0) if before is None or first is None else (before.data_ptr(), first.data_ptr())
+    run(
+        multiply_transposed, block, rows, columns, depth, a.data_ptr(), a.stride(0), b.data_ptr(), b.stride(0),
+        b_rows, b_first, scratch.data_ptr(), room, out.data_ptr(), out.stride(0), tickets=tickets,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the layer, ahead
+
+
+@torch.library.custom_op("elman::recurrent", mutates_args=())
+def recurrent(
+    inputs: Tensor,
+    hidden: Tensor,
+    cell: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    lengths: Tensor | None,
+    mode: str,
+    is_reverse: bool,
+    needs_gates: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Run one layer in one direction.
+
+    Args:
+        inputs: (T, B, I) float32 on the CPU, as all here.
+        hidden, cell: (B, H), the initial state; cell for the LSTM only.
+        weight_ih, weight_hh, bias_ih, bias_hh: as in torch.nn; both biases or none.
+        lengths: (B,) int64 in 0 … T, or None when every row has T steps.
+        mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
+        is_reverse: start from each row's true end.
+        needs_gates: whether there will be a backward pass.
+
+    Returns:
+        Outputs (T, B, H), zero beyond a row's length; the hidden state and the cell (B, H) at each row's end; and what
+        the backward pass needs: gates (N, 4H) and cells (N, H). What a cell does not have is empty.
+    """
+    batch_size, size = hidden.shape
+    num_gates = GATES[mode] * size
+    tokens = _tokens_of(inputs, lengths, is_reverse, num_gates)
+    x = tokens.take(inputs)  # (N, I)
+    count = x.shape[0]
+    stride = _stride(size)
+    h = tokens.take_rows(hidden, stride)
+    c = h.new_empty(0) if cell is None else tokens.take_rows(cell, stride)
+    outputs = x.new_empty(count, size)
+    kept = count if needs_gates else tokens.longest
+    gates = outputs if mode.startswith("RNN") else x.new_empty(kept, 4 * size)
+    cells = x.new_empty(kept if mode == "LSTM" else 0, size)
+
+    bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
+    w, u = pack_panels(weight_ih.contiguous(), transposed=True), weight_hh.contiguous()
+    if mode == "GRU":
+        u_rz, u_n = pack_panels(u[: 2 * size], transposed=True), pack_panels(u[2 * size :], transposed=True)
+        kernel, buffers = gru_forward, [u_rz, u_n, bias_m, h]
+    elif mode == "LSTM":
+        kernel, buffers = lstm_forward, [pack_panels(u, transposed=True), h, c]
+    else:
+        kernel, buffers = rnn_forward, [pack_panels(u, transposed=True), h]
+    addresses = [buffer.data_ptr() for buffer in buffers]
+    tickets = min(torch.get_num_threads(), batch_size)
+    for steps, part in tokens.chunks:
+        forgotten = part.start if len(gates) < count else 0  # the tokens before the first that ``gates`` holds
+        _multiply(x[part], w, bias, gates[part.start - forgotten : part.stop - forgotten, :num_gates])
+        into = [_origin(gates, forgotten), _origin(cells, forgotten), outputs.data_ptr()]
+        if mode == "GRU":
+            into = [into[0], into[2]]
+        elif mode != "LSTM":
+            into = [into[2], int(mode == "RNN_RELU")]
+        where = (*_walk(steps, is_reverse), *tokens.addresses)
+        run(kernel, tickets, *where, size, stride, *addresses, *into, tickets=tickets)
+    if mode.startswith("RNN") or not needs_gates:
+        gates, cells = x.new_empty(0), x.new_empty(0)
+    final_cell = x.new_empty(0) if cell is None else tokens.put_rows(c, size)
+    return tokens.put(outputs, inputs), tokens.put_rows(h, size), final_cell, gates, cells
+
+
+def _origin(rows: Tensor, first: int) -> int:
+    """Find where row 0 would lie if the first row there is were row ``first``."""
+    return rows.data_ptr() - 4 * first * rows.stride(0)
+
+
+def _walk(steps: slice, is_reverse: bool) -> tuple[int, int, int]:
+    """Tell the kernels the first step, how many there are, and which way to go."""
+    count = steps.stop - steps.start
+    return (steps.stop - 1, count, -1) if is_reverse else (steps.start, count, 1)
+
+
+def _stride(size: int) -> int:
+    """Space the rows of a state so that they begin on their own cache lines, not all in the same few."""
+    return -(-size // 16) * 16 + 16
+
+
+def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, mode: str) -> tuple[Tensor, Tensor]:
+    """Return the bias that is added to W x, and the GRU's inside the product with r."""
+    if bias_ih is None or bias_hh is None:
+        zeros = weight_hh.new_zeros(len(weight_hh))
+        return zeros, zeros[: weight_hh.shape[1]]
+    if mode != "GRU":
+        return bias_ih + bias_hh, bias_hh
+    size = weight_hh.shape[1]
+    bias = bias_ih.clone()
+    bias[: 2 * size] += bias_hh[: 2 * size]
+    return bias, bias_hh[2 * size :].contiguous()
+
+
+@recurrent.register_fake
+def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mode, is_reverse, needs_gates):  # type: ignore[no-untyped-def]
+    steps, batch_size, _ = inputs.shape
+    size = hidden.shape[1]
+    count = steps * batch_size if lengths is None else torch.library.get_ctx().new_dynamic_size()
+    has_gates, has_cells = needs_gates and mode in ("GRU", "LSTM"), needs_gates and mode == "LSTM"
+    gates = inputs.new_empty(count, 4 * size) if has_gates else inputs.new_empty(0)
+    cells = inputs.new_empty(count, size) if has_cells else inputs.new_empty(0)
+    final_cell = inputs.new_empty(0) if cell is None else torch.empty_like(cell)
+    return inputs.new_empty(steps, batch_size, size), torch.empty_like(hidden), final_cell, gates, cells
+
+
+# ---------------------------------------------------------------- the layer, back
+
+
+@torch.library.custom_op("elman::recurrent_backward", mutates_args=())
+def recurrent_backward(
+    d_outputs: Tensor,
+    d_hidden: Tensor,
+    d_cell: Tensor | None,
+    inputs: Tensor,
+    hidden: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    lengths: Tensor | None,
+    outputs: Tensor,
+    gates: Tensor,
+    cells: Tensor,
+    mode: str,
+    is_reverse: bool,
+    needs_inputs: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Compute the gradients of ``recurrent``.
+
+    Args:
+        d_outputs, d_hidden, d_cell: the gradients for its outputs and final state.
+        inputs, hidden, weight_ih, weight_hh, lengths, mode, is_reverse: its arguments.
+        outputs, gates, cells: its results.
+        needs_inputs: whether the gradient for the inputs is asked for.
+
+    Returns:
+        The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), weight_ih, weight_hh,
+        bias_ih and bias_hh.
+    """
+    batch_size, size = hidden.shape
+    num_gates = GATES[mode] * size
+    tokens = _tokens_of(inputs, lengths, is_reverse, num_gates)
+    x, y, dy = tokens.take(inputs), tokens.take(outputs), tokens.take(d_outputs)
+    stride = _stride(size)
+    h_0 = tokens.take_rows(hidden)
+    dh = tokens.take_rows(d_hidden, stride)
+    dc = dh.new_empty(0) if d_cell is None else tokens.take_rows(d_cell, stride)
+    zeros = x.new_zeros(max(size, inputs.shape[2]))
+    scratch = x.new_empty(
+        tokens.longest, 4 * size if mode == "GRU" else num_gates
+    )  # the gradients for one chunk's gates
+
+    u = weight_hh.contiguous()
+    if mode == "GRU":
+        u_rz, u_n = pack_panels(u[: 2 * size], transposed=False), pack_panels(u[2 * size :], transposed=False)
+        kernel, buffers = gru_backward, [u_rz, u_n, dh, gates, y, h_0, tokens.before, dy]
+    elif mode == "LSTM":
+        kernel, buffers = lstm_backward, [pack_panels(u, transposed=False), zeros, dh, dc, gates, cells, dy]
+    else:
+        kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, y, dy]
+    addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
+    tickets = min(torch.get_num_threads(), batch_size)
+    w = pack_panels(weight_ih.contiguous(), transposed=False) if needs_inputs else x
+    dx = torch.empty_like(x) if needs_inputs else x.new_empty(0)
+    d_weight_ih, d_weight_hh, d_bias = (
+        torch.zeros_like(weight_ih),
+        torch.zeros_like(u),
+        scratch.new_zeros(scratch.shape[1]),
+    )
+    for steps, part in reversed(tokens.chunks):
+        d_gates = scratch[: part.stop - part.start]
+        walk = _walk(steps, not is_reverse)
+        run(
+            kernel,
+            tickets,
+            *walk,
+            *tokens.addresses,
+            size,
+            stride,
+            *addresses,
+            _origin(d_gates, part.start),
+            *last,
+            tickets=tickets,
+        )
+        from_inputs, before = d_gates[:, :num_gates], tokens.before[part]
+        if needs_inputs:
+            _multiply(from_inputs, w, zeros, dx[part])
+        _add_transposed(from_inputs, x[part], d_weight_ih)
+        if mode == "GRU":
+            _add_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], before, h_0)
+            _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], before, h_0)
+        else:
+            _add_transposed(d_gates, y, d_weight_hh, before, h_0)
+        d_bias += d_gates.sum(0)
+    d_inputs = tokens.put(dx, inputs) if needs_inputs else dx
+    d_bias_ih = d_bias[:num_gates].clone()
+    d_bias_hh = torch.cat((d_bias[: 2 * size], d_bias[3 * size :])) if mode == "GRU" else d_bias
+    d_cell_0 = x.new_empty(0) if d_cell is None else tokens.put_rows(dc, size)
+    return d_inputs, tokens.put_rows(dh, size), d_cell_0, d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh
+
+
+@recurrent_backward.register_fake
+def _(  # type: ignore[no-untyped-def]
+    d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells, mode, is_reverse,
+    needs_inputs,
+):  # fmt: skip
+    d_inputs = torch.empty_like(inputs) if needs_inputs else inputs.new_empty(0)
+    d_cell_0 = inputs.new_empty(0) if d_cell is None else torch.empty_like(d_cell)
+    bias = weight_hh.new_empty(weight_hh.shape[0])
+    d_weights = torch.empty_like(weight_ih), torch.empty_like(weight_hh)
+    return d_inputs, torch.empty_like(hidden), d_cell_0, *d_weights, bias, torch.empty_like(bias)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, hidden, cell, weight_ih, weight_hh, bias_ih, _, lengths, mode, is_reverse, _ = inputs
+    outputs, _, _, gates, cells = output
+    ctx.save_for_backward(x, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells)
+    ctx.settings = (mode, is_reverse)
+    ctx.has_cell, ctx.has_bias = cell is not None, bias_ih is not None
+    ctx.set_materialize_grads(False)  # else zeros would be made for the gates
+
+
+def _backward(
+    ctx: Any, d_outputs: Tensor | None, d_hidden: Tensor | None, d_cell: Tensor | None, *_: None
+) -> tuple[Tensor | None, ...]:
+    needs_inputs = ctx.needs_input_grad[0]
+    hidden, outputs = ctx.saved_tensors[1], ctx.saved_tensors[5]
+    d_outputs = torch.zeros_like(outputs) if d_outputs is None else d_outputs
+    d_hidden = torch.zeros_like(hidden) if d_hidden is None else d_hidden
+    d_cell = (torch.zeros_like(hidden) if d_cell is None else d_cell) if ctx.has_cell else None
+    found = torch.ops.elman.recurrent_backward(
+        d_outputs, d_hidden, d_cell, *ctx.saved_tensors, *ctx.settings, needs_inputs
+    )
+    d_inputs, d_hidden_0, d_cell_0, d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh = found
+    biases = (d_bias_ih, d_bias_hh) if ctx.has_bias else (None, None)
+    cell = d_cell_0 if ctx.has_cell else None
+    return (
+        d_inputs if needs_inputs else None,
+        d_hidden_0,
+        cell,
+        d_weight_ih,
+        d_weight_hh,
+        *biases,
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+recurrent.register_autograd(_backward, setup_context=_keep)

@@ -1,0 +1,93 @@
+"""Kernels on several threads: torch's own OpenMP threads where they can be had, else Python threads.
+
+Torch's threads wait by spinning; a second pool beside them would fight them for the cores. So a kernel runs in the
+pool that torch uses, through the entry point that GCC's OpenMP library gives to compiled code. Where that library is not
+to be found (masked, macOS, Windows), Python threads call the kernel, which does not hold the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import torch
+
+from elman.kernels.compiler import IS_JIT_OFF, Kernel
+
+MASK_VARIABLE = "ELMAN_NO_OPENMP"
+
+
+def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
+    """Run a kernel for each of the tickets 0 … tickets - 1, on as many threads as torch uses.
+
+    Which thread takes which ticket is left to chance, so results must not depend on it.
+    """
+    if IS_JIT_OFF:
+        for ticket in range(tickets):
+            kernel.python(ticket, *arguments)
+        return
+    block = (ctypes.c_int64 * (2 + len(arguments)))(0, tickets, *arguments)
+    num_threads = min(tickets, torch.get_num_threads())
+    if num_threads < 2:
+        _c_function(kernel.address)(block)
+    elif (parallel := _openmp()) is not None:
+        parallel(kernel.address, block, num_threads, 0)
+    else:
+        call = _c_function(kernel.address)
+        others = [_pool(os.getpid()).submit(call, block) for _ in range(num_threads - 1)]
+        call(block)
+        for other in others:
+            other.result()
+
+
+def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
+    """Run a kernel for all tickets at the same time, each in a thread of its own: they can wait for each other."""
+    if tickets == 1:
+        run(kernel, *arguments, tickets=1)
+        return
+    block = (ctypes.c_int64 * (2 + len(arguments)))(0, tickets, *arguments)
+    call = _c_function(kernel.address)
+    others = [Thread(target=call, args=(block,), daemon=True) for _ in range(tickets - 1)]
+    for other in others:
+        other.start()
+    call(block)
+    for other in others:
+        other.join()
+
+
+def layer() -> str:
+    """Name what runs the kernels' threads: ``openmp`` (torch's own) or ``python``."""
+    return "python" if _openmp() is None else "openmp"
+
+
+@cache
+def _c_function(address: int) -> Any:
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+
+
+@cache
+def _openmp() -> Any:
+    """Find the entry point of the OpenMP library that torch runs on; None where there is none."""
+    if os.environ.get(MASK_VARIABLE):
+        return None
+    bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    for name in (*map(str, bundled), "libgomp.so.1"):
+        try:
+            function = ctypes.CDLL(name).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        function.restype = None
+        return function
+    return None
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Keep Python threads for this process; a forked child starts its own."""
+    return ThreadPoolExecutor(thread_name_prefix="elman-kernel")

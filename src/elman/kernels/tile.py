@@ -1,0 +1,320 @@
+"""The one building block of everything fast: C = D + A·B, where B lies in packed panels.
+
+    A (rows x depth), any strides        B packed: panels of WIDTH columns, depth x WIDTH each, zeros on the right
+    ┌─────────┐   ┌──┐┌──┐┌─┐
+    │ ROWS    │ · │  ││  ││ │  ──▶  C; each tile of ROWS x WIDTH stays in registers while k runs over the depth
+    └─────────┘   └──┘└──┘└─┘
+
+A tile is written as LLVM vectors, so that no C compiler is needed; its shape follows from the registers that numba's
+target has. D is added first: C itself (C += A·B), or a bias (stride 0: the same row for all).
+
+Source: Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), for panels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from elman.kernels import vector
+from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
+from elman.kernels.threads import run
+from elman.kernels.vector import F32, I32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store
+
+ROWS = {"zmm": 8, "ymm": 6, "xmm": 6, "v": 8}[vector.registers()]  # of one tile: what the registers hold, less three
+VECTORS = 2
+ZERO: float = np.float32(0)  # type: ignore[assignment]
+DEPTH = 128  # of the part of a panel that stays in the first-level cache
+WIDTH = VECTORS * LANES  # columns of one panel
+AHEAD = 32  # how many rows of a panel ahead of the sums it is called for
+STRIP = 64  # rows of C whose part of A is gathered at a time
+
+
+def tile(
+    rows: int,
+    columns: int,
+    depth: int,
+    start: int,
+    start_stride: int,
+    a: int,
+    a_row: int,
+    a_depth: int,
+    panel: int,
+    c: int,
+    c_stride: int,
+) -> None:
+    """Compute one tile, C[r, j] = D[r, j] + Σ_k A[r, k] B[k, j]; ``rows`` must be a literal, at most ROWS.
+
+    Args:
+        rows: how many rows, at most ROWS.
+        columns: how many columns of the panel there are in C, at most WIDTH (more are taken for WIDTH).
+        depth: how long the sums are, at least 1.
+        start, start_stride: D, and how far its rows lie apart (0: one row for all).
+        a, a_row, a_depth: A, and how far its rows and its columns lie apart.
+        panel: (depth, WIDTH), B's panel.
+        c, c_stride: C, and how far its rows lie apart.
+    """
+    columns = min(columns, WIDTH)
+    b = floats(panel, 0, depth * WIDTH).reshape(depth, WIDTH)[:, :columns]
+    for row in range(rows):
+        from_a = floats(a, row * a_row, (depth - 1) * a_depth + 1)[::a_depth]
+        floats(c, row * c_stride, columns)[:] = floats(start, row * start_stride, columns) + from_a @ b
+
+
+@intrinsic(prefer_literal=True)
+def _compiled_tile(
+    typing: Any, rows: Any, columns: Any, depth: Any, start: Any, start_stride: Any, a: Any, a_row: Any, a_depth: Any,
+    panel: Any, c: Any, c_stride: Any,
+) -> Any:  # fmt: skip
+    """Write the tile in LLVM's vectors."""
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    num_rows = rows.literal_value
+    unroll = max(1, ROWS // 2 // num_rows)  # few rows: several sums side by side hide the latency of an addition
+    places = [(row, part) for row in range(num_rows) for part in range(VECTORS)]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, columns, depth, start, start_stride, a, a_row, a_depth, panel, c, c_stride = arguments
+        constant = lambda number: ir.Constant(I64, number)  # noqa: E731
+        zero = ir.Constant(VECTOR, None)
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fma.v{LANES}f32"
+        )
+
+        def corner(base: Any, stride: Any, row: int, part: int) -> Any:
+            index = builder.add(builder.mul(stride, constant(row)), constant(part * LANES))
+            return vector.pointer_to(builder, base, index)
+
+        def masks() -> list[Any]:
+            left = (builder.sub(columns, constant(part * LANES)) for part in range(VECTORS))
+            return [vector.emit_mask(builder, count) for count in left]
+
+        is_whole = builder.icmp_signed(">=", columns, constant(WIDTH))
+
+        # what is added and stored at the end is called for at the beginning
+        prefetched = ir.IntType(8).as_pointer()
+        declared = ir.FunctionType(ir.VoidType(), [prefetched, I32, I32, I32])
+        prefetch = cgutils.get_or_insert_function(builder.module, declared, "llvm.prefetch.p0")
+        for at in places:
+            for base, stride in ((start, start_stride), (c, c_stride)):
+                pointer = builder.bitcast(corner(base, stride, *at), prefetched)
+                builder.call(prefetch, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+
+        # through an empty piece of assembly: else LLVM derives each address from the one before, in a long chain
+        hide = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
+        a_addresses = (builder.add(a, builder.mul(a_row, constant(4 * row))) for row in range(num_rows))
+        a_rows = [builder.inttoptr(builder.call(hide, [at]), F32.as_pointer()) for at in a_addresses]
+
+        def step(k: Any, sums: list[Any]) -> list[Any]:
+            at_k = builder.mul(k, a_depth)
+            index = builder.mul(k, constant(WIDTH))
+            b = [
+                vector.emit_load(
+                    builder,
+                    vector.pointer_to(builder, panel, builder.add(index, constant(part * LANES))),
+                )
+                for part in range(VECTORS)
+            ]
+            for part in range(VECTORS):
+                ahead = builder.add(index, constant((AHEAD * WIDTH) + part * LANES))
+                pointer = vector.pointer_to(builder, panel, ahead, ir.IntType(8))
+                builder.call(prefetch, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+            scalars = [builder.load(builder.gep(pointer, [at_k])) for pointer in a_rows]
+            spread = [vector.emit_broadcast(builder, scalar) for scalar in scalars]
+            return [
+                builder.call(multiply_add, [spread[row], b[part], total])
+                for (row, part), total in zip(places, sums, strict=True)
+            ]
+
+        def loop(first_k: Any, end: Any, stride: int, sums: list[list[Any]]) -> list[list[Any]]:
+            """Run k from first_k to below end; ``sums`` has ``stride`` sets, one for each k in a turn."""
+            entry = builder.block
+            head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            k = builder.phi(I64)
+            k.add_incoming(first_k, entry)
+            carried = []
+            for group in sums:
+                carried.append([builder.phi(VECTOR) for _ in group])
+                for phi, value in zip(carried[-1], group, strict=True):
+                    phi.add_incoming(value, entry)
+            builder.cbranch(builder.icmp_signed("<", k, end), body, done)
+            builder.position_at_end(body)
+            updated = [step(builder.add(k, constant(turn)), carried[turn]) for turn in range(stride)]
+            k.add_incoming(builder.add(k, constant(stride)), body)
+            for group, new in zip(carried, updated, strict=True):
+                for phi, value in zip(group, new, strict=True):
+                    phi.add_incoming(value, body)
+            builder.branch(head)
+            builder.position_at_end(done)
+            return carried
+
+        sums = [[zero] * len(places) for _ in range(unroll)]
+        whole_turns = builder.sub(depth, builder.srem(depth, constant(unroll)))
+        sums = loop(constant(0), whole_turns, unroll, sums)
+        totals = sums[0]
+        for group in sums[1:]:
+            totals = [builder.fadd(one, other) for one, other in zip(totals, group, strict=True)]
+        if unroll > 1:
+            (totals,) = loop(whole_turns, depth, 1, [totals])
+
+        with builder.if_else(is_whole) as (whole, partial):
+            for branch, mask in ((whole, None), (partial, masks)):
+                with branch:
+                    part_masks = mask() if mask else [None] * VECTORS
+                    for at, value in zip(places, totals, strict=True):
+                        from_d = vector.emit_load(builder, corner(start, start_stride, *at), part_masks[at[1]])
+                        value = builder.fadd(value, from_d)
+                        vector.emit_store(builder, value, corner(c, c_stride, *at), part_masks[at[1]])
+        return context.get_dummy_value()
+
+    return types.void(rows, *[types.intp] * 10), generate
+
+
+if not IS_JIT_OFF:
+    tile = _compiled_tile
+
+
+@linked
+def multiply(
+    rows: int,
+    columns: int,
+    depth: int,
+    start: int,
+    start_stride: int,
+    a: int,
+    a_row: int,
+    a_depth: int,
+    panels: int,
+    c: int,
+    c_stride: int,
+) -> None:
+    """Compute C = D + A·B for any number of rows, columns and terms; the arguments are those of ``tile``.
+
+    ``panels`` holds ceil(columns / WIDTH) panels, one after the other.
+    """
+    for j in range(0, columns, WIDTH):
+        d, d_stride = start, start_stride
+        for k in range(0, depth, DEPTH):
+            left, terms = columns - j, min(DEPTH, depth - k)
+            panel = panels + 4 * (j * depth + k * WIDTH)
+            if k > 0:
+                d, d_stride = c, c_stride
+            r = 0
+            while r < rows:
+                d_at = d + 4 * (r * d_stride + j)
+                a_at = a + 4 * (r * a_row + k * a_depth)
+                c_at = c + 4 * (r * c_stride + j)
+                if rows - r >= ROWS:
+                    tile(ROWS, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    r += ROWS
+                elif rows - r >= 4:
+                    tile(4, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    r += 4
+                elif rows - r >= 2:
+                    tile(2, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    r += 2
+                else:
+                    tile(1, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    r += 1
+
+
+@kernel
+def pack(ticket: int, columns: int, depth: int, b: int, b_depth: int, b_column: int, panels: int) -> None:
+    """Pack one panel of B (depth x columns): ticket j packs columns j · WIDTH and on.
+
+    Args:
+        ticket: which panel.
+        columns, depth: B's size.
+        b, b_depth, b_column: B, and how far its rows and its columns lie apart (one of the two is 1).
+        panels: where the panels go, one after the other.
+    """
+    first = ticket * WIDTH
+    panel = panels + 4 * first * depth
+    count = columns - first
+    if b_column == 1:
+        for k in range(depth):
+            pack_row(b + 4 * (k * b_depth + first), count, panel + 4 * k * WIDTH)
+        return
+    for column in range(WIDTH):
+        source = b + 4 * (first + column) * b_column
+        for k in range(depth):
+            value = get(source, k * b_depth) if column < count else ZERO
+            put(panel, k * WIDTH + column, value)
+
+
+def pack_panels(weight: torch.Tensor, *, transposed: bool) -> torch.Tensor:
+    """Pack a float32 matrix, or its transpose, as the right factor of a product."""
+    depth, columns = weight.shape[::-1] if transposed else weight.shape
+    panels = weight.new_empty(-(-columns // WIDTH) * depth * WIDTH)
+    strides = weight.stride()[::-1] if transposed else weight.stride()
+    run(pack, columns, depth, weight.data_ptr(), *strides, panels.data_ptr(), tickets=-(-columns // WIDTH))
+    return panels
+
+
+@inline
+def pack_row(row: int, count: int, destination: int) -> None:
+    """Copy one row of a panel: ``count`` numbers, then zeros up to WIDTH."""
+    for part in range(0, WIDTH, LANES):
+        store(destination, part, LANES, load(row, part, max(count - part, 0)))
+
+
+@kernel
+def multiply_rows(
+    ticket: int, block: int, rows: int, columns: int, depth: int, start: int, start_stride: int, a: int, a_row: int,
+    panels: int, c: int, c_stride: int,
+) -> None:  # fmt: skip
+    """Compute C = D + A·B for one block of rows; the arguments are those of ``multiply``, A's rows are contiguous."""
+    row = ticket * block
+    multiply(
+        min(block, rows - row), columns, depth, start + 4 * row * start_stride, start_stride,
+        a + 4 * row * a_row, a_row, 1, panels, c + 4 * row * c_stride, c_stride,
+    )  # fmt: skip
+
+
+@kernel
+def multiply_transposed(
+    ticket: int, block: int, rows: int, columns: int, depth: int, a: int, a_stride: int, b: int, b_stride: int,
+    b_rows: int, b_first: int, scratch: int, scratch_size: int, c: int, c_stride: int,
+) -> None:  # fmt: skip
+    """Compute C += Aᵀ·B for one block of C's rows; A (depth x rows) and B (depth x columns) lie row by row.
+
+    Args:
+        ticket: which block of rows.
+        block: how many rows of C are in one.
+        rows, columns, depth: C's size, and how long the sums are.
+        a, a_stride: A, and how far its rows lie apart.
+        b, b_stride: B, and how far its rows lie apart.
+        b_rows: where each row of B is to be found (int64): n ≥ 0 is row n of ``b``, n < 0 row -1 - n of ``b_first``;
+            0 for the rows as they come.
+        b_first: the rows of the negative numbers.
+        scratch, scratch_size: room for each ticket's block of B's panels and of A: DEPTH · (columns + WIDTH + STRIP).
+        c, c_stride: C.
+    """
+    first = ticket * block
+    num_rows = min(block, rows - first)
+    panels = scratch + 4 * ticket * scratch_size
+    strip = panels + 4 * DEPTH * (columns + WIDTH)  # (terms, STRIP) of A
+    for k in range(0, depth, DEPTH):
+        terms = min(DEPTH, depth - k)
+        for term in range(terms):
+            source = b + 4 * (k + term) * b_stride
+            if b_rows != 0:
+                number = get_integer(b_rows, k + term)
+                source = b + 4 * number * b_stride if number >= 0 else b_first + 4 * (-1 - number) * columns
+            for j in range(0, columns, WIDTH):
+                pack_row(source + 4 * j, columns - j, panels + 4 * (j * terms + term * WIDTH))
+        for row in range(0, num_rows, STRIP):
+            count = min(STRIP, num_rows - row)
+            for term in range(terms):
+                source = a + 4 * ((k + term) * a_stride + first + row)
+                for part in range(0, count, LANES):
+                    store(strip, term * STRIP + part, LANES, load(source, part, count - part))
+            c_at = c + 4 * (first + row) * c_stride
+            multiply(count, columns, terms, c_at, c_stride, strip, 1, STRIP, panels, c_at, c_stride)

@@ -1,0 +1,472 @@
+"""Vectors of float32: what kernels compute with, one processor register at a time.
+
+Every operation here has two meanings. In Python it acts on numpy arrays, slowly: its specification, and what runs with
+``NUMBA_DISABLE_JIT=1``. Compiled, it becomes LLVM vector instructions, as wide as numba's target allows.
+
+Addresses are plain integers, in bytes; everything else is counted in float32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+import os
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic, models, overload, register_model
+
+F32 = ir.FloatType()
+I32 = ir.IntType(32)
+I64 = ir.IntType(64)
+CONTRACT = (
+    "contract",
+)  # a * b + c may become one rounding, nothing else may change: NaN and infinity stay what they are
+
+
+@cache
+def target() -> tuple[str, str, str]:
+    """Return what numba compiles for: LLVM's triple, the processor's name and its features."""
+    triple, processor, features = cpu_target.target_context.codegen().magic_tuple()
+    return str(triple), str(processor), str(features)
+
+
+@cache
+def registers() -> str:
+    """Find the widest registers of numba's target, by compiling a sum of 16 numbers and looking: zmm, ymm, xmm or v."""
+    triple, processor, features = target()
+    module = ir.Module()
+    module.triple = triple
+    pointer = ir.VectorType(F32, 16).as_pointer()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer]), "probe")
+    builder = ir.IRBuilder(function.append_basic_block())
+    values = builder.load(function.args[0])
+    builder.store(builder.fadd(values, values), function.args[0])
+    builder.ret_void()
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=processor, features=features, opt=3)
+    assembly = machine.emit_assembly(llvm.parse_assembly(str(module)))
+    found = re.search(r"\b(zmm|ymm|xmm)\d|\b(v)\d+\.4s", assembly)
+    return (found[1] or found[2]) if found else "xmm"
+
+
+LANES = {"zmm": 16, "ymm": 8, "xmm": 4, "v": 4}[registers()]  # float32 in one register
+VECTOR = ir.VectorType(F32, LANES)
+INTEGERS = ir.VectorType(I32, LANES)
+
+
+class Vector(types.Type):
+    """Numba's type of one vector register."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{LANES}")
+
+
+vector = Vector()
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, numba_type: Vector) -> None:
+        super().__init__(manager, numba_type, VECTOR)
+
+
+# ---------------------------------------------------------------- building instructions; also used by tile.py
+
+
+def pointer_to(builder: ir.IRBuilder, address: Any, index: Any = None, of: ir.Type = VECTOR) -> Any:
+    """Turn an address and a number of float32 past it into a pointer."""
+    pointer = builder.inttoptr(address, F32.as_pointer())
+    if index is not None:
+        pointer = builder.gep(pointer, [index])
+    return builder.bitcast(pointer, of.as_pointer())
+
+
+def emit_mask(builder: ir.IRBuilder, count: Any) -> Any:
+    """Make the mask of the first ``count`` lanes."""
+    lane = ir.Constant(ir.VectorType(I64, LANES), list(range(LANES)))
+    return builder.icmp_signed("<", lane, emit_broadcast(builder, count, I64))
+
+
+def emit_broadcast(builder: ir.IRBuilder, scalar: Any, of: ir.Type = F32) -> Any:
+    """Copy one number to every lane."""
+    undefined = ir.Constant(ir.VectorType(of, LANES), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(INTEGERS, [0] * LANES))
+
+
+def emit_load(builder: ir.IRBuilder, pointer: Any, mask: Any = None) -> Any:
+    """Load a vector; lanes outside the mask are zero and their memory is not touched."""
+    if mask is None:
+        loaded = builder.load(pointer)
+        loaded.align = 4
+        return loaded
+    bits = mask.type
+    declared = ir.FunctionType(VECTOR, [pointer.type, I32, bits, VECTOR])
+    function = cgutils.get_or_insert_function(builder.module, declared, f"llvm.masked.load.v{LANES}f32.p0")
+    return builder.call(function, [pointer, ir.Constant(I32, 4), mask, ir.Constant(VECTOR, None)])
+
+
+def emit_store(builder: ir.IRBuilder, values: Any, pointer: Any, mask: Any = None) -> None:
+    """Store a vector; memory outside the mask is not touched."""
+    if mask is None:
+        builder.store(values, pointer).align = 4
+        return
+    declared = ir.FunctionType(ir.VoidType(), [VECTOR, pointer.type, I32, mask.type])
+    function = cgutils.get_or_insert_function(builder.module, declared, f"llvm.masked.store.v{LANES}f32.p0")
+    builder.call(function, [values, pointer, ir.Constant(I32, 4), mask])
+
+
+# ---------------------------------------------------------------- memory
+
+
+def load(address: int, index: int, count: int) -> Any:
+    """Load the vector at ``address``, ``index`` numbers on; beyond ``count`` numbers it is 0."""
+    values = np.zeros(LANES, np.float32)
+    count = max(0, min(count, LANES))
+    values[:count] = floats(address, index, count)
+    return values
+
+
+@overload(load, strict=False)
+def _load(address: Any, index: Any, count: Any) -> Any:
+    return lambda address, index, count: (
+        _load_all(address, index) if count >= LANES else _load_part(address, index, count)
+    )
+
+
+@intrinsic
+def _load_all(typing: Any, address: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return emit_load(builder, pointer_to(builder, *arguments))
+
+    return vector(types.intp, types.intp), generate
+
+
+@intrinsic
+def _load_part(typing: Any, address: Any, index: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return emit_load(builder, pointer_to(builder, *arguments[:2]), emit_mask(builder, arguments[2]))
+
+    return vector(types.intp, types.intp, types.intp), generate
+
+
+def store(address: int, index: int, count: int, values: Any) -> None:
+    """Store as much of a vector as there is room for: ``count`` numbers, at most ``LANES``."""
+    count = max(0, min(count, LANES))
+    floats(address, index, count)[:] = values[:count]
+
+
+@overload(store, strict=False)
+def _store(address: Any, index: Any, count: Any, values: Any) -> Any:
+    def implementation(address: int, index: int, count: int, values: Any) -> None:
+        if count >= LANES:
+            _store_all(address, index, values)
+        else:
+            _store_part(address, index, count, values)
+
+    return implementation
+
+
+@intrinsic
+def _store_all(typing: Any, address: Any, index: Any, values: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        emit_store(builder, arguments[2], pointer_to(builder, *arguments[:2]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, vector), generate
+
+
+@intrinsic
+def _store_part(typing: Any, address: Any, index: Any, count: Any, values: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        emit_store(builder, arguments[3], pointer_to(builder, *arguments[:2]), emit_mask(builder, arguments[2]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, vector), generate
+
+
+def floats(address: int, index: int, count: int) -> Any:
+    """See memory as a numpy array of ``count`` float32; only in Python."""
+    return np.ctypeslib.as_array((ctypes.c_float * count).from_address(address + 4 * index))
+
+
+def get(address: int, index: int) -> float:
+    """Read one float32."""
+    return np.float32(ctypes.c_float.from_address(address + 4 * index).value)  # type: ignore[return-value]
+
+
+@overload(get, strict=False)
+def _get(address: Any, index: Any) -> Any:
+    return lambda address, index: _get_scalar(address, index, np.float32(0))
+
+
+def put(address: int, index: int, value: float) -> None:
+    """Write one float32."""
+    ctypes.c_float.from_address(address + 4 * index).value = value
+
+
+@overload(put, strict=False)
+def _put(address: Any, index: Any, value: Any) -> Any:
+    return lambda address, index, value: _put_scalar(address, index, np.float32(value))
+
+
+def get_double(address: int, index: int) -> float:
+    """Read one float64."""
+    return ctypes.c_double.from_address(address + 8 * index).value
+
+
+@overload(get_double, strict=False)
+def _get_double(address: Any, index: Any) -> Any:
+    return lambda address, index: _get_scalar(address, index, np.float64(0))
+
+
+def put_double(address: int, index: int, value: float) -> None:
+    """Write one float64."""
+    ctypes.c_double.from_address(address + 8 * index).value = value
+
+
+@overload(put_double, strict=False)
+def _put_double(address: Any, index: Any, value: Any) -> Any:
+    return lambda address, index, value: _put_scalar(address, index, np.float64(value))
+
+
+def get_integer(address: int, index: int) -> int:
+    """Read one int64."""
+    return ctypes.c_int64.from_address(address + 8 * index).value
+
+
+@overload(get_integer, strict=False)
+def _get_integer(address: Any, index: Any) -> Any:
+    return lambda address, index: _get_scalar(address, index, np.int64(0))
+
+
+def put_integer(address: int, index: int, value: int) -> None:
+    """Write one int64."""
+    ctypes.c_int64.from_address(address + 8 * index).value = value
+
+
+@overload(put_integer, strict=False)
+def _put_integer(address: Any, index: Any, value: Any) -> Any:
+    return lambda address, index, value: _put_scalar(address, index, np.int64(value))
+
+
+def get_byte(address: int, index: int) -> int:
+    """Read one int8."""
+    return ctypes.c_int8.from_address(address + index).value
+
+
+@overload(get_byte, strict=False)
+def _get_byte(address: Any, index: Any) -> Any:
+    return lambda address, index: _get_scalar(address, index, np.int8(0))
+
+
+def put_byte(address: int, index: int, value: int) -> None:
+    """Write one int8."""
+    ctypes.c_int8.from_address(address + index).value = value
+
+
+@overload(put_byte, strict=False)
+def _put_byte(address: Any, index: Any, value: Any) -> Any:
+    return lambda address, index, value: _put_scalar(address, index, np.int8(value))
+
+
+@intrinsic
+def _get_scalar(typing: Any, address: Any, index: Any, like: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        scalar = context.get_value_type(like)
+        pointer = builder.gep(builder.inttoptr(arguments[0], scalar.as_pointer()), [arguments[1]])
+        return builder.load(pointer)
+
+    return like(types.intp, types.intp, like), generate
+
+
+@intrinsic
+def _put_scalar(typing: Any, address: Any, index: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        scalar = context.get_value_type(value)
+        builder.store(arguments[2], builder.gep(builder.inttoptr(arguments[0], scalar.as_pointer()), [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, value), generate
+
+
+def add_atomically(address: int, number: int) -> int:
+    """Add to one int64 that other threads add to as well; return what it was."""
+    before = get_integer(address, 0)
+    put_integer(address, 0, before + number)
+    return before
+
+
+@overload(add_atomically, strict=False)
+def _add_atomically(address: Any, number: Any) -> Any:
+    return lambda address, number: _atomic_add(address, np.int64(number))
+
+
+@intrinsic
+def _atomic_add(typing: Any, address: Any, number: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", builder.inttoptr(arguments[0], I64.as_pointer()), arguments[1], "seq_cst")
+
+    return types.intp(types.intp, types.intp), generate
+
+
+def read_atomically(address: int) -> int:
+    """Read one int64 that other threads write, and all that they wrote before it."""
+    return get_integer(address, 0)
+
+
+@overload(read_atomically, strict=False)
+def _read_atomically(address: Any) -> Any:
+    return lambda address: _atomic_load(address)
+
+
+@intrinsic
+def _atomic_load(typing: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "seq_cst", 8)
+
+    return types.intp(types.intp), generate
+
+
+def give_way() -> None:
+    """Let another thread run, where the operating system has a call for it."""
+
+
+_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@overload(give_way, strict=False)
+def _give_way() -> Any:
+    if os.name != "posix":
+        return lambda: None
+
+    def implementation() -> None:
+        _yield()
+
+    return implementation
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+def spread(number: float) -> Any:
+    """Make a vector of one number."""
+    return np.full(LANES, number, np.float32)
+
+
+@overload(spread, strict=False)
+def _spread(number: Any) -> Any:
+    return lambda number: _spread_float(np.float32(number))
+
+
+@intrinsic
+def _spread_float(typing: Any, number: Any) -> Any:
+    return vector(types.float32), lambda context, builder, signature, arguments: emit_broadcast(builder, arguments[0])
+
+
+def at_least(x: Any, low: Any) -> Any:
+    """Raise what is below ``low`` to it; NaN stays NaN."""
+    return np.where(x < low, low, x)
+
+
+def at_most(x: Any, high: Any) -> Any:
+    """Lower what is above ``high`` to it; NaN stays NaN."""
+    return np.where(x > high, high, x)
+
+
+def where_positive(x: Any, values: Any) -> Any:
+    """Take values where x is above 0 (or NaN), else 0."""
+    return np.where(x <= 0, np.float32(0), values)
+
+
+def nearest(x: Any) -> Any:
+    """Round to the nearest whole number, ties to even."""
+    return np.rint(x)
+
+
+def power_of_two(whole: Any) -> Any:
+    """Compute 2^n for whole numbers n in -126 … 127, exactly."""
+    return np.ldexp(np.float32(1), whole.astype(np.int32))
+
+
+def total(x: Any) -> Any:
+    """Sum the lanes of a vector."""
+    return x.sum()
+
+
+def _compile_binary(function: Callable[..., Any], emit: Callable[..., Any]) -> None:
+    """Give a function of two vectors, or of a vector and a number, its compiled form."""
+
+    @intrinsic
+    def call(typing: Any, left: Any, right: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            both = zip(arguments, signature.args, strict=True)
+            return emit(builder, *(value if kind == vector else emit_broadcast(builder, value) for value, kind in both))
+
+        return vector(*(kind if kind == vector else types.float32 for kind in (left, right))), generate
+
+    @overload(function, strict=False)
+    def implementation(left: Any, right: Any) -> Any:
+        return (lambda left, right: call(left, right)) if vector in (left, right) else None
+
+
+def _compile_unary(function: Callable[..., Any], emit: Callable[..., Any], result: types.Type = vector) -> None:
+    """Give a function of one vector its compiled form."""
+
+    @intrinsic
+    def call(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return emit(builder, arguments[0])
+
+        return result(vector), generate
+
+    @overload(function, strict=False)
+    def implementation(x: Any) -> Any:
+        return (lambda x: call(x)) if x == vector else None
+
+
+def _instruction(name: str) -> Callable[..., Any]:
+    return lambda builder, left, right: getattr(builder, name)(left, right, flags=CONTRACT)
+
+
+def _select(comparison: str) -> Callable[..., Any]:
+    """Take the right one where the comparison holds, else the left one."""
+    return lambda builder, left, right: builder.select(builder.fcmp_ordered(comparison, left, right), right, left)
+
+
+def _intrinsic(name: str, result: ir.Type = VECTOR, *first: Any) -> Callable[..., Any]:
+    def emit(builder: ir.IRBuilder, x: Any) -> Any:
+        declared = ir.FunctionType(result, [*(value.type for value in first), VECTOR])
+        function = cgutils.get_or_insert_function(builder.module, declared, f"llvm.{name}.v{LANES}f32")
+        return builder.call(function, [*first, x], fastmath=("reassoc",))
+
+    return emit
+
+
+def _emit_where_positive(builder: ir.IRBuilder, x: Any, values: Any) -> Any:
+    zero = ir.Constant(VECTOR, None)
+    return builder.select(builder.fcmp_ordered("<=", x, zero), zero, values)
+
+
+def _emit_power_of_two(builder: ir.IRBuilder, whole: Any) -> Any:
+    exponent = builder.add(builder.fptosi(whole, INTEGERS), ir.Constant(INTEGERS, [127] * LANES))
+    return builder.bitcast(builder.shl(exponent, ir.Constant(INTEGERS, [23] * LANES)), VECTOR)
+
+
+_compile_binary(operator.add, _instruction("fadd"))
+_compile_binary(operator.sub, _instruction("fsub"))
+_compile_binary(operator.mul, _instruction("fmul"))
+_compile_binary(operator.truediv, _instruction("fdiv"))
+_compile_binary(at_least, _select("<"))
+_compile_binary(at_most, _select(">"))
+_compile_binary(where_positive, _emit_where_positive)
+_compile_unary(nearest, _intrinsic("nearbyint"))
+_compile_unary(power_of_two, _emit_power_of_two)
+_compile_unary(total, _intrinsic("vector.reduce.fadd", F32, ir.Constant(F32, 0.0)), types.float32)
