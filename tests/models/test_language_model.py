@@ -494,6 +494,57 @@ def test_writing_ends_before_a_stop_string(stop, level):
     assert "".join(model.stream("the", max_tokens=60, stop=stop, sampling=Sampling(greedy=True))) == expected
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_kernels_write_what_torch_writes(cell):
+    model = trained(cell)
+    options = {"max_tokens": 150, "num_samples": 2, "seed": 3, "top_p": 0.9, "repetition_penalty": 1.1}
+    assert model.network_.is_fused
+    fused = model.generate("the ", return_state=True, **options)
+    rnn = model.network_.rnn
+    try:
+        rnn.backend = "torch"
+        assert not model.network_.is_fused
+        text, state = model.generate("the ", return_state=True, **options)
+    finally:
+        rnn.backend = "auto"
+    assert fused[0] == text
+    for part, expected in zip(parts(fused[1]), parts(state), strict=True):
+        np.testing.assert_allclose(part.numpy(), expected.numpy(), atol=1e-4)  # 150 float32 steps, rounded otherwise
+
+
+def parts(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_state_after_a_stop_has_read_what_was_written_and_no_more(cell):
+    model = trained(cell)
+    whole = model.generate("the", max_tokens=60, greedy=True)
+    stop = whole[20:23]
+    text, state = model.generate("the", max_tokens=60, greedy=True, stop=[stop], return_state=True)
+    end = whole.index(stop)
+    assert text == whole[:end]
+    _, expected = model.read("the" + whole[: end + len(stop)])
+    for part, expected_part in zip(parts(state), parts(expected), strict=True):
+        np.testing.assert_allclose(part.numpy(), expected_part.numpy(), atol=1e-4)  # float32 steps, rounded otherwise
+
+
+@pytest.mark.parametrize("backend", ["fused", "torch", "reference"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_every_backend_learns_the_same(cell, backend):
+    settings = {"initial_state": "zeros", "steps": 5, "learning_rate": 0.01}
+    expected = trained(cell, backend="auto", **settings).evaluate(OTHER)["nats_per_token"]
+    # 1e-3: five steps of AdamW, which turns a rounding of a small gradient into one of the step
+    assert trained(cell, backend=backend, **settings).evaluate(OTHER)["nats_per_token"] == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
+def test_a_window_has_no_backend(tiny, easy):
+    with pytest.raises(UsageError, match="no recurrent layer"):
+        tiny(cell="window", backend="fused").fit(easy)
+
+
 def test_each_sample_stops_by_itself():
     model = trained()
     whole = model.generate("the ", max_tokens=60, num_samples=3, seed=2, temperature=1.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from elman.bench import limits
 from elman.bench.kernels import TORCH
 from elman.bench.rows import CELLS, Row, Shape, make_row, reading_figures, written_bytes
 from elman.bench.timing import computing_on, in_turn, timed
+from elman.decoding.sampling import Sampling
 from elman.kernels.generate import Writer
 
 VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
@@ -61,14 +63,16 @@ def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iter
     network = Network(cell, shape)
     weights: Any = network.rnn.all_weights
     writer = Writer(CELLS[cell], network.embedding.weight, weights, network.head.weight, network.head.bias)
+    options = asdict(Sampling(temperature=1.0))  # as the loop draws
     logits = torch.zeros(1, VOCAB_SIZE)
     state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in range(2 if cell == "lstm" else 1))
 
     def write() -> None:
-        writer.write(logits, state, torch.rand(1, CHARACTERS["elman"], dtype=torch.float64))
+        uniforms = torch.rand(1, CHARACTERS["elman"], dtype=torch.float64)
+        writer.write(logits, state, uniforms, **options)
 
     num_bytes = written_bytes(cell, shape, VOCAB_SIZE)
-    reads = {count: limits.reading(num_bytes, shape.hidden_size, count) for count in threads}
+    reads = {count: limits.reading(num_bytes, shape.hidden_size, count, CHARACTERS["elman"]) for count in threads}
     watches = {}
     for count in threads:
         prepare = partial(torch.set_num_threads, count)

@@ -13,7 +13,6 @@ from elman.kernels.tile import WIDTH, multiply, multiply_rows, pack_panels
 
 PRODUCT = (2048, 1024, 256)  # rows of A, its columns, columns of B
 BLOCK = 64  # rows that one ticket computes
-READING = 1 << 26  # bytes that are read at least in one go, however often over
 
 
 class Limit(NamedTuple):
@@ -38,13 +37,14 @@ def arithmetic() -> Limit:
     return Limit(work, 2 * rows * depth * columns)
 
 
-def reading(num_bytes: int, depth: int, threads: int) -> Limit:
+def reading(num_bytes: int, depth: int, threads: int, passes: int) -> Limit:
     """Multiply one row by a matrix of about so many bytes, over and over, each thread by its share of the columns.
 
     Args:
         num_bytes: the matrix's size.
         depth: how many rows it has, which are as many as the row has numbers.
         threads: how many there are; as many of torch's must be set.
+        passes: how often the matrix is read.
 
     Returns:
         The work; the amount is in bytes.
@@ -52,7 +52,6 @@ def reading(num_bytes: int, depth: int, threads: int) -> Limit:
     panels_each = max(1, round(num_bytes / (4 * depth * WIDTH * threads)))
     columns = panels_each * WIDTH
     size = 4 * columns * depth * threads
-    passes = max(1, READING // size)
     row, out = torch.randn(depth), torch.zeros(threads, columns)
     panels = torch.randn(threads, columns, depth)
 

@@ -6,7 +6,7 @@ import os
 import pkgutil
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -60,17 +60,17 @@ def diagnose(*, compile_now: bool = False) -> dict[str, Any]:
     return {**found, "problems": problems}
 
 
-def headline() -> list[str]:
-    """Return machine, threads and versions as two lines."""
-    listed = ", ".join(f"{name} {number}" for name, number in versions().items())
+def headline(also: Sequence[str] = ()) -> list[str]:
+    """Return machine, threads and versions as two lines; ``also`` names further packages."""
+    listed = ", ".join(f"{name} {number}" for name, number in versions((*PACKAGES, *also)).items())
     threads = f"threads {torch.get_num_threads()} ({threading_layer()})"
     return [f"{processor()} ({target()['processor']}), cores {cores()}, {threads}", listed]
 
 
-def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of what Elman computes with; None for what is not installed."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
+    """Return the versions of Python and of packages; None for what is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -6,7 +6,7 @@ Neither is needed for anything else, so both are imported when they are asked fo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ class Peer(NamedTuple):
     """Another library's layers."""
 
     name: str
+    packages: Sequence[str]
     runs: Callable[[str, Shape], dict[str, Work]]
     """Takes a cell and a shape; gives, for each pass, what is to be timed. Its input has the hidden size."""
 
@@ -36,12 +37,13 @@ def load_peers(names: Iterable[str], threads: int) -> list[Peer]:
     names = list(names)
     for name in names:
         if name not in NEEDS:
-            raise UsageError(f"--peers has no {name}{nearest(name, NEEDS) or ';'} it has {', '.join(NEEDS)}")
+            raise UsageError(f"--peers has no {name}{nearest(name, NEEDS)}; it has {', '.join(NEEDS)}")
+    for name in names:
         for package in NEEDS[name]:
             if find_spec(package) is None:
                 raise UsageError(f"--peers {name}: {package} is not installed; pip install {' '.join(NEEDS[name])}")
     load = {"jax": _load_jax, "keras": _load_keras}
-    return [Peer(name, load[name](threads)) for name in names]
+    return [Peer(name, NEEDS[name], load[name](threads)) for name in names]
 
 
 def _load_jax(threads: int) -> Callable[[str, Shape], dict[str, Work]]:

@@ -82,16 +82,18 @@ def written_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
     return 4 * (GATES[cell] * size * size * (2 * shape.num_layers - 1) + vocab_size * size)
 
 
-def geometric_means(rows: Iterable[Row]) -> dict[tuple[str, str, str], float]:
-    """Return the geometric mean of the ratios for each table, cell and pass; the pass is empty for all of them.
+def geometric_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+    """Return the geometric mean of the ratios for each cell: of ``all`` its rows, and of each pass.
 
     Example:
-        >>> rows = [{"table": "full", "cell": "rnn", "pass": "forward", "ratio": ratio} for ratio in (1.0, 4.0)]
-        >>> geometric_means(rows)
-        {('full', 'rnn', ''): 2.0, ('full', 'rnn', 'forward'): 2.0}
+        >>> geometric_means([{"cell": "rnn", "pass": "forward", "ratio": ratio} for ratio in (1.0, 4.0)])
+        {'rnn': {'all': 2.0, 'forward': 2.0}}
     """
-    ratios: dict[tuple[str, str, str], list[float]] = {}
+    ratios: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        for part in ("", row["pass"]):
-            ratios.setdefault((row["table"], row["cell"], part), []).append(row["ratio"])
-    return {key: statistics.geometric_mean(values) for key, values in ratios.items()}
+        for part in ("all", row["pass"]):
+            ratios.setdefault(row["cell"], {}).setdefault(part, []).append(row["ratio"])
+    return {
+        cell: {part: statistics.geometric_mean(values) for part, values in parts.items()}
+        for cell, parts in ratios.items()
+    }

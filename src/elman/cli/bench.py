@@ -21,14 +21,19 @@ from elman.cli.arguments import parse
 from elman.errors import UsageError, nearest
 from elman.training.schedule import positive
 
-REPEATS = {"kernels": 15, "generate": 15, "train": 15}  # rounds that take a minute or two on two cores
+TIMED = ("kernels", "generate", "train")
 
 ABOUT = {
     "full": "layers as wide as their inputs; size: batch x time steps x units",
-    "padded": "both directions over 64 sequences of 5 to 60 steps, against packing; size: batch x time steps x units",
+    "padded": "both directions, lengths of 5 to 60, torch by packing; size: batch x time steps x units",
     "generate": "one stream, a character at a time; size: layers x units; torch with its best number of threads",
     "train": "a training step of the default language model; size: batch x time steps x units",
 }
+
+
+def _milliseconds(time: float) -> str:
+    return f"{time:.1f}" if time >= 100 else f"{time:.3f}" if time >= 0.1 else f"{time:.5f}"
+
 
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # of a row: the title, and how a value is written
     "cell": ("cell", str),
@@ -36,18 +41,21 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # of a row: the title,
     "size": ("size", str),
     "threads": ("threads", str),
     "backend": ("backend", str),
-    "elman_ms": ("elman ms", "{:.3f}".format),
-    "torch_ms": ("torch ms", "{:.3f}".format),
-    "jax_ms": ("jax ms", "{:.3f}".format),
-    "keras_ms": ("keras ms", "{:.3f}".format),
+    "elman_ms": ("elman\nms", _milliseconds),
+    "torch_ms": ("torch\nms", _milliseconds),
+    "jax_ms": ("jax\nms", _milliseconds),
+    "keras_ms": ("keras\nms", _milliseconds),
     "ratio": ("ratio", "{:.2f}".format),
-    "elman_tokens_per_s": ("elman tok/s", "{:,.0f}".format),
-    "torch_tokens_per_s": ("torch tok/s", "{:,.0f}".format),
-    "gflops": ("GFLOP/s", "{:.0f}".format),
-    "peak_fraction": ("of peak", "{:.0%}".format),
-    "bytes_per_second": ("GB/s", lambda speed: f"{speed / 1e9:.1f}"),
-    "read_fraction": ("of peak", "{:.0%}".format),
+    "elman_tokens_per_s": ("elman\ntokens/s", "{:,.0f}".format),
+    "torch_tokens_per_s": ("torch\ntokens/s", "{:,.0f}".format),
+    "gflops": ("GFLOP\n/s", "{:.0f}".format),
+    "peak_fraction": ("of\npeak", "{:.0%}".format),
+    "bytes_per_second": ("GB\n/s", lambda speed: f"{speed / 1e9:.1f}"),
+    "read_fraction": ("of\npeak", "{:.0%}".format),
 }
+
+WIDTH = 100  # columns, of a terminal or else of a file
+LEFT = ("cell", "pass", "size", "backend")
 
 
 @dataclass(kw_only=True)
@@ -59,12 +67,12 @@ class Bench:
 
     what: tyro.conf.Positional[Literal["kernels", "generate", "train"]]
     """What to time."""
-    peers: str | None = None
+    peers: str = ""
     """Other libraries that are to compute the layers too, with commas between: jax, keras (bench kernels only)."""
     threads: int | None = None
     """Threads to compute with; torch's own number where not given. generate takes 1 and this number, or 1 and 2."""
-    repeats: int | None = None
-    """Rounds of each row; as many as take a minute or two where not given."""
+    repeats: int = 15
+    """Rounds of each row; fifteen of the whole command take a minute or two."""
     json: bool = False
     """Print a JSON list, one object a row."""
 
@@ -72,34 +80,31 @@ class Bench:
 def run(words: Sequence[str]) -> int:
     """Time what ``words`` say; see ``elman bench --help``."""
     command = parse(Bench, words, "elman bench")
-    if command.what not in REPEATS:
-        meant = nearest(command.what, REPEATS) or ";"
-        raise UsageError(f"elman bench has no {command.what}{meant} it has {', '.join(REPEATS)}")
-    for name in ("threads", "repeats"):
-        if getattr(command, name) is not None:
-            positive(name, getattr(command, name))
+    if command.what not in TIMED:
+        raise UsageError(f"elman bench has no {command.what}{nearest(command.what, TIMED)}; it has {', '.join(TIMED)}")
+    positive("repeats", command.repeats)
+    if command.threads is not None:
+        positive("threads", command.threads)
+    names = [name.strip() for name in command.peers.split(",") if name.strip()]
+    if names and command.what != "kernels":
+        raise UsageError(f"--peers {command.peers}: bench {command.what} has torch alone; take bench kernels")
     with computing_on(command.threads) as threads:
-        rows = _followed(_rows(command, threads))
+        peers = load_peers(names, threads)
+        if command.what == "kernels":
+            rows = _counted(bench_kernels(command.repeats, peers))
+        elif command.what == "train":
+            rows = _counted(bench_train(command.repeats))
+        else:
+            most = command.threads or min(2, machine.cores())
+            rows = _counted(bench_generate(command.repeats, sorted({1, most})))
         if command.json:
             print(json.dumps(rows, indent=2))
         else:
-            print_tables(rows)
+            print_tables(rows, [package for peer in peers for package in peer.packages])
     return 0
 
 
-def _rows(command: Bench, threads: int) -> Iterator[Row]:
-    repeats = command.repeats or REPEATS[command.what]
-    peers = load_peers([name.strip() for name in (command.peers or "").split(",") if name.strip()], threads)
-    if command.what == "kernels":
-        return bench_kernels(repeats, peers)
-    if peers:
-        raise UsageError(f"--peers {command.peers}: elman bench {command.what} has torch alone; leave --peers out")
-    if command.what == "train":
-        return bench_train(repeats)
-    return bench_generate(repeats, sorted({1, command.threads or min(2, machine.cores())}))
-
-
-def _followed(rows: Iterator[Row]) -> list[Row]:
+def _counted(rows: Iterator[Row]) -> list[Row]:
     """Collect the rows; count them on the terminal, where there is one."""
     done = []
     for row in rows:
@@ -111,29 +116,28 @@ def _followed(rows: Iterator[Row]) -> list[Row]:
     return done
 
 
-def print_tables(rows: Sequence[Row]) -> None:
-    """Print machine, threads and versions, then each table with its geometric means."""
+def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
+    """Print machine, threads and versions (``also`` of these packages), then each table with its geometric means."""
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=True)
-    for line in machine.headline():
+    console = Console(highlight=False)
+    console.width = max(console.width, WIDTH)
+    for line in machine.headline(also):
         console.print(line, markup=False)
-    means = geometric_means(rows)
     for name in dict.fromkeys(row["table"] for row in rows):
         shown = [{"size": _size(row), **row} for row in rows if row["table"] == name]
         console.print(f"\n[bold]{name}[/]: {ABOUT[name]}")
         table = Table(box=None, pad_edge=False)
         columns = [key for key in COLUMNS if key in shown[0] and not (key == "threads" and name != "generate")]
         for key in columns:
-            table.add_column(COLUMNS[key][0], justify="left" if key in ("cell", "pass") else "right", no_wrap=True)
+            table.add_column(COLUMNS[key][0], justify="left" if key in LEFT else "right", no_wrap=True)
         for row in shown:
             table.add_row(*(COLUMNS[key][1](row[key]) for key in columns))
         console.print(table)
-        for cell in dict.fromkeys(row["cell"] for row in shown):
-            parts = {part: mean for (of, its_cell, part), mean in means.items() if (of, its_cell) == (name, cell)}
-            each = ", ".join(f"{part} {mean:.2f}" for part, mean in parts.items() if part)
-            console.print(f"geometric mean of {cell}'s ratios: {parts['']:.2f} ({each})", markup=False)
+        for cell, means in geometric_means(shown).items():
+            listed = ", ".join(f"{part} {mean:.2f}" for part, mean in means.items())
+            console.print(f"geometric mean of {cell}'s ratios: {listed}", markup=False)
     console.print("\nratio: torch's time by elman's; of peak: of what the same tile reaches alone, in the same run")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ VERBS = {
     "evaluate": "judge a model on a file                   elman evaluate runs/mine text.txt --json",
     "compare": "set models side by side on the same data  elman compare lm input.txt --models ngram:5,lstm",
     "info": "show a model's settings and parameters    elman info runs/mine",
-    "bench": "time Elman against torch.nn              elman bench kernels",
-    "doctor": "tell what this machine is and can do     elman doctor",
+    "bench": "time Elman against torch.nn               elman bench kernels",
+    "doctor": "tell what this machine is and can do      elman doctor",
     "demo": "a minute of everything, nothing needed    elman demo",
 }
 
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that the terminal cannot show is no reason to fail
+    _show_log()
     try:
         return _run(words)
     except ElmanError as error:
@@ -52,6 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has had enough: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+class _ToStandardError(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"elman: {record.getMessage()}", file=sys.stderr)
+
+
+def _show_log() -> None:
+    """Show warnings, that kernels are being compiled (it takes seconds), and what computes the layers."""
+    logger = logging.getLogger("elman")
+    if not logger.handlers:
+        logger.addHandler(_ToStandardError())
+    logging.getLogger("elman.kernels").setLevel(logging.INFO)
 
 
 def _run(words: list[str]) -> int:

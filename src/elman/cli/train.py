@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ def run(words: Sequence[str]) -> int:
         _print_prediction(command.settings.dry_run(texts, valid=valid))
         return 0
     progress = progress_for(sys.stderr)
+    logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
         model = command.settings.fit(
             texts,

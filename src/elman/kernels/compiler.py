@@ -176,7 +176,7 @@ class _Compiled:
         return module
 
     def _compile(self) -> bytes:
-        logger.info("compiling %s for this processor (%s), once", self.symbol, target()[1])
+        _announce()
         start = time.perf_counter()
         code = bytes(_machine().emit_object(self.module()))
         logger.debug("compiled %s in %.1f s", self.symbol, time.perf_counter() - start)
@@ -202,6 +202,11 @@ def _link(user: _Compiled) -> None:
     if user not in _symbols:
         for function in _symbols:
             llvm.add_symbol(function.symbol, function.address)
+
+
+@cache
+def _announce() -> None:
+    logger.info("compiling the kernels for this processor (%s); it takes some seconds and is done once", target()[1])
 
 
 @cache

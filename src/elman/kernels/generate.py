@@ -184,7 +184,13 @@ def choose_rows(ticket: int, size: int, probs: int, uniform: int, chosen: int) -
     choose(probs + 8 * ticket * size, size, uniform + 8 * ticket, chosen + 8 * ticket)
 
 
-def draw_options(temperature: float, top_k: int, top_p: float, repetition_penalty: float, greedy: bool) -> Tensor:
+def draw_options(
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    greedy: bool = False,
+) -> Tensor:
     """Lay out the options of a draw as the kernels read them: five float64."""
     return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64)
 

@@ -21,10 +21,10 @@ from elman.kernels.gru import gru_backward, gru_forward
 from elman.kernels.lstm import lstm_backward, lstm_forward
 from elman.kernels.rnn import rnn_backward, rnn_forward
 from elman.kernels.threads import run
-from elman.kernels.tile import DEPTH, ROWS, STRIP, WIDTH, multiply_rows, multiply_transposed, pack_panels
+from elman.kernels.tile import DEPTH, ROWS, STRIP, TERMS, WIDTH, multiply_rows, multiply_transposed, pack_panels
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
-CHUNK = 1 << 18  # numbers: the gates of so many tokens are computed and used together, while the cache holds them
+CHUNK = 1 << 19  # numbers: the gates of so many tokens are computed and used together, while the cache holds them
 BLOCK = 64  # rows of a large product that one ticket computes
 
 
@@ -133,7 +133,7 @@ def _add_transposed(
     share = -(-rows // torch.get_num_threads())
     block = -(-share // ROWS) * ROWS
     tickets = -(-rows // block)
-    room = DEPTH * (columns + WIDTH + STRIP)
+    room = TERMS * (columns + WIDTH + STRIP)
     scratch = a.new_empty(tickets * room)
     b_rows, b_first = (0, 0) if before is None or first is None else (before.data_ptr(), first.data_ptr())
     run(

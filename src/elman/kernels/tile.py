@@ -32,7 +32,8 @@ ZERO: float = np.float32(0)  # type: ignore[assignment]
 DEPTH = 128  # of the part of a panel that stays in the first-level cache
 WIDTH = VECTORS * LANES  # columns of one panel
 AHEAD = 32  # how many rows of a panel ahead of the sums it is called for
-STRIP = 64  # rows of C whose part of A is gathered at a time
+TERMS = 256  # of the sums in a transposed product whose factors are gathered at a time
+STRIP = 8 * ROWS  # rows of C whose part of A is gathered at a time
 
 
 def tile(
@@ -294,15 +295,15 @@ def multiply_transposed(
         b_rows: where each row of B is to be found (int64): n ≥ 0 is row n of ``b``, n < 0 row -1 - n of ``b_first``;
             0 for the rows as they come.
         b_first: the rows of the negative numbers.
-        scratch, scratch_size: room for each ticket's block of B's panels and of A: DEPTH · (columns + WIDTH + STRIP).
+        scratch, scratch_size: room for each ticket's block of B's panels and of A: TERMS · (columns + WIDTH + STRIP).
         c, c_stride: C.
     """
     first = ticket * block
     num_rows = min(block, rows - first)
     panels = scratch + 4 * ticket * scratch_size
-    strip = panels + 4 * DEPTH * (columns + WIDTH)  # (terms, STRIP) of A
-    for k in range(0, depth, DEPTH):
-        terms = min(DEPTH, depth - k)
+    strip = panels + 4 * TERMS * (columns + WIDTH)  # blocks (terms, ROWS) of A
+    for k in range(0, depth, TERMS):
+        terms = min(TERMS, depth - k)
         for term in range(terms):
             source = b + 4 * (k + term) * b_stride
             if b_rows != 0:
@@ -311,10 +312,19 @@ def multiply_transposed(
             for j in range(0, columns, WIDTH):
                 pack_row(source + 4 * j, columns - j, panels + 4 * (j * terms + term * WIDTH))
         for row in range(0, num_rows, STRIP):
-            count = min(STRIP, num_rows - row)
-            for term in range(terms):
-                source = a + 4 * ((k + term) * a_stride + first + row)
-                for part in range(0, count, LANES):
-                    store(strip, term * STRIP + part, LANES, load(source, part, count - part))
-            c_at = c + 4 * (first + row) * c_stride
-            multiply(count, columns, terms, c_at, c_stride, strip, 1, STRIP, panels, c_at, c_stride)
+            end = min(row + STRIP, num_rows)
+            for r in range(row, end, ROWS):
+                into = strip + 4 * (r - row) * terms
+                for term in range(terms):
+                    source = a + 4 * ((k + term) * a_stride + first + r)
+                    for part in range(0, ROWS, LANES):
+                        store(into, term * ROWS + part, ROWS - part, load(source, part, end - r - part))
+            for j in range(0, columns, WIDTH):
+                for r in range(row, end, ROWS):
+                    from_a, panel = strip + 4 * (r - row) * terms, panels + 4 * j * terms
+                    at, left = c + 4 * ((first + r) * c_stride + j), columns - j
+                    if end - r >= ROWS:
+                        tile(ROWS, left, terms, at, c_stride, from_a, 1, ROWS, panel, at, c_stride)
+                    else:
+                        left = min(left, WIDTH)
+                        multiply(end - r, left, terms, at, c_stride, from_a, 1, ROWS, panel, at, c_stride)

@@ -78,7 +78,7 @@ class Recurrent(nn.RNNBase):
         self.merge = merge
         self.initial_state = initial_state
         self.backend = backend
-        self._told = ""
+        self._told: set[str] = set()
         own.update(bias=bias, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional)
         own.update(device=device, dtype=dtype)
         super().__init__(input_size, hidden_size, num_layers, **own)  # type: ignore[arg-type]  # nn.RNN, not RNNBase
@@ -198,13 +198,13 @@ class Recurrent(nn.RNNBase):
         return self._run_layers(inputs, state, lengths, backend)
 
     def _choose(self, inputs: Tensor, lengths: Tensor | None) -> str:
-        """Choose what computes this batch, and tell the log when that is news."""
+        """Choose what computes this batch, and tell the log the first time."""
         obstacle = "it has a projection" if self.proj_size else ""
         if self.weight_hh_l0.dtype != torch.float32:
             obstacle = f"the weights are {self.weight_hh_l0.dtype}"
         backend, reason = choose(self.backend, self.mode, inputs, self.hidden_size, lengths, obstacle)
-        if backend != self._told:
-            self._told = backend
+        if backend not in self._told:
+            self._told.add(backend)
             name = {"fused": "Elman's fused kernels", "torch": "torch.nn", "reference": "the float64 reference"}[
                 backend
             ]

@@ -1,0 +1,159 @@
+"""Writing in one call, against a plain loop over torch.nn and a draw in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from elman.kernels import generate
+from elman.kernels.compiler import IS_JIT_OFF
+from elman.kernels.generate import Writer
+
+VOCAB, EMBEDDING = 11, 5
+LAYERS = {
+    "RNN_TANH": torch.nn.RNN,
+    "RNN_RELU": lambda *sizes: torch.nn.RNN(*sizes, nonlinearity="relu"),
+    "GRU": torch.nn.GRU,
+    "LSTM": torch.nn.LSTM,
+}
+
+
+class Network:
+    """Embedding, torch.nn's layers, head; weights large enough for every token to have its chance."""
+
+    def __init__(self, mode, size, num_layers, vocab_size=VOCAB):
+        torch.manual_seed(size)
+        self.mode = mode
+        self.embedding = torch.nn.Embedding(vocab_size, EMBEDDING)
+        self.rnn = LAYERS[mode](EMBEDDING, size, num_layers)
+        self.head = torch.nn.Linear(size, vocab_size)
+        with torch.no_grad():
+            self.head.weight.mul_(3)
+
+    def writer(self):
+        return Writer(self.mode, self.embedding.weight, self.rnn.all_weights, self.head.weight, self.head.bias)
+
+    def start(self, streams):
+        """Draw a first state and first logits."""
+        parts = 2 if self.mode == "LSTM" else 1
+        shape = (self.rnn.num_layers, streams, self.rnn.hidden_size)
+        logits = torch.randn(streams, self.head.out_features)
+        return logits, tuple(torch.randn(shape) for _ in range(parts))
+
+    def loop(self, logits, state, uniforms, pick):
+        """Write step by step; ``pick(logits, uniform)`` draws one token of one stream."""
+        state = tuple(state) if len(state) == 2 else state[0]
+        ids = []
+        with torch.inference_mode():
+            for column in uniforms.T:
+                ids.append([pick(row.double().numpy(), float(u)) for row, u in zip(logits, column, strict=True)])
+                outputs, state = self.rnn(self.embedding(torch.tensor([ids[-1]])), state)
+                logits = self.head(outputs[0])
+        return torch.tensor(ids).T, logits, state if isinstance(state, tuple) else (state,)
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def invert(logits, uniform):
+    return int(np.searchsorted(softmax(logits).cumsum(), uniform, side="right"))
+
+
+def written_equals_loop(network, streams, count, pick=invert, **sampling):
+    writer = network.writer()
+    logits, state = network.start(streams)
+    uniforms = torch.rand(streams, count, dtype=torch.float64)
+    expected, expected_logits, expected_state = network.loop(logits, state, uniforms, pick)
+    ids = writer.write(logits, state, uniforms, **sampling)
+    assert ids.tolist() == expected.tolist()
+    # float32 sums in another order, and tanh to within 4e-7, over some dozen steps
+    torch.testing.assert_close(logits, expected_logits, atol=2e-5, rtol=1e-5)
+    for part, expected_part in zip(state, expected_state, strict=True):
+        torch.testing.assert_close(part, expected_part, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", LAYERS)
+@pytest.mark.parametrize(("size", "num_layers", "streams", "count"), [(7, 1, 1, 6), (17, 2, 3, 9), (3, 1, 2, 1)])
+def test_writing_equals_a_loop_over_torch(mode, size, num_layers, streams, count):
+    written_equals_loop(Network(mode, size, num_layers), streams, count)
+
+
+@pytest.mark.parametrize("mode", LAYERS)
+def test_the_likeliest_token_is_taken_when_greedy(mode):
+    greedy = lambda logits, uniform: int(logits.argmax())  # noqa: E731
+    written_equals_loop(Network(mode, 9, 1), 2, 12, pick=greedy, greedy=True)
+
+
+@pytest.mark.parametrize("mode", LAYERS)
+def test_a_vocabulary_too_large_for_the_table_is_embedded(mode, monkeypatch):
+    monkeypatch.setattr(generate, "TABLE_LIMIT", 0)
+    written_equals_loop(Network(mode, 6, 2), 2, 7)
+
+
+@pytest.mark.skipif(IS_JIT_OFF, reason="Python takes one ticket after the other: none can wait for another")
+@pytest.mark.parametrize("mode", LAYERS)
+@pytest.mark.parametrize(("num_layers", "streams", "vocab_size"), [(1, 1, VOCAB), (2, 3, 100)])
+def test_two_threads_that_share_a_step_write_the_same(mode, num_layers, streams, vocab_size, monkeypatch):
+    monkeypatch.setattr(generate, "THREADS_FROM", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    written_equals_loop(Network(mode, 64, num_layers, vocab_size), streams, 13)
+
+
+def test_draws_follow_the_distribution():
+    network = Network("GRU", 8, 1)
+    logits = torch.linspace(-1, 2, VOCAB)
+    streams = 20_000
+    _, state = network.start(streams)
+    uniforms = torch.rand(streams, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ids = network.writer().write(logits.repeat(streams, 1), state, uniforms, temperature=0.7)
+    expected = softmax(logits.double().numpy() / 0.7) * streams
+    found = np.bincount(ids[:, 0].numpy(), minlength=VOCAB)
+    statistic = ((found - expected) ** 2 / expected).sum()
+    assert statistic < 29.59  # chi-square with 10 degrees of freedom: one sound draw in a thousand is above it
+
+
+def test_the_options_of_a_draw_are_those_of_sampling():
+    from elman.decoding.sampling import Sampling, draw, probabilities
+
+    network, streams, count = Network("LSTM", 8, 1), 3, 15
+    sampling = {"temperature": 0.9, "top_k": 6, "top_p": 0.8, "repetition_penalty": 1.3}
+    seen = torch.zeros(streams, VOCAB, dtype=torch.bool)
+    seen[:, 3] = True
+    logits, state = network.start(streams)
+    loop_logits, loop_state, loop_seen = logits.clone(), (state[0].clone(), state[1].clone()), seen.clone()
+    uniforms = torch.stack(
+        [torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in range(streams)]
+    )
+    ids = network.writer().write(logits, state, uniforms, seen, **sampling)
+
+    generators = [torch.Generator().manual_seed(n) for n in range(streams)]
+    for column in ids.T:
+        expected = draw(probabilities(loop_logits, Sampling(**sampling), loop_seen), generators)
+        assert column.tolist() == expected.tolist()
+        loop_seen[torch.arange(streams), expected] = True
+        with torch.inference_mode():
+            outputs, loop_state = network.rnn(network.embedding(expected[None]), loop_state)
+            loop_logits = network.head(outputs[0])
+    assert seen.tolist() == loop_seen.tolist()
+
+
+def test_what_must_not_be_written_is_not():
+    network = Network("RNN_TANH", 6, 1)
+    bias = network.head.bias.detach().clone()
+    bias[:9] = -torch.inf
+    writer = Writer("RNN_TANH", network.embedding.weight, network.rnn.all_weights, network.head.weight, bias)
+    logits, state = network.start(4)
+    logits[:, :9] = -torch.inf
+    ids = writer.write(logits, state, torch.rand(4, 30, dtype=torch.float64))
+    assert set(ids.flatten().tolist()) == {9, 10}
+
+
+def test_writing_nothing_changes_nothing():
+    network = Network("LSTM", 6, 1)
+    logits, state = network.start(2)
+    before = [tensor.clone() for tensor in (logits, *state)]
+    assert network.writer().write(logits, state, torch.empty(2, 0, dtype=torch.float64)).shape == (2, 0)
+    assert all(torch.equal(one, other) for one, other in zip((logits, *state), before, strict=True))
