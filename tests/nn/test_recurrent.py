@@ -435,3 +435,31 @@ def test_wrong_arguments(layer, arguments, message):
 def test_an_unknown_option_is_refused():
     with pytest.raises(TypeError, match="merg"):
         GRU(3, 5, merg="sum")
+
+
+# ---------------------------------------------------------------- what is held for the backward pass
+
+
+def bytes_held(layer, inputs):
+    """Count the bytes that autograd keeps between the passes, less the weights."""
+    held = {}
+
+    def keep(tensor):
+        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs, _ = layer(inputs)
+    for parameter in layer.parameters():
+        held.pop(parameter.untyped_storage().data_ptr(), None)
+    assert outputs.requires_grad
+    return sum(held.values())
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_the_kernels_hold_no_more_for_the_backward_pass_than_torch(name):
+    inputs = torch.randn(32, 8, 64, requires_grad=True)
+    fused = bytes_held({"RNN": RNN, "GRU": GRU, "LSTM": LSTM}[name](64, 64, backend="fused"), inputs)
+    theirs = bytes_held(getattr(nn, name)(64, 64), inputs)
+    small = 4 * 8 * 64  # one state more or less is not what grows with the batch
+    assert 4 * 32 * 8 * 64 < fused <= theirs + small

@@ -62,7 +62,6 @@ def reading(num_bytes: int, depth: int, threads: int, passes: int) -> Limit:
     return Limit(work, size * passes)
 
 
-# The cache of compiled kernels knows the files of kernels/ alone: a change here must also change the name.
 @kernel
 def bench_reading(ticket: int, passes: int, columns: int, depth: int, row: int, panels: int, out: int) -> None:
     """Multiply a row (depth) by one share of the panels, ``columns`` wide, time and again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ from elman.training.schedule import positive
 TIMED = ("kernels", "generate", "train")
 
 ABOUT = {
-    "full": "layers as wide as their inputs; size: batch x time steps x units",
-    "padded": "both directions, lengths of 5 to 60, torch by packing; size: batch x time steps x units",
-    "generate": "one stream, a character at a time; size: layers x units; torch with its best number of threads",
-    "train": "a training step of the default language model; size: batch x time steps x units",
+    "full": "layers as wide as their inputs; size: batch x time x units",
+    "padded": "both directions, lengths of 5 to 60; size: batch x time x units",
+    "generate": "one stream, a character at a time; size: layers x units; torch on its best threads",
+    "train": "a training step of the default language model; size: batch x time x units",
 }
 
 
@@ -127,7 +128,9 @@ def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
         console.print(line, markup=False)
     for name in dict.fromkeys(row["table"] for row in rows):
         shown = [{"size": _size(row), **row} for row in rows if row["table"] == name]
-        console.print(f"\n[bold]{name}[/]: {ABOUT[name]}")
+        peaks = [row["gflops"] / row["peak_fraction"] for row in shown if "gflops" in row]
+        peak = f"; peak {statistics.median(peaks):.0f} GFLOP/s" if peaks else ""
+        console.print(f"\n[bold]{name}[/]: {ABOUT[name]}{peak}")
         table = Table(box=None, pad_edge=False)
         columns = [key for key in COLUMNS if key in shown[0] and not (key == "threads" and name != "generate")]
         for key in columns:

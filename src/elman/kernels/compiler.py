@@ -55,7 +55,7 @@ def linked(function: Callable[..., Any]) -> Any:
     if IS_JIT_OFF:
         return function
     integers = [types.intp] * len(inspect.signature(function).parameters)
-    compiled = _Compiled(function.__name__, lambda: function, types.void(*integers))
+    compiled = _Compiled(function, lambda: function, types.void(*integers))
     _symbols.append(compiled)
     return types.ExternalFunction(compiled.symbol, types.void(*integers))
 
@@ -76,7 +76,7 @@ class Kernel:
     def __init__(self, function: Callable[..., None]) -> None:
         self.name = function.__name__
         self.python = function
-        self._compiled = _Compiled(self.name, self._entry, types.void(types.intp))
+        self._compiled = _Compiled(function, self._entry, types.void(types.intp))
 
     @property
     def address(self) -> int:
@@ -128,8 +128,10 @@ def _load_arguments(count: int) -> Any:
 class _Compiled:
     """One C function: found in the cache, or compiled and put there."""
 
-    def __init__(self, name: str, make: Callable[[], Callable[..., Any]], signature: Any) -> None:
-        self.symbol = f"elman_{name}"
+    def __init__(self, function: Callable[..., Any], make: Callable[[], Callable[..., Any]], signature: Any) -> None:
+        self.symbol = f"elman_{function.__name__}"
+        source = hashlib.sha256(inspect.getsource(function).encode())  # the folder's name covers only this package
+        self._file_name = f"{self.symbol}-{source.hexdigest()[:8]}.o"
         self._make = make
         self._signature = signature
         self._address: int | None = None
@@ -184,13 +186,13 @@ class _Compiled:
         if folder is not None:
             with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
                 file.write(hashlib.sha256(code).digest() + code)
-            Path(file.name).replace(folder / f"{self.symbol}.o")
+            Path(file.name).replace(folder / self._file_name)
         return code
 
     def _read(self) -> bytes | None:
         folder = cache_folder()
         try:
-            content = (folder / f"{self.symbol}.o").read_bytes() if folder else b""
+            content = (folder / self._file_name).read_bytes() if folder else b""
         except OSError:
             return None
         checksum, code = content[:32], content[32:]

@@ -145,7 +145,14 @@ def _add_transposed(
 # ---------------------------------------------------------------- the layer, ahead
 
 
-@torch.library.custom_op("elman::recurrent", mutates_args=())
+torch.library.define(
+    "elman::recurrent",
+    "(Tensor inputs, Tensor hidden, Tensor? cell, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
+    "Tensor? bias_hh, Tensor? lengths, str mode, bool is_reverse, bool needs_gates) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+
+
+@torch.library.impl("elman::recurrent", "cpu")
 def recurrent(
     inputs: Tensor,
     hidden: Tensor,
@@ -243,7 +250,7 @@ def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, m
     return bias, bias_hh[2 * size :].contiguous()
 
 
-@recurrent.register_fake
+@torch.library.register_fake("elman::recurrent")
 def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mode, is_reverse, needs_gates):  # type: ignore[no-untyped-def]
     steps, batch_size, _ = inputs.shape
     size = hidden.shape[1]
@@ -258,7 +265,15 @@ def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mod
 # ---------------------------------------------------------------- the layer, back
 
 
-@torch.library.custom_op("elman::recurrent_backward", mutates_args=())
+torch.library.define(
+    "elman::recurrent_backward",
+    "(Tensor d_outputs, Tensor d_hidden, Tensor? d_cell, Tensor inputs, Tensor hidden, Tensor weight_ih, "
+    "Tensor weight_hh, Tensor? lengths, Tensor outputs, Tensor gates, Tensor cells, str mode, bool is_reverse, "
+    "bool needs_inputs) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+
+
+@torch.library.impl("elman::recurrent_backward", "cpu")
 def recurrent_backward(
     d_outputs: Tensor,
     d_hidden: Tensor,
@@ -349,7 +364,7 @@ def recurrent_backward(
     return d_inputs, tokens.put_rows(dh, size), d_cell_0, d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh
 
 
-@recurrent_backward.register_fake
+@torch.library.register_fake("elman::recurrent_backward")
 def _(  # type: ignore[no-untyped-def]
     d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells, mode, is_reverse,
     needs_inputs,
@@ -398,4 +413,4 @@ def _backward(
     )
 
 
-recurrent.register_autograd(_backward, setup_context=_keep)
+torch.library.register_autograd("elman::recurrent", _backward, setup_context=_keep)

@@ -1,8 +1,8 @@
 """Kernels on several threads: torch's own OpenMP threads where they can be had, else Python threads.
 
 Torch's threads wait by spinning; a second pool beside them would fight them for the cores. So a kernel runs in the
-pool that torch uses, through the entry point that GCC's OpenMP library gives to compiled code. Where that library is not
-to be found (masked, macOS, Windows), Python threads call the kernel, which does not hold the interpreter's lock.
+pool that torch uses, through the entry point that GCC's OpenMP library gives to compiled code. Where that library is
+not to be found (masked, macOS, Windows), Python threads call the kernel, which does not hold the interpreter's lock.
 """
 
 from __future__ import annotations

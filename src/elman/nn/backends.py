@@ -74,13 +74,13 @@ def run_fused(
     mode: str, inputs: Tensor, state: State, weights: list[Any], lengths: Tensor | None, is_reverse: bool
 ) -> tuple[Tensor, State]:
     """One layer in one direction through kernels/."""
-    from elman.kernels import ops  # numba takes its time to import
+    from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
     biases = weights[2:4] if len(weights) > 2 else (None, None)
     cell = state[1] if mode == "LSTM" else None
     tensors = (inputs, *state, *weights)
     needs_gates = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    outputs, *final, _, _ = ops.recurrent(
+    outputs, *final, _, _ = torch.ops.elman.recurrent(
         inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, needs_gates
     )
     return outputs, tuple(final[: len(state)])
