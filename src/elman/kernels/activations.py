@@ -16,9 +16,9 @@ from elman.kernels.vector import at_least, at_most, nearest, power_of_two
 
 f = np.float32
 
-# tanh(x) = x · P(x²) / Q(x²), fitted by reweighted least squares to a relative error of 8e-9 on |x| ≤ 8.2, beyond which
-# tanh is 1 in float32.
-TANH_LIMIT = f(8.2)
+# tanh(x) = x · P(x²) / Q(x²), fitted by reweighted least squares to a relative error of 8e-9 on |x| ≤ 8.2. Beyond, it
+# grows past 1, so that what is cut off at 1 is exactly 1: no gradient passes a unit driven to infinity.
+TANH_LIMIT = f(9)
 P = tuple(map(f, (1.0, 0.13432110846042633, 0.003556671319529414, 2.163702083635144e-05, 1.4840189521692082e-08)))
 Q = tuple(map(f, (1.0, 0.46765434741973877, 0.026108242571353912, 0.00033864163560792804, 8.370457180717494e-07)))
 

@@ -57,9 +57,9 @@ class Tokens(NamedTuple):
         """Put the tokens (N, ·) into a batch (T, B, ·) with zeros between."""
         steps, rows = like.shape[:2]
         if self.places is None:
-            return tokens.view(steps, rows, -1)
+            return tokens.view(steps, rows, tokens.shape[1])
         padded = tokens.new_zeros(steps * rows, tokens.shape[1])
-        return padded.index_copy_(0, self.places, tokens).view(steps, rows, -1)
+        return padded.index_copy_(0, self.places, tokens).view(steps, rows, tokens.shape[1])
 
     def take_rows(self, state: Tensor, stride: int = 0) -> Tensor:
         """Copy a state (B, H) in the order of the rows here, its rows ``stride`` apart."""
@@ -74,21 +74,27 @@ class Tokens(NamedTuple):
         return rows.contiguous() if self.order is None else torch.empty_like(rows).index_copy_(0, self.order, rows)
 
 
-@lru_cache(maxsize=64)
-def _same_lengths(steps: int, rows: int, is_reverse: bool, chunk: int) -> Tokens:
-    return _tokens(np.full(steps, rows), is_reverse, chunk, None, None)
-
-
 def _tokens_of(inputs: Tensor, lengths: Tensor | None, is_reverse: bool, num_gates: int) -> Tokens:
     """Lay out a batch (T, B, I) whose tokens have ``num_gates`` gates each; ``lengths`` are (B,) int64 in 0 … T."""
     steps, rows, _ = inputs.shape
     chunk = max(CHUNK // num_gates, DEPTH)
     if lengths is None:
         return _same_lengths(steps, rows, is_reverse, chunk)
-    order = lengths.argsort(descending=True, stable=True)
-    is_running = torch.arange(steps)[:, None] < lengths[order]  # (T, B)
-    places = (torch.arange(steps)[:, None] * rows + order)[is_running]  # (N,)
-    return _tokens(is_running.sum(1).numpy(), is_reverse, chunk, order, places)
+    return _own_lengths(steps, lengths.numpy().tobytes(), is_reverse, chunk)
+
+
+@lru_cache(maxsize=16)
+def _same_lengths(steps: int, rows: int, is_reverse: bool, chunk: int) -> Tokens:
+    return _tokens(np.full(steps, rows), is_reverse, chunk, None, None)
+
+
+@lru_cache(maxsize=8)  # one batch passes through several layers and directions, ahead and back
+def _own_lengths(steps: int, packed_lengths: bytes, is_reverse: bool, chunk: int) -> Tokens:
+    lengths = np.frombuffer(packed_lengths, np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    is_running = np.arange(steps)[:, None] < lengths[order]  # (T, B)
+    places = (np.arange(steps)[:, None] * len(lengths) + order)[is_running]  # (N,)
+    return _tokens(is_running.sum(1), is_reverse, chunk, torch.from_numpy(order), torch.from_numpy(places))
 
 
 def _tokens(batch_sizes: Any, is_reverse: bool, chunk: int, order: Tensor | None, places: Tensor | None) -> Tokens:
@@ -148,7 +154,8 @@ def _add_transposed(
 torch.library.define(
     "elman::recurrent",
     "(Tensor inputs, Tensor hidden, Tensor? cell, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
-    "Tensor? bias_hh, Tensor? lengths, str mode, bool is_reverse, bool needs_gates) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "Tensor? bias_hh, Tensor? lengths, str mode, bool is_reverse, bool needs_gates) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
 
@@ -254,7 +261,9 @@ def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, m
 def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mode, is_reverse, needs_gates):  # type: ignore[no-untyped-def]
     steps, batch_size, _ = inputs.shape
     size = hidden.shape[1]
-    count = steps * batch_size if lengths is None else torch.library.get_ctx().new_dynamic_size()
+    count = steps * batch_size
+    if lengths is not None and needs_gates and not mode.startswith("RNN"):
+        count = torch.library.get_ctx().new_dynamic_size()
     has_gates, has_cells = needs_gates and mode in ("GRU", "LSTM"), needs_gates and mode == "LSTM"
     gates = inputs.new_empty(count, 4 * size) if has_gates else inputs.new_empty(0)
     cells = inputs.new_empty(count, size) if has_cells else inputs.new_empty(0)
@@ -389,13 +398,12 @@ def _backward(
     ctx: Any, d_outputs: Tensor | None, d_hidden: Tensor | None, d_cell: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
     needs_inputs = ctx.needs_input_grad[0]
-    hidden, outputs = ctx.saved_tensors[1], ctx.saved_tensors[5]
+    saved = ctx.saved_tensors
+    hidden, outputs = saved[1], saved[5]
     d_outputs = torch.zeros_like(outputs) if d_outputs is None else d_outputs
     d_hidden = torch.zeros_like(hidden) if d_hidden is None else d_hidden
     d_cell = (torch.zeros_like(hidden) if d_cell is None else d_cell) if ctx.has_cell else None
-    found = torch.ops.elman.recurrent_backward(
-        d_outputs, d_hidden, d_cell, *ctx.saved_tensors, *ctx.settings, needs_inputs
-    )
+    found = torch.ops.elman.recurrent_backward(d_outputs, d_hidden, d_cell, *saved, *ctx.settings, needs_inputs)
     d_inputs, d_hidden_0, d_cell_0, d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh = found
     biases = (d_bias_ih, d_bias_hh) if ctx.has_bias else (None, None)
     cell = d_cell_0 if ctx.has_cell else None
@@ -413,4 +421,12 @@ def _backward(
     )
 
 
+def _refuse(ctx: Any, *_: Tensor | None) -> None:
+    raise RuntimeError(
+        "elman::recurrent_backward: no autograd formula was registered for gradients of gradients; "
+        'use backend="torch" for them'
+    )
+
+
+torch.library.register_autograd("elman::recurrent_backward", _refuse)
 torch.library.register_autograd("elman::recurrent", _backward, setup_context=_keep)
