@@ -184,9 +184,12 @@ class _Compiled:
         logger.debug("compiled %s in %.1f s", self.symbol, time.perf_counter() - start)
         folder = cache_folder()
         if folder is not None:
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            Path(file.name).replace(folder / self._file_name)
+            try:
+                with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+                    file.write(hashlib.sha256(code).digest() + code)
+                Path(file.name).replace(folder / self._file_name)
+            except OSError as error:  # a full disk, or a folder that has gone
+                logger.warning("%s could not be kept in %s: %s", self.symbol, folder, error)
         return code
 
     def _read(self) -> bytes | None:

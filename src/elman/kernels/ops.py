@@ -199,7 +199,7 @@ def recurrent(
     outputs = x.new_empty(count, size)
     kept = count if needs_gates else tokens.longest
     gates = outputs if mode.startswith("RNN") else x.new_empty(kept, 4 * size)
-    cells = x.new_empty(kept if mode == "LSTM" else 0, size)
+    cells = x.new_empty((kept, size) if mode == "LSTM" else 0)
 
     bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
     w, u = pack_panels(weight_ih.contiguous(), transposed=True), weight_hh.contiguous()
@@ -267,8 +267,8 @@ def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mod
     has_gates, has_cells = needs_gates and mode in ("GRU", "LSTM"), needs_gates and mode == "LSTM"
     gates = inputs.new_empty(count, 4 * size) if has_gates else inputs.new_empty(0)
     cells = inputs.new_empty(count, size) if has_cells else inputs.new_empty(0)
-    final_cell = inputs.new_empty(0) if cell is None else torch.empty_like(cell)
-    return inputs.new_empty(steps, batch_size, size), torch.empty_like(hidden), final_cell, gates, cells
+    final_cell = inputs.new_empty(0 if cell is None else cell.shape)
+    return inputs.new_empty(steps, batch_size, size), hidden.new_empty(hidden.shape), final_cell, gates, cells
 
 
 # ---------------------------------------------------------------- the layer, back
@@ -335,10 +335,10 @@ def recurrent_backward(
     addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
     tickets = min(torch.get_num_threads(), batch_size)
     w = pack_panels(weight_ih.contiguous(), transposed=False) if needs_inputs else x
-    dx = torch.empty_like(x) if needs_inputs else x.new_empty(0)
+    dx = x.new_empty(x.shape if needs_inputs else 0)
     d_weight_ih, d_weight_hh, d_bias = (
-        torch.zeros_like(weight_ih),
-        torch.zeros_like(u),
+        weight_ih.new_zeros(weight_ih.shape),
+        u.new_zeros(u.shape),
         scratch.new_zeros(scratch.shape[1]),
     )
     for steps, part in reversed(tokens.chunks):
@@ -378,11 +378,11 @@ def _(  # type: ignore[no-untyped-def]
     d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells, mode, is_reverse,
     needs_inputs,
 ):  # fmt: skip
-    d_inputs = torch.empty_like(inputs) if needs_inputs else inputs.new_empty(0)
-    d_cell_0 = inputs.new_empty(0) if d_cell is None else torch.empty_like(d_cell)
+    d_inputs = inputs.new_empty(inputs.shape if needs_inputs else 0)
+    d_cell_0 = inputs.new_empty(0 if d_cell is None else d_cell.shape)
     bias = weight_hh.new_empty(weight_hh.shape[0])
-    d_weights = torch.empty_like(weight_ih), torch.empty_like(weight_hh)
-    return d_inputs, torch.empty_like(hidden), d_cell_0, *d_weights, bias, torch.empty_like(bias)
+    weights = (tensor.new_empty(tensor.shape) for tensor in (weight_ih, weight_hh))
+    return d_inputs, hidden.new_empty(hidden.shape), d_cell_0, *weights, bias, bias.new_empty(bias.shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
