@@ -71,11 +71,13 @@ class Kernel:
     Attributes:
         name: the function's own.
         python: the function itself.
+        num_arguments: how many it takes after the ticket.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.name = function.__name__
         self.python = function
+        self.num_arguments = len(inspect.signature(function).parameters) - 1
         self._compiled = _Compiled(function, self._entry, types.void(types.intp))
 
     @property
@@ -96,7 +98,7 @@ class Kernel:
     def _entry(self) -> Callable[[int], None]:
         """Wrap the function in what each thread runs: take a ticket, do its work, take the next."""
         function = inline(self.python)
-        load_arguments = _load_arguments(len(inspect.signature(self.python).parameters) - 1)
+        load_arguments = _load_arguments(self.num_arguments)
 
         def entry(block: int) -> None:
             arguments = load_arguments(block)

@@ -17,6 +17,7 @@ import numpy as np
 
 from elman.kernels.activations import sigmoid, tanh
 from elman.kernels.compiler import inline, kernel
+from elman.kernels.rnn import place_of
 from elman.kernels.tile import multiply
 from elman.kernels.vector import LANES, get_integer, load, store
 
@@ -34,7 +35,8 @@ def gru(r: Any, z: Any, n: Any, m: Any, h_before: Any) -> Any:
 
 @kernel
 def gru_forward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
+    size: int, stride: int,
     u_rz: int, u_n: int, b_m: int, hidden: int, gates: int, outputs: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
@@ -44,7 +46,7 @@ def gru_forward(
         b_m: (H,).
         hidden: (B, stride), h_0 on entry, each row's last state on return.
         gates: (N, 4H), W x_t + b for r, z and n on entry; r, z, n and m on return.
-        outputs: (N, H), h_t on return.
+        outputs: (T · B, H), h_t on return.
     """
     h_row, h_stride = hidden + 4 * ticket * stride, tickets * stride
     gate_stride = 4 * tickets * size
@@ -57,7 +59,7 @@ def gru_forward(
         multiply(rows, size, size, b_m, 0, h_row, h_stride, 1, u_n, gate + 12 * size, gate_stride)
         for row in range(rows):
             a, h = gate + 4 * row * gate_stride, h_row + 4 * row * h_stride
-            y = outputs + 4 * (token + row * tickets) * size
+            y = outputs + 4 * place_of(places, token + row * tickets) * size
             for j in range(0, size, LANES):
                 left = size - j
                 from_x = load(a, j, left), load(a, size + j, left), load(a, 2 * size + j, left)
@@ -71,7 +73,8 @@ def gru_forward(
 
 @kernel
 def gru_backward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
+    size: int, stride: int,
     u_rz: int, u_n: int, d_hidden: int, gates: int, outputs: int, h_0: int, before: int, d_outputs: int, d_gates: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, with the arguments of ``gru_forward`` and these.
@@ -81,7 +84,7 @@ def gru_backward(
         d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
         gates, outputs, d_outputs: what the forward pass gave, and the gradient for its outputs.
         h_0: (B, H).
-        before: (N,) int64, where each token's h_{t-1} is: n ≥ 0 for row n of ``outputs``, n < 0 for row -1 - n of h_0.
+        before: (N,) int64, where each token's h_{t-1} is: n ≥ 0 for token n, n < 0 for row -1 - n of h_0.
         d_gates: (N, 4H), on return the gradients for what goes into r, z and n, and for m.
     """
     dh_row, dh_stride = d_hidden + 4 * ticket * stride, tickets * stride
@@ -94,9 +97,9 @@ def gru_backward(
         for row in range(rows):
             token = start + row * tickets
             a, da, dh = gates + 16 * token * size, d_gates + 16 * token * size, dh_row + 4 * row * dh_stride
-            dy = d_outputs + 4 * token * size
+            dy = d_outputs + 4 * place_of(places, token) * size
             number = get_integer(before, token)
-            h = outputs + 4 * number * size if number >= 0 else h_0 + 4 * (-1 - number) * size
+            h = outputs + 4 * place_of(places, number) * size if number >= 0 else h_0 + 4 * (-1 - number) * size
             for j in range(0, size, LANES):
                 left = size - j
                 r, z = load(a, j, left), load(a, size + j, left)

@@ -15,6 +15,7 @@ import numpy as np
 
 from elman.kernels.activations import sigmoid, tanh
 from elman.kernels.compiler import inline, kernel
+from elman.kernels.rnn import place_of
 from elman.kernels.tile import multiply
 from elman.kernels.vector import LANES, get_integer, load, store
 
@@ -31,7 +32,8 @@ def lstm(i: Any, f: Any, g: Any, o: Any, c_before: Any) -> Any:
 
 @kernel
 def lstm_forward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
+    size: int, stride: int,
     u: int, hidden: int, cell: int, gates: int, cells: int, outputs: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
@@ -41,7 +43,7 @@ def lstm_forward(
         hidden, cell: (B, stride), h_0 and c_0 on entry, each row's last state on return.
         gates: (N, 4H), W x_t + b on entry; i, f, g and o on return.
         cells: (N, H), c_{t-1} on return.
-        outputs: (N, H), h_t on return.
+        outputs: (T · B, H), h_t on return.
     """
     h_row, c_row, h_stride = hidden + 4 * ticket * stride, cell + 4 * ticket * stride, tickets * stride
     gate_stride = 4 * tickets * size
@@ -53,6 +55,7 @@ def lstm_forward(
         multiply(rows, 4 * size, size, gate, gate_stride, h_row, h_stride, 1, u, gate, gate_stride)
         for row in range(rows):
             a, at = gate + 4 * row * gate_stride, 4 * (token + row * tickets) * size
+            y = outputs + 4 * place_of(places, token + row * tickets) * size
             h, c = h_row + 4 * row * h_stride, c_row + 4 * row * h_stride
             for j in range(0, size, LANES):
                 left = size - j
@@ -66,12 +69,13 @@ def lstm_forward(
                 store(cells + at, j, left, c_before)
                 store(c, j, left, c_t)
                 store(h, j, left, h_t)
-                store(outputs + at, j, left, h_t)
+                store(y, j, left, h_t)
 
 
 @kernel
 def lstm_backward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
+    size: int, stride: int,
     u: int, zeros: int, d_hidden: int, d_cell: int, gates: int, cells: int, d_outputs: int, d_gates: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, with the arguments of ``lstm_forward`` and these.
@@ -93,6 +97,7 @@ def lstm_backward(
         for row in range(rows):
             token = start + row * tickets
             a, da, at = gates + 16 * token * size, d_gates + 16 * token * size, 4 * token * size
+            dy = d_outputs + 4 * place_of(places, token) * size
             dh, dc = dh_row + 4 * row * dh_stride, dc_row + 4 * row * dh_stride
             for j in range(0, size, LANES):
                 left = size - j
@@ -100,7 +105,7 @@ def lstm_backward(
                 g, o = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
                 c_before = load(cells + at, j, left)
                 tanh_c = tanh(f * c_before + i * g)
-                dh_t = load(dh, j, left) + load(d_outputs + at, j, left)
+                dh_t = load(dh, j, left) + load(dy, j, left)
                 dc_t = load(dc, j, left) + dh_t * o * (ONE - tanh_c * tanh_c)
                 store(da, j, left, dc_t * g * i * (ONE - i))
                 store(da, size + j, left, dc_t * c_before * f * (ONE - f))

@@ -39,19 +39,22 @@ class Tokens(NamedTuple):
     places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
 
     @property
-    def addresses(self) -> tuple[int, int]:
-        """What the kernels ask about the steps."""
-        return self.batch_sizes.data_ptr(), self.offsets.data_ptr()
+    def addresses(self) -> tuple[int, int, int]:
+        """What the kernels ask about the tokens."""
+        return self.batch_sizes.data_ptr(), self.offsets.data_ptr(), _address(self.places)
 
     @property
     def longest(self) -> int:
         """The number of tokens in the longest chunk."""
         return max((part.stop - part.start for _, part in self.chunks), default=0)
 
-    def take(self, padded: Tensor) -> Tensor:
-        """Take the tokens (N, ·) out of a batch (T, B, ·)."""
-        flat = padded.reshape(-1, padded.shape[-1])
-        return flat.contiguous() if self.places is None else flat.index_select(0, self.places)
+    def take(self, rows: Tensor) -> Tensor:
+        """Take the tokens (N, ·) out of a batch's rows (T · B, ·)."""
+        return rows if self.places is None else rows.index_select(0, self.places)
+
+    def places_of(self, part: slice) -> Tensor | None:
+        """Say where the tokens of a chunk are among the batch's rows, or None where they are all there is."""
+        return None if self.places is None else self.places[part]
 
     def put(self, tokens: Tensor, like: Tensor) -> Tensor:
         """Put the tokens (N, ·) into a batch (T, B, ·) with zeros between."""
@@ -132,20 +135,34 @@ def _multiply(a: Tensor, panels: Tensor, start: Tensor, out: Tensor) -> None:
 
 
 def _add_transposed(
-    a: Tensor, b: Tensor, out: Tensor, before: Tensor | None = None, first: Tensor | None = None
+    a: Tensor,
+    b: Tensor,
+    out: Tensor,
+    places: Tensor | None,
+    before: Tensor | None = None,
+    first: Tensor | None = None,
 ) -> None:
-    """Compute out += aᵀ · b; with ``before`` and ``first``, of the token before each in b."""
+    """Compute out += aᵀ · b, whose rows are at ``places``; with ``before`` and ``first``, of the token before each."""
     (rows, columns), depth = out.shape, a.shape[0]
     share = -(-rows // torch.get_num_threads())
     block = -(-share // ROWS) * ROWS
     tickets = -(-rows // block)
     room = TERMS * (columns + WIDTH + STRIP)
     scratch = a.new_empty(tickets * room)
-    b_rows, b_first = (0, 0) if before is None or first is None else (before.data_ptr(), first.data_ptr())
     run(
         multiply_transposed, block, rows, columns, depth, a.data_ptr(), a.stride(0), b.data_ptr(), b.stride(0),
-        b_rows, b_first, scratch.data_ptr(), room, out.data_ptr(), out.stride(0), tickets=tickets,
+        _address(before), _address(first), _address(places), scratch.data_ptr(), room, out.data_ptr(), out.stride(0),
+        tickets=tickets,
     )  # fmt: skip
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _rows(batch: Tensor) -> Tensor:
+    """See a batch (T, B, ·) as its rows (T · B, ·), one after the other."""
+    return batch.reshape(-1, batch.shape[-1]).contiguous()
 
 
 # ---------------------------------------------------------------- the layer, ahead
@@ -191,14 +208,16 @@ def recurrent(
     batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
     tokens = _tokens_of(inputs, lengths, is_reverse, num_gates)
-    x = tokens.take(inputs)  # (N, I)
+    x = tokens.take(_rows(inputs))  # (N, I)
     count = x.shape[0]
     stride = _stride(size)
     h = tokens.take_rows(hidden, stride)
     c = h.new_empty(0) if cell is None else tokens.take_rows(cell, stride)
-    outputs = x.new_empty(count, size)
+    outputs = x.new_empty(count, size) if tokens.places is None else x.new_zeros(len(inputs) * batch_size, size)
     kept = count if needs_gates else tokens.longest
-    gates = outputs if mode.startswith("RNN") else x.new_empty(kept, 4 * size)
+    gates = x.new_empty(kept, 4 * size) if not mode.startswith("RNN") else outputs
+    if mode.startswith("RNN") and tokens.places is not None:
+        gates = x.new_empty(count, size)
     cells = x.new_empty((kept, size) if mode == "LSTM" else 0)
 
     bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
@@ -219,13 +238,13 @@ def recurrent(
         if mode == "GRU":
             into = [into[0], into[2]]
         elif mode != "LSTM":
-            into = [into[2], int(mode == "RNN_RELU")]
+            into = [into[0], into[2], int(mode == "RNN_RELU")]
         where = (*_walk(steps, is_reverse), *tokens.addresses)
         run(kernel, tickets, *where, size, stride, *addresses, *into, tickets=tickets)
     if mode.startswith("RNN") or not needs_gates:
         gates, cells = x.new_empty(0), x.new_empty(0)
     final_cell = x.new_empty(0) if cell is None else tokens.put_rows(c, size)
-    return tokens.put(outputs, inputs), tokens.put_rows(h, size), final_cell, gates, cells
+    return outputs.view(*inputs.shape[:2], size), tokens.put_rows(h, size), final_cell, gates, cells
 
 
 def _origin(rows: Tensor, first: int) -> int:
@@ -314,7 +333,7 @@ def recurrent_backward(
     batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
     tokens = _tokens_of(inputs, lengths, is_reverse, num_gates)
-    x, y, dy = tokens.take(inputs), tokens.take(outputs), tokens.take(d_outputs)
+    x, y, dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
     stride = _stride(size)
     h_0 = tokens.take_rows(hidden)
     dh = tokens.take_rows(d_hidden, stride)
@@ -335,7 +354,7 @@ def recurrent_backward(
     addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
     tickets = min(torch.get_num_threads(), batch_size)
     w = pack_panels(weight_ih.contiguous(), transposed=False) if needs_inputs else x
-    dx = x.new_empty(x.shape if needs_inputs else 0)
+    dx = x.new_empty((len(tokens.before), x.shape[1]) if needs_inputs else 0)
     d_weight_ih, d_weight_hh, d_bias = (
         weight_ih.new_zeros(weight_ih.shape),
         u.new_zeros(u.shape),
@@ -359,12 +378,13 @@ def recurrent_backward(
         from_inputs, before = d_gates[:, :num_gates], tokens.before[part]
         if needs_inputs:
             _multiply(from_inputs, w, zeros, dx[part])
-        _add_transposed(from_inputs, x[part], d_weight_ih)
+        from_x, places = (x[part] if tokens.places is None else x), tokens.places_of(part)
+        _add_transposed(from_inputs, from_x, d_weight_ih, places)
         if mode == "GRU":
-            _add_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], before, h_0)
-            _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], before, h_0)
+            _add_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], tokens.places, before, h_0)
+            _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], tokens.places, before, h_0)
         else:
-            _add_transposed(d_gates, y, d_weight_hh, before, h_0)
+            _add_transposed(d_gates, y, d_weight_hh, tokens.places, before, h_0)
         d_bias += d_gates.sum(0)
     d_inputs = tokens.put(dx, inputs) if needs_inputs else dx
     d_bias_ih = d_bias[:num_gates].clone()

@@ -31,7 +31,7 @@ def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
         for ticket in range(tickets):
             kernel.python(ticket, *arguments)
         return
-    block = (ctypes.c_int64 * (2 + len(arguments)))(0, tickets, *arguments)
+    block = _block(kernel, arguments, tickets)
     num_threads = min(tickets, torch.get_num_threads())
     if num_threads < 2:
         _c_function(kernel.address)(block)
@@ -50,7 +50,7 @@ def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
     if tickets == 1:
         run(kernel, *arguments, tickets=1)
         return
-    block = (ctypes.c_int64 * (2 + len(arguments)))(0, tickets, *arguments)
+    block = _block(kernel, arguments, tickets)
     call = _c_function(kernel.address)
     others = [Thread(target=call, args=(block,), daemon=True) for _ in range(tickets - 1)]
     for other in others:
@@ -58,6 +58,13 @@ def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
     call(block)
     for other in others:
         other.join()
+
+
+def _block(kernel: Kernel, arguments: tuple[int, ...], tickets: int) -> Any:
+    """Lay out what the machine code reads; it cannot tell how much was written there."""
+    if len(arguments) != kernel.num_arguments:
+        raise TypeError(f"{kernel.name} takes {kernel.num_arguments} arguments after the ticket, got {len(arguments)}")
+    return (ctypes.c_int64 * (2 + len(arguments)))(0, tickets, *arguments)
 
 
 def layer() -> str:

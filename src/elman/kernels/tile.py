@@ -282,7 +282,7 @@ def multiply_rows(
 @kernel
 def multiply_transposed(
     ticket: int, block: int, rows: int, columns: int, depth: int, a: int, a_stride: int, b: int, b_stride: int,
-    b_rows: int, b_first: int, scratch: int, scratch_size: int, c: int, c_stride: int,
+    b_rows: int, b_first: int, b_places: int, scratch: int, scratch_size: int, c: int, c_stride: int,
 ) -> None:  # fmt: skip
     """Compute C += Aᵀ·B for one block of C's rows; A (depth x rows) and B (depth x columns) lie row by row.
 
@@ -292,9 +292,10 @@ def multiply_transposed(
         rows, columns, depth: C's size, and how long the sums are.
         a, a_stride: A, and how far its rows lie apart.
         b, b_stride: B, and how far its rows lie apart.
-        b_rows: where each row of B is to be found (int64): n ≥ 0 is row n of ``b``, n < 0 row -1 - n of ``b_first``;
+        b_rows: where each row of B is to be found (int64): n ≥ 0 is row n of B, n < 0 row -1 - n of ``b_first``;
             0 for the rows as they come.
         b_first: the rows of the negative numbers.
+        b_places: which row of ``b`` row n of B is (int64); 0 for row n.
         scratch, scratch_size: room for each ticket's block of B's panels and of A: TERMS · (columns + WIDTH + STRIP).
         c, c_stride: C.
     """
@@ -305,10 +306,11 @@ def multiply_transposed(
     for k in range(0, depth, TERMS):
         terms = min(TERMS, depth - k)
         for term in range(terms):
-            source = b + 4 * (k + term) * b_stride
-            if b_rows != 0:
-                number = get_integer(b_rows, k + term)
-                source = b + 4 * number * b_stride if number >= 0 else b_first + 4 * (-1 - number) * columns
+            number = get_integer(b_rows, k + term) if b_rows != 0 else k + term
+            if number < 0:
+                source = b_first + 4 * (-1 - number) * columns
+            else:
+                source = b + 4 * (get_integer(b_places, number) if b_places != 0 else number) * b_stride
             for j in range(0, columns, WIDTH):
                 pack_row(source + 4 * j, columns - j, panels + 4 * (j * terms + term * WIDTH))
         for row in range(0, num_rows, STRIP):

@@ -1,0 +1,161 @@
+"""Tickets are taken once each, by torch's threads or Python's; and what that gives does not depend on which."""
+
+import ctypes
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from elman.kernels import threads
+from elman.kernels.compiler import kernel
+from elman.kernels.threads import MASK_VARIABLE, layer, run
+from elman.kernels.vector import add_atomically, get_integer, put_integer
+
+
+@kernel
+def count_tickets(ticket: int, counts: int, add: int) -> None:
+    put_integer(counts, ticket, get_integer(counts, ticket) + add)
+
+
+@kernel
+def sum_up(ticket: int, counts: int, turns: int) -> None:
+    total = 0
+    for turn in range(turns):
+        total += turn % (ticket + 2)
+    put_integer(counts, ticket, total)
+
+
+@pytest.fixture(params=["openmp", "python"])
+def either_layer(request, monkeypatch):
+    if request.param == "python":
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    elif layer() != "openmp":
+        pytest.skip("torch's OpenMP library is not to be found")
+    assert layer() == request.param
+
+
+@pytest.mark.usefixtures("either_layer")
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("tickets", [0, 1, 2, 3, 7, 1000])
+def test_each_ticket_is_taken_once(load, num_threads, tickets, count):
+    num_threads(count)
+    counts = np.zeros(tickets + 1, np.int64)
+    for _ in range(3):
+        run(load(count_tickets), counts.ctypes.data, 5, tickets=tickets)
+    assert counts.tolist() == [15] * tickets + [0]
+
+
+@pytest.mark.usefixtures("either_layer")
+def test_all_is_done_when_run_returns(load, num_threads):
+    num_threads(2)
+    for turns in range(20_000, 20_020):
+        counts = np.full(8, -1, np.int64)
+        run(load(sum_up), counts.ctypes.data, turns, tickets=8)
+        assert counts.tolist() == [sum(turn % (ticket + 2) for turn in range(turns)) for ticket in range(8)]
+        if threads.IS_JIT_OFF:
+            break
+
+
+@pytest.mark.usefixtures("either_layer")
+@pytest.mark.parametrize("count", [1, 2])
+def test_python_threads_at_once_do_not_take_each_others_tickets(load, num_threads, count):
+    num_threads(count)
+    load(count_tickets)
+
+    def work(number):
+        counts = np.zeros(50 + number, np.int64)
+        for _ in range(20):
+            run(count_tickets, counts.ctypes.data, number, tickets=len(counts))
+        return counts
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, counts in enumerate(pool.map(work, range(8))):
+            assert counts.tolist() == [20 * number] * (50 + number)
+
+
+@kernel
+def wait_for_a_million_million(ticket: int, number: int) -> None:
+    while add_atomically(number, 1) < 10**12:  # which adds 1; an atomic operation, so that each turn really looks
+        pass
+
+
+@pytest.mark.usefixtures("machine_code", "either_layer")
+def test_other_python_threads_go_on_meanwhile(load, num_threads):
+    """A kernel does not hold the interpreter's lock: this one waits for what only another Python thread can write."""
+    num_threads(1)
+    load(wait_for_a_million_million)
+    number = np.zeros(1, np.int64)
+    waiting = threading.Thread(
+        target=run, args=(wait_for_a_million_million, number.ctypes.data), kwargs={"tickets": 1}, daemon=True
+    )
+    waiting.start()
+    deadline = time.monotonic() + 60
+    while number[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert 0 < number[0] < 10**12
+    number[0] = 10**12
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.usefixtures("machine_code")
+def test_the_threads_are_those_of_torch(num_threads, monkeypatch, load):
+    """As many as torch has, but no more than there are tickets; none where there is one."""
+    asked_for = []
+
+    def parallel(address, block, count, flags):
+        asked_for.append(count)
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(block)
+
+    monkeypatch.setattr(threads, "_openmp", lambda: parallel)
+    counts = np.zeros(9, np.int64)
+    for count, tickets in ((1, 9), (2, 9), (3, 9), (3, 2), (3, 1), (3, 0)):
+        num_threads(count)
+        run(load(count_tickets), counts.ctypes.data, 1, tickets=tickets)
+    assert asked_for == [2, 3, 2]
+    assert counts.tolist() == [5, 4, *[3] * 7]
+
+
+TRAIN = """
+import torch
+from elman.nn.recurrent import GRU, LSTM, RNN
+
+def train(make):
+    torch.manual_seed(0)
+    network = make(3, 33, 2, bidirectional=True, backend="fused")
+    outputs, _ = network(torch.randn(6, 9, 3), lengths=torch.tensor([6, 0, 3, 6, 1, 2, 6, 5, 4]))
+    outputs.square().sum().backward()
+    return [outputs.detach(), *(weight.grad for weight in network.parameters())]
+
+found = [tensor for make in (RNN, GRU, LSTM) for tensor in train(make)]
+"""
+MASKED = f"""
+import os
+import torch
+from elman.kernels.threads import layer
+
+torch.set_num_threads(2)
+print(layer())
+{TRAIN}
+torch.save(found, os.environ["RESULTS"])
+if hasattr(os, "fork"):  # the child starts threads of its own
+    process = os.fork()
+    if process == 0:
+        os._exit(0 if all(map(torch.equal, train(LSTM), found[-17:])) else 1)
+    assert os.waitpid(process, 0)[1] == 0
+"""
+
+
+@pytest.mark.usefixtures("machine_code")
+def test_without_openmp_python_threads_give_the_same_bits(python, tmp_path, num_threads):
+    num_threads(2)
+    scope = {}
+    exec(TRAIN, scope)
+    assert python(MASKED, RESULTS=tmp_path / "results", **{MASK_VARIABLE: "1"}) == "python\n"
+    # The same tickets on the same machine code, whoever runs them: to the bit.
+    masked = torch.load(tmp_path / "results")
+    assert len(masked) == len(scope["found"])
+    assert all(map(torch.equal, masked, scope["found"]))
