@@ -129,7 +129,7 @@ def test_every_number_of_columns(load, columns):
 @pytest.mark.parametrize("rows", [1, 2, 4, ROWS])  # which add 4, 2 and 1 terms at a time
 @pytest.mark.parametrize("depth", [*range(1, 10), *edges(DEPTH), 3 * DEPTH])
 def test_every_depth(load, rows, depth):
-    check_product(load, rows, LANES + 1, depth, "itself", (1, 0, 0), is_a_transposed=False)
+    check_product(load, rows, LANES + 1, depth, "matrix", (1, 0, 0), is_a_transposed=False)
 
 
 SIZES = some.integers(1, 50 if IS_JIT_OFF else 150)

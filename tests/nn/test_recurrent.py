@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.errors import UsageError
+from elman.nn.backends import choose
 from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
 
 DOUBLE = torch.float64
@@ -463,3 +464,21 @@ def test_the_kernels_hold_no_more_for_the_backward_pass_than_torch(name):
     theirs = bytes_held(getattr(nn, name)(64, 64), inputs)
     small = 4 * 8 * 64  # one state more or less is not what grows with the batch
     assert 4 * 32 * 8 * 64 < fused <= theirs + small
+
+
+@pytest.mark.parametrize(
+    ("size", "batch_size", "has_lengths", "is_training", "expected"),
+    [
+        (192, 8, False, False, "torch"),
+        (191, 8, False, False, "fused"),
+        (192, 7, False, False, "fused"),
+        (192, 8, True, False, "fused"),
+        (192, 8, False, True, "fused"),
+    ],
+)
+def test_auto_takes_torch_for_wide_lstms_without_a_backward_pass(size, batch_size, has_lengths, is_training, expected):
+    inputs = torch.zeros(3, batch_size, 2)
+    lengths = torch.full((batch_size,), 2) if has_lengths else None
+    assert choose("auto", "LSTM", inputs, size, lengths, is_training)[0] == expected
+    for mode in ("RNN_TANH", "RNN_RELU", "GRU"):
+        assert choose("auto", mode, inputs, size, lengths, is_training)[0] == "fused"

@@ -69,7 +69,7 @@ def _full_row(
     watches["limit"] = watch_limit
     seconds = in_turn(watches, repeats)
     flops = layer_flops(cell, part, batch * time, size, size)
-    figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, x, size, None)}
+    figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, None)}
     return make_row("full", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
 
@@ -89,7 +89,7 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
     watches = {name: _watch(layer, part, x, ahead[name], gradient) for name, layer in layers.items()}
     seconds = in_turn({**watches, "limit": watch_limit}, repeats)
     flops = 2 * layer_flops(cell, part, int(lengths.sum()), size, size)
-    figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, x, size, lengths)}
+    figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, lengths)}
     return make_row("padded", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
 
@@ -117,6 +117,6 @@ def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor
     return timed(forward) if part == "forward" else timed(forward_and_backward, prepare=clear)
 
 
-def _backend(cell: str, x: Tensor, size: int, lengths: Tensor | None) -> str:
+def _backend(cell: str, part: str, x: Tensor, size: int, lengths: Tensor | None) -> str:
     """Say what computes Elman's layer."""
-    return choose("auto", CELLS[cell], x, size, lengths, "")[0]
+    return choose("auto", CELLS[cell], x, size, lengths, part != "forward")[0]

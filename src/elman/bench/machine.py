@@ -18,7 +18,12 @@ from elman.bench.rows import CELLS
 from elman.errors import UsageError
 
 PACKAGES = ("elman", "torch", "numba", "llvmlite", "numpy")
-CASES = {"training": (16, False), "padded batches": (16, True), "one stream": (1, False)}  # batch size, is it padded
+CASES = {  # batch size, is it padded, is there a backward pass
+    "training": (16, False, True),
+    "evaluation": (16, False, False),
+    "padded batches": (16, True, True),
+    "one stream": (1, False, False),
+}
 HIDDEN_SIZE = 384  # of the default language model
 
 
@@ -132,9 +137,10 @@ def backends() -> list[dict[str, str]]:
 
     found = []
     for cell, mode in CELLS.items():
-        for case, (batch, is_padded) in CASES.items():
+        for case, (batch, is_padded, is_training) in CASES.items():
             lengths = torch.ones(batch, dtype=torch.int64) if is_padded else None
-            backend, reason = choose("auto", mode, torch.zeros(64, batch, HIDDEN_SIZE), HIDDEN_SIZE, lengths, "")
+            inputs = torch.zeros(64, batch, HIDDEN_SIZE)
+            backend, reason = choose("auto", mode, inputs, HIDDEN_SIZE, lengths, is_training)
             found.append({"cell": cell, "case": case, "backend": backend, "reason": reason})
     return found
 

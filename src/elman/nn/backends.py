@@ -28,7 +28,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
 
 
 def choose(
-    backend: str, mode: str, inputs: Tensor, size: int, lengths: Tensor | None, obstacle: str
+    backend: str, mode: str, inputs: Tensor, size: int, lengths: Tensor | None, needs_gradient: bool, obstacle: str = ""
 ) -> tuple[str, str]:
     """Choose what computes a layer.
 
@@ -38,6 +38,7 @@ def choose(
         inputs: (T, B, I).
         size: H.
         lengths: (B,), or None when every row has T steps.
+        needs_gradient: whether there will be a backward pass.
         obstacle: what else keeps Elman's kernels from this layer; empty if nothing does.
 
     Returns:
@@ -60,14 +61,10 @@ def choose(
         return backend, "as asked for"
     if obstacle:
         return "torch", obstacle
-    if mode == "LSTM" and lengths is None and _is_for_onednn(inputs.shape[1], size):
-        return "torch", f"its LSTM is the faster one for batches of {inputs.shape[1]} and hidden size {size}"
+    # Where torch's LSTM was measured to be faster (benchmarks/RESULTS.md): ahead only, wide layers, not too few rows.
+    if mode == "LSTM" and lengths is None and not needs_gradient and size >= 192 and inputs.shape[1] >= 8:
+        return "torch", f"its LSTM is faster without a backward pass, {inputs.shape[1]} rows of {size} units at a time"
     return "fused", "float32 on the CPU"
-
-
-def _is_for_onednn(batch_size: int, size: int) -> bool:
-    """Whether torch's LSTM was measured to be faster (benchmarks/RESULTS.md)."""
-    return batch_size > 1 and size < 10_000
 
 
 def run_fused(

@@ -202,7 +202,9 @@ class Recurrent(nn.RNNBase):
         obstacle = "it has a projection" if self.proj_size else ""
         if self.weight_hh_l0.dtype != torch.float32:
             obstacle = f"the weights are {self.weight_hh_l0.dtype}"
-        backend, reason = choose(self.backend, self.mode, inputs, self.hidden_size, lengths, obstacle)
+        needs_gradient = torch.is_grad_enabled() and (inputs.requires_grad or bool(self.weight_hh_l0.requires_grad))
+        about = (self.mode, inputs, self.hidden_size, lengths, needs_gradient, obstacle)
+        backend, reason = choose(self.backend, *about)
         if backend not in self._told:
             self._told.add(backend)
             name = {"fused": "Elman's fused kernels", "torch": "torch.nn", "reference": "the float64 reference"}[
