@@ -119,6 +119,12 @@ def test_the_threads_are_those_of_torch(num_threads, monkeypatch, load):
     assert counts.tolist() == [5, 4, *[3] * 7]
 
 
+@pytest.mark.parametrize("arguments", [(), (1,), (1, 2, 3)])
+def test_a_wrong_number_of_arguments_is_refused(arguments):
+    with pytest.raises(TypeError, match=r"count_tickets.* argument"):
+        run(count_tickets, *arguments, tickets=1)
+
+
 TRAIN = """
 import torch
 from elman.nn.recurrent import GRU, LSTM, RNN

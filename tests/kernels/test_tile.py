@@ -198,31 +198,37 @@ def test_blocks_of_rows_make_the_whole(rows, block):
     assert np.all(c[:, columns:] == UNTOUCHED)
 
 
-def check_transposed(rows, columns, depth, block, gaps, has_places):
+def check_transposed(rows, columns, depth, block, gaps, has_numbers, has_places):
+    """``has_numbers``: A's rows name those of B they go with; ``has_places``: B's rows lie scattered, with NaN between."""
+    draw = np.random.default_rng(5)
     a, c_0 = whole_numbers(depth, rows, seed=1), whole_numbers(rows, columns, seed=2)
     b, first = whole_numbers(depth, columns, seed=3), whole_numbers(4, columns, seed=4)
-    places = np.random.default_rng(5).integers(-4, depth, depth) if has_places else np.arange(depth)
-    from_b = np.where(places[:, None] >= 0, b[np.maximum(places, 0)], first[np.maximum(-1 - places, 0)])
-    (a_memory, a_stride), (b_memory, b_stride) = spaced(a, gaps[0]), spaced(b, gaps[1])
+    numbers = draw.integers(-4, depth, depth) if has_numbers else np.arange(depth)
+    wanted = np.where(numbers[:, None] >= 0, b[np.maximum(numbers, 0)], first[np.maximum(-1 - numbers, 0)])
+    places = draw.permutation(depth + 7)[:depth] if has_places else np.arange(depth)
+    scattered = np.full((depth + 7, columns), NAN, np.float32)
+    scattered[places] = b
+    (a_memory, a_stride), (b_memory, b_stride) = spaced(a, gaps[0]), spaced(scattered, gaps[1])
     c_memory, c_stride = spaced(c_0, gaps[2], UNTOUCHED)
     tickets = -(-rows // block)
     room = TERMS * (columns + WIDTH + STRIP)
     scratch = np.full(tickets * room + 1, UNTOUCHED, np.float32)
-    where = (address(places), address(first)) if has_places else (0, 0)
+    where = (address(numbers), address(first)) if has_numbers else (0, 0)
     run(
         multiply_transposed, block, rows, columns, depth, address(a_memory), a_stride, address(b_memory), b_stride,
-        *where, 0, address(scratch), room, address(c_memory), c_stride, tickets=tickets,
+        *where, address(places) if has_places else 0, address(scratch), room, address(c_memory), c_stride,
+        tickets=tickets,
     )  # fmt: skip
-    np.testing.assert_array_equal(c_memory[:, :columns], c_0 + a.T @ from_b)
+    np.testing.assert_array_equal(c_memory[:, :columns], c_0 + a.T @ wanted)
     assert np.all(c_memory[:, columns:] == UNTOUCHED)
     assert scratch[-1] == UNTOUCHED
 
 
-@pytest.mark.parametrize("has_places", [False, True])
+@pytest.mark.parametrize(("has_numbers", "has_places"), [(False, False), (False, True), (True, False), (True, True)])
 @pytest.mark.parametrize("depth", edges(TERMS))
 @pytest.mark.parametrize(("rows", "block"), [(1, 8), (9, 8), (STRIP + 1, 2 * STRIP), (2 * STRIP + 5, STRIP)])
-def test_a_transposed_product_at_its_edges(rows, block, depth, has_places):
-    check_transposed(rows, WIDTH + 1, depth, block, (1, 2, 3), has_places)
+def test_a_transposed_product_at_its_edges(rows, block, depth, has_numbers, has_places):
+    check_transposed(rows, WIDTH + 1, depth, block, (1, 2, 3), has_numbers, has_places)
 
 
 @settings(max_examples=10 if IS_JIT_OFF else 60, deadline=None, derandomize=True)
@@ -230,10 +236,11 @@ def test_a_transposed_product_at_its_edges(rows, block, depth, has_places):
     sizes=some.tuples(SIZES, SIZES, SIZES),
     block=some.integers(1, 150),
     gaps=some.tuples(*[some.integers(0, 20)] * 3),
+    has_numbers=some.booleans(),
     has_places=some.booleans(),
 )
-def test_any_transposed_product_is_exact_on_whole_numbers(sizes, block, gaps, has_places):
-    check_transposed(*sizes, block, gaps, has_places)
+def test_any_transposed_product_is_exact_on_whole_numbers(sizes, block, gaps, has_numbers, has_places):
+    check_transposed(*sizes, block, gaps, has_numbers, has_places)
 
 
 # ---------------------------------------------------------------- memory
@@ -297,11 +304,12 @@ for at_start in (False, True):
             for tensor in (x, h, c, w, u, bias):
                 tensor.normal_()
             c = c if mode == "LSTM" else None
-            y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, w, u, bias, bias, None, mode, False, True)
-            dy = torch.from_numpy(guarded(*y.shape, at_start=at_start))
-            out = [torch.from_numpy(guarded(*t.shape, at_start=at_start)).copy_(t) if t.numel() else t for t in saved]
-            dy.normal_()
-            torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, None, y, *out, mode, False, True)
+            for lengths in (None, torch.tensor([3, 1])):
+                y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, w, u, bias, bias, lengths, mode, False, True)
+                y, *saved = (torch.from_numpy(guarded(*t.shape, at_start=at_start)).copy_(t) if t.numel() else t
+                             for t in (y, *saved))
+                dy = torch.from_numpy(guarded(*y.shape, at_start=at_start)).normal_()
+                torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, lengths, y, *saved, mode, False, True)
 print("whole")
 """
 

@@ -473,10 +473,15 @@ def test_the_kernels_hold_no_more_for_the_backward_pass_than_torch(name):
         (191, 8, False, False, "fused"),
         (192, 7, False, False, "fused"),
         (192, 8, True, False, "fused"),
-        (192, 8, False, True, "fused"),
+        (319, 8, False, True, "torch"),
+        (319, 63, False, True, "torch"),
+        (320, 8, False, True, "fused"),
+        (319, 7, False, True, "fused"),
+        (319, 64, False, True, "fused"),
+        (319, 8, True, True, "fused"),
     ],
 )
-def test_auto_takes_torch_for_wide_lstms_without_a_backward_pass(size, batch_size, has_lengths, is_training, expected):
+def test_auto_takes_torch_where_its_lstm_is_faster(size, batch_size, has_lengths, is_training, expected):
     inputs = torch.zeros(3, batch_size, 2)
     lengths = torch.full((batch_size,), 2) if has_lengths else None
     assert choose("auto", "LSTM", inputs, size, lengths, is_training)[0] == expected

@@ -61,10 +61,16 @@ def choose(
         return backend, "as asked for"
     if obstacle:
         return "torch", obstacle
-    # Where torch's LSTM was measured to be faster (benchmarks/RESULTS.md): ahead only, wide layers, not too few rows.
-    if mode == "LSTM" and lengths is None and not needs_gradient and size >= 192 and inputs.shape[1] >= 8:
-        return "torch", f"its LSTM is faster without a backward pass, {inputs.shape[1]} rows of {size} units at a time"
+    rows = inputs.shape[1]
+    if mode == "LSTM" and lengths is None and _is_torch_faster(rows, size, needs_gradient):
+        passes = "with" if needs_gradient else "without"
+        return "torch", f"its LSTM is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
     return "fused", "float32 on the CPU"
+
+
+def _is_torch_faster(rows: int, size: int, needs_gradient: bool) -> bool:
+    """Whether torch's LSTM was measured to be as fast or faster; benchmarks/RESULTS.md says where the borders lie."""
+    return 8 <= rows < 64 and size < 320 if needs_gradient else rows >= 8 and size >= 192
 
 
 def run_fused(
