@@ -199,7 +199,7 @@ def test_blocks_of_rows_make_the_whole(rows, block):
 
 
 def check_transposed(rows, columns, depth, block, gaps, has_numbers, has_places):
-    """``has_numbers``: A's rows name those of B they go with; ``has_places``: B's rows lie scattered, with NaN between."""
+    """``has_numbers``: A's rows name those of B that they go with; ``has_places``: B's rows lie scattered among NaN."""
     draw = np.random.default_rng(5)
     a, c_0 = whole_numbers(depth, rows, seed=1), whole_numbers(rows, columns, seed=2)
     b, first = whole_numbers(depth, columns, seed=3), whole_numbers(4, columns, seed=4)
