@@ -487,3 +487,21 @@ def test_auto_takes_torch_where_its_lstm_is_faster(size, batch_size, has_lengths
     assert choose("auto", "LSTM", inputs, size, lengths, is_training)[0] == expected
     for mode in ("RNN_TANH", "RNN_RELU", "GRU"):
         assert choose("auto", mode, inputs, size, lengths, is_training)[0] == "fused"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, where it loads its formulas
+@pytest.mark.parametrize("name", ["RNN", "GRU"])  # torch has no forward mode for its LSTM on a CPU
+def test_forward_mode_and_functional_differentiation_go_through_torch(name):
+    layer = {"RNN": RNN, "GRU": GRU}[name](3, 5)
+    theirs = getattr(nn, name)(3, 5)
+    theirs.load_state_dict(layer.state_dict())
+    inputs = torch.randn(4, 2, 3)
+    ones = (torch.ones_like(inputs),)
+    ours, expected = (torch.func.jvp(lambda x, each=each: each(x)[0], (inputs,), ones)[1] for each in (layer, theirs))
+    assert expected.abs().sum() > 0
+    torch.testing.assert_close(ours, expected)
+    by_grad = torch.func.grad(lambda x: layer(x)[0].sum())(inputs)
+    torch.testing.assert_close(by_grad, torch.func.grad(lambda x: theirs(x)[0].sum())(inputs))
+    layer.backend = "fused"
+    with pytest.raises(UsageError, match="differentiation is on"):
+        torch.func.jvp(lambda x: layer(x)[0], (inputs,), ones)

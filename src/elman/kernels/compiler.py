@@ -132,8 +132,9 @@ class _Compiled:
 
     def __init__(self, function: Callable[..., Any], make: Callable[[], Callable[..., Any]], signature: Any) -> None:
         self.symbol = f"elman_{function.__name__}"
-        source = hashlib.sha256(inspect.getsource(function).encode())  # the folder's name covers only this package
-        self._file_name = f"{self.symbol}-{source.hexdigest()[:8]}.o"
+        code = function.__code__  # the folder's name covers only the kernels of this package
+        content = hashlib.sha256(repr((code.co_code, code.co_names, code.co_consts)).encode())
+        self._file_name = f"{self.symbol}-{content.hexdigest()[:8]}.o"
         self._make = make
         self._signature = signature
         self._address: int | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import _VF, Tensor, nn
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -55,6 +56,8 @@ def choose(
         obstacle = f"the input is {inputs.dtype}"
     elif torch.is_autocast_enabled("cpu"):
         obstacle = "autocast is on"
+    elif forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
+        obstacle = "forward-mode or functional differentiation is on"
     if backend == "fused":
         if obstacle:
             raise UsageError(f'backend="fused" computes float32 on the CPU, but {obstacle}; use backend="auto"')
