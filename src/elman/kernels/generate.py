@@ -197,8 +197,8 @@ def draw_options(
 
 # ---------------------------------------------------------------- a stretch of text
 
-# What the kernel knows of a layer, as int64 in ``plan``: addresses, and how many numbers come in.
-W, BIAS, INPUTS, U, U_N, BIAS_M, FIELDS = range(7)
+# What the kernel knows of a layer, as int64 in ``plan``: addresses.
+W, BIAS, U, U_N, BIAS_M, FIELDS = range(6)
 
 
 @kernel
@@ -387,7 +387,7 @@ class Writer:
             if layer == 0:
                 first = torch.addmm(bias, embedding, weight_ih.T) if is_table else embedding
                 self._first = first.detach().contiguous()
-            fields = {W: w, BIAS: self._keep(bias), INPUTS: weight_ih.shape[1], U: u, U_N: u_n}
+            fields = {W: w, BIAS: self._keep(bias), U: u, U_N: u_n}
             fields[BIAS_M] = self._keep(bias_m[inside:].contiguous()) if mode == "GRU" else 0
             rows.append([fields[field] for field in range(FIELDS)])
         self._plan = torch.tensor(rows, dtype=torch.int64)

@@ -215,9 +215,10 @@ def recurrent(
     c = h.new_empty(0) if cell is None else tokens.take_rows(cell, stride)
     outputs = x.new_empty(count, size) if tokens.places is None else x.new_zeros(len(inputs) * batch_size, size)
     kept = count if needs_gates else tokens.longest
-    gates = x.new_empty(kept, 4 * size) if not mode.startswith("RNN") else outputs
-    if mode.startswith("RNN") and tokens.places is not None:
-        gates = x.new_empty(count, size)
+    if mode.startswith("RNN"):
+        gates = outputs if tokens.places is None else x.new_empty(count, size)
+    else:
+        gates = x.new_empty(kept, 4 * size)
     cells = x.new_empty((kept, size) if mode == "LSTM" else 0)
 
     bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)

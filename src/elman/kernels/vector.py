@@ -396,11 +396,6 @@ def power_of_two(whole: Any) -> Any:
     return np.ldexp(np.float32(1), whole.astype(np.int32))
 
 
-def total(x: Any) -> Any:
-    """Sum the lanes of a vector."""
-    return x.sum()
-
-
 def _compile_binary(function: Callable[..., Any], emit: Callable[..., Any]) -> None:
     """Give a function of two vectors, or of a vector and a number, its compiled form."""
 
@@ -469,4 +464,3 @@ _compile_binary(at_most, _select(">"))
 _compile_binary(where_positive, _emit_where_positive)
 _compile_unary(nearest, _intrinsic("nearbyint"))
 _compile_unary(power_of_two, _emit_power_of_two)
-_compile_unary(total, _intrinsic("vector.reduce.fadd", F32, ir.Constant(F32, 0.0)), types.float32)
