@@ -89,10 +89,16 @@ class ElmanProcess:
         self._process = _SERVER.Process(target=exec, args=(_CHILD, given))
         self._process.start()
 
-    def wait_for(self, text, seconds=30):
+    def wait_for(self, text):
+        self._wait_until(lambda: self._err.exists() and text in self._err.read_text(), repr(text))
+
+    def wait_for_output(self):
+        self._wait_until(lambda: self._out.exists() and self._out.stat().st_size > 0, "output")
+
+    def _wait_until(self, happened, what, seconds=60):
         deadline = time.monotonic() + seconds
-        while not (self._err.exists() and text in self._err.read_text()):
-            assert time.monotonic() < deadline, f"waited for {text!r} in vain"
+        while not happened():
+            assert time.monotonic() < deadline, f"waited for {what} in vain"
             assert self._process.is_alive(), self._err.read_text()
             time.sleep(0.005)
 

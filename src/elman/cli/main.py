@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that the terminal cannot show is no reason to fail
-    _show_log()
     try:
+        _show_log()
         return _run(words)
     except ElmanError as error:
         print(f"elman: {error}", file=sys.stderr)
