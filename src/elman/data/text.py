@@ -224,7 +224,7 @@ class Text:
                     line = num_newlines + len(re.findall("\r\n?|\n", before)) + 1
                     raise DataError(
                         f"{source}: byte {offset} (line {line}) is not valid {self.encoding}; "
-                        f"it may be {(other := _other_encoding(source, self.encoding))}: try --encoding {other}"
+                        f"it may be {(other := other_encoding(source, self.encoding))}: try --encoding {other}"
                     ) from None
                 num_newlines += block.count("\n")
                 yield block
@@ -275,7 +275,7 @@ def open_file(path: Path) -> IO[bytes]:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _other_encoding(path: Path, failed: str) -> str:
+def other_encoding(path: Path, failed: str) -> str:
     """Find an encoding that reads the whole file; Latin-1 reads anything."""
     with open_file(path) as file:
         has_mark = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
