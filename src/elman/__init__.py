@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     from elman import nn as nn
     from elman.models import load as load
     from elman.models.baselines import NgramModel as NgramModel
+    from elman.models.classifier import Classifier as Classifier
     from elman.models.language_model import LanguageModel as LanguageModel
+    from elman.models.tagger import Tagger as Tagger
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Classifier": "elman.models.classifier",
     "LanguageModel": "elman.models.language_model",
     "NgramModel": "elman.models.baselines",
+    "Tagger": "elman.models.tagger",
     "load": "elman.models",
 }
 
-__all__ = ["LanguageModel", "NgramModel", "__version__", "load", "nn"]
+__all__ = ["Classifier", "LanguageModel", "NgramModel", "Tagger", "__version__", "load", "nn"]
 
 
 def __getattr__(name: str) -> Any:

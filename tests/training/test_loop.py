@@ -535,7 +535,8 @@ class ToyBatches:
 class ToyTask:
     """Linear regression: nothing of language in it."""
 
-    objective = "error"
+    def objective(self, metrics):
+        return (metrics["error"],)
 
     def __init__(self):
         self.network = nn.Linear(3, 1)

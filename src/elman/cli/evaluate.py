@@ -12,27 +12,52 @@ import tyro
 
 from elman.cli.arguments import parse, source
 from elman.models import load
+from elman.models.judging import Report
+from elman.training.checkpoint import write_files
 
 
 @dataclass(kw_only=True)
 class Evaluate:
-    """Judge a saved model on a text: every token but the first is predicted."""
+    """Judge a saved model on a file: of a language model, every token but the first is predicted."""
 
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
     """The saved model."""
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
-    """The text; sample:NAME names a built-in one."""
+    """The data, in a format that training reads; sample:NAME names a built-in one."""
     json: bool = False
     """Print one flat JSON object."""
+    confusion: Path | None = None
+    """Draw which label was taken for which, as an SVG, into this file."""
 
 
 def run(words: Sequence[str]) -> int:
     """Judge what ``words`` say; see ``elman evaluate --help``."""
     command = parse(Evaluate, words, "elman evaluate")
-    metrics = load(command.folder).evaluate(source(command.file))
+    report = load(command.folder).report(source(command.file))
+    if command.confusion is not None:
+        write_files({command.confusion: report.picture().encode()})
     if command.json:
-        print(json.dumps(metrics))
-    else:
-        for name, value in metrics.items():
-            print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
+        print(json.dumps(report.metrics))
+        return 0
+    for name, value in report.metrics.items():
+        print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
+    if report.labels:
+        print_labels(report)
     return 0
+
+
+def print_labels(report: Report) -> None:
+    """Print each label's figures, and which label was taken for which."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("label", "precision", "recall", "F1", "support"):
+        table.add_column(title, justify="left" if title == "label" else "right")
+    for label, rates in report.labels.items():
+        shares = (f"{rates['precision']:.4f}", f"{rates['recall']:.4f}", f"{rates['f1']:.4f}")
+        table.add_row(label, *shares, f"{rates['support']:,}")
+    console.print()
+    console.print(table)
+    console.print(f"\n{report.confusion_text()}", markup=False)

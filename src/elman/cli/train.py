@@ -9,32 +9,34 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
 from elman.cli.arguments import parse, settings_from_toml, source
 from elman.errors import Interrupted, UsageError, nearest
+from elman.models.base import Model
+from elman.models.classifier import Classifier
 from elman.models.folder import read_config, read_folder
 from elman.models.language_model import LanguageModel
 from elman.models.settings import saved_settings
+from elman.models.tagger import Tagger
 from elman.training.checkpoint import FILE_NAME
-from elman.training.progress import clock, progress_for
+from elman.training.progress import clock, describe_metrics, progress_for
 
-TASKS = ("lm",)
 LENGTHS = ("minutes", "epochs", "steps")
 
 
 @dataclass(kw_only=True)
-class TrainLanguageModel:
-    """Train a language model on text: FILE... is read as one text; sample:NAME names a built-in one."""
+class Train:
+    """What every ``elman train TASK`` takes."""
 
-    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
-    """Text files."""
+    next_step: ClassVar[str]
+
     out: Path
     """Folder for the run and then the model."""
     valid: str | None = None
-    """Text file to validate on, in place of the end of the training text."""
+    """File to validate on, in place of a part of the training data."""
     resume: bool = False
     """Go on from the checkpoint in the folder, with the settings that it began with."""
     overwrite: bool = False
@@ -45,7 +47,46 @@ class TrainLanguageModel:
     """Take settings from this TOML file; flags go before it."""
     dry_run: bool = False
     """Tell parameters, memory, predicted steps and time, then stop."""
+
+
+@dataclass(kw_only=True)
+class TrainLanguageModel(Train):
+    """Train a language model on text: FILE... is read as one text; sample:NAME names a built-in one."""
+
+    next_step = "Write with it: elman generate {folder} --prompt TEXT"
+
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
+    """Text files."""
     settings: tyro.conf.OmitArgPrefixes[LanguageModel] = field(default_factory=LanguageModel)
+
+
+@dataclass(kw_only=True)
+class TrainTagger(Train):
+    """Train a tagger on sentences in CoNLL-U or CoNLL-2002/2003 columns; sample:sentences is built in."""
+
+    next_step = "Tag with it: elman predict {folder} FILE"
+
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
+    """Tagged sentences."""
+    settings: tyro.conf.OmitArgPrefixes[Tagger] = field(default_factory=Tagger)
+
+
+@dataclass(kw_only=True)
+class TrainClassifier(Train):
+    """Train a classifier on CSV, TSV, JSONL, a folder of text files, or .npz of numbers; sample:messages is built in."""
+
+    next_step = "Classify with it: elman predict {folder} FILE"
+
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
+    """Labelled examples."""
+    settings: tyro.conf.OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
+
+
+TASKS: dict[str, tuple[type[Train], type[Model]]] = {
+    "lm": (TrainLanguageModel, LanguageModel),
+    "tagger": (TrainTagger, Tagger),
+    "classifier": (TrainClassifier, Classifier),
+}
 
 
 def run(words: Sequence[str]) -> int:
@@ -57,20 +98,24 @@ def run(words: Sequence[str]) -> int:
         raise UsageError(
             f"elman train has no task {words[0]}{nearest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
         )
-    default = TrainLanguageModel(files=tyro.MISSING, out=tyro.MISSING, settings=_defaults(words[1:]))
-    command = parse(TrainLanguageModel, words[1:], "elman train lm", default)
-    if not command.files:
-        raise UsageError("elman train lm needs a text: elman train lm FILE... --out DIR")
-    texts = [source(word) for word in command.files]
+    task = words[0]
+    kind, model_class = TASKS[task]
+    missing: dict[str, Any] = {"files" if task == "lm" else "file": tyro.MISSING, "out": tyro.MISSING}
+    default: Any = kind(**missing, settings=_defaults(words[1:], model_class))  # type: ignore[call-arg]
+    command: Any = parse(kind, words[1:], f"elman train {task}", default)
+    files = list(command.files) if task == "lm" else [command.file]
+    if not files:
+        raise UsageError(f"elman train {task} needs a text: elman train {task} FILE... --out DIR")
+    data = [source(word) for word in files] if task == "lm" else source(command.file)
     valid = None if command.valid is None else source(command.valid)
     if command.dry_run:
-        _print_prediction(command.settings.dry_run(texts, valid=valid))
+        _print_prediction(command.settings.dry_run(data, valid=valid))
         return 0
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
         model = command.settings.fit(
-            texts,
+            data,
             valid=valid,
             out=command.out,
             resume=command.resume,
@@ -83,19 +128,18 @@ def run(words: Sequence[str]) -> int:
             raise
         said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
         valid_words = [] if command.valid is None else ["--valid", command.valid]
-        again = shlex.join([*command.files, *valid_words, "--out", str(command.out), "--resume"])
-        raise Interrupted(f"{said}\nGo on with: elman train lm {again}", number) from None
-    valid_figures = model.metrics_.get("valid", {})
-    if valid_figures:
-        figures = f"{valid_figures['nats_per_token']:.4f} nats/token, "
-        figures += f"{valid_figures['bits_per_character']:.4f} bits/char, perplexity {valid_figures['perplexity']:.2f}"
-        unknown = f", {valid_figures['unknown']:,} of them unknown" if valid_figures["unknown"] else ""
-        print(f"{command.out}: {figures} on {valid_figures['tokens']:,} held-out tokens{unknown}")
-        print(f"Write with it: elman generate {command.out} --prompt TEXT")
+        again = shlex.join([*files, *valid_words, "--out", str(command.out), "--resume"])
+        raise Interrupted(f"{said}\nGo on with: elman train {task} {again}", number) from None
+    figures = model.metrics_.get("valid", {})
+    if figures:
+        unit = next(name for name in ("tokens", "examples") if name in figures)
+        unknown = f", {figures['unknown']:,} of them unknown" if figures.get("unknown") else ""
+        print(f"{command.out}: {describe_metrics(figures)} on {figures[unit]:,} held-out {unit}{unknown}")
+        print(command.next_step.format(folder=command.out))
     return 0
 
 
-def _defaults(words: Sequence[str]) -> LanguageModel:
+def _defaults(words: Sequence[str], model: type[Model]) -> Model:
     """Return the settings that flags are laid over: an earlier run's, a file's, or the model's own."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for flag in ("--out", "--init-from", "--config"):
@@ -104,26 +148,26 @@ def _defaults(words: Sequence[str]) -> LanguageModel:
     try:
         given, _ = early.parse_known_args(words)
     except argparse.ArgumentError:  # a flag without its value: the real parser says it better
-        return LanguageModel()
+        return model()
     settings: dict[str, Any] = {}
     if given.init_from is not None:
-        architecture = saved_settings(LanguageModel, read_folder(given.init_from).config, given.init_from)
-        settings |= {name: architecture[name] for name in LanguageModel.architecture if name in architecture}
+        architecture = saved_settings(model, read_folder(given.init_from).config, given.init_from)
+        settings |= {name: architecture[name] for name in model.architecture if name in architecture}
     if given.resume and given.out is not None and (config := read_config(given.out, missing_ok=True)):
-        settings |= saved_settings(LanguageModel, config, given.out)
+        settings |= saved_settings(model, config, given.out)
     if given.config is not None:
-        from_file = settings_from_toml(given.config, LanguageModel)
+        from_file = settings_from_toml(given.config, model)
         flags = {word.partition("=")[0] for word in words}
         if flags & {f"--{name}" for name in LENGTHS}:  # a flag goes before the file, whichever of them each names
             from_file = {name: value for name, value in from_file.items() if name not in LENGTHS}
         settings |= from_file
-    return replace(LanguageModel(), **settings)
+    return replace(model(), **settings)
 
 
 def _print_prediction(prediction: dict[str, float | int]) -> None:
     print(f"parameters  {prediction['parameters']:,}")
     print(f"memory      {prediction['memory_bytes'] / 2**20:,.1f} MiB for weights, gradients and the optimizer")
-    print(f"steps       {prediction['steps']:,} ({prediction['batches_per_epoch']:,} to a pass over the text)")
+    print(f"steps       {prediction['steps']:,} ({prediction['batches_per_epoch']:,} to a pass over the data)")
     print(
         f"time        {clock(prediction['seconds'])} ({1000 * prediction['seconds_per_step']:.0f} ms a step, measured)"
     )

@@ -5,6 +5,7 @@ So the place in the data *is* the step number, and training resumes from it with
     StreamBatches   one long text as parallel streams, for truncated backpropagation through time: row b of chunk k + 1
                     goes on where row b of chunk k ended, and so the state is carried from one to the next
     LineBatches     many sequences, grouped by length so that little is padded
+    LengthBuckets   which sequences make a batch together, for data that is no text
     line_chunks     many sequences once, in order, for evaluation
     stream_chunks   one long text once, in order, for evaluation: every token but the first is predicted once
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -179,11 +181,7 @@ class _Block:
             lengths = np.minimum(np.repeat(lengths, num_pieces) - rank * max_length, max_length)
         self._starts = starts
         self._lengths = lengths.astype(np.min_scalar_type(max_length))  # small, and so quick to sort
-        ascending = np.sort(self._lengths)
-        self.cuts = [len(ascending)]  # where batches begin among the pieces by length, from the end
-        while stop := self.cuts[-1]:
-            self.cuts.append(max(stop - max(batch_tokens // int(ascending[stop - 1]), 1), 0))
-        self.cuts.reverse()
+        self.cuts = _cuts(self._lengths, batch_tokens)
 
     def counts(self) -> tuple[int, int]:
         """Return the number of batches, and of sequences that were cut."""
@@ -191,8 +189,7 @@ class _Block:
 
     def shuffle(self, generator: np.random.Generator) -> None:
         """Order the pieces by length, ties at random, and the batches at random."""
-        shuffled = generator.permutation(len(self._lengths))
-        self._pieces = shuffled[np.argsort(self._lengths[shuffled], kind="stable")]
+        self._pieces = _shuffled_by_length(self._lengths, generator)
         self._batches = generator.permutation(len(self.cuts) - 1)
 
     def rows(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -200,6 +197,59 @@ class _Block:
         bucket = self._batches[index]
         rows = self._pieces[self.cuts[bucket] : self.cuts[bucket + 1]]
         return self._starts[rows], self._lengths[rows].astype(np.int64)
+
+
+class LengthBuckets:
+    """Sequences of about equal length together, as many as fit into ``batch_tokens`` when padded.
+
+    Every sequence comes exactly once in a pass; which sequences of one length share a batch, and the order of the
+    batches, is drawn anew for each pass.
+
+    Args:
+        lengths: (N,) the length of each sequence.
+        batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
+        seed: with the number of the pass, it decides the order.
+
+    Example:
+        >>> buckets = LengthBuckets(np.array([3, 9, 3]), batch_tokens=8, seed=0)
+        >>> sorted(sorted(buckets.rows(step).tolist()) for step in range(len(buckets)))
+        [[0, 2], [1], [3]]
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], batch_tokens: int, seed: int) -> None:
+        self._lengths = lengths
+        self._seed = seed
+        self._cuts = _cuts(lengths, batch_tokens)
+        self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # the pass, its rows, its batches
+
+    def __len__(self) -> int:
+        """Batches in one pass over the sequences."""
+        return len(self._cuts) - 1
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return the numbers of the sequences of a step's batch, counted from 0 and on through all passes."""
+        epoch, index = divmod(step, len(self))
+        if self._drawn is None or self._drawn[0] != epoch:
+            generator = np.random.default_rng((self._seed, epoch))
+            self._drawn = (epoch, _shuffled_by_length(self._lengths, generator), generator.permutation(len(self)))
+        _, rows, batches = self._drawn
+        first, last = self._cuts[batches[index]], self._cuts[batches[index] + 1]
+        return rows[first:last]
+
+
+def _cuts(lengths: NDArray[Any], batch_tokens: int) -> list[int]:
+    """Return where batches begin among sequences sorted by length, and where the last one ends."""
+    ascending = np.sort(lengths)
+    cuts = [len(ascending)]  # from the end
+    while stop := cuts[-1]:
+        cuts.append(max(stop - max(batch_tokens // max(int(ascending[stop - 1]), 1), 1), 0))
+    return cuts[::-1]
+
+
+def _shuffled_by_length(lengths: NDArray[Any], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return the numbers of sequences by their length, ties at random."""
+    shuffled = generator.permutation(len(lengths))
+    return shuffled[np.argsort(lengths[shuffled], kind="stable")]
 
 
 def stream_chunks(corpus: Corpus, num_streams: int, chunk_length: int) -> Iterator[Batch]:

@@ -1,7 +1,7 @@
 r"""Line after line of a file, a text or a stream that may never end, and what was wrong with some of them.
 
-    Path | str | stream ──blocks, decoded──▶ lines, numbered ──a reader of some format──▶ records
-                                                                    └──▶ Problems: told, counted, gone on from
+Path | str | stream ──blocks, decoded──▶ lines, numbered ──a reader of some format──▶ records
+                                                                └──▶ Problems: told, counted, gone on from
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import codecs
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from elman.data.text import open_file, other_encoding
 from elman.errors import DataError
+
+Record = TypeVar("Record")
 
 logger = logging.getLogger(__name__)
 
@@ -142,3 +144,23 @@ class Lines:
         finally:
             if is_path:
                 stream.close()
+
+
+def arrived(records: Iterable[Record], lines: Lines, most: int) -> Iterator[list[Record]]:
+    r"""Group what is read from ``lines``: up to ``most`` records, and no more than are there without waiting.
+
+    So a long file is worked off in large pieces, and what comes through a pipe is answered at once.
+
+    Example:
+        >>> lines = Lines("a\nb\nc\n")
+        >>> list(arrived(lines, lines, most=2))
+        [['a', 'b'], ['c']]
+    """
+    group: list[Record] = []
+    for record in records:
+        group.append(record)
+        if len(group) >= most or lines.is_waiting:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -462,6 +462,16 @@ def _word_level_json(vocabulary: list[str], rule: dict[str, Any], decoder: dict[
     return json.dumps(document, ensure_ascii=False)
 
 
+def split_words(text: str) -> list[str]:
+    """Split running text into words and marks, as `WordTokenizer` does; line breaks only separate.
+
+    Example:
+        >>> split_words("No, I don't know.")
+        ['No', ',', 'I', "don't", 'know', '.']
+    """
+    return _word_pattern().findall(text.replace("\n", " "))
+
+
 @cache
 def _word_pattern() -> re.Pattern[str]:
     r"""Match one token of the word level; Python's ``\w`` lacks the combining marks that belong to many scripts."""

@@ -1,11 +1,15 @@
-"""Pretrained word vectors in the text formats of GloVe, word2vec and fastText (``.vec``), plain or gzipped."""
+"""Pretrained word vectors: GloVe, word2vec (text and binary) and fastText (``.vec``), plain, gzipped or zipped."""
 
 from __future__ import annotations
 
 import gzip
+import io
+import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +17,24 @@ from numpy.typing import NDArray
 from elman.data.text import open_file
 from elman.errors import DataError
 
+_DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error)
 
-def read_vectors(path: Path, words: Iterable[str]) -> tuple[dict[str, int], NDArray[np.float32]]:
+
+def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict[str, int], NDArray[np.float32]]:
     r"""Read the vectors of the wanted words, so that an embedding need not start from noise.
 
-    A file has one word a line, followed by its numbers; a first line of two integers (word2vec and fastText write the
-    number of words and of dimensions) is skipped. Where a word occurs twice, the first vector counts.
+    A text file has one word a line, followed by its numbers; a first line of two integers (word2vec and fastText write
+    the number of words and of dimensions) is skipped. A file called ``.bin`` is word2vec's binary format. Of a file in
+    lower case the word "The" takes the vector of "the". Where a word occurs twice, the first vector counts. Only the
+    wanted vectors are held in memory.
 
     Args:
-        path: the file; a name that ends in ``.gz`` is decompressed on the way.
-        words: the words wanted, spelled as in the file.
+        path: the file; one that ends in ``.gz`` or ``.zip`` is decompressed on the way.
+        words: the words wanted.
+        first: the vectors of so many of the file's first words are taken besides; files begin with frequent words.
 
     Returns:
-        The row of each word that was found, and the vectors: (number of words found, dimensions), float32.
+        The row of each word that was found, spelled as in the file, and the vectors: (rows, dimensions), float32.
 
     Raises:
         DataError: the file cannot be read, or a line has another length than the first or something else than numbers.
@@ -38,43 +47,107 @@ def read_vectors(path: Path, words: Iterable[str]) -> tuple[dict[str, int], NDAr
         ({'king': 0, 'man': 1}, array([[1. , 0.5],
                [0. , 0.5]], dtype=float32))
     """
-    wanted = set(words)
+    wanted = {spelled.encode() for word in words for spelled in (word, word.lower())}
     rows: dict[str, int] = {}
     vectors: list[NDArray[np.float32]] = []
     dimensions = 0
-    with open_file(path) as raw, gzip.open(raw) if path.suffix == ".gz" else raw as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                text = line.decode("utf-8", "replace").rstrip(" \r\n")
-                if number == 1:
-                    fields = text.split(" ")
-                    if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
-                        dimensions = int(fields[1])
-                        continue
-                dimensions = dimensions or text.count(" ")
-                word, *numbers = text.rsplit(" ", dimensions)  # a few words of GloVe's contain spaces themselves
-                if len(numbers) < dimensions or (" " in word and _is_number(word.rsplit(" ", 1)[1])):
-                    raise DataError(
-                        f"{path}:{number}: {text.count(' ')} numbers where the lines before have {dimensions}; "
-                        "is the file cut off?"
-                    )
-                if word in wanted and word not in rows:
-                    try:
-                        vector = np.array(numbers, np.float32)
-                    except ValueError as error:
-                        raise DataError(f"{path}:{number}: a vector holds numbers only: {error}") from None
-                    if not np.isfinite(vector).all():
-                        raise DataError(f"{path}:{number}: a vector holds numbers only, and this one infinity or NaN")
-                    rows[word] = len(vectors)
-                    vectors.append(vector)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: is not a whole gzip file ({error}); download it again?") from None
+    try:
+        with _opened(path) as (file, name):
+            read = _binary if name.endswith(".bin") else _text
+            for number, (word, vector, size) in enumerate(read(path, file, wanted, first)):
+                dimensions = size
+                if vector is not None and (number < first or word in wanted):
+                    decoded = word.decode("utf-8", "replace")
+                    if decoded not in rows:
+                        rows[decoded] = len(vectors)
+                        vectors.append(vector)
+    except _DAMAGED as error:
+        raise DataError(f"{path}: is not a whole file, or none of its kind ({error}); download it again?") from None
     if not dimensions:
         raise DataError(f"{path}: holds no vectors; a line is a word and its numbers, with spaces between them")
     return rows, np.array(vectors, np.float32).reshape(-1, dimensions)  # (found, dimensions)
 
 
-def _is_number(text: str) -> bool:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
+    """Open a file, decompressed; its name says what is inside."""
+    with open_file(path) as raw:
+        if path.suffix == ".gz":
+            with gzip.open(raw) as file:
+                yield io.BufferedReader(file), path.stem
+        elif path.suffix == ".zip":
+            with zipfile.ZipFile(raw) as archive:
+                names = [name for name in archive.namelist() if not name.endswith("/")]
+                kept = [name for name in names if name.endswith((".txt", ".vec", ".bin"))] or names
+                if len(kept) != 1:
+                    listed = ", ".join(kept[:5]) or "none"
+                    raise DataError(f"{path}: holds {len(kept)} files of vectors ({listed}); unpack the one you want")
+                with archive.open(kept[0]) as file:
+                    yield file, kept[0]
+        else:
+            yield raw, path.name
+
+
+def _text(
+    path: Path, file: IO[bytes], wanted: set[bytes], first: int
+) -> Iterator[tuple[bytes, NDArray[np.float32] | None, int]]:
+    """Yield each line's word, its vector where it is wanted, and the dimensions."""
+    dimensions = count = 0
+    for number, line in enumerate(file, start=1):
+        text = line.rstrip(b" \r\n")
+        if number == 1:
+            fields = text.split(b" ")
+            if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
+                dimensions = int(fields[1])
+                continue
+        blanks = text.count(b" ")
+        dimensions = dimensions or blanks
+        if blanks == dimensions:
+            word, _, rest = text.partition(b" ")
+        else:  # a few words of GloVe's contain spaces themselves
+            word, *numbers = text.rsplit(b" ", dimensions)
+            rest = b" ".join(numbers)
+            if len(numbers) < dimensions or _is_number(word.rsplit(b" ", 1)[-1]):
+                raise DataError(
+                    f"{path}:{number}: {blanks} numbers where the lines before have {dimensions}; is the file cut off?"
+                )
+        vector = None
+        if count < first or word in wanted:
+            try:
+                vector = np.array(rest.split(b" "), np.float32)
+            except ValueError as error:
+                raise DataError(f"{path}:{number}: a vector holds numbers only: {error}") from None
+            if not np.isfinite(vector).all():
+                raise DataError(f"{path}:{number}: a vector holds numbers only, and this one infinity or NaN")
+        count += 1
+        yield word, vector, dimensions
+
+
+def _binary(
+    path: Path, file: IO[bytes], wanted: set[bytes], first: int
+) -> Iterator[tuple[bytes, NDArray[np.float32] | None, int]]:
+    """Yield each word of word2vec's binary format: a word, a space, little-endian float32; its vector where wanted."""
+    header = file.readline(100).split()
+    if len(header) != 2 or not (header[0].isdigit() and header[1].isdigit()) or not 0 < int(header[1]) < 100_000:
+        raise DataError(f"{path}: does not begin with the numbers of words and of dimensions, as word2vec's .bin does")
+    total, dimensions = int(header[0]), int(header[1])
+    for number in range(total):
+        word = bytearray()
+        while (byte := file.read(1)) not in (b" ", b""):
+            if byte != b"\n":  # some writers end a vector with one
+                word += byte
+            if len(word) > 10_000:
+                raise DataError(f"{path}: word {number:,} has no end; is this word2vec's binary format?")
+        raw = file.read(4 * dimensions)
+        if len(raw) < 4 * dimensions:
+            raise DataError(f"{path}: ends at word {number:,} of {total:,}; is the file cut off?")
+        vector = np.frombuffer(raw, "<f4") if number < first or bytes(word) in wanted else None
+        if vector is not None and not np.isfinite(vector).all():
+            raise DataError(f"{path}: the vector of word {number:,} holds infinity or NaN")
+        yield bytes(word), vector, dimensions
+
+
+def _is_number(text: bytes) -> bool:
     try:
         float(text)
     except ValueError:

@@ -11,24 +11,25 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> str:
     """Draw the training and the validation loss.
 
     Args:
-        history: one row a validation, with ``step``, ``train_nats`` and ``nats_per_token``.
+        history: one row a validation, with ``step``, ``train_nats`` and the validation's ``nats_per_token`` (or another target).
 
     Returns:
         An SVG document.
     """
     from matplotlib.figure import Figure
 
+    loss = next(name for name in history[0] if name.startswith("nats_per_"))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in (
         ("train_nats", "training (running mean)", "#9aa5b1"),
-        ("nats_per_token", "validation", "#c2410c"),
+        (loss, "validation", "#c2410c"),
     ):
         points = [(row["step"], row[name]) for row in history if row.get(name) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=label)
     axes.set_xlabel("optimizer steps")
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(f"loss ({loss.replace('_', ' ')})")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+_HOMES = {
+    "lm": ("elman.models.language_model", "LanguageModel"),
+    "tagger": ("elman.models.tagger", "Tagger"),
+    "classifier": ("elman.models.classifier", "Classifier"),
+}
 
 
 def load(folder: Path | str) -> Any:
@@ -20,12 +27,11 @@ def load(folder: Path | str) -> Any:
     """
     from elman.errors import ModelError
     from elman.models.folder import CONFIG, read_folder
-    from elman.models.language_model import LanguageModel
 
     folder = Path(folder)
     saved = read_folder(folder)
-    tasks = {model.task: model for model in (LanguageModel,)}
     task = saved.config.get("task")
-    if task not in tasks:
-        raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(tasks)}')
-    return tasks[task].from_saved(saved, folder)
+    if task not in _HOMES:
+        raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(_HOMES)}')
+    module, name = _HOMES[task]
+    return getattr(import_module(module), name).from_saved(saved, folder)

@@ -29,8 +29,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
+from elman.data.lines import Lines, Problems
 from elman.errors import ModelError, UsageError
 from elman.models.folder import SavedModel, is_finished, make_folder, open_run, read_folder, write_folder
+from elman.models.judging import Report
 from elman.models.settings import Settings, saved_settings
 from elman.training.checkpoint import FILE_NAME
 from elman.training.loop import Batches, State, Task, predict_cost, train
@@ -64,6 +66,24 @@ class Model(TrainingSettings, Settings, ABC):
     @abstractmethod
     def _final_seconds(self) -> float:
         """Predict, from a measurement, how long :meth:`_final_metrics` will take."""
+
+    @abstractmethod
+    def evaluate(self, X: Any) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on data; return the figures by name."""
+
+    def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
+        """Judge the model as :meth:`evaluate` does and, where it gives labels, tell which was taken for which."""
+        return Report(self.evaluate(X))
+
+    @abstractmethod
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        """Write what the model makes of what ``lines`` hold, in order, as it comes."""
+
+    def _pictures(self) -> dict[str, str]:
+        """Return further SVG documents to save, by file name."""
+        return {}
 
     @abstractmethod
     def _texts(self) -> dict[str, str]:
@@ -197,6 +217,7 @@ class Model(TrainingSettings, Settings, ABC):
                 metrics=self.metrics_,
                 history=self.history_,
                 card=self._card(),
+                pictures=self._pictures(),
             ),
         )
 
@@ -258,7 +279,7 @@ class Model(TrainingSettings, Settings, ABC):
         began = saved["config"]["data"]
         if any(began.get(part) != {**self.data_[part], "files": began[part]["files"]} for part in ("train", "valid")):
             raise UsageError(
-                f"{folder}: this training began with other data ({began['train']}); resume with the same text, or "
+                f"{folder}: this training began with other data ({began['train']}); resume with the same data, or "
                 "start afresh with --overwrite"
             )
 

@@ -2,7 +2,7 @@
 
     config.json          format, task, settings, the data by name and hash, and a hash of each file that must fit
     model.safetensors    the weights under PyTorch's names; no times, so that equal runs give equal bytes
-    tokenizer.json       text <-> ids (a task may have other such files)
+    tokenizer.json       text <-> ids; a task may have other such files: words.json, labels.json
     metrics.json  log.csv  curves.svg  README.md        what a person reads
     checkpoint.safetensors                              while it trains: everything needed to go on, one file
 
@@ -45,6 +45,7 @@ class SavedModel:
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     card: str = ""
+    pictures: dict[str, str] = field(default_factory=dict)  # SVG documents besides the loss curves, by name
 
 
 def write_folder(folder: Path, model: SavedModel) -> None:
@@ -69,6 +70,7 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     if model.history:
         contents["log.csv"] = _csv(model.history).encode()
         contents["curves.svg"] = loss_curves(model.history).encode()
+    contents.update({name: picture.encode() for name, picture in model.pictures.items()})
     contents["metrics.json"] = _json(model.metrics).encode()
     contents["README.md"] = model.card.encode()
     contents[CONFIG] = _json(config).encode()

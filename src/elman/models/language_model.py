@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus, build_corpus
+from elman.data.lines import Lines, Problems
 from elman.data.text import Source, Text
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 from elman.decoding.sampling import Sampling, StopBuffer, sample
@@ -72,6 +73,8 @@ class LanguageModel(Model):
     """How many tokens back a window network sees (cell window only)."""
     lines: bool = False
     """Read the text line by line, each from <s> to </s> on its own, in place of one long stream."""
+    batch_size: int = 16
+    """Parallel streams of the text in a batch; with --lines, lines of about bptt_length tokens."""
     bptt_length: int = 64
     """Time steps that gradients flow back through (truncated BPTT); the state is carried on beyond them."""
     dropout: float | None = None
@@ -104,7 +107,7 @@ class LanguageModel(Model):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        for name in ("hidden_size", "num_layers", "window", "bptt_length", "valid_characters"):
+        for name in ("hidden_size", "num_layers", "window", "batch_size", "bptt_length", "valid_characters"):
             positive(name, getattr(self, name))
         for name in ("embedding_size", "vocab_size", "min_count"):
             if getattr(self, name) is not None:
@@ -266,6 +269,23 @@ class LanguageModel(Model):
             mask = batch.targets != IGNORED
             tokens = self.tokenizer_.tokens(batch.targets[mask].tolist())
             yield from zip(tokens, losses[mask].tolist(), strict=True)
+
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        """Write every token of a text and its surprisal, tab-separated, under a line of titles; see :meth:`predict`.
+
+        Raises:
+            UsageError: another format is asked for.
+        """
+        if input_format not in (None, "text") or output_format not in (None, "text"):
+            raise UsageError("a language model reads text and writes tokens and surprisals; leave the formats out")
+        X = lines.source if isinstance(lines.source, Path | str) else "".join(f"{line}\n" for line in lines)  # noqa: N806
+        for index, (token, surprisal) in enumerate(self.predict(X)):
+            if index == 0:
+                yield "token\tsurprisal\n"
+            written = token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+            yield f"{written}\t{'NA' if surprisal is None else f'{surprisal:.6f}'}\n"
 
     def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats, unknown = 0.0, 0
@@ -598,11 +618,12 @@ class LanguageNetwork(nn.Module):
 class _Task:
     """The language model as the training loop sees it."""
 
-    objective = "nats_per_token"
-
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
         self.network: nn.Module = model.network_
+
+    def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
+        return (metrics["nats_per_token"],)
 
     def plan(self, passes: float) -> None:
         share = self._model.dropout

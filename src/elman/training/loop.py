@@ -67,7 +67,10 @@ class Task(Protocol):
     """What the loop asks of a model."""
 
     network: nn.Module  # its parameters are trained, its state_dict is kept
-    objective: str  # the name of the validation figure to minimise
+
+    def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
+        """Return what of the validation figures is to become small; later ones decide where earlier ones are equal."""
+        ...
 
     def plan(self, passes: float) -> None:
         """Hear, before the first step, how many passes over the training data there will be."""
@@ -186,9 +189,10 @@ def train(
             }
         )
         if state.step > 0:
-            if not math.isfinite(metrics[task.objective]):  # the last step may have broken weights that no loss showed
-                raise _diverged(f"became {metrics[task.objective]} in validation", state, settings, checkpoint)
-            if state.best is None or metrics[task.objective] < state.best["metrics"][task.objective]:
+            for figure in metrics.values():
+                if not math.isfinite(figure):  # the last step may have broken weights that no loss showed
+                    raise _diverged(f"became {figure} in validation", state, settings, checkpoint)
+            if state.best is None or task.objective(metrics) < task.objective(state.best["metrics"]):
                 weights = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
                 state.best = {"step": state.step, "metrics": metrics, "network": weights}
                 state.since_best = 0

@@ -61,10 +61,10 @@ class LineProgress(Progress):
         now = time.monotonic()
         if now - self._last >= self.every_seconds:
             self._last = now
-            self.note(describe(report, self._bits_per_nat))
+            self.note(describe(report, self._bits_per_nat, self._target))
 
     def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:  # noqa: D102
-        self._bits_per_nat = bits_per_character_per_nat(metrics)
+        self._bits_per_nat, self._target = bits_per_character_per_nat(metrics), target_of(metrics)
         self.note(f"step {step:,}: valid {describe_metrics(metrics)}{', the best so far' if best and step else ''}")
         if sample:
             self.note("\n".join(f"    | {line}" for line in sample.splitlines()))
@@ -113,12 +113,12 @@ class LiveProgress(Progress):
         if now - self._last < 0.2 and report.step != report.total_steps:
             return
         self._last = now
-        self._figures = describe(report, self._bits_per_nat)
+        self._figures = describe(report, self._bits_per_nat, self._target)
         left = f"{clock(report.seconds_left)} left"
         self._bars.update(self._bar, completed=report.step, total=report.total_steps, left=left)
 
     def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:  # noqa: D102
-        self._bits_per_nat = bits_per_character_per_nat(metrics)
+        self._bits_per_nat, self._target = bits_per_character_per_nat(metrics), target_of(metrics)
         self._valid = f"valid {describe_metrics(metrics)} (step {step:,}{', the best so far' if best and step else ''})"
         self._sample = sample
 
@@ -138,17 +138,17 @@ def progress_for(stream: IO[str]) -> Progress:
     return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
 
 
-def describe(report: Report, bits_per_nat: float) -> str:
-    """Put a step's figures into one line.
+def describe(report: Report, bits_per_nat: float, target: str) -> str:
+    """Put a step's figures into one line; ``target`` is what is predicted, such as a token.
 
     Example:
-        >>> describe(Report(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2))
+        >>> describe(Report(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2), "token")
         'step 40/200  train 1.500 nats/token, 2.164 bits/char  20,480 tokens/s  1:15 left'
     """
     bits = f", {report.nats * bits_per_nat:.3f} bits/char" if bits_per_nat else ""
     return (
-        f"step {report.step:,}/{report.total_steps:,}  train {report.nats:.3f} nats/token{bits}  "
-        f"{report.targets_per_second:,.0f} tokens/s  {clock(report.seconds_left)} left"
+        f"step {report.step:,}/{report.total_steps:,}  train {report.nats:.3f} nats/{target}{bits}  "
+        f"{report.targets_per_second:,.0f} {target}s/s  {clock(report.seconds_left)} left"
     )
 
 
@@ -159,9 +159,22 @@ def describe_metrics(metrics: dict[str, float | int]) -> str:
         >>> describe_metrics({"nats_per_token": 1.5, "bits_per_character": 2.164, "perplexity": 4.48, "tokens": 9})
         '1.500 nats/token, 2.164 bits/char, perplexity 4.48'
     """
-    units = {"nats_per_token": "{:.3f} nats/token", "bits_per_character": "{:.3f} bits/char"}
-    units["perplexity"] = "perplexity {:.2f}"
+    target = target_of(metrics)
+    units = {f"nats_per_{target}": f"{{:.3f}} nats/{target}", "bits_per_character": "{:.3f} bits/char"}
+    units |= {"perplexity": "perplexity {:.2f}", "accuracy": "accuracy {:.4f}", "macro_f1": "macro F1 {:.4f}"}
+    units["span_f1"] = "span F1 {:.4f}"
     return ", ".join(units[name].format(value) for name, value in metrics.items() if name in units)
+
+
+def target_of(metrics: dict[str, float | int]) -> str:
+    """Return what is predicted, from the name of the loss.
+
+    Example:
+        >>> target_of({"nats_per_token": 1.5}), target_of({"nats_per_target": 0.5})
+        ('token', 'target')
+    """
+    names = (name.removeprefix("nats_per_") for name in metrics if name.startswith("nats_per_"))
+    return next(names, "target")
 
 
 def bits_per_character_per_nat(metrics: dict[str, float | int]) -> float:

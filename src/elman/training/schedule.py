@@ -26,8 +26,6 @@ class TrainingSettings:
     """Train for so many passes over the training data, in place of minutes."""
     steps: int | None = None
     """Train for so many optimizer steps, in place of minutes."""
-    batch_size: int = 16
-    """Sequences (or parallel streams of one text) in a batch."""
     learning_rate: float = 6e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
     warmup_steps: int = 50
@@ -56,7 +54,7 @@ class TrainingSettings:
             raise UsageError(f"{' and '.join(given)} are all given: one of them says how long to train")
         for name in given:
             positive(name, getattr(self, name))
-        for name in ("batch_size", "learning_rate", "evaluations"):
+        for name in ("learning_rate", "evaluations"):
             positive(name, getattr(self, name))
         for name in ("warmup_steps", "weight_decay", "clip_norm", "patience"):
             positive(name, getattr(self, name), or_zero=True)

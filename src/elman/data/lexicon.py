@@ -1,0 +1,161 @@
+"""What a network is told of a word: its number, its row among pretrained vectors, its characters.
+
+    sequences ──WordSequences──▶ distinct words ──Lexicon.look_up──▶ Words(ids (U,), rows (U,), characters (U, C), …)
+                             └──gather──▶ places (B, T): which of the distinct words stands where
+
+Each distinct word of a batch is looked up, and read by the network, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from elman.data.vocabulary import Vocabulary
+from elman.errors import ModelError
+
+UNKNOWN = "<unk>"
+LONGEST = 40  # characters of a word that are read: of a longer word its first and its last
+
+
+class Words(NamedTuple):
+    """Distinct words as a network reads them."""
+
+    ids: torch.Tensor
+    """(U,) int64 rows of the learned embedding; 0 is <unk>."""
+    rows: torch.Tensor
+    """(U,) int64 rows of the pretrained vectors; 0 where there is none."""
+    characters: torch.Tensor
+    """(U, C) int64; beyond a word's length, 0."""
+    lengths: torch.Tensor
+    """(U,) int64, characters of each word, on the CPU."""
+
+    def chosen(self, which: torch.Tensor) -> Words:
+        """Return some of the words (W,), their characters no wider than they need."""
+        lengths = self.lengths[which]
+        width = max(int(lengths.max()), 1)
+        return Words(self.ids[which], self.rows[which], self.characters[which, :width], lengths)
+
+    def to(self, device: torch.device) -> Words:
+        """Return the words with their numbers on ``device``; the lengths stay on the CPU, where they are read."""
+        return Words(self.ids.to(device), self.rows.to(device), self.characters.to(device), self.lengths)
+
+
+class Lexicon:
+    """The words and characters seen in training, and the words that pretrained vectors know.
+
+    Args:
+        counts: how often each word occurred in training, spelled as it was.
+        lowercase: give words that differ in capitals only one row of the embedding.
+        min_count: words rarer than this are <unk>.
+        vector_words: the word of each pretrained vector, in the order of their rows.
+        vector_size: the length of the pretrained vectors; 0 where there are none.
+
+    Example:
+        >>> lexicon = Lexicon({"The": 2, "cat": 1})
+        >>> lexicon.look_up(["the", "Cat", "cats"]).ids.tolist(), "The" in lexicon, "the" in lexicon
+        ([1, 2, 0], True, False)
+    """
+
+    def __init__(
+        self,
+        counts: Mapping[str, int],
+        lowercase: bool = True,
+        min_count: int = 1,
+        vector_words: Sequence[str] = (),
+        vector_size: int = 0,
+    ) -> None:
+        self._counts = dict(counts)
+        self._spelled = str.lower if lowercase else str
+        rows: Counter[str] = Counter()
+        characters: Counter[str] = Counter()
+        for word, count in self._counts.items():
+            rows[self._spelled(word)] += count
+            characters.update(word)
+        self.vocabulary = Vocabulary.learn(rows, min_count=min_count, specials=[UNKNOWN])
+        self.counts = torch.tensor([float(rows[word]) for word in self.vocabulary.items])  # (rows,), 0 for <unk>
+        self.characters = Vocabulary.learn(characters, specials=[UNKNOWN])
+        self.vector_words = tuple(vector_words)
+        self.vector_size = vector_size
+        self._rows = {word: row for row, word in enumerate(self.vector_words, start=1)}  # row 0: no vector
+
+    def __contains__(self, word: object) -> bool:
+        """Tell whether training has seen a word, spelled just so."""
+        return word in self._counts
+
+    def look_up(self, words: Sequence[str]) -> Words:
+        """Turn distinct words into numbers."""
+        ids = self.vocabulary.ids([self._spelled(word) for word in words])
+        rows = [self._rows.get(word) or self._rows.get(word.lower(), 0) for word in words]
+        spelled = [word if len(word) <= LONGEST else word[: LONGEST // 2] + word[-LONGEST // 2 :] for word in words]
+        lengths = np.array([len(word) for word in spelled], np.int64)  # (U,)
+        characters = padded(self.characters.ids(list("".join(spelled))), lengths, 0)  # (U, C)
+        rows_array = np.array(rows, np.int64)
+        return Words(torch.from_numpy(ids), torch.from_numpy(rows_array), characters, torch.from_numpy(lengths))
+
+    def to_json(self) -> str:
+        """Write the lexicon as the text of a ``words.json``."""
+        vectors = {"size": self.vector_size, "words": self.vector_words}
+        return json.dumps({"counts": self._counts, "vectors": vectors}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, lowercase: bool = True, min_count: int = 1) -> Lexicon:
+        """Read back what :meth:`to_json` wrote.
+
+        Raises:
+            ModelError: it is something else.
+        """
+        try:
+            document = json.loads(text)
+            counts, words, size = document["counts"], document["vectors"]["words"], document["vectors"]["size"]
+            if not all(isinstance(count, int) for count in counts.values()):
+                raise TypeError("a count is no whole number")
+            if not isinstance(size, int) or not all(isinstance(word, str) for word in words):
+                raise TypeError("a vector's word is no text")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"words.json: not the words of a model ({error}); copy the folder anew") from None
+        return cls(counts, lowercase, min_count, words, size)
+
+
+class WordSequences:
+    """Sequences of words, each distinct word looked up once.
+
+    Args:
+        sequences: the words of each sequence.
+        lexicon: what turns words into numbers.
+
+    Example:
+        >>> sequences = WordSequences([["a", "b", "a"], ["b"]], Lexicon({"a": 2, "b": 2}))
+        >>> words, places, lengths = sequences.gather(np.array([1, 0]))
+        >>> words.ids.tolist(), places.tolist(), lengths.tolist()
+        ([1, 2], [[1, 0, 0], [0, 1, 0]], [1, 3])
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[str]], lexicon: Lexicon) -> None:
+        numbers: dict[str, int] = {}
+        flat = [numbers.setdefault(word, len(numbers)) for sequence in sequences for word in sequence]
+        self._flat = np.array(flat, np.int64)
+        self.lengths = np.array([len(sequence) for sequence in sequences], np.int64)  # (N,)
+        self._ends = np.cumsum(self.lengths)
+        self._words = lexicon.look_up(list(numbers))
+
+    def gather(self, rows: NDArray[np.int64]) -> tuple[Words, torch.Tensor, torch.Tensor]:
+        """Put some sequences into a batch: its distinct words, which stands where (B, T), and the lengths (B,)."""
+        lengths = self.lengths[rows]
+        pieces = [self._flat[end - length : end] for end, length in zip(self._ends[rows], lengths, strict=True)]
+        distinct, inverse = np.unique(np.concatenate(pieces), return_inverse=True)
+        places = padded(inverse, lengths, 0)
+        return self._words.chosen(torch.from_numpy(distinct)), places, torch.from_numpy(lengths)
+
+
+def padded(flat: NDArray[np.int64], lengths: NDArray[np.int64], filling: int) -> torch.Tensor:
+    """Lay sequences that stand one after the other (sum of lengths,) out as rows (B, T)."""
+    rows = np.full((len(lengths), max(int(lengths.max(initial=1)), 1)), filling, np.int64)
+    rows[np.arange(rows.shape[1]) < lengths[:, None]] = flat
+    return torch.from_numpy(rows)

@@ -1,0 +1,67 @@
+"""From logits to the best sequence of labels, where each label has a say in the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elman.data.batching import IGNORED
+from elman.errors import UsageError
+from elman.kernels.chain import best_paths
+from elman.nn.recurrent import check_lengths
+
+
+def viterbi(
+    logits: Tensor | NDArray[Any],
+    lengths: Tensor | NDArray[Any] | None,
+    transitions: Tensor | NDArray[Any],
+    start: Tensor | NDArray[Any],
+    end: Tensor | NDArray[Any],
+) -> tuple[Tensor, Tensor]:
+    """Find the labels y_1 … y_n of each row whose score is the highest; -inf (and NaN) anywhere forbids.
+
+        score = start[y_1] + Σ_t logits[t, y_t] + Σ_{t > 1} transitions[y_{t-1}, y_t] + end[y_n]
+
+    Of paths that score the same, the one is taken whose last label is the lowest; among those, the one before, and so
+    on. Sums are taken in float64.
+
+    Source: Viterbi 1967, "Error bounds for convolutional codes and an asymptotically optimum decoding algorithm";
+    Forney 1973, "The Viterbi algorithm", section III.
+
+    Args:
+        logits: (B, T, K) float; what lies beyond a row's length is never looked at.
+        lengths: (B,) integers in 0 … T; None where every row is T long.
+        transitions: (K, K) float; at [i, j], from label i to label j.
+        start: (K,) float.
+        end: (K,) float.
+
+    Returns:
+        The labels (B, T) int64, :data:`~elman.data.batching.IGNORED` beyond a row's length, and their scores (B,)
+        float64; 0 for a row of length 0. Both are on the CPU.
+
+    Raises:
+        UsageError: a shape or a length does not fit, or a row has no path at all.
+
+    Example:
+        >>> logits = torch.tensor([[[1.0, 0.0], [0.4, 0.0], [0.0, 1.0]]])
+        >>> stay = torch.tensor([[0.0, -torch.inf], [0.0, 0.0]])  # from label 0 there is no way to label 1
+        >>> labels, scores = viterbi(logits, None, stay, torch.zeros(2), torch.zeros(2))
+        >>> labels.tolist(), round(scores.item(), 3)
+        ([[0, 0, 0]], 1.4)
+    """
+    logits, transitions, start, end = (torch.as_tensor(array) for array in (logits, transitions, start, end))
+    if logits.dim() != 3 or logits.shape[2] == 0:
+        raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, K) with K at least 1")
+    rows, steps, size = logits.shape
+    for name, scores, expected in (
+        ("transitions", transitions, (size, size)),
+        ("start", start, (size,)),
+        ("end", end, (size,)),
+    ):
+        if scores.shape != expected:
+            raise UsageError(f"{name} has shape {tuple(scores.shape)}, expected {expected} for {size} labels")
+    lengths = torch.full((rows,), steps) if lengths is None else torch.as_tensor(lengths)
+    return best_paths(logits, check_lengths(lengths, rows, steps), transitions, start, end, padding=IGNORED)

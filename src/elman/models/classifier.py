@@ -1,0 +1,491 @@
+"""The classifier: many-to-one. It reads a text, or a sequence of numbers, and gives it one label.
+
+file ──Delimited | JsonLines | folder | series──▶ examples ──split──▶ tokens ──WordSequences.gather──▶ SequenceBatch
+     ──WordEncoder──▶ (B,T,E) ──Encoder──▶ outputs (B,T,N), last (B,N) ──Pooling──▶ (B,N) ──head──▶ logits (B,K)
+          ──┬── cross entropy ──▶ nats per text
+            └── softmax ──▶ probabilities ──▶ label
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.lexicon import Lexicon, WordSequences
+from elman.data.lines import Lines, Problems, arrived
+from elman.data.series import NumberSequences, check_series, read_series
+from elman.data.tables import Delimited, Example, JsonLines, Plain, format_of, read_folder
+from elman.data.tokenizer import BytePairTokenizer, Tokenizer, split_words
+from elman.errors import DataError, UsageError, nearest
+from elman.models.base import Model
+from elman.models.encoder import Encoder, EncoderModel, SequenceBatch, WordTable, by_length
+from elman.models.examples import Examples
+from elman.models.judging import Report, judged
+from elman.nn.heads import SoftmaxHead
+from elman.nn.pooling import Pooling
+from elman.nn.words import WordEncoder
+from elman.training.loop import Batches
+from elman.training.metrics import calibration_error
+from elman.training.schedule import positive
+
+Inputs = Any
+"""A ``Path`` names a file or a folder, a ``str`` is the text of a table; or texts; or arrays of numbers (T, F)."""
+
+WINDOW = 1024  # texts of a file that are classified together
+
+
+@dataclass(kw_only=True, eq=False)
+class Classifier(EncoderModel):
+    """A recurrent classifier: sentiment, topic, spam, or what a sensor's readings mean.
+
+    Example:
+        >>> texts, labels = ["good, really good", "bad, really bad"] * 10, ["praise", "complaint"] * 10
+        >>> classifier = Classifier(hidden_size=8, steps=30, learning_rate=0.03).fit(texts, labels)
+        >>> classifier.predict(["good"]).tolist()
+        ['praise']
+    """
+
+    task: ClassVar[str] = "classifier"
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
+        *("characters", "character_size", "level", "pooling"),
+    )
+
+    text: str = "text"
+    """The column of the text: its name, or its number from 0."""
+    label: str = "label"
+    """The column of the label: its name, or its number from 0."""
+    no_header: bool = False
+    """The table has no line of names; text and label are numbers."""
+    level: Literal["word", "char", "bpe", "numbers"] = "word"
+    """What a sequence is made of: words and marks, characters, pieces found by byte-level BPE, or rows of numbers."""
+    vocab_size: int = 4096
+    """How many pieces BPE learns (level bpe only)."""
+    max_length: int = 2000
+    """Longer texts are cut after so many tokens."""
+    pooling: Literal["last", "mean", "max", "attention"] = "max"
+    """What of the hidden states is passed to the output layer: the last one (of each direction), their mean, their
+    maximum, or a sum weighted by attention."""
+    class_weights: bool = False
+    """Let each label count the same in training, however rare."""
+    word_dropout: float = 1.0
+    """While training, a word that occurs n times is <unk> with probability word_dropout / (word_dropout + n)."""
+    dropout: float = 0.5
+    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        for name in ("vocab_size", "max_length"):
+            positive(name, getattr(self, name))
+        if self.vectors is not None and self.level != "word":
+            raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
+        if self.level != "word" and self.characters != "none":
+            raise UsageError(f'characters are read of words, but level is "{self.level}"; leave them out')
+
+    def __sklearn_tags__(self) -> Any:
+        """Describe the estimator; only scikit-learn asks."""
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = ClassifierTags()
+        tags.target_tags.required = True
+        return tags
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, in the order of ``predict_proba``'s columns."""
+        return np.array(self.labels_)
+
+    # Learning.
+
+    def _prepare(self, X: Inputs, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
+        train, judged_on = self.read(X, y, valid=valid)
+        if isinstance(former, Classifier):
+            self._restore_texts(former._texts())
+        else:
+            self.labels_ = tuple(sorted(set(train.labels)))
+            self._learn_inputs(train.inputs, judged_on.inputs)
+        if len(self.labels_) < 2:
+            raise DataError(
+                f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
+                "is --label the right column?"
+            )
+        self.network_ = self._build()
+        return _Task(self, train.labels), _Batches(self, train)
+
+    def _read(self, source: Inputs, labels: Any = None) -> Examples:
+        if not isinstance(source, Path | str):
+            return self._given(source, labels)
+        problems = Problems()
+        inputs: list[Any]
+        if self.level == "numbers":
+            series = read_series(source, label=self.label, problems=problems, encoding=self.encoding)
+            inputs, labels = series.sequences, series.labels or []
+        else:
+            examples = list(self._examples(source, problems))
+            inputs, labels = [example.text for example in examples], [example.label for example in examples]
+        problems.close()
+        if not labels:
+            raise DataError(problems.first or "there is no labelled example")
+        return Examples(inputs, labels, problems.count)
+
+    def _strata(self, examples: Examples) -> Sequence[Hashable]:
+        return examples.labels
+
+    def _examples(self, source: Path | str, problems: Problems) -> Iterator[Example]:
+        if isinstance(source, Path) and source.is_dir():
+            return read_folder(source, problems, self.encoding)
+        reader = format_of(source, self.text, self.label, not self.no_header)
+        return reader.read(Lines(source, self.encoding), problems, labelled=True)
+
+    def _given(self, inputs: Any, labels: Any) -> Examples:
+        """Accept texts, or arrays of numbers, and their labels as Python has them."""
+        if labels is None:
+            raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
+        labels = np.asarray(labels).tolist()
+        inputs = self._sequences(inputs)
+        if len(inputs) != len(labels):
+            raise UsageError(f"there are {len(inputs):,} texts, but {len(labels):,} labels")
+        if len({type(label) for label in labels}) > 1 or not isinstance(labels[0], str | int | float | bool):
+            raise UsageError("the labels are of several types; make them all texts, or all whole numbers")
+        return Examples(inputs, labels)
+
+    def _sequences(self, inputs: Any) -> list[Any]:
+        """Check texts, or arrays of numbers, that Python hands over."""
+        if self.level != "numbers":
+            for row, text in enumerate(inputs):
+                if not isinstance(text, str):
+                    raise UsageError(
+                        f"X[{row}] is of type {type(text).__name__}, not a text; for sequences of numbers set level "
+                        '"numbers"'
+                    )
+            return [str(text) for text in inputs]
+        sequences: list[Any] = check_series(inputs)
+        return sequences
+
+    def _learn_inputs(self, inputs: Sequence[Any], others: Sequence[Any]) -> None:
+        """Learn the words of the training texts, or the spread of the training numbers."""
+        self.tokenizer_: Tokenizer | None = None
+        self.lexicon_ = Lexicon({})
+        self._matrix = None
+        if self.level == "numbers":
+            self.num_features_ = inputs[0].shape[1]
+            self._spread = spread(inputs)
+            return
+        if self.level == "bpe":
+            self.tokenizer_ = BytePairTokenizer.train(inputs, vocab_size=self.vocab_size)
+        counts = Counter(chain.from_iterable(map(self._tokens, inputs)))
+        known = set(chain.from_iterable(map(self._tokens, others))) if self.vectors is not None else ()
+        self._learn_words(counts, known, self.lowercase and self.level == "word")
+
+    def _tokens(self, text: str) -> list[str]:
+        """Split a text into what the network reads; a text without any is one unknown token."""
+        if self.level == "word":
+            tokens = split_words(text)
+        elif self.tokenizer_ is None:
+            tokens = list(text)
+        else:
+            tokens = self.tokenizer_.tokens(self.tokenizer_.encode(text))
+        return tokens[: self.max_length] or [""]
+
+    def _build(self) -> ClassifierNetwork:
+        if self.level != "numbers":
+            return ClassifierNetwork(self, self._word_encoder(), len(self.labels_))
+        return ClassifierNetwork(self, Standardised(*self._spread), len(self.labels_))
+
+    def _texts(self) -> dict[str, str]:
+        texts = super()._texts()
+        if self.tokenizer_ is not None:
+            texts["tokenizer.json"] = self.tokenizer_.to_json()
+        if self.level == "numbers":
+            texts["features.json"] = json.dumps({"number": self.num_features_})
+        return texts
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        super()._restore_texts(texts)
+        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"]) if "tokenizer.json" in texts else None
+        if self.level == "numbers":
+            self.num_features_ = int(json.loads(texts["features.json"])["number"])
+            self._spread = (
+                torch.zeros(self.num_features_),
+                torch.ones(self.num_features_),
+            )  # the weights hold the real ones
+
+    # Judging.
+
+    def evaluate(self, X: Inputs, y: Any = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on labelled examples.
+
+        Returns:
+            ``accuracy``, ``macro_f1``, ``calibration_error`` (how far its certainty is from how often it is right),
+            ``nats_per_target``, ``examples``, ``unknown_labels`` (labels that training never saw, always wrong) and
+            ``left_out`` (examples that could not be read).
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        return self.report(X, y).metrics
+
+    def _judge(self, examples: Examples) -> Report:
+        probabilities = self._probabilities(examples.inputs)  # (N, K)
+        number = {label: index for index, label in enumerate(self.labels_)}
+        targets = np.array([number.get(label, -1) for label in examples.labels])  # (N,)
+        known = targets >= 0
+        likelihoods = np.maximum(probabilities[known, targets[known]], np.finfo(np.float64).tiny)
+        report = self.compared(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
+        report.metrics["calibration_error"] = calibration_error(probabilities, targets)
+        report.metrics["nats_per_target"] = float(-np.log(likelihoods).sum()) / max(int(known.sum()), 1)
+        report.metrics["unknown_labels"] = int((~known).sum())
+        return report
+
+    def compared(self, examples: Examples, predicted: Sequence[Any], seen: Container[str]) -> Report:
+        """Set predicted labels, whoever predicted them, beside the true ones."""
+        report = judged([str(label) for label in examples.labels], [str(label) for label in predicted])
+        report.metrics["examples"] = len(examples.labels)
+        return report
+
+    # Classifying.
+
+    def predict(self, X: Inputs) -> NDArray[Any]:  # noqa: N803
+        """Return the likeliest label of each text, or of each array of numbers (T, F)."""
+        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Inputs) -> NDArray[np.float64]:  # noqa: N803
+        """Return how likely each label is, (N, K), in the order of ``classes_``."""
+        self._check_fitted()
+        return self._probabilities(self._sequences(X))
+
+    def transform(self, X: Inputs) -> NDArray[np.float64]:  # noqa: N803
+        """Return what the network makes of each text before the output layer, (N, features), for other models."""
+        self._check_fitted()
+        return self._hidden(self._sequences(X), self._table()).double().numpy()
+
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        """Classify what ``lines`` hold and write a line for each example, in order, as it comes.
+
+        Args:
+            lines: from a file, a text or a pipe.
+            problems: who is told of what cannot be read; its line says so.
+            input_format: csv, tsv, jsonl, or text: one text a line. Found out where not given; of a pipe, text.
+            output_format: jsonl, or text (the label alone); jsonl where not given.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        self._check_fitted()
+        if output_format not in (None, "jsonl", "text"):
+            raise UsageError(f"--output-format {output_format}: no such format; there are jsonl, text")
+        table = self._table()
+        for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
+            readable = [example for example in examples if not example.problem]
+            rows = iter(self._probabilities([example.text for example in readable], table))
+            for example in examples:
+                shares = None if example.problem else next(rows)
+                label = "" if shares is None else self.labels_[int(shares.argmax())]
+                if output_format == "text":
+                    yield f"{label}\n"
+                elif shares is None:
+                    yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
+                else:
+                    named = {
+                        str(name): round(float(share), 4) for name, share in zip(self.labels_, shares, strict=True)
+                    }
+                    yield json.dumps({"label": label, "probabilities": named}, ensure_ascii=False) + "\n"
+
+    def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
+        if input_format is None and isinstance(lines.source, Path | str):
+            return format_of(lines.source, self.text, self.label, not self.no_header).read(
+                lines, problems, labelled=False
+            )
+        columns = {"text": self.text, "label": self.label}
+        formats: dict[str, Callable[[], Delimited | JsonLines | Plain]] = {
+            "text": Plain,
+            "csv": lambda: Delimited(",", **columns, header=not self.no_header),
+            "tsv": lambda: Delimited("\t", **columns, header=not self.no_header),
+            "jsonl": lambda: JsonLines(**columns),
+        }
+        name = input_format or "text"
+        if name not in formats:
+            listed = ", ".join(formats)
+            raise UsageError(f"--input-format {name}: no such format{nearest(name, formats) or ';'} there are {listed}")
+        return formats[name]().read(lines, problems, labelled=False)
+
+    def _probabilities(self, inputs: Sequence[Any], table: Table | None = None) -> NDArray[np.float64]:
+        hidden = self._hidden(inputs, table or self._table())  # (N, features)
+        with torch.inference_mode():
+            logits = self.network_.head(hidden.to(self.network_.head.weight.device))
+            shares: NDArray[np.float64] = logits.double().softmax(dim=-1).cpu().numpy()
+        return shares
+
+    def _hidden(self, inputs: Sequence[Any], table: Table) -> Tensor:
+        """Read texts, or arrays; return what is passed to the output layer (N, features), in order."""
+        sequences = inputs if self.level == "numbers" else [self._tokens(text) for text in inputs]
+        network = self.network_.eval()
+        hidden = torch.empty(len(sequences), network.encoder.output_size)
+        for rows in by_length([len(sequence) for sequence in sequences]):
+            with torch.inference_mode():
+                hidden[rows] = network.read(*table.gather([sequences[row] for row in rows])).float().cpu()
+        return hidden
+
+    def _table(self) -> Table:
+        front = self.network_.eval().front
+        return WordTable(front, self.lexicon_) if isinstance(front, WordEncoder) else NumberTable(front)
+
+
+class Standardised(nn.Module):
+    """Numbers brought to mean 0 and standard deviation 1, feature by feature, as in the training data.
+
+    Args:
+        mean: (F,).
+        deviation: (F,), above zero.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.output_size = len(mean)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Standardise (B, T, F)."""
+        return (inputs - self.mean) / self.deviation
+
+
+class Table(Protocol):
+    """What turns sequences into what the recurrent layers read, when predicting."""
+
+    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Return (B, T, E) and the lengths (B,)."""
+        ...
+
+
+class NumberTable:
+    """Arrays of numbers, standardised; see :class:`Table`."""
+
+    def __init__(self, front: Standardised) -> None:
+        self._front = front
+
+    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Return (B, T, F) and the lengths (B,)."""
+        _, inputs, lengths = NumberSequences(sequences).gather(np.arange(len(sequences)))
+        return self._front(inputs.to(self._front.mean.device)), lengths
+
+
+class ClassifierNetwork(nn.Module):
+    """Token vectors, or numbers, recurrent layers, pooling, head: sequences to logits (B, K).
+
+    Args:
+        settings: see :class:`Classifier`.
+        front: what turns tokens, or numbers, into what the recurrent layers read.
+        num_labels: K.
+    """
+
+    def __init__(self, settings: Classifier, front: WordEncoder | Standardised, num_labels: int) -> None:
+        super().__init__()
+        self.front = front
+        self.encoder = Encoder(settings, front.output_size)
+        self.pooling = Pooling(settings.pooling, self.encoder.output_size)
+        self.head = SoftmaxHead(self.encoder.output_size, num_labels)
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Read a batch while training; return the logits (B, K)."""
+        front: Any = self.front
+        inputs = front(batch.inputs) if batch.words is None else front(batch.words)[batch.inputs]  # (B, T, E)
+        logits: Tensor = self.head(self.read(inputs, batch.lengths))
+        return logits
+
+    def read(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Turn vectors (B, T, E) into what is passed to the output layer (B, N)."""
+        outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
+        pooled: Tensor = self.pooling(outputs, last, lengths)
+        return pooled
+
+
+class _Batches:
+    """Training examples in batches of about equal length."""
+
+    def __init__(self, model: Classifier, examples: Examples) -> None:
+        number = {label: index for index, label in enumerate(model.labels_)}
+        self._targets = np.array([number.get(label, IGNORED) for label in examples.labels], np.int64)  # (N,)
+        self._sequences: WordSequences | NumberSequences
+        if model.level == "numbers":
+            self._sequences = NumberSequences(examples.inputs)
+        else:
+            self._sequences = WordSequences([model._tokens(text) for text in examples.inputs], model.lexicon_)
+        self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def batch(self, step: int) -> SequenceBatch:
+        rows = self._buckets.rows(step)
+        words, inputs, lengths = self._sequences.gather(rows)
+        return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
+
+
+class _Task:
+    """The classifier as the training loop sees it."""
+
+    def __init__(self, model: Classifier, labels: Sequence[Any]) -> None:
+        self._model = model
+        self.network: nn.Module = model.network_
+        counts = Counter(labels)
+        each = len(labels) / len(model.labels_)
+        self._weights = None
+        if model.class_weights:
+            self._weights = torch.tensor([each / max(counts[label], 1) for label in model.labels_])
+
+    def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
+        return -metrics["accuracy" if self._weights is None else "macro_f1"], metrics["nats_per_target"]
+
+    def plan(self, passes: float) -> None:
+        pass
+
+    def training_step(self, batch: SequenceBatch, carry: Any) -> tuple[Tensor, int, Any]:
+        logits = self.network(batch).float()  # (B, K)
+        weights = None if self._weights is None else self._weights.to(logits.device)
+        losses = nn.functional.cross_entropy(logits, batch.targets, weights, ignore_index=IGNORED, reduction="sum")
+        return losses, max(int((batch.targets != IGNORED).sum()), 1), None
+
+    def validate(self) -> dict[str, float | int]:
+        return self._model._judge(self._model._valid).metrics
+
+    def sample(self) -> str:
+        first = self._model._valid.inputs[0]
+        label = self._model.predict([first])[0]
+        return f"{label}: {' '.join(first.split())[:100]}" if isinstance(first, str) else f"{label}: {len(first)} steps"
+
+
+def spread(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Return each feature's mean and standard deviation over all time steps; 1 for one that never changes.
+
+    Example:
+        >>> mean, deviation = spread([np.float32([[1, 5], [3, 5]])])
+        >>> mean.tolist(), deviation.tolist()
+        ([2.0, 5.0], [1.0, 1.0])
+    """
+    steps = np.concatenate([sequence.astype(np.float64) for sequence in sequences])  # (sum of T, F)
+    deviation = steps.std(axis=0)
+    deviation[deviation < 1e-12] = 1.0
+    return torch.from_numpy(steps.mean(axis=0)).float(), torch.from_numpy(deviation).float()

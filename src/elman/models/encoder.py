@@ -1,0 +1,328 @@
+"""What the tagger and the classifier share: tokens in, hidden states out, read from either side.
+
+tokens ──WordSequences──▶ SequenceBatch ──WordEncoder──▶ (B, T, E) ──Encoder──▶ outputs (B, T, N), last (B, N)
+when predicting:      ──WordTable, each distinct token encoded once──▶ (B, T, E) ──Encoder──▶ the same
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman.data.lexicon import Lexicon, Words, padded
+from elman.data.vectors import read_vectors
+from elman.errors import ModelError, UsageError
+from elman.models.base import Model
+from elman.models.examples import Examples
+from elman.models.judging import Report
+from elman.nn.dropout import LockedDropout
+from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
+from elman.nn.words import WordEncoder
+from elman.training.schedule import positive
+
+logger = logging.getLogger(__name__)
+
+PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
+KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
+
+
+@dataclass(kw_only=True, eq=False)
+class EncoderModel(Model):
+    """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
+
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    """The network that reads: simple (Elman) RNN, GRU or LSTM."""
+    hidden_size: int = 200
+    """Units of each layer and direction."""
+    num_layers: int = 1
+    """Stacked layers: each reads the outputs of the one below."""
+    bidirectional: bool = True
+    """Read from both sides, so that a token is seen with what follows it too."""
+    merge: Literal["concat", "sum", "product"] = "concat"
+    """How the outputs of the two directions become one."""
+    embedding_size: int | None = None
+    """Length of a token's vector; as long as the pretrained ones, or 100, where not given."""
+    vectors: Path | None = None
+    """Add these pretrained vectors to the words' own (GloVe, word2vec text or binary, fastText; also .gz and .zip)."""
+    vector_words: int = 100_000
+    """Besides the vectors of the words in the data, keep those of so many of the file's first words: they stand for
+    words that training never sees."""
+    lowercase: bool = True
+    """Give words that differ in capitals only one vector; their characters are read as they are."""
+    min_count: int = 1
+    """Words rarer than this are <unk>."""
+    characters: Literal["lstm", "none"] = "none"
+    """What reads the words' characters: a small LSTM from either side, or nothing."""
+    character_size: int = 100
+    """Length of what the characters give, half of it from each side."""
+    dropout: float = 0.33
+    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
+    word_dropout: float = 1.0
+    """While training, a word that occurs n times is <unk> with probability word_dropout / (word_dropout + n)."""
+    batch_tokens: int = 1000
+    """Tokens in a batch of sequences of about equal length, padding included."""
+    learning_rate: float = 4e-3
+    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
+    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
+    reference, or the fastest."""
+    encoding: str = "utf-8"
+    """How the files are encoded."""
+    valid_fraction: float = 0.1
+    """Share of the data, drawn with the seed, held out for validation where no other is given."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        for name in ("hidden_size", "num_layers", "min_count", "batch_tokens"):
+            positive(name, getattr(self, name))
+        for name in ("vector_words", "word_dropout"):
+            positive(name, getattr(self, name), or_zero=True)
+        if self.embedding_size is not None:
+            positive("embedding_size", self.embedding_size)
+        if self.character_size < 2 or self.character_size % 2:
+            raise UsageError(f"character_size is {self.character_size}; it must be even and above zero")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
+        if not 0 < self.valid_fraction < 1:
+            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+
+    # The data.
+
+    def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
+        """Read what to learn from and what to judge on, as ``fit`` does.
+
+        Args:
+            X: the training data.
+            y: its labels, where X does not hold them.
+            valid: other data, or a pair of inputs and labels; a part of X where not given.
+        """
+        train = self._read(X, y)
+        if valid is None:
+            train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
+        else:
+            judged_on = self._read(*valid[:2]) if isinstance(valid, tuple) else self._read(valid)
+        self.data_ = {
+            "train": train.described(X),
+            "valid": judged_on.described(X if valid is None else valid),
+            "left_out": train.left_out,
+        }
+        self._valid = judged_on
+        return train, judged_on
+
+    @abstractmethod
+    def _read(self, source: Any, labels: Any = None) -> Examples:
+        """Read labelled examples; those with something wrong are told, left out and counted."""
+
+    @abstractmethod
+    def _strata(self, examples: Examples) -> Sequence[Hashable]:
+        """Return the group of each example, of every one of which a share is held out."""
+
+    @abstractmethod
+    def _judge(self, examples: Examples) -> Report:
+        """Judge the network on examples."""
+
+    @abstractmethod
+    def evaluate(self, X: Any, y: Any = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on labelled examples; return the figures by name."""
+
+    def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
+        """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
+        self._check_fitted()
+        examples = self._read(X, y)
+        report = self._judge(examples)
+        report.metrics["left_out"] = examples.left_out
+        return report
+
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+        """Return the share of labels that are right."""
+        return float(self.evaluate(X, y)["accuracy"])
+
+    def _final_metrics(self) -> dict[str, float | int]:
+        self._report = self._judge(self._valid)
+        return self._report.metrics
+
+    def _final_seconds(self) -> float:
+        began = time.perf_counter()
+        some = self._valid.chosen(range(min(200, len(self._valid.inputs))))
+        self._judge(some)
+        return (time.perf_counter() - began) * len(self._valid.inputs) / len(some.inputs)
+
+    def _pictures(self) -> dict[str, str]:
+        return {"confusion.svg": self._report.picture()} if hasattr(self, "_report") else {}
+
+    # The tokens.
+
+    def _learn_words(self, counts: Mapping[str, int], others: Iterable[str], lowercase: bool) -> None:
+        """Build the lexicon: of the training's words and, with pretrained vectors, of those that they know."""
+        self._matrix: NDArray[np.float32] | None = None
+        names: list[str] = []
+        size = 0
+        if self.vectors is not None:
+            rows, self._matrix = read_vectors(self.vectors, {*counts, *others}, first=self.vector_words)
+            names, size = sorted(rows, key=rows.__getitem__), self._matrix.shape[1]
+            if self.embedding_size not in (None, size):
+                raise UsageError(
+                    f"{self.vectors}: vectors of {size} numbers, but embedding_size is {self.embedding_size}; "
+                    "leave it out"
+                )
+            self._tell_coverage(counts, rows)
+        self.lexicon_ = Lexicon(counts, lowercase, self.min_count, names, size)
+
+    def _tell_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
+        missing = [word for word in counts if word not in rows and word.lower() not in rows]
+        coverage = 1 - sum(counts[word] for word in missing) / max(sum(counts.values()), 1)
+        shown = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
+        logger.warning(
+            "%s knows %.1f %% of the training's words; %s distinct ones are not in it: %s ...",
+            *(self.vectors, 100 * coverage, f"{len(missing):,}", shown),
+        )
+        self.data_["vectors"] = {
+            "file": str(self.vectors),
+            "kept": len(rows),
+            "distinct_words_without": len(missing),
+            "coverage": round(coverage, 4),
+        }
+
+    def _word_encoder(self) -> WordEncoder:
+        words = WordEncoder(
+            self.lexicon_.counts,
+            self.lexicon_.vector_size or self.embedding_size or 100,
+            num_characters=0 if self.characters == "none" else len(self.lexicon_.characters),
+            character_size=self.character_size,
+            num_vectors=len(self.lexicon_.vector_words),
+            word_dropout=self.word_dropout,
+            backend=self.backend,
+        )
+        if self._matrix is not None and words.vectors is not None:
+            words.vectors[1:] = torch.from_numpy(self._matrix)
+        self._matrix = None
+        return words
+
+    # What a folder keeps.
+
+    def _texts(self) -> dict[str, str]:
+        return {"words.json": self.lexicon_.to_json(), "labels.json": json.dumps(self.labels_, ensure_ascii=False)}
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        self._matrix = None
+        self.lexicon_ = Lexicon.from_json(texts["words.json"], self.lowercase, self.min_count)
+        try:
+            self.labels_ = tuple(json.loads(texts["labels.json"]))
+            if not all(isinstance(label, Hashable) for label in self.labels_):
+                raise TypeError("a label is a list or an object")
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"labels.json: not the labels of a model ({error}); copy the folder anew") from None
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceBatch:
+    """What one step reads, and what it is to predict.
+
+    Args:
+        words: the distinct tokens of the batch; None where the sequences are of numbers.
+        inputs: (B, T) int64, which of them stands where; or (B, T, F) float32.
+        lengths: (B,) int64.
+        targets: (B, T) or (B,) int64 labels; -100 beyond a row's length and where there is none.
+    """
+
+    words: Words | None
+    inputs: Tensor
+    lengths: Tensor
+    targets: Tensor
+    first: bool = True
+
+    def to(self, device: torch.device) -> SequenceBatch:
+        """Return the batch on ``device``; the lengths stay on the CPU, where they are read."""
+        words = None if self.words is None else self.words.to(device)
+        return SequenceBatch(words, self.inputs.to(device), self.lengths, self.targets.to(device))
+
+
+class Encoder(nn.Module):
+    """Recurrent layers with dropout below and above.
+
+    Args:
+        settings: see :class:`EncoderModel`.
+        input_size: E.
+    """
+
+    def __init__(self, settings: EncoderModel, input_size: int) -> None:
+        super().__init__()
+        recurrent: Any = {"rnn": RNN, "gru": GRU, "lstm": LSTM}[settings.cell]
+        self.dropout = LockedDropout(settings.dropout)
+        self.rnn = recurrent(
+            input_size,
+            int(settings.hidden_size),  # it may be NumPy's, from a search over settings
+            int(settings.num_layers),
+            batch_first=True,
+            dropout=settings.dropout if settings.num_layers > 1 else 0.0,
+            bidirectional=settings.bidirectional,
+            merge=settings.merge,
+            backend=settings.backend,
+        )
+        self.output_size: int = self.rnn.output_size
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Read (B, T, E) -> outputs (B, T, N), and the top layer's last state, both directions merged, (B, N)."""
+        outputs, state = self.rnn(self.dropout(inputs), lengths=lengths)  # (B, T, N)
+        hidden = state[0] if isinstance(state, tuple) else state  # (L·D, B, H)
+        last = MERGES[self.rnn.merge](hidden[-2], hidden[-1]) if self.rnn.bidirectional else hidden[-1]  # (B, N)
+        return self.dropout(outputs), last
+
+
+class WordTable:
+    """The vectors of the tokens that prediction has met: each is computed once.
+
+    Args:
+        encoder: what computes them.
+        lexicon: what turns tokens into numbers.
+    """
+
+    def __init__(self, encoder: WordEncoder, lexicon: Lexicon) -> None:
+        self._encoder = encoder
+        self._lexicon = lexicon
+        self._numbers: dict[str, int] = {}
+        self._table = encoder.embedding.weight.new_empty(0, encoder.output_size)
+
+    def gather(self, sequences: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
+        """Return the vectors (B, T, E) of the tokens of some sequences, and the lengths (B,)."""
+        if len(self._numbers) > KEPT_TOKENS:
+            self._numbers, self._table = {}, self._table[:0]
+        numbers = self._numbers
+        new = list(dict.fromkeys(token for sequence in sequences for token in sequence if token not in numbers))
+        for start in range(0, len(new), 4096):
+            words = self._lexicon.look_up(new[start : start + 4096]).to(self._table.device)
+            self._table = torch.cat((self._table, self._encoder(words)))
+        for token in new:
+            numbers[token] = len(numbers)
+        lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+        flat = np.array([numbers[token] for sequence in sequences for token in sequence], np.int64)
+        return self._table[padded(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
+
+
+def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield batches of rows of about equal length, for prediction.
+
+    Example:
+        >>> list(by_length([5000, 2, 4000, 3]))
+        [[1, 3], [2], [0]]
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and lengths[order[stop]] * (stop + 1 - start) <= PREDICTION_TOKENS:
+            stop += 1
+        yield order[start:stop]
+        start = stop

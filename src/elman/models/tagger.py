@@ -1,0 +1,423 @@
+"""The tagger: many-to-many, aligned. It reads a sentence from both sides and gives every word its tag.
+
+file ──Conllu | Columns.read──▶ Sentence(words, tags) ──WordSequences.gather──▶ SequenceBatch(words, inputs, targets)
+     ──WordEncoder──▶ (B,T,E) ──Encoder──▶ (B,T,N) ──head──▶ logits (B,T,K)
+          ──┬── cross_entropy_sum | LinearChainCRF.loss_sum ──▶ nats per word
+            └── argmax | viterbi ──▶ ids ──labels──▶ tags, written into the file's own format
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Container, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elman.data import schemes
+from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.labels import Columns, Conllu, Plain, Sentence, format_of
+from elman.data.lexicon import WordSequences, padded
+from elman.data.lines import Lines, Problems, arrived
+from elman.decoding.viterbi import viterbi
+from elman.errors import DataError, UsageError, nearest
+from elman.models.base import Model
+from elman.models.encoder import Encoder, EncoderModel, SequenceBatch, WordTable, by_length
+from elman.models.examples import Examples
+from elman.models.judging import Report, judged
+from elman.nn.crf import LinearChainCRF
+from elman.nn.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.words import WordEncoder
+from elman.training.loop import Batches
+from elman.training.metrics import span_metrics
+
+Sentences = Path | str | Sequence[Sequence[str]]
+"""A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence."""
+
+Format = Conllu | Columns | Plain
+
+LONGEST_PIECE = 1000  # words that are read at once; a longer sentence is read piece by piece
+WINDOW = 4096  # sentences of a file that are tagged together
+
+
+@dataclass(kw_only=True, eq=False)
+class Tagger(EncoderModel):
+    """A recurrent tagger: parts of speech, named entities, or any other label for each word of a sentence.
+
+    Example:
+        >>> sentences = [["Teddy", "Roosevelt", "spoke"], ["bears", "sleep"]] * 10
+        >>> tags = [["PROPN", "PROPN", "VERB"], ["NOUN", "VERB"]] * 10
+        >>> tagger = Tagger(hidden_size=8, steps=30).fit(sentences, tags)
+        >>> tagger.predict([["Teddy", "bears", "sleep"]])[0][-1]
+        'VERB'
+    """
+
+    task: ClassVar[str] = "tagger"
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
+        *("characters", "character_size", "crf"),
+    )
+
+    column: str | None = None
+    """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
+    the end with -1. Where not given, upos of CoNLL-U, and the last column of other formats."""
+    word_column: int = 0
+    """Where the words are, in formats other than CoNLL-U."""
+    characters: Literal["lstm", "none"] = "lstm"
+    """What reads the words' characters: a small LSTM from either side, or nothing."""
+    crf: bool = False
+    """Score whole sequences of tags (linear-chain CRF), not each tag by itself."""
+
+    # Learning.
+
+    def _prepare(self, X: Sentences, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
+        train, judged_on = self.read(X, y, valid=valid)
+        if isinstance(former, Tagger):
+            self._restore_texts(former._texts())
+        else:
+            self.scheme_ = schemes.detect(train.labels)
+            self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
+            self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs), self.lowercase)
+        self.data_["scheme"] = self.scheme_ or "none"
+        self.network_ = self._build()
+        return _Task(self), _Batches(self, train)
+
+    def _read(self, source: Sentences, labels: Any = None) -> Examples:
+        if not isinstance(source, Path | str):
+            return _given(source, labels)
+        problems, lines = Problems(), Lines(source, self.encoding)
+        reader = format_of(source, self.column, self.word_column, self.encoding)
+        sentences = list(reader.read(lines, problems, tagged=True))
+        problems.close()
+        if not sentences:
+            raise DataError(problems.first or f"{lines.name}: holds no sentence")
+        return Examples(
+            [sentence.words for sentence in sentences], [sentence.tags for sentence in sentences], problems.count
+        )
+
+    def _strata(self, examples: Examples) -> Sequence[Hashable]:
+        return [0] * len(examples.inputs)
+
+    def _build(self) -> TaggerNetwork:
+        return TaggerNetwork(self, self._word_encoder(), self.labels_, self.scheme_)
+
+    def _texts(self) -> dict[str, str]:
+        return {**super()._texts(), "scheme.json": json.dumps(self.scheme_)}
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        super()._restore_texts(texts)
+        self.scheme_ = json.loads(texts["scheme.json"])
+
+    def _inside(self, tags: Sequence[str]) -> list[str]:
+        """Return tags as the network knows them: entities in BIO, whatever the data's scheme."""
+        return schemes.to_bio(tags, self.scheme_) if self.scheme_ else list(tags)
+
+    def _outside(self, tags: Sequence[str]) -> list[str]:
+        """Return tags as the data writes them."""
+        return schemes.from_bio(tags, self.scheme_) if self.scheme_ else list(tags)
+
+    # Judging.
+
+    def evaluate(self, X: Sentences, y: Sequence[Sequence[str]] | None = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on tagged sentences.
+
+        Returns:
+            ``accuracy``, ``accuracy_unseen`` (on words that training never saw, where there are any), ``macro_f1``
+            (over the tags), for entities ``span_precision``, ``span_recall`` and ``span_f1``; ``nats_per_target``,
+            ``tokens``, ``sentences``, ``unknown_labels`` (tags that training never saw, always wrong) and ``left_out``
+            (sentences that could not be read).
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        return self.report(X, y).metrics
+
+    def _judge(self, examples: Examples) -> Report:
+        nats, targets, unknown = 0.0, 0, 0
+        inside = [self._inside(tags) for tags in examples.labels]
+        predicted = [[""] * len(tags) for tags in inside]
+        number = {label: index for index, label in enumerate(self.labels_)}
+        for pieces, logits, lengths in self._logits(examples.inputs, self._table()):
+            flat = [number.get(tag, IGNORED) for piece in pieces for tag in inside[piece.row][piece.within]]
+            goal = padded(np.array(flat, np.int64), lengths.numpy(), IGNORED)  # (B, T)
+            loss_sum, count = self.network_.loss_sum(logits, goal.to(logits.device), lengths)
+            nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + flat.count(IGNORED)
+            for piece, tags in zip(pieces, self._decoded(logits, lengths), strict=True):
+                predicted[piece.row][piece.within] = tags
+        report = self.compared(examples, [self._outside(tags) for tags in predicted], self.lexicon_)
+        report.metrics.update(nats_per_target=nats / max(targets, 1), unknown_labels=unknown)
+        return report
+
+    def compared(self, examples: Examples, predicted: Sequence[Sequence[str]], seen: Container[str]) -> Report:
+        """Set predicted tags, whoever predicted them, beside the true ones; ``seen`` are the words of the training."""
+        words, true, others = (list(chain(*side)) for side in (examples.inputs, examples.labels, predicted))
+        report = judged(true, others)
+        unseen = [tag == other for word, tag, other in zip(words, true, others, strict=True) if word not in seen]
+        if unseen:
+            report.metrics["accuracy_unseen"] = sum(unseen) / len(unseen)
+        scheme = schemes.detect(examples.labels)
+        if scheme:
+            spans = (
+                [schemes.spans(schemes.to_bio(tags, scheme)) for tags in side] for side in (examples.labels, predicted)
+            )
+            report.metrics.update(span_metrics(*spans))
+        report.metrics.update(tokens=len(words), sentences=len(examples.inputs))
+        return report
+
+    # Tagging.
+
+    def predict(self, X: Sentences) -> list[list[str]]:  # noqa: N803
+        """Tag sentences.
+
+        Args:
+            X: the words of each sentence; or a file, or its text, in a format that training reads.
+
+        Returns:
+            A tag for every word.
+        """
+        self._check_fitted()
+        if isinstance(X, Path | str):
+            reader = format_of(X, self.column, self.word_column, self.encoding)
+            read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
+            sentences = [sentence.words for sentence in read]
+        else:
+            sentences = [[str(word) for word in words] for words in X]
+        return [tags for tags, _ in self._tag(sentences, self._table(), False)]
+
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        """Tag what ``lines`` hold and write it, in order, as it comes; what cannot be read is copied through.
+
+        Args:
+            lines: from a file, a text or a pipe.
+            problems: who is told of what cannot be read.
+            input_format: conllu, columns, or text: one sentence a line. Found out where not given; of a pipe, text.
+            output_format: conllu, columns, text (word/TAG) or jsonl; as the input, for text jsonl, where not given.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        self._check_fitted()
+        reader = self._format(input_format, lines)
+        output_format = output_format or ("jsonl" if isinstance(reader, Plain) else None)
+        writer = reader if output_format is None else None
+        if output_format in ("conllu", "columns"):
+            writer = self._format(output_format, lines)
+        elif output_format not in (None, "jsonl", "text"):
+            known = ("conllu", "columns", "text", "jsonl")
+            raise UsageError(f"--output-format {output_format}: {_no_format(output_format, known)}")
+        table = self._table()
+        for sentences in arrived(reader.read(lines, problems, tagged=False), lines, WINDOW):
+            tagged = self._tag([sentence.words for sentence in sentences], table, output_format == "jsonl")
+            for sentence, (tags, probabilities) in zip(sentences, tagged, strict=True):
+                if writer is not None:
+                    yield writer.write(sentence, tags)
+                elif output_format == "jsonl":
+                    yield _json_line(sentence, tags, probabilities)
+                else:
+                    yield " ".join(f"{word}/{tag}" for word, tag in zip(sentence.words, tags, strict=True)) + "\n"
+
+    def _format(self, name: str | None, lines: Lines) -> Format:
+        """Return the format of that name; of what ``lines`` hold where there is none."""
+        if name is None and isinstance(lines.source, Path | str):
+            return format_of(lines.source, self.column, self.word_column, self.encoding)
+        if name in (None, "text"):
+            return Plain()
+        if name == "conllu":
+            return Conllu(self.column) if self.column and not _is_number(self.column) else Conllu()
+        if name == "columns":
+            return Columns(self.word_column, int(self.column) if self.column and _is_number(self.column) else -1)
+        raise UsageError(f"--input-format {name}: {_no_format(name, ('conllu', 'columns', 'text'))}")
+
+    def _tag(
+        self, sentences: Sequence[Sequence[str]], table: WordTable, with_probabilities: bool
+    ) -> list[tuple[list[str], list[float]]]:
+        """Return the tags of every sentence and, where wanted, how likely each is."""
+        tags = [[""] * len(words) for words in sentences]
+        probabilities = [[0.0] * len(words) if with_probabilities else [] for words in sentences]
+        for pieces, logits, lengths in self._logits(sentences, table):
+            decoded = self._decoded(logits, lengths)
+            for piece, piece_tags in zip(pieces, decoded, strict=True):
+                tags[piece.row][piece.within] = piece_tags
+            if with_probabilities:
+                number = {label: index for index, label in enumerate(self.labels_)}
+                shares = self.network_.probabilities(logits, lengths).cpu().numpy()  # (B, T, K)
+                for piece, piece_tags, share in zip(pieces, decoded, shares, strict=True):
+                    ids = [number[tag] for tag in piece_tags]
+                    probabilities[piece.row][piece.within] = share[np.arange(len(ids)), ids].tolist()
+        return [(self._outside(row), shares) for row, shares in zip(tags, probabilities, strict=True)]
+
+    def _decoded(self, logits: Tensor, lengths: Tensor) -> list[list[str]]:
+        ids = self.network_.decode(logits, lengths).tolist()
+        return [
+            [self.labels_[label] for label in row[:length]] for row, length in zip(ids, lengths.tolist(), strict=True)
+        ]
+
+    def _logits(
+        self, sentences: Sequence[Sequence[str]], table: WordTable
+    ) -> Iterator[tuple[list[_Piece], Tensor, Tensor]]:
+        """Yield batches of pieces of sentences, the logits (B, T, K) of their words, and their lengths (B,)."""
+        network = self.network_.eval()
+        pieces = [
+            _Piece(row, slice(start, min(start + LONGEST_PIECE, len(words))))
+            for row, words in enumerate(sentences)
+            for start in range(0, len(words), LONGEST_PIECE)
+        ]
+        for rows in by_length([piece.within.stop - piece.within.start for piece in pieces]):
+            batch = [pieces[row] for row in rows]
+            with torch.inference_mode():
+                inputs, lengths = table.gather([sentences[piece.row][piece.within] for piece in batch])
+                logits = network.read(inputs, lengths)
+            yield batch, logits, lengths
+
+    def _table(self) -> WordTable:
+        return WordTable(self.network_.eval().words, self.lexicon_)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a sentence: all of it, but where it is very long."""
+
+    row: int
+    within: slice
+
+
+class TaggerNetwork(nn.Module):
+    """Word vectors, recurrent layers, head: words to logits (B, T, K) of their tags.
+
+    Args:
+        settings: see :class:`Tagger`.
+        words: what encodes the words.
+        labels: the tags, as the network knows them.
+        scheme: how tags make spans; empty where they do not.
+    """
+
+    def __init__(self, settings: Tagger, words: WordEncoder, labels: Sequence[str], scheme: str) -> None:
+        super().__init__()
+        self.words = words
+        self.encoder = Encoder(settings, words.output_size)
+        self.head = SoftmaxHead(self.encoder.output_size, len(labels))
+        allowed = tuple(map(torch.from_numpy, schemes.allowed(labels))) if scheme else ()  # (K, K) and (K,)
+        self.crf = LinearChainCRF(len(labels), *allowed) if settings.crf else None
+        self._constraints = [torch.zeros(mask.shape).masked_fill(~mask, -torch.inf) for mask in allowed]
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Read a batch while training; return the logits (B, T, K)."""
+        assert batch.words is not None
+        return self.read(self.words(batch.words)[batch.inputs], batch.lengths)
+
+    def read(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Turn the words' vectors (B, T, E) into logits (B, T, K)."""
+        outputs, _ = self.encoder(inputs, lengths)  # (B, T, N)
+        logits: Tensor = self.head(outputs)
+        return logits
+
+    def loss_sum(self, logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
+        """Return the summed negative log-likelihood in nats, and of how many tags; unknown tags (-100) do not count."""
+        if self.crf is None:
+            return cross_entropy_sum(logits, targets), int((targets != IGNORED).sum())
+        known = (targets != IGNORED).sum(dim=1).cpu() == lengths  # the CRF scores whole sequences
+        return self.crf.loss_sum(logits[known], targets[known], lengths[known]), int(lengths[known].sum())
+
+    def decode(self, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Return the best tags (B, T): no entity goes on that has not begun."""
+        if self.crf is not None:
+            return self.crf.decode(logits, lengths)[0]
+        if not self._constraints:
+            return logits.argmax(dim=-1)
+        transitions, start = self._constraints
+        return viterbi(logits.log_softmax(dim=-1), lengths, transitions, start, torch.zeros(len(start)))[0]
+
+    def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Return how likely each tag is for each word (B, T, K)."""
+        return logits.softmax(dim=-1) if self.crf is None else self.crf.marginals(logits, lengths)
+
+
+class _Batches:
+    """Training sentences in batches of about equal length."""
+
+    def __init__(self, model: Tagger, examples: Examples) -> None:
+        number = {label: index for index, label in enumerate(model.labels_)}
+        self._sequences = WordSequences(examples.inputs, model.lexicon_)
+        self._targets = [
+            np.array([number.get(tag, IGNORED) for tag in model._inside(tags)], np.int64) for tags in examples.labels
+        ]
+        self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def batch(self, step: int) -> SequenceBatch:
+        rows = self._buckets.rows(step)
+        words, places, lengths = self._sequences.gather(rows)
+        targets = padded(np.concatenate([self._targets[row] for row in rows]), lengths.numpy(), IGNORED)
+        return SequenceBatch(words, places, lengths, targets)
+
+
+class _Task:
+    """The tagger as the training loop sees it."""
+
+    def __init__(self, model: Tagger) -> None:
+        self._model = model
+        self.network: nn.Module = model.network_
+
+    def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
+        return -metrics.get("span_f1", metrics["accuracy"]), metrics["nats_per_target"]
+
+    def plan(self, passes: float) -> None:
+        pass
+
+    def training_step(self, batch: SequenceBatch, carry: Any) -> tuple[Tensor, int, Any]:
+        loss_sum, count = self._model.network_.loss_sum(self.network(batch), batch.targets, batch.lengths)
+        return loss_sum, count, None
+
+    def validate(self) -> dict[str, float | int]:
+        return self._model._judge(self._model._valid).metrics
+
+    def sample(self) -> str:
+        words = self._model._valid.inputs[0]
+        tags = self._model.predict([words])[0]
+        return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
+
+
+def _given(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]] | None) -> Examples:
+    """Accept sentences and their tags as Python has them; a sentence without words is left out."""
+    if tags is None:
+        raise UsageError("the tags are missing: fit(sentences, tags) takes a tag for every word")
+    if len(sentences) != len(tags):
+        raise UsageError(f"there are {len(sentences):,} sentences, but tags for {len(tags):,}")
+    for row, (words, own) in enumerate(zip(sentences, tags, strict=True)):
+        if isinstance(words, str):
+            raise UsageError(f"sentence {row} is a text; a sentence is a list of words, such as {words.split()[:3]}")
+        if len(words) != len(own):
+            raise UsageError(f"sentence {row} has {len(words)} words, but {len(own)} tags")
+    rows = [row for row, words in enumerate(sentences) if len(words)]
+    if not rows:
+        raise DataError("there are no sentences, or none has a word")
+    return Examples(
+        [[str(word) for word in sentences[row]] for row in rows],
+        [[str(tag) for tag in tags[row]] for row in rows],
+        len(sentences) - len(rows),
+    )
+
+
+def _is_number(column: str) -> bool:
+    return column.lstrip("-").isdigit()
+
+
+def _no_format(name: str, known: Sequence[str]) -> str:
+    return f"no such format{nearest(name, known) or ';'} there are {', '.join(known)}"
+
+
+def _json_line(sentence: Sentence, tags: list[str], probabilities: list[float]) -> str:
+    if sentence.problem:
+        return json.dumps({"line": sentence.line, "problem": sentence.problem}, ensure_ascii=False) + "\n"
+    shares = [round(share, 4) for share in probabilities]
+    return json.dumps({"words": sentence.words, "tags": tags, "probabilities": shares}, ensure_ascii=False) + "\n"

@@ -1,0 +1,199 @@
+"""A conditional random field: the labels of a sequence chosen together, not one by one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from elman.data.batching import IGNORED
+from elman.errors import UsageError
+from elman.kernels.chain import best_paths, sum_over_paths
+from elman.nn.recurrent import check_lengths
+
+
+class LinearChainCRF(nn.Module):
+    """Score a whole sequence of labels, each by its logit and by the label before it.
+
+        score(y) = start[y_1] + Σ_t logits[t, y_t] + Σ_{t > 1} transitions[y_{t-1}, y_t] + end[y_n]
+        p(y) = exp(score(y)) / Z,   Z = Σ exp(score) over all sequences of n labels
+
+    All three start at zero, where p(y) is the product of each step's softmax.
+
+    Constraints say which label may follow which (after B-PER no I-LOC), and hold in decoding only: what they forbid is
+    never decoded. Training knows nothing of them: Z runs over all sequences, so that data which breaks a constraint
+    costs a lot, but never an infinite lot.
+
+    Source: Lafferty, McCallum, Pereira (2001), "Conditional random fields: probabilistic models for segmenting and
+    labeling sequence data", section 3; over an LSTM's logits: Lample et al. (2016), "Neural architectures for named
+    entity recognition", section 2.2.
+
+    Args:
+        num_labels: K.
+        allowed: (K, K) booleans: at [i, j], whether label j may follow label i; None: always.
+        allowed_start: (K,) booleans: which labels may come first; None: all.
+
+    Attributes:
+        transitions: (K, K), trained; at [i, j], the score of going from label i to label j.
+        start: (K,), trained.
+        end: (K,), trained.
+        allowed: (K, K) booleans, saved with the weights.
+        allowed_start: (K,) booleans, likewise.
+
+    Raises:
+        UsageError: K is below 1, a mask's shape does not fit, or the constraints leave no sequence of some length.
+
+    Example:
+        >>> crf = LinearChainCRF(3)
+        >>> logits, lengths = torch.randn(2, 4, 3), torch.tensor([4, 2])
+        >>> targets = torch.tensor([[0, 1, 1, 2], [2, 0, -100, -100]])
+        >>> crf.loss_sum(logits, targets, lengths).backward()
+        >>> crf.transitions.grad.shape
+        torch.Size([3, 3])
+        >>> labels, scores = crf.decode(logits, lengths)
+        >>> bool((labels[1, 2:] == -100).all())
+        True
+    """
+
+    allowed: Tensor
+    allowed_start: Tensor
+
+    def __init__(self, num_labels: int, allowed: Tensor | None = None, allowed_start: Tensor | None = None) -> None:
+        super().__init__()
+        if num_labels < 1:
+            raise UsageError(f"num_labels={num_labels}, expected at least 1")
+        self.transitions = nn.Parameter(torch.zeros(num_labels, num_labels))
+        self.start = nn.Parameter(torch.zeros(num_labels))
+        self.end = nn.Parameter(torch.zeros(num_labels))
+        for name, mask, like in (
+            ("allowed", allowed, self.transitions),
+            ("allowed_start", allowed_start, self.start),
+        ):
+            mask = torch.ones_like(like, dtype=torch.bool) if mask is None else torch.as_tensor(mask).bool()
+            if mask.shape != like.shape:
+                raise UsageError(f"{name} has shape {tuple(mask.shape)}, expected {tuple(like.shape)}")
+            self.register_buffer(name, mask)
+        reached = self.allowed_start
+        for length in range(
+            1, num_labels + 2
+        ):  # a sequence of K + 1 labels has a label twice, so it can go on for ever
+            if not reached.any():
+                raise UsageError(f"the constraints leave no sequence of {length} labels; allow more of them")
+            reached = self.allowed[reached].any(0)
+
+    def loss_sum(self, logits: Tensor, targets: Tensor, lengths: Tensor | None) -> Tensor:
+        """Sum -log p(targets) over the rows, in nats; constraints do not count here.
+
+        The gradient is exact (forward-backward) and can be taken once, not of itself.
+
+        Args:
+            logits: (B, T, K) float, on any device; what lies beyond a row's length is never looked at.
+            targets: (B, T) int64; :data:`~elman.data.batching.IGNORED` beyond a row's length, and nowhere else.
+            lengths: (B,) integers in 0 … T; None where every row is T long. A row of length 0 costs nothing.
+
+        Returns:
+            A scalar; float32, or float64 for logits in float64.
+
+        Raises:
+            UsageError: a shape, a length or a target does not fit.
+        """
+        lengths = self._check(logits, lengths)
+        self._check_targets(targets, logits, lengths)
+        parameters = (self.transitions, self.start, self.end)
+        needs_gradients = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *parameters))
+        loss: Tensor = _LossSum.apply(logits, *parameters, lengths, targets, needs_gradients)  # type: ignore[no-untyped-call]
+        return loss
+
+    def decode(self, logits: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Find the best labels that the constraints allow; see :func:`~elman.decoding.viterbi.viterbi`.
+
+        Args:
+            logits: (B, T, K) float.
+            lengths: (B,) integers in 0 … T; None where every row is T long.
+
+        Returns:
+            The labels (B, T) int64, IGNORED beyond a row's length, and their scores (B,); log p is a score less log Z.
+
+        Raises:
+            UsageError: a shape or a length does not fit, or no logit of a step is a number above -inf.
+        """
+        lengths = self._check(logits, lengths)
+        transitions = self.transitions.masked_fill(~self.allowed, -math.inf)
+        start = self.start.masked_fill(~self.allowed_start, -math.inf)
+        labels, scores = best_paths(logits, lengths, transitions, start, self.end, padding=IGNORED)
+        return labels.to(logits.device), _like(scores, logits)
+
+    def marginals(self, logits: Tensor, lengths: Tensor | None) -> Tensor:
+        """Compute how likely each label is at each step, given the whole sequence; constraints do not count here.
+
+        Args:
+            logits: (B, T, K) float.
+            lengths: (B,) integers in 0 … T; None where every row is T long.
+
+        Returns:
+            (B, T, K), without a gradient; each step within a row's length sums to 1, the others are zeros.
+
+        Raises:
+            UsageError: a shape or a length does not fit.
+        """
+        lengths = self._check(logits, lengths)
+        return _like(sum_over_paths(logits, lengths, self.transitions, self.start, self.end).d_logits, logits)
+
+    def extra_repr(self) -> str:
+        """Show K in ``repr``."""
+        return f"num_labels={len(self.start)}"
+
+    def _check(self, logits: Tensor, lengths: Tensor | None) -> Tensor:
+        size = len(self.start)
+        if logits.dim() != 3 or logits.shape[1] == 0 or logits.shape[2] != size:
+            raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, {size}) with T at least 1")
+        rows, steps, _ = logits.shape
+        return torch.full((rows,), steps) if lengths is None else check_lengths(lengths, rows, steps)
+
+    def _check_targets(self, targets: Tensor, logits: Tensor, lengths: Tensor) -> None:
+        rows, steps, size = logits.shape
+        if targets.shape != (rows, steps):
+            raise UsageError(f"the targets have shape {tuple(targets.shape)}, expected (B, T) = {(rows, steps)}")
+        labels = targets.cpu()
+        is_wrong = ((labels < 0) | (labels >= size)) & (torch.arange(steps) < lengths[:, None])  # (B, T)
+        if is_wrong.any():
+            row, step = is_wrong.nonzero()[0].tolist()
+            label = int(labels[row, step])
+            raise UsageError(f"the target in row {row} at step {step} is {label}, expected a label in 0 … {size - 1}")
+
+
+class _LossSum(torch.autograd.Function):
+    """The summed loss, whose gradient is at hand as soon as it is: backward only scales it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        transitions: Tensor,
+        start: Tensor,
+        end: Tensor,
+        lengths: Tensor,
+        targets: Tensor,
+        needs_gradients: bool,
+    ) -> Tensor:
+        inputs = (logits, transitions, start, end)
+        totals, *gradients = sum_over_paths(
+            logits, lengths, transitions, start, end, targets, needs_gradients=needs_gradients
+        )
+        if needs_gradients:
+            pairs = zip(gradients, inputs, strict=True)
+            ctx.save_for_backward(*(gradient.to(x.dtype).to(x.device) for gradient, x in pairs))
+        return _like(totals.sum(), logits)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
+        return *(d_loss * gradient for gradient in ctx.saved_tensors), None, None, None
+
+
+def _like(result: Tensor, logits: Tensor) -> Tensor:
+    """Bring a result to where the logits are, in their type, but float32 at least."""
+    return result.to(torch.promote_types(logits.dtype, torch.float32)).to(logits.device)
