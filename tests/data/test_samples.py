@@ -1,6 +1,12 @@
-"""The samples: the same every time, and `studies` is what it is for: out of an n-gram's reach, within a memory's."""
+"""The samples: the same every time, well formed, and each what it is for.
 
-from collections import Counter
+`studies` is out of an n-gram's reach and within a memory's; in `sentences` a word alone does not tell its tag.
+"""
+
+import csv
+import io
+import random
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -8,6 +14,11 @@ import pytest
 from elman.data.samples import SAMPLES, STUDIES, sample_names, sample_text
 from elman.errors import UsageError
 from elman.models.baselines import NgramModel
+
+UPOS = {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ"}
+UPOS |= {"SYM", "VERB", "X"}
+
+AMBIGUOUS = ["back", "bear", "book", "light", "like", "park", "rose", "run", "saw", "so", "that", "watch", "will"]
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +31,37 @@ def cause_of(line):
     return cause
 
 
+@pytest.fixture(scope="module")
+def sentences():
+    """Each sentence: its comments by name, and its words as (form, tag) pairs; what is not well formed fails."""
+    found = []
+    for block in sample_text("sentences").removesuffix("\n\n").split("\n\n"):
+        comments, rows = {}, []
+        for line in block.split("\n"):
+            if line.startswith("# "):
+                name, _, value = line.removeprefix("# ").partition(" = ")
+                comments[name] = value
+            else:
+                rows.append(line.split("\t"))
+        for number, row in enumerate(rows, start=1):
+            assert len(row) == 10, row
+            assert row[0] == str(number), row
+            assert all(cell == cell.strip() != "" for cell in row), row
+            assert row[3] in UPOS, row
+            assert [*row[4:9], row[9].removeprefix("SpaceAfter=No")] in ([*"_____", "_"], [*"_____", ""]), row
+        spaced = "".join(row[1] + " " * (row[9] == "_") for row in rows)
+        assert comments["text"] == spaced.rstrip(" ")
+        found.append((comments, [(row[1], row[3]) for row in rows]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def messages():
+    header, *rows = csv.reader(io.StringIO(sample_text("messages"), newline=""))
+    assert header == ["text", "label"]
+    return rows
+
+
 @pytest.mark.parametrize("name", sample_names())
 def test_a_sample_is_plain_text_and_the_same_every_time(name):
     text = sample_text(name)
@@ -27,6 +69,7 @@ def test_a_sample_is_plain_text_and_the_same_every_time(name):
     assert text.endswith("\n")
     assert "\r" not in text
     assert SAMPLES[name].description
+    assert SAMPLES[name].task in ("lm", "tagger", "classifier")
 
 
 def test_an_unknown_name_says_the_nearest():
@@ -80,3 +123,76 @@ def test_a_5gram_is_at_chance_where_the_cause_tells_everything(lines):
 
     learned = {cause_of(line): line.split()[-2] for line in lines[:2700]}
     assert all(learned[cause_of(line)] == line.split()[-2] for line in lines[2700:])
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def test_sentences_are_as_many_as_told_and_all_different(sentences):
+    assert SAMPLES["sentences"].size == f"{len(sentences)} sentences"
+    assert len({comments["sent_id"] for comments, _ in sentences}) == len(sentences)
+    assert len({comments["text"] for comments, _ in sentences}) == len(sentences)
+    lengths = [len(words) for _, words in sentences]
+    assert min(lengths) >= 3
+    assert max(lengths) <= 16
+    assert 7 < np.mean(lengths) < 9
+
+
+def test_sentences_have_all_seventeen_tags(sentences):
+    counts = Counter(tag for _, words in sentences for _, tag in words)
+    assert counts.keys() == UPOS
+    assert min(counts.values()) >= 10
+
+
+def test_teddy_is_a_man_and_a_toy(sentences):
+    tags = {comments["text"]: [tag for _, tag in words] for comments, words in sentences}
+    assert tags["Teddy Roosevelt was a great president"] == ["PROPN", "PROPN", "AUX", "DET", "ADJ", "NOUN"]
+    assert tags["Teddy bears are on sale"] == ["NOUN", "NOUN", "AUX", "ADP", "NOUN"]
+
+
+@pytest.mark.parametrize("word", AMBIGUOUS)
+def test_a_word_has_several_tags_and_each_several_times(sentences, word):
+    counts = Counter(tag for _, words in sentences for form, tag in words if form.lower() == word)
+    assert sum(count >= 3 for count in counts.values()) >= 2, counts
+
+
+def test_the_most_frequent_tag_of_a_word_is_not_enough(sentences):
+    right = total = 0
+    for fold in range(10):
+        order = sentences[:]
+        random.Random(fold).shuffle(order)
+        counts = defaultdict(Counter)
+        for _, words in order[len(order) // 10 :]:
+            for form, tag in words:
+                counts[form.lower()][tag] += 1
+        for _, words in order[: len(order) // 10]:
+            for form, tag in words:
+                known = counts.get(form.lower(), Counter(["NOUN"]))
+                right += known.most_common(1)[0][0] == tag
+                total += 1
+    assert 0.7 < right / total < 0.9  # it does learn, but one word in ten or more needs its context
+
+
+# ---------------------------------------------------------------- messages
+
+
+def test_messages_are_as_many_as_told_balanced_and_all_different(messages):
+    assert all(len(row) == 2 for row in messages)
+    assert SAMPLES["messages"].size == f"{len(messages)} messages"
+    assert Counter(label for _, label in messages) == {"complaint": 100, "question": 100, "praise": 100}
+    assert len({text.casefold() for text, _ in messages}) == len(messages)
+    lengths = [len(text.split()) for text, _ in messages]
+    assert min(lengths) >= 4
+    assert max(lengths) <= 35
+
+
+def test_messages_are_quoted_as_real_exports_are(messages):
+    texts = [text for text, _ in messages]
+    for mark in (",", '"', "\n"):
+        assert sum(mark in text for text in texts) >= 5, mark
+    assert sum(text.count("\n") for text in texts) + len(texts) + 1 == sample_text("messages").count("\n")
+
+
+def test_every_tenth_of_the_messages_has_all_labels(messages):
+    for start in range(0, len(messages), len(messages) // 10):
+        assert len({label for _, label in messages[start : start + len(messages) // 10]}) == 3

@@ -1,5 +1,7 @@
+import contextlib
 import gzip
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,7 @@ def test_none_wanted(tmp_path: Path) -> None:
         (b"2 3\ncat 1 2\n", ":2: 2 numbers where the lines before have 3"),
         (b"the 1 2 3\ncat 1 2 x\n", ":2: a vector holds numbers only: could not convert string to float: 'x'"),
         (b"the 1 2 3\ncat 1 nan 3\n", ":2: a vector holds numbers only, and this one infinity or NaN"),
+        (b"the 1 2 3\ncat 1 1e99 3\n", ":2: a vector holds numbers only, and this one infinity or NaN"),
         (b"", ": holds no vectors"),
         (b"the\ncat\n", ": holds no vectors"),
     ],
@@ -55,7 +58,61 @@ def test_damaged_archives(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt.gz"
     for content in (b"the 1 2 3\n", gzip.compress(GLOVE.encode())[:-12]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"is not a whole gzip file .*; download it again"):
+        with pytest.raises(DataError, match=r"is not a whole file, .*; download it again"):
             read_vectors(path, ["the"])
     with pytest.raises(DataError, match=r'glov\.txt\.gz: there is no such file; did you mean "glove\.txt\.gz"\?'):
         read_vectors(tmp_path / "glov.txt.gz", [])
+
+
+def binary(words, vectors, newline=b""):
+    header = f"{len(words)} {len(vectors[0])}\n".encode()
+    rows = zip(words, vectors, strict=True)
+    return header + b"".join(word.encode() + b" " + np.float32(vector).tobytes() + newline for word, vector in rows)
+
+
+@pytest.mark.parametrize("newline", [b"", b"\n"])
+def test_word2vecs_binary_format(tmp_path: Path, newline: bytes) -> None:
+    path = tmp_path / "w.bin"
+    content = binary(["the", "na\u00efve", "cat"], [[1, 2], [3, 4], [5, 6]], newline)
+    path.write_bytes(content)
+    rows, matrix = read_vectors(path, ["na\u00efve", "cat", "dog"])
+    assert rows == {"na\u00efve": 0, "cat": 1}
+    assert matrix.tolist() == [[3, 4], [5, 6]]
+    (tmp_path / "w.bin.gz").write_bytes(gzip.compress(content))
+    assert read_vectors(tmp_path / "w.bin.gz", ["cat"])[1].tolist() == [[5, 6]]
+    path.write_bytes(content[:-6])
+    with pytest.raises(DataError, match="ends at word 2 of 3"):
+        read_vectors(path, ["the"])
+    path.write_bytes(content + b"dog ")
+    with pytest.raises(DataError, match="goes on after its 3 words"):
+        read_vectors(path, ["the"])
+    path.write_bytes(b"the 1 2\n")
+    with pytest.raises(DataError, match="does not begin with the numbers"):
+        read_vectors(path, ["the"])
+
+
+def test_zip_archives(tmp_path: Path) -> None:
+    path = tmp_path / "g.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.md", "x")
+        archive.writestr("__MACOSX/._g.txt", "x")
+        archive.writestr("g.txt", "the 1 2\ncat 3 4\n")
+    assert read_vectors(path, ["cat", "\ud800"])[1].tolist() == [[3, 4]]
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            read_vectors(path, ["cat"])
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("h.txt", "the 1 2\n")
+    with pytest.raises(DataError, match=r"holds 2 files of vectors \(g.txt, h.txt\)"):
+        read_vectors(path, ["cat"])
+
+
+def test_capitals_and_the_first_words_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "g.txt"
+    path.write_text("the 1\ncat 2\nparis 3\ndog 4\n")
+    assert read_vectors(path, ["Paris"])[0] == {"paris": 0}
+    rows, matrix = read_vectors(path, ["Paris"], first=2)
+    assert (rows, matrix.tolist()) == ({"the": 0, "cat": 1, "paris": 2}, [[1], [2], [3]])

@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "judge a model on a file                   elman evaluate runs/mine text.txt --json",
     "compare": "set models side by side on the same data  elman compare lm input.txt --models ngram:5,lstm",
     "info": "show a model's settings and parameters    elman info runs/mine",
+    "data": "list and show the built-in data sets      elman data show sentences --lines 20",
     "bench": "time Elman against torch.nn               elman bench kernels",
     "doctor": "tell what this machine is and can do      elman doctor",
     "demo": "a minute of everything, nothing needed    elman demo",

@@ -73,7 +73,7 @@ class TrainTagger(Train):
 
 @dataclass(kw_only=True)
 class TrainClassifier(Train):
-    """Train a classifier on CSV, TSV, JSONL, a folder of text files, or .npz of numbers; sample:messages is built in."""
+    """Train a classifier on CSV, TSV, JSONL, a folder of text files, or .npz of numbers; sample:messages is one."""
 
     next_step = "Classify with it: elman predict {folder} FILE"
 

@@ -288,6 +288,8 @@ def _checked(
 
 def tell_inconsistent(name: str, sentences: list[Sentence], scheme: str, problems: Problems) -> None:
     """Tell of tags that cannot stand where they do, such as I- after O; they are read as the beginning of a span."""
+    if not scheme:
+        return
     for sentence in sentences:
         for place in schemes.inconsistencies(sentence.tags or [], scheme):
             line = sentence.line + (sentence.rows[place] if sentence.rows else 0)

@@ -79,9 +79,7 @@ def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
         letter, _, kind = tag.partition("-")
         if tag == "O":
             bio.append(tag)
-        elif letter in ("B", single):
-            bio.append(f"B-{kind}")
-        elif scheme == "iob1" and before[2:] != kind:
+        elif letter in ("B", single) or (scheme == "iob1" and before[2:] != kind):
             bio.append(f"B-{kind}")
         else:
             bio.append(f"I-{kind}")
@@ -140,7 +138,7 @@ def inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
     """
     bio = to_bio(tags, scheme)
     if scheme == "bio":
-        before = ["O", *bio[:-1]]
+        before = ["O", *bio][:-1]
         return [
             place
             for place, (former, tag) in enumerate(zip(before, bio, strict=True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from elman.data.lines import Lines, Problems
-from elman.data.tables import Delimited
+from elman.data.tables import Delimited, column_names
 from elman.data.text import open_file
 from elman.errors import DataError, UsageError, nearest
 
 Array = NDArray[np.float32]
+
+_NOT_FINITE = "NaN, infinity or a number too large"
 
 
 class Series(NamedTuple):
@@ -70,7 +74,7 @@ def check_series(inputs: Any) -> list[Array]:
     sequences: list[Array] = []
     for row, values in enumerate(inputs):
         try:
-            array = np.asarray(values, np.float32)
+            array = _float32(values)
         except (TypeError, ValueError) as error:
             raise UsageError(f"X[{row}] is no array of numbers: {error}") from None
         array = array[:, None] if array.ndim == 1 else array
@@ -113,20 +117,30 @@ class NumberSequences:
 
 
 def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
-    open_file(path).close()
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("inputs", "lengths", "labels") if name in file.files}
-            names = ", ".join(file.files)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects, which are never loaded" if "pickle" in str(error) else str(error)
-        raise DataError(f"{path}: cannot be read as .npz: {reason}; save plain arrays with numpy.savez") from None
+    with open_file(path) as raw:
+        try:
+            if not zipfile.is_zipfile(raw):
+                raise zipfile.BadZipFile("it is no archive of arrays, or not a whole one")
+            raw.seek(0)
+            with np.load(raw, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name]) for name in ("inputs", "lengths", "labels") if name in file}
+                names = ", ".join(file.files)
+        except Exception as error:  # NumPy evaluates the head of an array as Python: damaged, it may raise anything
+            reason = f"{error}; save plain arrays with numpy.savez"
+            if "pickle" in str(error):
+                reason = (
+                    "it holds Python objects, which are never loaded, for they may run a stranger's code; save numbers "
+                    "(sequences of several lengths one below the other, with lengths) and labels of dtype str or int"
+                )
+            raise DataError(f"{path}: cannot be read as .npz: {reason}") from None
     for name in ("inputs", "labels") if labelled else ("inputs",):
         if name not in arrays:
             raise DataError(f'{path}: holds no array "{name}"; it has {names or "none"}')
     inputs, lengths = arrays["inputs"], arrays.get("lengths")
     if inputs.dtype.kind not in "fiub":
         raise DataError(f"{path}: inputs are {inputs.dtype}, expected numbers")
+    if 0 in inputs.shape:
+        raise DataError(f"{path}: inputs have shape {inputs.shape}, so there are no numbers")
     if lengths is not None and (lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any()):
         raise DataError(f"{path}: lengths must be whole numbers above zero, one for each sequence")
     if lengths is not None and inputs.ndim == 2 and lengths.sum() == len(inputs):
@@ -136,72 +150,108 @@ def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
         if lengths is None:
             lengths = np.full(len(inputs), inputs.shape[1])
         if len(lengths) != len(inputs) or (lengths > inputs.shape[1]).any():
+            longest = lengths.max(initial=0)
             raise DataError(
-                f"{path}: inputs have shape {inputs.shape}; {len(lengths)} lengths up to {lengths.max()} do not fit"
+                f"{path}: inputs have shape {inputs.shape}; {len(lengths)} lengths up to {longest} do not fit"
             )
         sequences = [values[:length] for values, length in zip(inputs, lengths.tolist(), strict=True)]
     else:
         raise DataError(f"{path}: inputs have shape {inputs.shape}, expected (N, T), (N, T, F), or rows with lengths")
-    labels = [str(label) for label in arrays["labels"].tolist()] if labelled else None
+    labels = _labels(path, arrays["labels"]) if labelled else None
     if labels is not None and len(labels) != len(sequences):
         raise DataError(f"{path}: {len(sequences):,} sequences, but {len(labels):,} labels")
-    finite = [bool(np.isfinite(values).all()) for values in sequences]
-    for row, is_finite in enumerate(finite):
-        if not is_finite:
-            problems.add(str(path), row, "this sequence (counted from 0) holds NaN or infinity; it is left out")
-    kept = [np.asarray(values, np.float32) for values, is_finite in zip(sequences, finite, strict=True) if is_finite]
-    return Series(kept, None if labels is None else [label for label, good in zip(labels, finite, strict=True) if good])
+    sequences = [_float32(values) for values in sequences]
+    kept: list[int] = []
+    for row, values in enumerate(sequences):
+        problem = "" if np.isfinite(values).all() else f"holds {_NOT_FINITE}"
+        if labels is not None and not labels[row].strip():
+            problem = "has an empty label"
+        if problem:
+            problems.add(str(path), row, f"this sequence (counted from 0) {problem}; it is left out")
+        else:
+            kept.append(row)
+    return Series([sequences[row] for row in kept], None if labels is None else [labels[row] for row in kept])
+
+
+def _labels(path: Path, labels: NDArray[Any]) -> list[str]:
+    if labels.ndim != 1 or labels.dtype.kind not in "USiub":
+        raise DataError(
+            f"{path}: labels are {labels.dtype} of shape {labels.shape}, expected (N,) texts or whole numbers"
+        )
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    return [str(label) for label in labels.tolist()]
+
+
+def _float32(values: Any) -> Array:
+    with np.errstate(over="ignore"):  # too large a number becomes infinity, which is then told
+        return np.asarray(values, np.float32)
 
 
 def _from_csv(lines: Lines, problems: Problems, label: str, labelled: bool) -> Series:
     sequences: list[Array] = []
     labels: list[str] = []
-    for _, rows, own, problem, line in _grouped(lines, label, labelled):
+    seen: set[str] = set()
+    for name, rows in groupby(_rows(lines, label, labelled), key=attrgetter("sequence")):
+        values, own = [], ""
+        problem, at = ("its rows must stand together, and some came before", 0) if name in seen else ("", 0)
+        for row in rows:
+            own = own or row.label
+            if not problem:
+                problem = row.problem or ("it has two labels" if row.label != own else "")
+            at = at or (row.line if problem else 0)
+            values.append(row.values)
+        seen.add(name)
         if problem:
-            problems.add(lines.name, line, f"{problem}; the sequence is left out")
+            problems.add(lines.name, at, f"sequence {name!r}: {problem}; it is left out")
         else:
-            sequences.append(np.array(rows, np.float32))
+            sequences.append(_float32(values))
             labels.append(own)
     return Series(sequences, labels if labelled else None)
 
 
-def _grouped(lines: Lines, label: str, labelled: bool) -> Iterator[tuple[str, list[list[float]], str, str, int]]:
-    """Yield each sequence: its name, its rows, its label, what is wrong with it and where."""
-    names: list[str] = []
-    features: list[int] = []
-    now, rows, own, problem, at = "", list[list[float]](), "", "", 0
-    done: set[str] = set()
-    for line, cells, broken in Delimited(",")._records(lines):
-        if not names:
-            names = [cell.strip() for cell in cells]
-            for wanted in ("sequence", label) if labelled else ("sequence",):
-                if wanted not in names:
-                    meant = nearest(wanted, names) or ";"
-                    raise DataError(f'{lines.name}: no column is called "{wanted}"{meant} it has {", ".join(names)}')
-            features = [index for index, name in enumerate(names) if name not in ("sequence", label)]
-            continue
-        if broken or len(cells) != len(names):
-            problem = problem or broken or f"{len(cells)} cells where the first line has {len(names)}"
-            at = at or line
-            continue
-        name = cells[names.index("sequence")]
-        if name != now and (rows or problem):
-            yield now, rows, own, problem, at
-            done.add(now)
-            rows, problem, at = [], "", 0
-        if not rows:
-            now, own = name, cells[names.index(label)] if labelled else ""
-            if name in done:
-                problem, at = f"sequence {name!r} went on before; its rows must stand together", line
-        if labelled and cells[names.index(label)] != own:
-            problem, at = problem or f"sequence {name!r} has two labels", at or line
-        try:
-            values = [float(cells[index]) for index in features]
-            if not np.isfinite(values).all():
-                raise ValueError("not a finite number")
-            rows.append(values)
-        except ValueError as error:
-            problem, at = problem or str(error), at or line
-            rows.append([0.0] * len(features))
-    if rows or problem:
-        yield now, rows, own, problem, at
+class _Row(NamedTuple):
+    """One time step."""
+
+    line: int
+    sequence: str
+    label: str
+    values: list[float]
+    problem: str
+
+
+def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
+    records = Delimited(",").records(lines)
+    first, cells, problem = next(records, (0, [], ""))
+    if not first:
+        raise DataError(f"{lines.name}: is empty; it needs the names of its columns and a row a time step")
+    if problem:
+        raise DataError(f"{lines.name}:{first}: the names of the columns cannot be read: {problem}")
+    names = column_names(cells, lines.name)
+    places = {}
+    for wanted in ("sequence", label) if labelled else ("sequence",):
+        if wanted not in names:
+            meant = nearest(wanted, names) or ";"
+            raise DataError(f'{lines.name}: no column is called "{wanted}"{meant} it has {", ".join(names)}')
+        places[wanted] = names.index(wanted)
+    features = [index for index, name in enumerate(names) if name not in ("sequence", label)]
+    if not features:
+        raise DataError(f"{lines.name}: has no column of numbers; it has {', '.join(names)}")
+    sequence = ""
+    for line, cells, problem in records:
+        if places["sequence"] < len(cells):
+            sequence = cells[places["sequence"]]
+        if not problem and len(cells) != len(names):
+            problem = f"{len(cells)} cells where the first line has {len(names)}"
+        values: list[float] = []
+        if not problem:
+            try:
+                values = [float(cells[index]) for index in features]
+            except ValueError as error:
+                problem = str(error)
+            if not np.isfinite(_float32(values)).all():
+                problem = _NOT_FINITE
+        own = cells[places[label]] if labelled and not problem else ""
+        if labelled and not problem and not own.strip():
+            problem = "the label is empty"
+        yield _Row(line, sequence, own, values, problem)

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from elman.data.lines import Lines, Problems
+from elman.data.text import open_file
 from elman.errors import DataError, nearest
 
-_LONGEST_RECORD = 10_000  # lines of one record: a quote that is open for longer was never closed
+_LONGEST_RECORD = 100_000  # lines of one record: a quote that is open for longer was never closed
+_CELL = '(?:"(?:[^"]++|"")*+"|(?!"))[^,]*+'
+_CLOSED = re.compile(f"{_CELL}(?:,{_CELL})*+")  # cells of CSV, all of whose quotes are closed
+_JSON = (".jsonl", ".ndjson", ".json")
+_JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
+_NUL = "holds NUL characters; is the encoding another one, such as utf-16?"
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,8 @@ class Example:
 class Delimited:
     r"""CSV or TSV: a record a line, cells parted by commas or tabs.
 
-    In CSV a cell in double quotes may hold commas, line breaks and, doubled, quotes (RFC 4180). TSV knows no quotes: a
-    quote is a character like any other.
+    In CSV a cell in double quotes may hold commas, line breaks and, doubled, quotes (RFC 4180); a quote within another
+    cell is a character like any other, and so is every quote in TSV.
 
     Args:
         delimiter: a comma or a tab.
@@ -66,9 +75,11 @@ class Delimited:
         Raises:
             DataError: there is no such column, or nothing at all.
         """
-        width, text, label = 0, -1, -1
-        for line, cells, problem in self._records(lines):
-            if not width:
+        line, width, text, label = 0, 0, -1, -1
+        for line, cells, problem in self.records(lines):
+            if not width and problem and self._header:
+                raise DataError(f"{lines.name}:{line}: the names of the columns cannot be read: {problem}")
+            if not width and not problem:
                 width = len(cells)
                 text, label = self._columns(cells, lines.name, labelled)
                 if self._header:
@@ -81,19 +92,16 @@ class Delimited:
                 yield from _left_out(problem, lines.name, line, problems, labelled)
             else:
                 yield Example(cells[text], cells[label] if labelled else None, line)
-        if not width:
+        if not line:
             raise DataError(f"{lines.name}: is empty; it needs a text and a label a line")
 
     def _columns(self, cells: Sequence[str], name: str, labelled: bool) -> tuple[int, int]:
-        names = [cell.strip() for cell in cells] if self._header else []
-        twice = next((cell for cell in names if cell and names.count(cell) > 1), "")
-        if twice:
-            raise DataError(f'{name}: two columns are called "{twice}"; rename one')
+        names = column_names(cells, name) if self._header else []
         found = []
         for wanted in (self._text, self._label) if labelled else (self._text,):
             if wanted in names:
                 found.append(names.index(wanted))
-            elif wanted.isdigit() and int(wanted) < len(cells):
+            elif wanted.isdecimal() and int(wanted) < len(cells):
                 found.append(int(wanted))
             elif self._header:
                 listed = ", ".join(names)
@@ -107,31 +115,24 @@ class Delimited:
                 )
         return found[0], found[-1]
 
-    def _records(self, lines: Lines) -> Iterator[tuple[int, list[str], str]]:
-        """Yield each record's first line, its cells, and what is wrong with it."""
+    def records(self, lines: Lines) -> Iterator[tuple[int, list[str], str]]:
+        """Yield each record, the names of the columns too: its first line, its cells, and what is wrong with it."""
         if self._delimiter == "\t":
             for line in lines:
-                if line.strip():
+                if line.strip(" "):
                     yield lines.number, line.split("\t"), ""
             return
-        pending: list[str] = []
+        pending: list[str] = []  # the lines of a record so far
+        is_open = False  # whether a cell in quotes goes on in the next line
         for line in lines:
-            if not pending and not line.strip():
-                continue
             pending.append(line)
-            if _is_open(pending):
-                if len(pending) <= _LONGEST_RECORD:
-                    continue
-                yield lines.number - len(pending) + 1, [], "a quote opens here that is not closed"
-            else:
-                first = lines.number - len(pending) + 1
-                try:
-                    yield first, _cells("\n".join(pending)), ""
-                except csv.Error as error:
-                    yield first, [], f"not CSV ({error})"
-            pending = []
+            if '"' in line:
+                is_open = not _CLOSED.fullmatch('"' + line if is_open else line)
+            if not is_open or len(pending) > _LONGEST_RECORD:
+                yield from _record(lines.number - len(pending) + 1, pending, is_open)
+                pending, is_open = [], False
         if pending:
-            yield lines.number - len(pending) + 1, [], "a quote opens here that is not closed"
+            yield from _record(lines.number - len(pending) + 1, pending, is_open)
 
 
 class JsonLines:
@@ -152,15 +153,25 @@ class JsonLines:
         self._label = label
 
     def read(self, lines: Lines, problems: Problems, *, labelled: bool) -> Iterator[Example]:
-        """Yield the examples; see :meth:`Delimited.read`."""
+        """Yield the examples; see :meth:`Delimited.read`.
+
+        Raises:
+            DataError: there is nothing at all, or an array in place of a record a line.
+        """
+        is_empty = True
         for line in lines:
             if not line.strip():
                 continue
+            if is_empty and line.lstrip().startswith("["):
+                raise DataError(f"{lines.name}: is an array; write its records a line each, as jq -c '.[]' does")
+            is_empty = False
             text, label, problem = self._values(line, labelled)
             if problem:
                 yield from _left_out(problem, lines.name, lines.number, problems, labelled)
             else:
                 yield Example(text, label, lines.number)
+        if is_empty:
+            raise DataError(f"{lines.name}: is empty; it needs a JSON object a line")
 
     def _values(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
         try:
@@ -177,8 +188,14 @@ class JsonLines:
             return "", None, f'"{self._text}" is no text but {json.dumps(text)[:40]}'
         label = record[self._label] if labelled else None
         if isinstance(label, list | dict):
-            return "", None, f'"{self._label}" is a list or an object, not one label'
+            return "", None, f'"{self._label}" is not one label but a list or an object'
+        if isinstance(label, float) and not math.isfinite(label):
+            label = None  # pandas writes NaN for a label that is missing
         written = label if isinstance(label, str) else "" if label is None else json.dumps(label)
+        try:
+            (text + written).encode()
+        except UnicodeEncodeError:
+            return "", None, "holds half a character (a surrogate without its other half)"
         return text, written if labelled else None, _lacks(text, written if labelled else None)
 
 
@@ -206,22 +223,31 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
     """Read a folder of folders of text files: a file is a text, and the folder that it lies in its label.
 
     Raises:
-        DataError: there are no such folders.
+        DataError: there are no such folders, or no files in them.
     """
+    if not folder.is_dir():
+        open_file(folder).close()
+        raise DataError(f"{folder}: is a file, not a folder with a folder of texts for each label")
     labels = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
     if not labels:
         raise DataError(f"{folder}: holds no folders; the texts of each label belong in a folder of its name")
-    for label in labels:
-        for path in sorted(child for child in label.iterdir() if child.is_file() and not child.name.startswith(".")):
-            try:
-                text = "\n".join(Lines(path, encoding))
-            except DataError as error:
-                problems.add(str(path), 1, f"{str(error).partition(': ')[2]}; it is left out")
-                continue
-            if text.strip():
-                yield Example(text, label.name, 1)
-            else:
-                problems.add(str(path), 1, "the text is empty; it is left out")
+    children = (child for label in labels for child in label.iterdir())
+    paths = sorted(child for child in children if child.is_file() and not child.name.startswith("."))
+    if not paths:
+        raise DataError(
+            f"{folder}: its folders hold no files; the texts of each label belong in the folder of its name"
+        )
+    for path in paths:
+        text = ""
+        try:
+            text = "\n".join(Lines(path, encoding))
+            problem = _lacks(text, None)
+        except DataError as error:
+            problem = str(error).partition(": ")[2]
+        if problem:
+            problems.add(str(path), 1, f"{problem}; it is left out")
+        else:
+            yield Example(text, path.parent.name, 1)
 
 
 def format_of(source: Path | str, text: str, label: str, header: bool) -> Delimited | JsonLines | Plain:
@@ -240,29 +266,62 @@ def format_of(source: Path | str, text: str, label: str, header: bool) -> Delimi
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
     if suffix == ".txt":
         return Plain()
-    if suffix not in (".csv", ".tsv", ".tab", ".jsonl", ".ndjson"):
+    if suffix not in (".csv", ".tsv", ".tab", *_JSON):
         first = next((line for line in Lines(source, problems=Problems(shown=0)) if line.strip()), "")
-        suffix = ".jsonl" if first.lstrip().startswith("{") else ".tsv" if "\t" in first else ".csv"
-    if suffix in (".jsonl", ".ndjson"):
+        suffix = ".jsonl" if _JSON_BEGINS.match(first) else ".tsv" if "\t" in first else ".csv"
+    if suffix in _JSON:
         return JsonLines(text, label)
     return Delimited("," if suffix == ".csv" else "\t", text, label, header=header)
 
 
-def _is_open(lines: Sequence[str]) -> bool:
-    """Tell whether a quote is still open: their number is odd, since a quote within quotes is doubled."""
-    return sum(line.count('"') for line in lines) % 2 == 1
+def column_names(cells: Sequence[str], name: str) -> list[str]:
+    """Return the names of a table's columns, without blanks around them.
+
+    Args:
+        cells: its first record.
+        name: what to call the table in messages.
+
+    Raises:
+        DataError: two columns have the same name, or a name is no text.
+
+    Example:
+        >>> column_names(["label", " text"], "tweets.csv")
+        ['label', 'text']
+    """
+    names = [cell.strip() for cell in cells]
+    if any("\0" in cell for cell in names):
+        raise DataError(f"{name}: {_NUL}")
+    twice = next((cell for cell, count in Counter(names).items() if cell and count > 1), "")
+    if twice:
+        raise DataError(f'{name}: two columns are called "{twice}"; rename one')
+    return names
 
 
-def _cells(record: str) -> list[str]:
-    """Split one CSV record, however long its cells are."""
-    limit = csv.field_size_limit()
-    if len(record) > limit:  # the limit is one for the whole process: it is raised, never lowered
-        csv.field_size_limit(len(record))
-    cells = next(csv.reader([record], strict=True))
-    return cells
+def _record(number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
+    """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
+
+    If it is none, or a quote of it is never closed, its first line is given up and each line after it read by itself.
+    """
+    record = "\n".join(lines)
+    if not record.strip():
+        return
+    problem = "a quote opens here that is not closed"
+    if not is_open:
+        if len(record) > csv.field_size_limit():  # the limit is one for the whole process: it is raised, never lowered
+            csv.field_size_limit(len(record))
+        try:
+            yield number, next(csv.reader([record], strict=True)), ""
+            return
+        except csv.Error as error:
+            problem = f"not CSV ({str(error).partition(' - ')[0]})"
+    yield number, [], problem
+    for place, line in enumerate(lines[1:], start=1):
+        yield from _record(number + place, [line], not _CLOSED.fullmatch(line))
 
 
 def _lacks(text: str, label: str | None) -> str:
+    if "\0" in text or "\0" in (label or ""):
+        return _NUL
     if not text.strip():
         return "the text is empty"
     return "the label is empty" if label is not None and not label.strip() else ""

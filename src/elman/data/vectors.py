@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from elman.data.text import open_file
 from elman.errors import DataError
 
-_DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error)
+_DAMAGED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)  # OSError: gzip; RuntimeError: zip
 
 
 def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict[str, int], NDArray[np.float32]]:
@@ -47,22 +47,24 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
         ({'king': 0, 'man': 1}, array([[1. , 0.5],
                [0. , 0.5]], dtype=float32))
     """
-    wanted = {spelled.encode() for word in words for spelled in (word, word.lower())}
+    wanted = {spelled.encode("utf-8", "surrogatepass") for word in words for spelled in (word, word.lower())}
     rows: dict[str, int] = {}
     vectors: list[NDArray[np.float32]] = []
-    dimensions = 0
+    dimensions = count = 0
     try:
         with _opened(path) as (file, name):
             read = _binary if name.endswith(".bin") else _text
-            for number, (word, vector, size) in enumerate(read(path, file, wanted, first)):
+            for count, (word, vector, size) in enumerate(read(path, file, wanted, first), start=1):
                 dimensions = size
-                if vector is not None and (number < first or word in wanted):
+                if vector is not None and (count <= first or word in wanted):
                     decoded = word.decode("utf-8", "replace")
                     if decoded not in rows:
                         rows[decoded] = len(vectors)
                         vectors.append(vector)
     except _DAMAGED as error:
-        raise DataError(f"{path}: is not a whole file, or none of its kind ({error}); download it again?") from None
+        raise DataError(
+            f"{path}: is not a whole file, or none of its kind ({error}, after {count:,} words); download it again?"
+        ) from None
     if not dimensions:
         raise DataError(f"{path}: holds no vectors; a line is a word and its numbers, with spaces between them")
     return rows, np.array(vectors, np.float32).reshape(-1, dimensions)  # (found, dimensions)
@@ -77,7 +79,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
                 yield io.BufferedReader(file), path.stem
         elif path.suffix == ".zip":
             with zipfile.ZipFile(raw) as archive:
-                names = [name for name in archive.namelist() if not name.endswith("/")]
+                names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX/" not in name]
                 kept = [name for name in names if name.endswith((".txt", ".vec", ".bin"))] or names
                 if len(kept) != 1:
                     listed = ", ".join(kept[:5]) or "none"
@@ -102,6 +104,8 @@ def _text(
                 continue
         blanks = text.count(b" ")
         dimensions = dimensions or blanks
+        if not dimensions:
+            return
         if blanks == dimensions:
             word, _, rest = text.partition(b" ")
         else:  # a few words of GloVe's contain spaces themselves
@@ -114,7 +118,8 @@ def _text(
         vector = None
         if count < first or word in wanted:
             try:
-                vector = np.array(rest.split(b" "), np.float32)
+                with np.errstate(over="ignore"):  # too large a number becomes infinity, which is then told
+                    vector = np.array(rest.decode("utf-8", "replace").split(" "), np.float32)
             except ValueError as error:
                 raise DataError(f"{path}:{number}: a vector holds numbers only: {error}") from None
             if not np.isfinite(vector).all():
@@ -129,7 +134,10 @@ def _binary(
     """Yield each word of word2vec's binary format: a word, a space, little-endian float32; its vector where wanted."""
     header = file.readline(100).split()
     if len(header) != 2 or not (header[0].isdigit() and header[1].isdigit()) or not 0 < int(header[1]) < 100_000:
-        raise DataError(f"{path}: does not begin with the numbers of words and of dimensions, as word2vec's .bin does")
+        raise DataError(
+            f"{path}: does not begin with the numbers of words and of dimensions, as word2vec's .bin does; "
+            "of a fastText model take the .vec file"
+        )
     total, dimensions = int(header[0]), int(header[1])
     for number in range(total):
         word = bytearray()
@@ -145,6 +153,8 @@ def _binary(
         if vector is not None and not np.isfinite(vector).all():
             raise DataError(f"{path}: the vector of word {number:,} holds infinity or NaN")
         yield bytes(word), vector, dimensions
+    if file.read(1 << 16).strip():
+        raise DataError(f"{path}: goes on after its {total:,} words; is this word2vec's binary format?")
 
 
 def _is_number(text: bytes) -> bool:

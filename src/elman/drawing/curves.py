@@ -11,7 +11,7 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> str:
     """Draw the training and the validation loss.
 
     Args:
-        history: one row a validation, with ``step``, ``train_nats`` and the validation's ``nats_per_token`` (or another target).
+        history: one row a validation, with ``step``, ``train_nats`` and ``nats_per_token`` or ``nats_per_target``.
 
     Returns:
         An SVG document.

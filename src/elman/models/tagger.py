@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
-from elman.data.labels import Columns, Conllu, Plain, Sentence, format_of
+from elman.data.labels import Columns, Conllu, Plain, Sentence, format_of, tell_inconsistent
 from elman.data.lexicon import WordSequences, padded
 from elman.data.lines import Lines, Problems, arrived
 from elman.decoding.viterbi import viterbi
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, ModelError, UsageError, nearest
 from elman.models.base import Model
 from elman.models.encoder import Encoder, EncoderModel, SequenceBatch, WordTable, by_length
 from elman.models.examples import Examples
@@ -94,12 +94,12 @@ class Tagger(EncoderModel):
         problems, lines = Problems(), Lines(source, self.encoding)
         reader = format_of(source, self.column, self.word_column, self.encoding)
         sentences = list(reader.read(lines, problems, tagged=True))
-        problems.close()
         if not sentences:
             raise DataError(problems.first or f"{lines.name}: holds no sentence")
-        return Examples(
-            [sentence.words for sentence in sentences], [sentence.tags for sentence in sentences], problems.count
-        )
+        left_out, tags = problems.count, [sentence.tags or [] for sentence in sentences]
+        tell_inconsistent(lines.name, sentences, schemes.detect(tags), problems)
+        problems.close()
+        return Examples([sentence.words for sentence in sentences], tags, left_out)
 
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return [0] * len(examples.inputs)
@@ -112,7 +112,9 @@ class Tagger(EncoderModel):
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
         super()._restore_texts(texts)
-        self.scheme_ = json.loads(texts["scheme.json"])
+        self.scheme_ = texts["scheme.json"].strip('"\n')
+        if self.scheme_ not in ("", *schemes.SCHEMES):
+            raise ModelError(f"scheme.json: not a scheme of tags but {self.scheme_[:20]!r}; copy the folder anew")
 
     def _inside(self, tags: Sequence[str]) -> list[str]:
         """Return tags as the network knows them: entities in BIO, whatever the data's scheme."""

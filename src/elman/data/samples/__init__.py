@@ -1,7 +1,13 @@
-"""Small texts that come with Elman, so that a demo or a test needs no download: `sample:NAME` instead of a file.
+"""Small data sets that come with Elman, so that a demo or a test needs no download: `sample:NAME` instead of a file.
 
-    studies    3,000 generated sentences whose last word follows from a word far to its left
-    topics     Python's own manual pages, half a megabyte of real prose
+    messages     300 messages to a shop, each a complaint, a question or praise: CSV, for a classifier
+    sentences    400 sentences, each word with its part of speech: CoNLL-U, for a tagger
+    studies      3,000 generated sentences whose last word follows from a word far to its left, for a language model
+    topics       Python's own manual pages, half a megabyte of real prose, for a language model
+
+`messages` and `sentences` were written for this project. In `sentences` many words have several tags: she *saw* the
+*saw*. The tags are those of Universal Dependencies as its English treebanks use them, so that *be* after *there* is a
+VERB and *when* always an ADV. In `messages` some words mislead: "I expected better" is a complaint.
 
 `studies` is the sentence with which recurrent networks are often introduced, made into a data set: "I am studying
 medicine ... because I want to work as a ___ .". The profession follows from the field of study and from nothing else,
@@ -13,6 +19,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
 from itertools import product
 from typing import NamedTuple, TypeVar
 
@@ -58,7 +66,13 @@ _NUM_STUDIES = 3_000
 
 
 class Sample(NamedTuple):
-    """One text that comes with Elman."""
+    """One data set that comes with Elman."""
+
+    task: str
+    """What it is for, as `elman train` names it: lm, tagger or classifier."""
+
+    size: str
+    """How much there is of it, with the unit."""
 
     description: str
     """What it is and what it is good for, in one line."""
@@ -75,7 +89,7 @@ def sample_names() -> list[str]:
 
     Example:
         >>> sample_names()
-        ['studies', 'topics']
+        ['messages', 'sentences', 'studies', 'topics']
     """
     return sorted(SAMPLES)
 
@@ -135,8 +149,34 @@ def _topics() -> str:
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
 
 
+def _file(name: str) -> str:
+    return (files("elman.data.samples") / name).read_text(encoding="utf-8")
+
+
 SAMPLES: dict[str, Sample] = {
-    "studies": Sample("3,000 generated sentences whose last word follows from a word far to its left", _studies),
-    "topics": Sample("Python's own help pages, half a megabyte of real prose", _topics),
+    "messages": Sample(
+        "classifier",
+        "300 messages",
+        "messages to a shop, each a complaint, a question or praise (CSV)",
+        partial(_file, "messages.csv"),
+    ),
+    "sentences": Sample(
+        "tagger",
+        "400 sentences",
+        "everyday English, each word with its part of speech (CoNLL-U)",
+        partial(_file, "sentences.conllu"),
+    ),
+    "studies": Sample(
+        "lm",
+        "3,000 sentences",
+        "generated; the last word follows from a word far to its left",
+        _studies,
+    ),
+    "topics": Sample(
+        "lm",
+        "half a megabyte",
+        "Python's own help pages, real prose",
+        _topics,
+    ),
 }
 """Every sample by its name."""

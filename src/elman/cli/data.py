@@ -1,0 +1,72 @@
+"""``elman data list|show``: the small data sets that come with Elman."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+
+import tyro
+
+from elman.cli.arguments import parse
+from elman.data.samples import SAMPLES, sample_text
+from elman.errors import UsageError, nearest
+from elman.training.schedule import positive
+
+ACTIONS = ("list", "show")
+
+
+@dataclass(kw_only=True)
+class List:
+    """Tell each data set's name, its task (of elman train), its size, and what it is."""
+
+    json: bool = False
+    """Print a JSON list, one object a data set."""
+
+
+@dataclass(kw_only=True)
+class Show:
+    """Print a data set as the file that it is: elman data show sentences > sentences.conllu."""
+
+    name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
+    """Which one, of those that elman data list names."""
+    lines: int | None = None
+    """Print this many lines, from the first on; all where not given."""
+
+
+@dataclass(kw_only=True)
+class Data:
+    """The small data sets that come with Elman; sample:NAME stands for one wherever a command takes a file."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[List, tyro.conf.subcommand("list")] | Annotated[Show, tyro.conf.subcommand("show")]
+    ]
+
+
+def run(words: Sequence[str]) -> int:
+    """List or show what ``words`` say; see ``elman data --help``."""
+    if not words:
+        print("usage: elman data list | elman data show NAME; elman data --help tells more")
+        return 0
+    if not words[0].startswith("-") and words[0] not in ACTIONS:
+        raise UsageError(f"elman data has no {words[0]}{nearest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
+    action = parse(Data, words, "elman data").action
+    if isinstance(action, Show):
+        if action.lines is not None:
+            positive("lines", action.lines)
+        sys.stdout.writelines(islice(io.StringIO(sample_text(action.name)), action.lines))
+    elif action.json:
+        rows = [
+            {"name": name, "task": sample.task, "size": sample.size, "description": sample.description}
+            for name, sample in sorted(SAMPLES.items())
+        ]
+        print(json.dumps(rows, indent=2))
+    else:
+        for name, sample in sorted(SAMPLES.items()):
+            print(f"{name:<11}{sample.task:<12}{sample.size:<17}{sample.description}")
+    sys.stdout.flush()  # what a closed pipe refuses is refused here, where it can be told from a failure
+    return 0

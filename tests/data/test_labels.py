@@ -1,0 +1,183 @@
+"""Tagged sentences: what the readers make of files good and bad, and that what they do not change comes back."""
+
+import io
+
+import pytest
+
+from elman.data.labels import Columns, Conllu, Plain, format_of, tell_inconsistent
+from elman.data.lines import Lines, Problems, arrived
+from elman.errors import UsageError
+
+TREEBANK = """\
+# newdoc id = d1
+# text = Don't go to L.A. now
+1-2\tDon't\t_\t_\t_\t_\t_\t_\t_\t_
+1\tDo\tdo\tAUX\tVB\tMood=Imp\t3\taux\t_\tSpaceAfter=No
+2\tn't\tnot\tPART\tRB\t_\t3\tadvmod\t_\t_
+3\tgo\tgo\tVERB\tVB\tMood=Imp\t0\troot\t_\t_
+3.1\tthere\tthere\tADV\tRB\t_\t_\t_\t3:advmod\tCopyOf=9
+4\tto\tto\tADP\tIN\t_\t5\tcase\t_\t_
+5\tL.A. now\tL.A.\tPROPN\tNNP\t_\t3\tobl\t_\t_
+
+# text = #1
+1\t#1\t#1\tSYM\tNN\t_\t0\troot\t_\t_
+
+"""
+COLUMNS = "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n#tag NN  B-NP O\n\n"
+TWEETS = "@paul\tO\nIt\u00a0s\tO\n\t\n#\u2028x\tB-person\n"
+
+
+def read(text, tagged=True, reader=None):
+    problems = Problems()
+    reader = reader or format_of(text)
+    return list(reader.read(Lines(text, name="f"), problems, tagged=tagged)), problems
+
+
+def test_conllu_words_and_tags():
+    sentences, problems = read(TREEBANK)
+    assert [sentence.words for sentence in sentences] == [["Do", "n't", "go", "to", "L.A. now"], ["#1"]]
+    assert [sentence.tags for sentence in sentences] == [["AUX", "PART", "VERB", "ADP", "PROPN"], ["SYM"]]
+    assert [sentence.line for sentence in sentences] == [1, 11]
+    assert problems.count == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "tags"), [("xpos", ["VB", "RB"]), ("feats", ["Mood=Imp", "_"]), ("lemma", ["do", "not"])]
+)
+def test_any_column_of_conllu(column, tags):
+    assert read(TREEBANK, reader=Conllu(column))[0][0].tags[:2] == tags
+
+
+def test_columns_and_tweets():
+    sentences, problems = read(COLUMNS)
+    assert [(sentence.words, sentence.tags) for sentence in sentences] == [
+        (["EU", "rejects", "#tag"], ["B-ORG", "O", "O"])
+    ]
+    assert read(COLUMNS, reader=Columns(0, 1))[0][0].tags == ["NNP", "VBZ", "NN"]
+    sentences, _ = read(TWEETS)
+    assert [sentence.words for sentence in sentences] == [["@paul", "It\u00a0s"], ["#\u2028x"]]
+    assert problems.count == 0
+
+
+@pytest.mark.parametrize("text", [TREEBANK, COLUMNS, TWEETS.replace("\t\n", "\n") + "\n"])
+def test_what_is_read_and_written_with_its_own_tags_is_the_same(text):
+    reader = format_of(text)
+    problems = Problems()
+    tagged = [sentence.tags for sentence in reader.read(Lines(text), problems, tagged=True)]
+    copied = reader.read(Lines(text), problems, tagged=False)
+    written = "".join(reader.write(sentence, tagged.pop(0) if sentence.words else []) for sentence in copied)
+    assert written == text
+
+
+def test_only_the_tags_change():
+    sentence = read(TREEBANK)[0][0]
+    written = Conllu().write(sentence, ["X1", "X2", "X3", "X4", "X5"])
+    expected = TREEBANK.split("\n\n")[0] + "\n\n"
+    for old, new in (("\tAUX", "\tX1"), ("\tPART", "\tX2"), ("\tVERB", "\tX3"), ("\tADP", "\tX4"), ("\tPROPN", "\tX5")):
+        expected = expected.replace(old, new)
+    assert written == expected
+    sentence = read(COLUMNS)[0][0]
+    assert Columns().write(sentence, ["X", "Y", "Z"]) == "EU NNP B-NP X\nrejects VBZ B-VP Y\n#tag NN  B-NP Z\n\n"
+
+
+def test_running_text_into_the_other_formats():
+    sentence = next(Plain().read(Lines("Teddy bears!"), Problems(), tagged=False))
+    assert Conllu().write(sentence, ["A", "B", "C"]).splitlines()[1] == "2\tbears\t_\tB\t_\t_\t_\t_\t_\t_"
+    assert Columns().write(sentence, ["A", "B", "C"]) == "Teddy\tA\nbears\tB\n!\tC\n\n"
+    assert Plain().write(sentence, ["A", "B", "C"]) == "Teddy/A bears/B !/C\n"
+    with pytest.raises(UsageError, match="no tags to learn from"):
+        next(Plain().read(Lines("Teddy bears!"), Problems(), tagged=True))
+
+
+ROW = "\t_" * 6 + "\n"
+BAD = [  # the second sentence, what is wrong with it, and in which line of it
+    (f"1\tb\t_\tX{ROW}2\tc\t_\tX\t_\n", "5 columns where CoNLL-U has 10", 1),
+    (f"1\tb\t_\tX{ROW}3\tc\t_\tX{ROW}", "the ID is 3, expected 2", 1),
+    (f"one\tb\t_\tX{ROW}", "the ID is 'one', expected a number", 0),
+    (f"1\t\t_\tX{ROW}", "the word is empty", 0),
+    (f"1\tb\t_\t_{ROW}", "the word 'b' has no tag in column upos", 0),
+]
+BAD_COLUMNS = [
+    ("b\tX\nc\n", "1 column where 2 are needed", 1),
+    ("b\tX\nc\tY\tZ\n", "3 columns where the sentence's first line has 2", 1),
+    ("\tX\n", "the word is empty", 0),
+    ("b\t\n", "the word 'b' has no tag", 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message", "place"),
+    [(f"1\ta\t_\tX{ROW}", *case) for case in BAD] + [("a\tX\n", *case) for case in BAD_COLUMNS],
+)
+def test_a_bad_sentence_is_told_with_its_line_and_the_rest_goes_on(good, bad, message, place):
+    text = f"{good}\n{bad}\n{good}\n"
+    sentences, problems = read(text)
+    assert [sentence.words for sentence in sentences] == [["a"], ["a"]]
+    assert problems.count == 1
+    assert problems.first.startswith(f"f:{3 + place}: {message}")
+    assert "left out" in problems.first
+
+
+def test_in_prediction_a_bad_sentence_is_copied():
+    text = f"1\ta\t_\tX{ROW}\n1\tb\n\n# a comment alone\n\n1\tc\t_\t_{ROW}\n"
+    sentences, problems = read(text, tagged=False)
+    assert [sentence.words for sentence in sentences] == [["a"], [], [], ["c"]]
+    assert problems.count == 1
+    assert sentences[1].problem.startswith("2 columns")
+    assert Conllu().write(sentences[1], []) == "1\tb\n\n"
+    assert Conllu().write(sentences[2], []) == "# a comment alone\n\n"
+
+
+def test_a_file_of_words_alone_gets_a_column_of_tags():
+    sentences, problems = read("EU\nrejects\n", tagged=False)
+    assert problems.count == 0
+    assert Columns().write(sentences[0], ["A", "B"]) == "EU\tA\nrejects\tB\n\n"
+
+
+def test_a_long_word_and_an_unfinished_last_line():
+    word = "x" * 10_000
+    assert read(f"{word}\tO")[0][0].words == [word]
+
+
+def test_the_format_is_found_out():
+    assert isinstance(format_of(TREEBANK), Conllu)
+    assert isinstance(format_of(COLUMNS), Columns)
+    assert isinstance(format_of(TREEBANK, "3"), Columns)
+    with pytest.raises(UsageError, match='no such column; did you mean "upos"'):
+        format_of(TREEBANK, "uposs")
+    with pytest.raises(UsageError, match="holds the words"):
+        format_of(COLUMNS, "0")
+
+
+def test_tags_that_cannot_follow_are_told():
+    sentences, _ = read("a\tO\nb\tI-LOC\n\nc\tB-LOC\nd\tI-LOC\n")
+    problems = Problems()
+    tell_inconsistent("f", sentences, "bio", problems)
+    assert problems.count == 1
+    assert problems.first.startswith("f:2: I-LOC cannot stand here in BIO")
+
+
+class Pipe(io.RawIOBase):
+    """A pipe that hands out what it has, block by block, and remembers how much was asked for."""
+
+    def __init__(self, blocks):
+        self.blocks = list(blocks)
+        self.given = 0
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        self.given += 1
+        return self.blocks.pop(0) if self.blocks else b""
+
+
+def test_what_comes_through_a_pipe_is_answered_before_more_is_waited_for():
+    pipe = Pipe([b"a\tX\n\nb", b"\tX\n\n", b"c\tX\n\n"])
+    lines = Lines(pipe)
+    groups = arrived(Columns().read(lines, Problems(), tagged=True), lines, most=100)
+    seen = []
+    for group in groups:
+        seen.append(([sentence.words[0] for sentence in group], pipe.given))
+    assert [names for names, _ in seen] == [["a"], ["b"], ["c"]]
+    assert [given for _, given in seen] == [1, 2, 3]

@@ -1,0 +1,92 @@
+"""Tag schemes against a search by regular expression, and there and back again."""
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data import schemes
+
+LETTERS = {"P": "PER", "L": "LOC"}
+
+
+@st.composite
+def consistent_bio(draw):
+    tags = []
+    for kind, length in draw(st.lists(st.tuples(st.sampled_from(["O", "PER", "LOC"]), st.integers(1, 3)), max_size=6)):
+        tags += ["O"] * length if kind == "O" else [f"B-{kind}", *[f"I-{kind}"] * (length - 1)]
+    return tags
+
+
+def spans_by_search(tags):
+    """Every tag as two characters, such as BP or IL; a span is one of any letter and all I of its type after it."""
+    text = "".join("--" if tag == "O" else tag[0] + tag[2] for tag in tags)
+    found = []
+    for kind, name in LETTERS.items():
+        for match in re.finditer(f"(?:B{kind}|(?<!I{kind})(?<!B{kind})I{kind})(?:I{kind})*", text):
+            if match.start() % 2 == 0:
+                found.append((match.start() // 2, match.end() // 2, name))
+    return sorted(found)
+
+
+@given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_size=12))
+def test_spans_are_those_that_a_search_finds(tags):
+    assert schemes.spans(tags) == spans_by_search(tags)
+
+
+@pytest.mark.parametrize("scheme", schemes.SCHEMES)
+@given(tags=consistent_bio())
+def test_there_and_back(scheme, tags):
+    written = schemes.from_bio(tags, scheme)
+    assert schemes.to_bio(written, scheme) == tags
+    assert schemes.spans(schemes.to_bio(written, scheme)) == schemes.spans(tags)
+    assert schemes.inconsistencies(written, scheme) == []
+
+
+EXAMPLE = {
+    "bio": ["B-P", "I-P", "B-P", "O", "B-L"],
+    "iob1": ["I-P", "I-P", "B-P", "O", "I-L"],
+    "bioes": ["B-P", "E-P", "S-P", "O", "S-L"],
+    "bilou": ["B-P", "L-P", "U-P", "O", "U-L"],
+}
+
+
+@pytest.mark.parametrize("scheme", schemes.SCHEMES)
+def test_by_hand(scheme):
+    assert schemes.to_bio(EXAMPLE[scheme], scheme) == EXAMPLE["bio"]
+    assert schemes.from_bio(EXAMPLE["bio"], scheme) == EXAMPLE[scheme]
+    assert schemes.detect([EXAMPLE[scheme]]) == scheme
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        (["NOUN", "VERB"], ""),
+        (["O", "O"], ""),
+        (["B-P", "I-L", "O"], "bio"),
+        (["I-P", "O", "I-P"], "iob1"),
+        (["X-P", "O"], ""),
+        (["-", "O"], ""),
+        (["B-P", "E-P", "U-P"], ""),
+        (["B-", "O"], ""),
+        (["B-P", "O", "I-P", "O", "B-P"], "bio"),
+    ],
+)
+def test_the_scheme_is_found_out(tags, scheme):
+    assert schemes.detect([tags]) == scheme
+
+
+@given(consistent_bio().filter(bool))
+def test_what_is_consistent_is_allowed_and_nothing_else(tags):
+    labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    may_follow, may_begin = schemes.allowed(labels)
+    ids = [labels.index(tag) for tag in tags]
+    assert may_begin[ids[0]]
+    assert all(may_follow[a, b] for a, b in pairwise(ids))
+    for before in range(5):
+        for after in range(5):
+            pair = [labels[before], labels[after]]
+            clean = 1 not in schemes.inconsistencies(pair, "bio")
+            assert bool(may_follow[before, after]) == clean

@@ -1,0 +1,157 @@
+"""Sequences of numbers from files and arrays, good and bad."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from elman.data.lines import Problems
+from elman.data.series import NumberSequences, check_series, read_series
+from elman.errors import DataError, UsageError
+
+CSV = "sequence,x,label,y\na,1,up,2\na,3,up,4\nb,5,down,6\n"
+
+
+def test_long_csv():
+    series = read_series(CSV, Problems())
+    assert [sequence.tolist() for sequence in series.sequences] == [[[1, 2], [3, 4]], [[5, 6]]]
+    assert series.labels == ["up", "down"]
+    assert read_series(CSV.replace(",label", ",kind"), Problems(), label="kind").labels == ["up", "down"]
+
+
+def test_npz_in_each_of_its_shapes(tmp_path):
+    path = tmp_path / "s.npz"
+    padded = np.arange(12.0).reshape(2, 3, 2)
+    lengths = np.array([2, 3])
+    ragged = np.concatenate([padded[0, :2], padded[1]])
+    for arrays, expected in (
+        ({"inputs": padded}, [padded[0], padded[1]]),
+        ({"inputs": padded, "lengths": lengths}, [padded[0, :2], padded[1]]),
+        ({"inputs": ragged, "lengths": lengths}, [padded[0, :2], padded[1]]),
+        ({"inputs": padded[:, :, 0]}, [padded[0, :, :1], padded[1, :, :1]]),
+    ):
+        np.savez(path, labels=np.array([1, 0]), **arrays)
+        series = read_series(path, Problems())
+        assert series.labels == ["1", "0"]
+        for found, wanted in zip(series.sequences, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_bad_sequence_is_left_out_and_told(tmp_path):
+    problems = Problems()
+    text = "sequence,x,label\na,1,up\nb,zwei,up\nb,3,up\nc,nan,up\nd,4,up\nd,5,down\ne,6,up\na,7,up\nf,8\ng,9,up\n"
+    series = read_series(text, problems)
+    assert [sequence.tolist() for sequence in series.sequences] == [[[1]], [[6]], [[9]]]
+    assert problems.first.startswith("text:3: ")
+    assert problems.count == 5
+    np.savez(tmp_path / "s.npz", inputs=np.array([[1.0, np.inf], [1, 2]]), labels=["a", "b"])
+    problems = Problems()
+    assert read_series(tmp_path / "s.npz", problems).labels == ["b"]
+    assert problems.count == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("b,,2", "the label is empty"),
+        ("b,up,1e300", "a number too large"),
+        ("b,up,", "could not convert"),
+        ('"b" x,up,2', "not CSV"),
+    ],
+)
+def test_why_a_sequence_of_a_csv_is_left_out(row, message):
+    problems = Problems()
+    series = read_series(f"sequence,label,x\nb,up,0\n{row}\nc,down,3\n", problems)
+    assert (series.labels, [sequence.tolist() for sequence in series.sequences]) == (["down"], [[[3]]])
+    assert (problems.count, problems.first.startswith("text:3: sequence 'b': ")) == (1, True)
+    assert message in problems.first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "text: is empty"),
+        ("sequence,label\na,up\n", "has no column of numbers"),
+        ("sequence,label,x,x\na,up,1,2\n", 'two columns are called "x"'),
+        ('sequence,label,"x" y\n', "text:1: the names of the columns cannot be read"),
+    ],
+)
+def test_csv_that_cannot_be_used(text, message):
+    with pytest.raises(DataError, match=message):
+        read_series(text, Problems())
+
+
+def test_numbers_beyond_float32_and_padding_that_is_nan(tmp_path):
+    problems = Problems()
+    inputs = np.array([[1.0, 1e300], [2, np.nan], [3, 4], [5, 6]])
+    np.savez(tmp_path / "s.npz", inputs=inputs, lengths=[2, 1, 2, 1], labels=np.array([b"a", b"b", b"c", b""]))
+    series = read_series(tmp_path / "s.npz", problems)
+    assert (series.labels, [sequence.tolist() for sequence in series.sequences]) == (["b", "c"], [[[2]], [[3], [4]]])
+    assert problems.count == 2
+
+
+def test_no_damaged_npz_is_more_than_a_data_error(tmp_path):
+    path = tmp_path / "s.npz"
+    np.savez_compressed(path, inputs=np.random.default_rng(0).normal(size=(3, 4)), labels=np.arange(3))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        for content in (whole[:place], whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]):
+            path.write_bytes(content)
+            with contextlib.suppress(DataError):
+                read_series(path, Problems(shown=0))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"labels": [1]}, 'no array "inputs"'),
+        ({"inputs": np.ones((2, 3))}, 'no array "labels"'),
+        ({"inputs": np.array([{}, {}]), "labels": [1, 2]}, "Python objects, which are never loaded"),
+        ({"inputs": np.array(["a", "b"]), "labels": [1, 2]}, "expected numbers"),
+        ({"inputs": np.ones(3), "labels": [1, 2, 3]}, r"expected \(N, T\)"),
+        ({"inputs": np.ones((2, 3)), "labels": [1]}, "2 sequences, but 1 labels"),
+        ({"inputs": np.ones((2, 3)), "labels": 1}, r"labels are int64 of shape \(\)"),
+        ({"inputs": np.ones((2, 3)), "labels": [1.0, np.nan]}, "labels are float64"),
+        ({"inputs": np.ones((2, 3)), "labels": [1, 2], "lengths": np.zeros(0, int)}, "0 lengths up to 0 do not fit"),
+        ({"inputs": np.ones((2, 0, 3)), "labels": [1, 2]}, "there are no numbers"),
+        ({"inputs": np.ones((2, 3)), "labels": [1, 2], "lengths": [4, 1]}, "do not fit"),
+        ({"inputs": np.ones((2, 3)), "labels": [1, 2], "lengths": [0, 1]}, "above zero"),
+    ],
+)
+def test_npz_that_cannot_be_used(tmp_path, arrays, message):
+    path = tmp_path / "s.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match=message):
+        read_series(path, Problems())
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    path = tmp_path / "s.npz"
+    path.write_bytes(b"PK no zip")
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+        read_series(path, Problems())
+    with pytest.raises(DataError, match='no column is called "sequence"; did you mean "sequenz"'):
+        read_series("sequenz,x,label\n", Problems())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (["text"], "no array of numbers"),
+        ([[1.0], [np.nan]], r"X\[1\] holds NaN"),
+        ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, where"),
+        ([np.ones((0, 2))], "at least one time step"),
+        ([[1e300]], "too large"),
+    ],
+)
+def test_arrays_that_cannot_be_used(inputs, message):
+    with pytest.raises(UsageError, match=message):
+        check_series(inputs)
+
+
+def test_batches_are_padded_with_zeros():
+    sequences = [np.full((length, 2), length, np.float32) for length in (3, 1, 2)]
+    words, inputs, lengths = NumberSequences(sequences).gather(np.array([1, 0]))
+    assert words is None
+    assert lengths.tolist() == [1, 3]
+    assert inputs[:, :, 0].tolist() == [[1, 0, 0], [3, 3, 3]]

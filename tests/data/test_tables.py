@@ -1,0 +1,236 @@
+"""Labelled texts: what the readers make of tables good and bad."""
+
+import csv
+import io
+from itertools import compress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.lines import Lines, Problems
+from elman.data.tables import Delimited, JsonLines, Plain, format_of, read_folder
+from elman.errors import DataError
+
+ROWS = [["id", "label", "text"], ["1", "good", 'so "so", yes'], ["2", "bad", "two\nlines"], ["3", "bad", " ü , "]]
+
+
+def written(rows):
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()
+
+
+def read(text, reader=None, labelled=True):
+    problems = Problems()
+    reader = reader or format_of(text, "text", "label", True)
+    return list(reader.read(Lines(text, name="f"), problems, labelled=labelled)), problems
+
+
+def test_csv_as_pythons_own_module_writes_it():
+    examples, problems = read(written(ROWS))
+    assert [(example.label, example.text) for example in examples] == [(label, text) for _, label, text in ROWS[1:]]
+    assert [example.line for example in examples] == [2, 3, 5]
+    assert problems.count == 0
+
+
+def test_columns_by_number_and_without_a_header():
+    examples, _ = read(written(ROWS[1:]), Delimited(",", "2", "1", header=False))
+    assert [example.label for example in examples] == ["good", "bad", "bad"]
+    assert read(written(ROWS), Delimited(",", "2", "1"))[0] == read(written(ROWS))[0]
+
+
+def test_tsv_has_no_quotes():
+    examples, problems = read('he said "no\t0\n"yes"\t1\n', Delimited("\t", "0", "1", header=False))
+    assert [(example.text, example.label) for example in examples] == [('he said "no', "0"), ('"yes"', "1")]
+    assert problems.count == 0
+
+
+def test_json_lines():
+    examples, problems = read('{"text": "a", "label": true}\n\n{"label": 2, "text": "b", "more": []}\n')
+    assert [(example.text, example.label, example.line) for example in examples] == [("a", "true", 1), ("b", "2", 3)]
+    assert problems.count == 0
+
+
+def test_lines_of_text_for_prediction():
+    assert [example.text for example in read("a\n\n b\n", Plain(), labelled=False)[0]] == ["a", "", " b"]
+    with pytest.raises(DataError, match="have no labels"):
+        read("a\n", Plain())
+
+
+def test_a_folder_of_folders(tmp_path):
+    for label, name, text in (("spam", "b.txt", "buy\nnow"), ("ham", "a.txt", "hello"), ("ham", "e.txt", " ")):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / name).write_text(text)
+    (tmp_path / "ham" / ".hidden").write_text("x")
+    (tmp_path / "ham" / "z.txt").write_bytes(b"caf\xe9")
+    problems = Problems()
+    found = [(example.label, example.text) for example in read_folder(tmp_path, problems)]
+    assert found == [("ham", "hello"), ("spam", "buy\nnow")]
+    assert problems.count == 2
+    with pytest.raises(DataError, match="holds no folders"):
+        next(read_folder(tmp_path / "ham", problems))
+    (tmp_path / "empty" / "label").mkdir(parents=True)
+    for name, message in (("empty", "hold no files"), ("nowhere", "there is no such file"), ("ham/a.txt", "is a file")):
+        with pytest.raises(DataError, match=message):
+            next(read_folder(tmp_path / name, problems))
+
+
+BAD = [
+    ("label,text\ngood,a\nbad\ngood,c\n", 3, "1 cells where the first line has 2"),
+    ("label,text\ngood,a\nbad,b,c\ngood,c\n", 3, "3 cells where the first line has 2"),
+    ("label,text\ngood,a\nbad, \ngood,c\n", 3, "the text is empty"),
+    ("label,text\ngood,a\n,b\ngood,c\n", 3, "the label is empty"),
+    ('label,text\ngood,a\nbad,"b" b\ngood,c\n', 3, "not CSV"),
+    ('{"text": "a", "label": "x"}\n{"text": "b", \n{"text": "c", "label": "x"}\n', 2, "not JSON"),
+    ('{"text": "a", "label": "x"}\n[1]\n{"text": "c", "label": "x"}\n', 2, "not a JSON object"),
+    (
+        '{"text": "a", "label": "x"}\n{"txt": "b", "label": "x"}\n{"text": "c", "label": "x"}\n',
+        2,
+        'no "text"; did you mean "txt"',
+    ),
+    (
+        '{"text": "a", "label": "x"}\n{"text": 7, "label": "x"}\n{"text": "c", "label": "x"}\n',
+        2,
+        '"text" is no text but 7',
+    ),
+    (
+        '{"text": "a", "label": "x"}\n{"text": "b", "label": [1]}\n{"text": "c", "label": "x"}\n',
+        2,
+        '"label" is not one label',
+    ),
+    (
+        '{"text": "a", "label": "x"}\n{"text": "b", "label": null}\n{"text": "c", "label": "x"}\n',
+        2,
+        "the label is empty",
+    ),
+    ('{"text": "a", "label": "x"}\n{"text": "b", "label": NaN}\n{"text": "c", "label": 1}\n', 2, "the label is empty"),
+    ('{"text": "a", "label": "x"}\n{"text": "\\ud83d", "label": 1}\n{"text": "c", "label": 1}\n', 2, "holds half a"),
+    ("label,text\ngood,a\nbad,b\0\ngood,c\n", 3, "holds NUL characters"),
+    ("text\tlabel\na\tx\n\t\nc\tx\n", 3, "the text is empty"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "message"), BAD)
+def test_a_bad_record_is_told_with_its_line_and_the_rest_goes_on(text, line, message):
+    examples, problems = read(text)
+    assert [example.text for example in examples] == ["a", "c"]
+    assert problems.count == 1
+    assert problems.first.startswith(f"f:{line}: {message}")
+    assert "left out" in problems.first
+
+
+def test_in_prediction_no_record_is_dropped():
+    examples, problems = read("text\na\nb,c\n \nd\n", labelled=False)
+    assert [(example.text, bool(example.problem)) for example in examples] == [("a", False), ("", True), ("d", False)]
+    assert problems.count == 1
+    examples, problems = read("text,x\na,1\n ,2\nd,3\n", labelled=False)
+    assert [bool(example.problem) for example in examples] == [False, True, False]
+
+
+@given(st.text(st.sampled_from('a",\n '), max_size=14))
+def test_csv_is_taken_apart_as_pythons_strict_reader_does(text):
+    found = list(Delimited(",").records(Lines(text + "\n")))
+    try:
+        expected = list(csv.reader(io.StringIO(text + "\n", newline=""), strict=True))
+    except csv.Error:
+        assert any(problem for _, _, problem in found)
+        return
+    assert not any(problem for _, _, problem in found)
+    rows = [cells for _, cells, _ in found]
+    is_row = [[len(cells) > 1 or bool("".join(cells).strip()) for cells in table] for table in (rows, expected)]
+    assert list(compress(rows, is_row[0])) == list(compress(expected, is_row[1]))
+
+
+def test_a_quote_inside_a_cell_opens_nothing():
+    text = 'label,text\nx,the 5" pipe\ny,ok\nx,an 8" one\n'
+    examples, problems = read(text)
+    assert [example.text for example in examples] == ['the 5" pipe', "ok", 'an 8" one']
+    assert problems.count == 0
+    stream = (line + "\n" for line in text.splitlines())
+    records = Delimited(",").records(Waiting(stream))
+    assert [next(records)[1][1] for _ in range(2)] == ["text", 'the 5" pipe']
+    assert next(stream) == "y,ok\n"
+
+
+class Waiting:
+    """Lines of a pipe, none of which is read before it is needed."""
+
+    def __init__(self, stream):
+        self.number, self._stream = 0, stream
+
+    def __iter__(self):
+        for line in self._stream:
+            self.number += 1
+            yield line.removesuffix("\n")
+
+
+def test_a_quote_closed_by_a_later_one_costs_no_record_between():
+    examples, problems = read('label,text\nbad,"b\ngood,c\ngood,"d"\ngood,e\n')
+    assert [example.text for example in examples] == ["c", "d", "e"]
+    assert problems.count == 1
+    assert problems.first.startswith("f:2: not CSV")
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_record_only():
+    examples, problems = read('label,text\ngood,a\nbad,"b\ngood,c\ngood,d\n')
+    assert [example.text for example in examples] == ["a", "c", "d"]
+    assert problems.first.startswith("f:3: a quote opens here that is not closed")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lable,text\nx,a\n", 'no column is called "label"; did you mean "lable"? it has lable, text'),
+        ("text,label,text\n", 'two columns are called "text"'),
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ('"label" x,text\na,b\n', "f:1: the names of the columns cannot be read: not CSV"),
+        ("la\0bel,text\na,b\n", "holds NUL characters"),
+        ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write its records a line each"),
+    ],
+)
+def test_tables_that_cannot_be_read_at_all(text, message):
+    with pytest.raises(DataError, match=message.replace("?", r"\?")):
+        read(text)
+    with pytest.raises(DataError, match='no column "text"'):
+        read("a,b\n", Delimited(",", header=False))
+    with pytest.raises(DataError, match='no column "²"'):
+        read("a,b\n", Delimited(",", "0", "²", header=False))
+    with pytest.raises(DataError, match="is empty; it needs a JSON object"):
+        read("\n", JsonLines())
+
+
+def test_a_bad_first_row_without_a_header_is_one_bad_row():
+    examples, problems = read('"a" b,1\nc,2\n', Delimited(",", "0", "1", header=False))
+    assert [(example.text, example.label) for example in examples] == [("c", "2")]
+    assert problems.first.startswith("f:1: not CSV")
+
+
+@pytest.mark.parametrize("text", ["a " * 1_000_000, '"' + "a b c d\n" * 50_000 + '"'])
+def test_a_text_of_very_many_tokens(text):
+    before = csv.field_size_limit()
+    try:
+        examples, problems = read(f"label,text\nx,{text}\n")
+        assert (examples[0].text, problems.count) == (text.strip('"'), 0)
+    finally:
+        csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("a.csv", "x", Delimited),
+        ("a.TSV", "x", Delimited),
+        ("a.ndjson", "x", JsonLines),
+        ("a.json", "x", JsonLines),
+        ("a.txt", "x", Plain),
+        ("a", '{"text"', JsonLines),
+        ("a.dat", "a,b", Delimited),
+    ],
+)
+def test_the_format_is_found_out(tmp_path, name, text, kind):
+    path = Path(tmp_path / name)
+    path.write_text(text)
+    assert isinstance(format_of(path, "text", "label", True), kind)

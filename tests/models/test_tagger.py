@@ -1,0 +1,337 @@
+"""The tagger against float64 loops written by hand: what it computes, learns, keeps, reads and writes."""
+
+import io
+import json
+import logging
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import elman
+from elman.data.lines import Lines, Problems
+from elman.errors import DataError, ModelError, UsageError
+from elman.models.tagger import Tagger
+from elman.nn import reference
+
+# "saw" is a noun after "the" and a verb after a pronoun: no table of words can know
+SENTENCES = [
+    (["I", "saw", "the", "saw", "."], ["PRON", "VERB", "DET", "NOUN", "PUNCT"]),
+    (["the", "saw", "works"], ["DET", "NOUN", "VERB"]),
+    (["we", "saw", "it", "."], ["PRON", "VERB", "PRON", "PUNCT"]),
+    (["the", "saw", "saw", "the", "wood", "."], ["DET", "NOUN", "VERB", "DET", "NOUN", "PUNCT"]),
+]
+WORDS = [words for words, _ in SENTENCES] * 5
+TAGS = [tags for _, tags in SENTENCES] * 5
+CONLLU = "".join(
+    "".join(
+        f"{number}\t{word}\t_\t{tag}{chr(9)}_\t_\t_\t_\t_\t_\n" for number, (word, tag) in enumerate(pairs, start=1)
+    )
+    + "\n"
+    for pairs in (list(zip(*sentence, strict=True)) for sentence in zip(WORDS, TAGS, strict=True))
+)
+ENTITIES = [(["Ada", "Lovelace", "lives", "in", "London"], ["I-PER", "I-PER", "O", "O", "I-LOC"])] * 5 + [
+    (["Ada", "Bob", "left"], ["I-PER", "B-PER", "O"])
+] * 5
+SMALL = {
+    "hidden_size": 6,
+    "embedding_size": 5,
+    "character_size": 4,
+    "learning_rate": 0.02,
+    "evaluations": 2,
+    "dropout": 0.1,
+}
+
+
+@cache
+def trained(**changes):
+    """A small tagger that has learned; not to be changed."""
+    return Tagger(**{**SMALL, "steps": 60, **changes}).fit(WORDS, TAGS, valid=(WORDS, TAGS))
+
+
+def by_hand(tagger, words):
+    """Compute the logits (T, K) of one sentence as float64 loops over the saved weights alone."""
+    weights = {name: tensor.double().numpy() for name, tensor in tagger.network_.state_dict().items()}
+    cell = reference.cell_named({"rnn": "rnn_tanh"}.get(tagger.cell, tagger.cell))
+
+    def run(prefix, own_cell, x, layer, backwards):
+        suffix = f"_l{layer}{'_reverse' if backwards else ''}"
+        own = [weights[f"{prefix}.{name}{suffix}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        state = reference.zero_state(own_cell, 1, own[1].shape[1])
+        outputs, final, _ = reference.forward(
+            own_cell, (x[::-1] if backwards else x)[:, None], reference.Weights(*own), state
+        )
+        return (outputs[::-1] if backwards else outputs)[:, 0], final[0][0]
+
+    vectors = []
+    for word in words:
+        vector = weights["words.embedding.weight"][tagger.lexicon_.vocabulary.ids([word.lower()])[0]]
+        if tagger.characters == "lstm":
+            ids = tagger.lexicon_.characters.ids(list(word))
+            characters = weights["words.characters.embedding.weight"][ids]
+            ends = [
+                run("words.characters.rnn", reference.cell_named("lstm"), characters, 0, way)[1]
+                for way in (False, True)
+            ]
+            vector = np.concatenate([vector, *ends])
+        vectors.append(vector)
+    hidden = np.stack(vectors)
+    for layer in range(tagger.num_layers):
+        ahead, back = (run("encoder.rnn", cell, hidden, layer, way)[0] for way in (False, True))
+        hidden = {"concat": np.hstack([ahead, back]), "sum": ahead + back, "product": ahead * back}[tagger.merge]
+    return hidden @ weights["head.weight"].T + weights["head.bias"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cell": "lstm"},
+        {"cell": "gru", "num_layers": 2, "merge": "sum"},
+        {"cell": "rnn", "characters": "none", "merge": "product"},
+    ],
+)
+def test_the_network_is_its_equations_and_padding_changes_nothing(changes):
+    tagger = trained(steps=3, **changes)
+    sentences = [["the", "saw"], ["I", "saw", "Ünknown", "the", "saw", "."], ["it"]]
+    found = {}
+    for pieces, logits, lengths in tagger._logits(sentences, tagger._table()):
+        for piece, row, length in zip(pieces, logits.numpy(), lengths.tolist(), strict=True):
+            found[piece.row] = row[:length]
+    for row, words in enumerate(sentences):
+        np.testing.assert_allclose(found[row], by_hand(tagger, words), atol=2e-6)  # float32 against float64
+
+
+def test_training_reads_what_prediction_reads():
+    tagger = trained(steps=3)
+    tagger.network_.eval()
+    from elman.models.tagger import _Batches
+    from elman.models.examples import Examples
+
+    batch = _Batches(tagger, Examples(WORDS, TAGS)).batch(0)
+    with torch.no_grad():
+        logits = tagger.network_(batch)
+    for row, length in enumerate(batch.lengths.tolist()):
+        ids = batch.words.ids[batch.inputs[row, :length]]
+        words = [tagger.lexicon_.vocabulary.items[index] for index in ids]
+        spelled = next(known for known in WORDS if [word.lower() for word in known] == words)
+        np.testing.assert_allclose(logits[row, :length], by_hand(tagger, spelled), atol=2e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"crf": True}, {"cell": "gru", "merge": "sum", "characters": "none"}])
+def test_it_learns_what_depends_on_the_neighbours(changes):
+    tagger = trained(**changes)
+    assert tagger.predict(WORDS[:4]) == TAGS[:4]
+    figures = tagger.evaluate(WORDS, TAGS)
+    assert figures["accuracy"] == figures["macro_f1"] == 1
+    assert figures["tokens"] == sum(map(len, WORDS))
+    assert "span_f1" not in figures
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_the_figures_by_hand(crf):
+    tagger = trained(crf=crf, steps=4)
+    words, tags = [["the", "saw", "xylophone"], ["it", "."]], [["DET", "NOUN", "VERB"], ["PRON", "X"]]
+    predicted = tagger.predict(words)
+    figures = tagger.evaluate(words, tags)
+    pairs = [(a, b) for row, other in zip(tags, predicted, strict=True) for a, b in zip(row, other, strict=True)]
+    assert figures["accuracy"] == pytest.approx(sum(a == b for a, b in pairs) / 5)
+    assert figures["accuracy_unseen"] == float(predicted[0][2] == "VERB")
+    assert figures["unknown_labels"] == 1
+    if not crf:
+        losses = []
+        for row, own in zip(words, tags, strict=True):
+            logits = by_hand(tagger, row)
+            log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            losses += [-log_probs[t, tagger.labels_.index(tag)] for t, tag in enumerate(own) if tag != "X"]
+        assert figures["nats_per_target"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_entities_come_back_in_the_scheme_that_they_came_in(crf):
+    words, tags = ([pair[side] for pair in ENTITIES] for side in (0, 1))
+    tagger = Tagger(**SMALL, steps=80, crf=crf).fit(words, tags, valid=(words, tags))
+    assert tagger.scheme_ == "iob1"
+    assert tagger.labels_ == ("B-LOC", "B-PER", "I-PER", "O")
+    assert tagger.predict([words[0], words[-1]]) == [tags[0], tags[-1]]
+    figures = tagger.evaluate(words, tags)
+    assert figures["span_f1"] == figures["span_precision"] == figures["span_recall"] == 1
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_no_entity_goes_on_that_has_not_begun(crf):
+    words, tags = ([pair[side] for pair in ENTITIES] for side in (0, 1))
+    tagger = Tagger(**SMALL, steps=2, crf=crf).fit(words, tags, valid=(words, tags))
+    with torch.no_grad():  # whatever the network thinks, it loves I-PER
+        tagger.network_.head.bias[tagger.labels_.index("I-PER")] += 3
+    for pieces, logits, lengths in tagger._logits(words, tagger._table()):
+        for row in tagger._decoded(logits, lengths):
+            assert not any(
+                tag == "I-PER" and before[2:] != "PER" for before, tag in zip(["O", *row], row, strict=False)
+            )
+        assert pieces
+
+
+def test_pretrained_vectors_serve_words_that_training_never_saw(tmp_path, caplog):
+    path = tmp_path / "v.txt"
+    path.write_text("wood 1 2 3\nsaw 4 5 6\nplank 7 8 9\nsaws 1 1 1\n")
+    settings = {**SMALL, "embedding_size": None, "steps": 2}
+    tagger = Tagger(**settings, vectors=path).fit(WORDS, TAGS, valid=(WORDS, TAGS), out=tmp_path / "m")
+    assert "knows 38.9 % of the training's words; 6 distinct ones are not in it: the" in caplog.text  # 7 of 18 running
+    words = tagger.network_.words
+    table = words.vectors[tagger.lexicon_.look_up(["Plank", "saw", "zebra"]).rows]
+    assert table.tolist() == [[7, 8, 9], [4, 5, 6], [0, 0, 0]]
+    assert elman.load(tmp_path / "m").predict([["the", "plank"]]) == tagger.predict([["the", "plank"]])
+    few = Tagger(**settings, vectors=path, vector_words=0).fit(WORDS, TAGS, valid=(WORDS, TAGS))
+    assert few.lexicon_.vector_words == ("wood", "saw")
+    with pytest.raises(UsageError, match="vectors of 3 numbers, but embedding_size is 5"):
+        Tagger(**SMALL, steps=2, vectors=path).fit(WORDS, TAGS)
+
+
+def test_a_saved_tagger_is_the_same_tagger(tmp_path):
+    tagger = trained()
+    tagger.save(tmp_path / "m")
+    again = elman.load(tmp_path / "m")
+    assert again.predict(WORDS) == tagger.predict(WORDS)
+    assert again.evaluate(WORDS, TAGS) == tagger.evaluate(WORDS, TAGS)
+    assert {"words.json", "labels.json", "confusion.svg", "curves.svg"} <= {
+        path.name for path in (tmp_path / "m").iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("words.json", '{"counts": {"a": "b"}}'),
+        ("words.json", "[]"),
+        ("words.json", '{"counts": {"a": 1}, "vectors": {"size": 0, "words": [3]}}'),
+        ("labels.json", "[[1]]"),
+        ("labels.json", "{"),
+        ("scheme.json", '"bibo"'),
+    ],
+)
+def test_a_strangers_folder_that_lies_is_refused(tmp_path, name, text):
+    import hashlib
+
+    folder = tmp_path / "m"
+    trained().save(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["files"][name] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / name).write_text(text)
+    with pytest.raises(ModelError, match=name):
+        elman.load(folder)
+
+
+def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
+    whole = Tagger(**SMALL, steps=12).fit(WORDS, TAGS, out=tmp_path / "whole")
+    stopping = Tagger(**SMALL, steps=12)
+
+    class Stop(Exception):
+        pass
+
+    from elman.training.progress import Progress
+
+    class AfterSix(Progress):
+        def step(self, report):
+            if report.step == 7:
+                raise Stop
+
+    with pytest.raises(Stop):
+        stopping.fit(WORDS, TAGS, out=tmp_path / "parts", progress=AfterSix())
+    resumed = Tagger(**SMALL, steps=12).fit(WORDS, TAGS, out=tmp_path / "parts", resume=True)
+    for name, tensor in whole.network_.state_dict().items():
+        assert torch.equal(tensor, resumed.network_.state_dict()[name]), name
+
+
+def annotated(tagger, source, **formats):
+    problems = Problems()
+    lines = Lines(source, problems=problems)
+    return "".join(tagger.annotate(lines, problems, **formats)), problems
+
+
+def test_conllu_in_conllu_out_and_nothing_else_changed():
+    blank = CONLLU
+    for tag in {tag for tags in TAGS for tag in tags}:
+        blank = blank.replace(f"\t{tag}\t", "\t_\t")
+    assert annotated(trained(), blank)[0] == CONLLU
+
+
+def test_formats_and_order():
+    tagger = trained()
+    text = "the saw works\n\nI saw it .\n"
+    out, problems = annotated(tagger, io.BytesIO(text.encode()))
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["words"] for row in rows] == [["the", "saw", "works"], [], ["I", "saw", "it", "."]]
+    assert [row["tags"] for row in rows][0] == ["DET", "NOUN", "VERB"]
+    assert all(0 <= share <= 1 for row in rows for share in row["probabilities"])
+    assert problems.count == 0
+    out, _ = annotated(tagger, text, input_format="text", output_format="text")
+    assert out.splitlines()[0] == "the/DET saw/NOUN works/VERB"
+    out, _ = annotated(tagger, text, input_format="text", output_format="columns")
+    assert out.splitlines()[:3] == ["the\tDET", "saw\tNOUN", "works\tVERB"]
+    for formats, message in (({"input_format": "conlu"}, '"conllu"'), ({"output_format": "json"}, '"jsonl"')):
+        with pytest.raises(UsageError, match=message):
+            annotated(tagger, text, **formats)
+
+
+def test_nothing_is_dropped():
+    text = "1\tthe\t_\t_\t_\t_\t_\t_\t_\t_\n\n1\tsaw\n\n# end\n1\tit\t_\t_\t_\t_\t_\t_\t_\t_\n\n"
+    out, problems = annotated(trained(), text, input_format="conllu")
+    assert out == text.replace("the\t_\t_", "the\t_\tDET").replace("it\t_\t_", "it\t_\tPRON")
+    assert problems.first.startswith("text:3: 2 columns")
+    out, _ = annotated(trained(), text, input_format="conllu", output_format="jsonl")
+    assert [json.loads(line).get("line") for line in out.splitlines()] == [None, 3, None]
+
+
+def test_very_long_sentences_and_words():
+    tagger = trained(steps=4)
+    words = [["saw"] * 2500, ["x" * 10_000], [], ["the"]]
+    assert [len(tags) for tags in tagger.predict(words)] == [2500, 1, 0, 1]
+    assert tagger.predict([["saw"] * 1000])[0] == tagger.predict(words)[0][:1000]
+
+
+def test_it_is_an_estimator():
+    tagger = Tagger(**SMALL, steps=6)
+    assert clone(tagger).get_params() == tagger.get_params()
+    assert cross_val_score(tagger, WORDS, TAGS, cv=2).shape == (2,)
+    search = GridSearchCV(tagger, {"cell": ["rnn", "gru"]}, cv=2).fit(WORDS, TAGS)
+    assert search.best_params_["cell"] in ("rnn", "gru")
+    assert tagger.fit(WORDS, TAGS).score(WORDS, TAGS) == tagger.evaluate(WORDS, TAGS)["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "message"),
+    [
+        (WORDS, None, UsageError, "the tags are missing"),
+        (WORDS, TAGS[1:], UsageError, "20 sentences, but tags for 19"),
+        ([["a", "b"]], [["X"]], UsageError, "sentence 0 has 2 words, but 1 tags"),
+        (["a b"], [["X", "Y"]], UsageError, "sentence 0 is a text"),
+        ([], [], DataError, "no sentences"),
+        ([["a"]], [["X"]], DataError, "too few examples"),
+        ("a\n", None, DataError, "text:1: 1 column"),
+        ("", None, DataError, "holds no sentence"),
+    ],
+)
+def test_what_cannot_be_learned_from(X, y, error, message):  # noqa: N803
+    with pytest.raises(error, match=message):
+        Tagger(**SMALL, steps=1).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("character_size", 3), ("dropout", 1.0), ("batch_tokens", 0), ("valid_fraction", 0.0), ("word_dropout", -1.0)],
+)
+def test_settings_outside_their_limits(setting, value):
+    with pytest.raises(UsageError, match=setting):
+        Tagger(**{setting: value}).fit(WORDS, TAGS)
+
+
+def test_inconsistent_tags_are_told_and_read_all_the_same(caplog):
+    text = "Ada\tO\nLovelace\tI-PER\n\nBob\tB-PER\nCo\tI-PER\n\n" * 3
+    with caplog.at_level(logging.WARNING):
+        tagger = Tagger(**SMALL, steps=2).fit(text)
+    assert "text:2: I-PER cannot stand here in BIO" in caplog.text
+    assert tagger.scheme_ == "bio"

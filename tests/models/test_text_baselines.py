@@ -1,0 +1,89 @@
+"""The baselines for texts: what they are made of, what they can and cannot tell apart, and what goes wrong."""
+
+import sys
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline
+
+from elman.errors import DataError, UsageError
+from elman.models.text_baselines import TEXT_BASELINES, MajorityClassifier, text_baseline
+
+BAGS = [name for name in TEXT_BASELINES if name != "majority"]
+
+
+def one_word_texts(size=1000):
+    """Texts of filler words among which one word gives the label away, and every tenth text is without a word."""
+    generator = np.random.default_rng(0)
+    fillers = ["film", "story", "actor", "scene", "music", "plot"]
+    labels = generator.choice(["bad", "fine", "good"], size=size).tolist()
+    texts = [
+        " ".join([*generator.choice(fillers, size=4), {"bad": "awful", "fine": "fair"}.get(y, "great")]) for y in labels
+    ]
+    return [text if number % 10 else "" for number, text in enumerate(texts)], labels
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_bags_of_words_find_the_word_that_tells(name):
+    model = text_baseline(name, seed=0).fit(*one_word_texts())
+    tests = ["an awful story", "GREAT music!", "fair, the plot"]
+    assert model.predict(tests).tolist() == ["bad", "good", "fine"]
+    probabilities = model.predict_proba(tests)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)  # in float32
+    assert model.classes_[probabilities.argmax(axis=1)].tolist() == ["bad", "good", "fine"]
+
+
+@pytest.mark.parametrize("name", TEXT_BASELINES)
+def test_a_text_without_a_word_gets_a_label_too(name):
+    model = text_baseline(name, seed=0).fit(*one_word_texts())
+    assert set(model.predict(["", "!", "a b c", "unheardof"]).tolist()) <= {"bad", "fine", "good"}
+    assert list(model.classes_) == ["bad", "fine", "good"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("logreg", 0.5), ("mlp", 0.5), ("logreg2", 1.0), ("mlp2", 1.0)])
+def test_only_bigrams_tell_the_order_of_two_words(name, expected):
+    texts, labels = ["dog bites man", "man bites dog"] * 500, ["usual", "news"] * 500
+    predicted = text_baseline(name, seed=1).fit(texts, labels).predict(texts)
+    assert np.mean(predicted == labels) == expected
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_settings(name):
+    model = text_baseline(name, seed=7)
+    assert isinstance(model, Pipeline)
+    vectorizer, classifier = model
+    assert vectorizer.ngram_range == ((1, 2) if "2" in name else (1, 1))
+    if "mlp" in name:
+        assert (classifier.random_state, classifier.early_stopping) == (7, True)
+
+
+def test_majority_agrees_with_scikit_learn():
+    texts, labels = one_word_texts()
+    model, dummy = MajorityClassifier().fit(texts, labels), DummyClassifier(strategy="prior").fit(texts, labels)
+    np.testing.assert_array_equal(model.predict(texts), dummy.predict(texts))
+    np.testing.assert_allclose(model.predict_proba(texts), dummy.predict_proba(texts), rtol=1e-12)
+    np.testing.assert_array_equal(model.classes_, dummy.classes_)
+
+
+def test_what_majority_cannot_count():
+    with pytest.raises(UsageError, match="2 texts, but 1 labels"):
+        MajorityClassifier().fit(["one", "two"], ["a"])
+    with pytest.raises(DataError, match="no text"):
+        MajorityClassifier().fit([], [])
+    with pytest.raises(UsageError, match="call fit"):
+        MajorityClassifier().predict(["one"])
+
+
+def test_an_unknown_name():
+    with pytest.raises(UsageError, match=r'no baseline "logref"; did you mean "logreg"\? there are majority, logreg'):
+        text_baseline("logref", seed=0)
+    with pytest.raises(UsageError, match=r'no baseline "forest"; there are majority'):
+        text_baseline("forest", seed=0)
+
+
+def test_without_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    assert isinstance(text_baseline("majority", seed=0), MajorityClassifier)
+    with pytest.raises(UsageError, match=r'"mlp2" needs scikit-learn: pip install "elman\[sklearn\]"'):
+        text_baseline("mlp2", seed=0)
