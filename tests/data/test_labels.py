@@ -1,6 +1,7 @@
 """Tagged sentences: what the readers make of files good and bad, and that what they do not change comes back."""
 
 import io
+import re
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_conllu_words_and_tags():
 
 
 @pytest.mark.parametrize(
-    ("column", "tags"), [("xpos", ["VB", "RB"]), ("feats", ["Mood=Imp", "_"]), ("lemma", ["do", "not"])]
+    ("column", "tags"),
+    [("xpos", ["VB", "RB"]), ("feats", ["Mood=Imp", "_"]), ("lemma", ["do", "not"]), ("misc", ["SpaceAfter=No", "_"])],
 )
 def test_any_column_of_conllu(column, tags):
     assert read(TREEBANK, reader=Conllu(column))[0][0].tags[:2] == tags
@@ -59,7 +61,7 @@ def test_columns_and_tweets():
     assert problems.count == 0
 
 
-@pytest.mark.parametrize("text", [TREEBANK, COLUMNS, TWEETS.replace("\t\n", "\n") + "\n"])
+@pytest.mark.parametrize("text", [TREEBANK, COLUMNS, TWEETS + " \n", "  a  X O \n b\u00a0c  Y\u2003 O\n\n"])
 def test_what_is_read_and_written_with_its_own_tags_is_the_same(text):
     reader = format_of(text)
     problems = Problems()
@@ -92,16 +94,24 @@ def test_running_text_into_the_other_formats():
 ROW = "\t_" * 6 + "\n"
 BAD = [  # the second sentence, what is wrong with it, and in which line of it
     (f"1\tb\t_\tX{ROW}2\tc\t_\tX\t_\n", "5 columns where CoNLL-U has 10", 1),
-    (f"1\tb\t_\tX{ROW}3\tc\t_\tX{ROW}", "the ID is 3, expected 2", 1),
-    (f"one\tb\t_\tX{ROW}", "the ID is 'one', expected a number", 0),
+    (
+        f"1\tb\t_\tX{ROW}\n".replace("\t", " ").strip() + "\n",
+        "1 column where CoNLL-U has 10; is the file cut off? the",
+        0,
+    ),
+    (f"1\tb\t_\tX{ROW}3\tc\t_\tX{ROW}", "the ID is '3', expected 2", 1),
+    (f"one\tb\t_\tX{ROW}", "the ID is 'one', expected 1", 0),
+    (f"\u00b2\tb\t_\tX{ROW}", "the ID is '\u00b2', expected 1", 0),
+    (f"{'1' * 5000}\tb\t_\tX{ROW}", f"the ID is '{'1' * 40}', expected 1", 0),
     (f"1\t\t_\tX{ROW}", "the word is empty", 0),
     (f"1\tb\t_\t_{ROW}", "the word 'b' has no tag in column upos", 0),
 ]
 BAD_COLUMNS = [
-    ("b\tX\nc\n", "1 column where 2 are needed", 1),
+    ("b\tX\nc\n", "1 column where the words are in column 0 and the tags in -1", 1),
     ("b\tX\nc\tY\tZ\n", "3 columns where the sentence's first line has 2", 1),
     ("\tX\n", "the word is empty", 0),
     ("b\t\n", "the word 'b' has no tag", 0),
+    (f"{'b' * 9999}\t_\n", f"the word '{'b' * 40}' has no tag", 0),
 ]
 
 
@@ -134,15 +144,55 @@ def test_a_file_of_words_alone_gets_a_column_of_tags():
     assert Columns().write(sentences[0], ["A", "B"]) == "EU\tA\nrejects\tB\n\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "words", "tags", "expected"),
+    [
+        ("EU NNP", 0, 3, "EU NNP _ T"),
+        ("EU\tNNP", 0, 3, "EU\tNNP\t_\tT"),
+        ("EU", 0, -2, "EU\tT\t_"),
+        ("EU ", 0, -1, "EU T"),
+        ("EU\t", 0, -1, "EU\tT"),
+        ("7 EU", 1, -1, "7 EU T"),
+        ("B-ORG EU", 1, 0, "T EU"),
+    ],
+)
+def test_the_tag_is_written_where_it_is_read_from_and_never_over_the_word(line, words, tags, expected):
+    reader = Columns(words, tags)
+    sentences, problems = read(f"{line}\n", tagged=False, reader=reader)
+    assert (sentences[0].words, problems.count) == (["EU"], 0)
+    written = reader.write(sentences[0], ["T"])
+    assert written == f"{expected}\n\n"
+    assert [(sentence.words, sentence.tags) for sentence in read(written, reader=reader)[0]] == [(["EU"], ["T"])]
+
+
+def test_from_one_format_into_another():
+    conllu, columns = read(TREEBANK, tagged=False)[0], read(COLUMNS, tagged=False)[0]
+    assert Columns().write(conllu[1], ["X"]) == "#1\tX\n\n"
+    assert Columns().write(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
+    assert [Conllu().write(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
+        "",  # -DOCSTART- alone
+        "".join(f"{n}\t{word}\t_\tX{ROW}" for n, word in enumerate(["EU", "rejects", "#tag"], start=1)) + "\n",
+    ]
+    bad = read("1\tb\n", tagged=False, reader=Conllu())[0][0]
+    assert Columns().write(bad, []) == Plain().write(bad, []) == "1\tb\n\n"
+
+
 def test_a_long_word_and_an_unfinished_last_line():
     word = "x" * 10_000
     assert read(f"{word}\tO")[0][0].words == [word]
 
 
-def test_the_format_is_found_out():
+def test_the_format_is_found_out(tmp_path):
     assert isinstance(format_of(TREEBANK), Conllu)
     assert isinstance(format_of(COLUMNS), Columns)
     assert isinstance(format_of(TREEBANK, "3"), Columns)
+    assert isinstance(format_of(f"#newdoc\n1-2\tb\t_\tX{ROW}"), Conllu)
+    assert isinstance(format_of("#tag\tO\nb\tO\n"), Columns)
+    cut = tmp_path / "cut.conllu"
+    cut.write_text("1\tb\t_\n")
+    assert isinstance(format_of(cut), Conllu)
+    with pytest.raises(UsageError, match=re.escape("--word-column -1: count")):
+        format_of(COLUMNS, words=-1)
     with pytest.raises(UsageError, match='no such column; did you mean "upos"'):
         format_of(TREEBANK, "uposs")
     with pytest.raises(UsageError, match="holds the words"):

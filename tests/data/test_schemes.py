@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data import schemes
+from elman.errors import UsageError
 
 LETTERS = {"P": "PER", "L": "LOC"}
 
@@ -72,6 +73,8 @@ def test_by_hand(scheme):
         (["B-P", "E-P", "U-P"], ""),
         (["B-", "O"], ""),
         (["B-P", "O", "I-P", "O", "B-P"], "bio"),
+        (["B-P", "O", "I-P", "O", "I-P"], "iob1"),
+        (["I-P", "B-P", "B-P"], "iob1"),
     ],
 )
 def test_the_scheme_is_found_out(tags, scheme):
@@ -90,3 +93,34 @@ def test_what_is_consistent_is_allowed_and_nothing_else(tags):
             pair = [labels[before], labels[after]]
             clean = 1 not in schemes.inconsistencies(pair, "bio")
             assert bool(may_follow[before, after]) == clean
+
+
+BROKEN = [  # tags, their scheme, the same as BIO, and what is wrong
+    (["O", "I-P", "I-P"], "bio", ["O", "B-P", "I-P"], [1]),
+    (["B-P", "I-L"], "bio", ["B-P", "B-L"], [1]),
+    (["B-P", "I-P"], "iob1", ["B-P", "I-P"], [0]),
+    (["E-P", "E-P"], "bioes", ["B-P", "B-P"], [0, 1]),
+    (["S-P", "I-P", "E-P"], "bioes", ["B-P", "B-P", "I-P"], [1]),
+    (["B-P", "I-P", "O"], "bilou", ["B-P", "I-P", "O"], [1]),
+    (["NOUN", "B-", "E-P"], "bio", ["NOUN", "B-", "E-P"], [0, 1, 2]),
+]
+
+
+@pytest.mark.parametrize(("tags", "scheme", "bio", "places"), BROKEN)
+def test_broken_tags_are_read_as_conlleval_reads_them(tags, scheme, bio, places):
+    assert schemes.to_bio(tags, scheme) == bio
+    assert schemes.inconsistencies(tags, scheme) == places
+
+
+@given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_size=12))
+def test_broken_bio_is_mended_without_another_span(tags):
+    mended = schemes.to_bio(tags, "bio")
+    assert schemes.inconsistencies(mended, "bio") == []
+    assert schemes.spans(mended) == spans_by_search(tags)
+
+
+def test_other_tags_are_no_spans_and_follow_each_other_freely():
+    assert schemes.spans(["NOUN", "I-", "E-P", "O"]) == []
+    assert all(mask.all() for mask in schemes.allowed(["NOUN", "I-odd"]))
+    with pytest.raises(UsageError, match='no scheme "bioe"; did you mean "bioes"'):
+        schemes.to_bio(["O"], "bioe")

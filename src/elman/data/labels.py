@@ -8,11 +8,11 @@ A sentence is handed out as soon as the blank line that ends it has been read, s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from elman.data import schemes
 from elman.data.lines import Lines, Problems
@@ -22,8 +22,8 @@ from elman.errors import UsageError, nearest
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # the ID of a range (3-4) or of an empty node (5.1)
-_BLANKS = re.compile("[ \t]+")
-_LEFT_OUT = "the sentence is left out"
+_MAY_BE_EMPTY = ("form", "lemma", "xpos", "feats", "misc")
+_SHOWN = 40  # characters of a word in a message: there are words of thousands
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,15 @@ class Sentence:
     line: int
     """The number of its first line."""
     lines: list[str] = field(default_factory=list)
-    """As read, without the blank line after them; none where the sentence came from running text."""
+    """As read, without the blank line after them; none where the sentence came from no such file."""
     rows: list[int] = field(default_factory=list)
     """Which of the lines each word stands in."""
     problem: str = ""
     """Why it could not be read; then it has no words."""
+    format: str = ""
+    """What its lines are written in: conllu or columns."""
+    closing: str = ""
+    """The blank line after it, as read: it may hold blanks."""
 
 
 class Format(Protocol):
@@ -58,7 +62,7 @@ class Format(Protocol):
         ...
 
     def write(self, sentence: Sentence, tags: list[str]) -> str:
-        """Write a sentence with these tags; all else as it came."""
+        """Write a sentence with these tags, all else as it came; anew where it came in another format."""
         ...
 
 
@@ -68,7 +72,8 @@ class Conllu:
     Source: https://universaldependencies.org/format.html
 
     Args:
-        column: which of the ten the tags are; "_" is no tag, but for feats, xpos and misc, where it says "none".
+        column: which of the ten the tags are; "_" is no tag, but for feats, xpos and misc, where it says "none", and
+            for form and lemma, where it may be the mark itself.
 
     Raises:
         UsageError: there is no such column.
@@ -86,50 +91,56 @@ class Conllu:
             meant = nearest(column, CONLLU_COLUMNS) or ";"
             raise UsageError(f"--column {column}: CoNLL-U has no such column{meant} it has {listed}")
         self._column = CONLLU_COLUMNS.index(column)
-        self._may_be_empty = column in ("feats", "xpos", "misc")
+        self._may_be_empty = column in _MAY_BE_EMPTY
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool) -> Iterator[Sentence]:
         """Yield the sentences; see :class:`Format`."""
-        for first, block in _blocks(lines):
+        for block in _blocks(lines):
             words: list[str] = []
             tags: list[str] = []
             rows: list[int] = []
             problem, place = "", 0
-            for place, line in enumerate(block):
+            for place, line in enumerate(block.lines):
                 if line.startswith("#"):
                     continue
                 cells = line.split("\t")
                 if len(cells) != 10:
-                    problem = f"{len(cells)} columns where CoNLL-U has 10; is the file cut off?"
-                elif not cells[0].isdigit():
+                    problem = f"{_columns(cells)} where CoNLL-U has 10; is the file cut off?"
+                elif cells[0] != str(len(words) + 1):
                     if _NO_WORD.fullmatch(cells[0]):
                         continue
-                    problem = f"the ID is {cells[0]!r}, expected a number"
-                elif int(cells[0]) != len(words) + 1:
-                    problem = f"the ID is {cells[0]}, expected {len(words) + 1}"
+                    problem = f"the ID is {cells[0][:_SHOWN]!r}, expected {len(words) + 1}"
                 elif not cells[1]:
                     problem = "the word is empty"
                 elif tagged and (not cells[self._column] or (cells[self._column] == "_" and not self._may_be_empty)):
-                    problem = f"the word {cells[1]!r} has no tag in column {CONLLU_COLUMNS[self._column]}"
+                    problem = f"the word {cells[1][:_SHOWN]!r} has no tag in column {CONLLU_COLUMNS[self._column]}"
                 if problem:
                     break
                 words.append(cells[1])
                 tags.append(cells[self._column])
                 rows.append(place)
-            yield from _checked(Sentence(words, tags, first, block, rows), problem, place, lines, problems, tagged)
+            sentence = Sentence(
+                words, tags if tagged else None, block.first, block.lines, rows, problem, "conllu", block.closing
+            )
+            yield from _checked(sentence, place, lines.name, problems)
 
     def write(self, sentence: Sentence, tags: list[str]) -> str:
-        """Write a sentence with these tags; all else as it came."""
-        written = list(sentence.lines)
-        if not written:
-            for number, word in enumerate(sentence.words, start=1):
-                written.append("\t".join([str(number), word, *"________"]))
-        rows = sentence.rows or range(len(sentence.words))
+        """Write a sentence with these tags; see :class:`Format`."""
+        if sentence.problem:
+            return _text(sentence.lines, sentence.closing)
+        if sentence.format == "conllu":
+            written = list(sentence.lines)
+            rows: Sequence[int] = sentence.rows
+        else:
+            written = [
+                "\t".join([str(number), word, *"________"]) for number, word in enumerate(sentence.words, start=1)
+            ]
+            rows = range(len(written))
         for row, tag in zip(rows, tags, strict=True):
             cells = written[row].split("\t")
             cells[self._column] = tag
             written[row] = "\t".join(cells)
-        return "".join(f"{line}\n" for line in written) + "\n"
+        return _text(written, sentence.closing) if written or sentence.format == "conllu" else ""
 
 
 class Columns:
@@ -138,8 +149,11 @@ class Columns:
     A line that begins with ``-DOCSTART-`` is no word. A ``#`` is a word like any other.
 
     Args:
-        words: the column of the words.
-        tags: the column of the tags, from 0, or from the end with -1.
+        words: the column of the words, from 0.
+        tags: the column of the tags, from 0, or from the end with -1; "_" is no tag.
+
+    Raises:
+        UsageError: the words' column is counted from the end, or is also the tags'.
 
     Example:
         >>> sentence = next(Columns().read(Lines("EU\tB-ORG\nrejects\tO\n"), Problems(), tagged=True))
@@ -148,52 +162,75 @@ class Columns:
     """
 
     def __init__(self, words: int = 0, tags: int = -1) -> None:
+        if words < 0:
+            raise UsageError(f"--word-column {words}: count the words' column from the first, which is 0")
+        if tags == words:
+            raise UsageError(
+                f"column {tags} holds the words; name the tags' with --column, or the words' with --word-column"
+            )
         self._words = words
         self._tags = tags
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool) -> Iterator[Sentence]:
         """Yield the sentences; see :class:`Format`."""
-        for first, block in _blocks(lines):
+        for block in _blocks(lines):
             words: list[str] = []
             tags: list[str] = []
             rows: list[int] = []
             problem, place, width = "", 0, 0
-            for place, line in enumerate(block):
+            for place, line in enumerate(block.lines):
                 if line.startswith("-DOCSTART-"):
                     continue
-                cells = _cells(line)
+                cells = line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
                 width = width or len(cells)
-                least = max(_least(self._words), _least(self._tags) if tagged else 1, 2 if tagged else 1)
-                if len(cells) < least:
-                    problem = (
-                        f"{len(cells)} column{'s' * (len(cells) > 1)} where {least} are needed: a word and its tag"
-                    )
+                tag = self._place(len(cells)) if tagged else 0
+                if len(cells) <= self._words or tag < 0:
+                    tags_too = f" and the tags in {self._tags}" if tagged else ""
+                    problem = f"{_columns(cells)} where the words are in column {self._words}{tags_too}, counted from 0"
                 elif tagged and len(cells) != width:
-                    problem = f"{len(cells)} columns where the sentence's first line has {width}"
+                    problem = f"{_columns(cells)} where the sentence's first line has {width}"
                 elif not cells[self._words]:
                     problem = "the word is empty"
-                elif tagged and not cells[self._tags]:
-                    problem = f"the word {cells[self._words]!r} has no tag"
+                elif tagged and cells[tag] in ("", "_"):
+                    problem = f"the word {cells[self._words][:_SHOWN]!r} has no tag"
                 if problem:
                     break
                 words.append(cells[self._words])
-                tags.append(cells[self._tags])
+                tags.append(cells[tag])
                 rows.append(place)
-            yield from _checked(Sentence(words, tags, first, block, rows), problem, place, lines, problems, tagged)
+            sentence = Sentence(
+                words, tags if tagged else None, block.first, block.lines, rows, problem, "columns", block.closing
+            )
+            yield from _checked(sentence, place, lines.name, problems)
 
     def write(self, sentence: Sentence, tags: list[str]) -> str:
-        """Write a sentence with these tags; all else as it came. A line of a word alone gets a column for the tag."""
-        written = list(sentence.lines) or list(sentence.words)
-        rows = sentence.rows or range(len(sentence.words))
-        for row, tag in zip(rows, tags, strict=True):
-            cells = _cells(written[row])
-            if len(cells) == 1 or not sentence.lines:
-                written[row] = f"{written[row]}\t{tag}"
-                continue
-            separators = re.findall("\t" if "\t" in written[row] else _BLANKS, written[row])
-            cells[self._tags] = tag
-            written[row] = cells[0] + "".join(map(str.__add__, separators, cells[1:]))
-        return "".join(f"{line}\n" for line in written) + "\n"
+        """Write a sentence with these tags; see :class:`Format`. A line without a column for the tag gets one."""
+        if sentence.problem:
+            return _text(sentence.lines, sentence.closing)
+        if sentence.format != "columns":
+            written = [f"{word}\t{tag}" for word, tag in zip(sentence.words, tags, strict=True)]
+            return _text(written) if written else ""
+        written = list(sentence.lines)
+        for row, tag in zip(sentence.rows, tags, strict=True):
+            written[row] = self._tagged(written[row], tag)
+        return _text(written, sentence.closing)
+
+    def _tagged(self, line: str, tag: str) -> str:
+        has_tabs = "\t" in line
+        parts = re.split("(\t)" if has_tabs else "( +)", line)  # cells at 0, 2, 4 ..., what parts them between
+        cells = [part for part in range(0, len(parts), 2) if parts[part] or has_tabs]
+        place = self._place(len(cells))
+        if place >= 0:
+            parts[cells[place]] = tag
+            return "".join(parts)
+        separator = " " if " " in line and not has_tabs else "\t"
+        added = ["_"] * (self._tags - len(cells)) + [tag] + ["_"] * (-self._tags - 1)
+        return separator.join([line.rstrip(" "), *added])
+
+    def _place(self, width: int) -> int:
+        """Return which of so many columns the tag is in; -1 if none is left for it."""
+        place = self._tags if self._tags >= 0 else width + self._tags
+        return place if place < width and place != self._words else -1
 
 
 class Plain:
@@ -216,7 +253,9 @@ class Plain:
             yield Sentence(split_words(line), None, lines.number)
 
     def write(self, sentence: Sentence, tags: list[str]) -> str:
-        """Write a sentence as ``word/TAG``, on one line."""
+        """Write a sentence as ``word/TAG``, on one line; as its lines came where it could not be read."""
+        if sentence.problem:
+            return _text(sentence.lines, sentence.closing)
         return " ".join(f"{word}/{tag}" for word, tag in zip(sentence.words, tags, strict=True)) + "\n"
 
 
@@ -238,52 +277,59 @@ def format_of(
         >>> type(format_of("EU B-ORG\n")).__name__, type(format_of("1\tEU" + "\t_" * 8 + "\n")).__name__
         ('Columns', 'Conllu')
     """
-    if column is not None and not re.fullmatch("-?[0-9]+", column):
-        return Conllu(column)
-    if column is None:
-        first = next((line for line in islice(Lines(source, encoding, Problems(shown=0)), 1000) if _is_row(line)), "")
-        cells = first.split("\t")
-        if len(cells) == 10 and re.fullmatch("[0-9]+([-.][0-9]+)?", cells[0]):
-            return Conllu()
-    tags = -1 if column is None else int(column)
-    if tags == words:
-        raise UsageError(
-            f"column {tags} holds the words; name the tags' with --column, or the words' with --word-column"
-        )
-    return Columns(words, tags)
+    if column is not None:
+        return Columns(words, int(column)) if re.fullmatch("-?[0-9]+", column) else Conllu(column)
+    if isinstance(source, Path) and source.suffix == ".conllu":
+        return Conllu()
+    first = next((line for line in islice(Lines(source, encoding, Problems(shown=0)), 1000) if _is_row(line)), "")
+    cells = first.split("\t")
+    if len(cells) == 10 and re.fullmatch("[0-9]+([-.][0-9]+)?", cells[0]):
+        return Conllu()
+    return Columns(words)
 
 
 def _is_row(line: str) -> bool:
-    return bool(line.strip()) and not line.startswith(("# ", "#\t", "-DOCSTART-"))
+    return bool(line.strip()) and not line.startswith(("#", "-DOCSTART-"))
 
 
-def _blocks(lines: Lines) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines between blank lines, and the number of the first."""
+class _Block(NamedTuple):
+    """Lines up to a blank one, the number of the first, and the blank one."""
+
+    first: int
+    lines: list[str]
+    closing: str
+
+
+def _blocks(lines: Lines) -> Iterator[_Block]:
     block: list[str] = []
     for line in lines:
         if line and not line.isspace():
             block.append(line)
         elif block:
-            yield lines.number - len(block), block
+            yield _Block(lines.number - len(block), block, line)
             block = []
     if block:
-        yield lines.number - len(block) + 1, block
+        yield _Block(lines.number - len(block) + 1, block, "")
 
 
-def _checked(
-    sentence: Sentence, problem: str, place: int, lines: Lines, problems: Problems, tagged: bool
-) -> Iterator[Sentence]:
+def _checked(sentence: Sentence, place: int, name: str, problems: Problems) -> Iterator[Sentence]:
     """Yield a sentence, or tell why it cannot be had: then it is left out of training, and copied in prediction."""
-    if problem:
-        fate = _LEFT_OUT if tagged else "the sentence is copied without tags"
-        problems.add(lines.name, sentence.line + place, f"{problem}; {fate}")
-        if not tagged:
-            yield Sentence([], None, sentence.line, sentence.lines, [], problem)
-        return
-    if not tagged:
-        yield Sentence(sentence.words, None, sentence.line, sentence.lines, sentence.rows)
-    elif sentence.words:
+    tagged = sentence.tags is not None
+    if sentence.problem:
+        fate = "the sentence is left out" if tagged else "the sentence is copied without tags"
+        pause = "" if sentence.problem.endswith("?") else ";"
+        problems.add(name, sentence.line + place, f"{sentence.problem}{pause} {fate}")
+        sentence = replace(sentence, words=[], rows=[])
+    if sentence.words or not tagged:
         yield sentence
+
+
+def _text(lines: Sequence[str], closing: str = "") -> str:
+    return "".join(f"{line}\n" for line in [*lines, closing])
+
+
+def _columns(cells: Sequence[str]) -> str:
+    return f"{len(cells)} column{'s' * (len(cells) != 1)}"
 
 
 def tell_inconsistent(name: str, sentences: list[Sentence], scheme: str, problems: Problems) -> None:
@@ -295,12 +341,3 @@ def tell_inconsistent(name: str, sentences: list[Sentence], scheme: str, problem
             line = sentence.line + (sentence.rows[place] if sentence.rows else 0)
             tag = (sentence.tags or [])[place]
             problems.add(name, line, f"{tag} cannot stand here in {scheme.upper()}; it is read as conlleval does")
-
-
-def _cells(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else _BLANKS.split(line.strip(" "))
-
-
-def _least(column: int) -> int:
-    """Return how many columns there must be for this one to exist."""
-    return column + 1 if column >= 0 else -column

@@ -15,20 +15,22 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import UsageError, nearest
+
 Span = tuple[int, int, str]
 """First word, the word after the last, and type."""
 
 SCHEMES = ("iob1", "bio", "bioes", "bilou")
 
-_ENDS = {"bioes": ("E", "S"), "bilou": ("L", "U")}
+_LETTERS = {"iob1": "IIII", "bio": "BIIB", "bioes": "BIES", "bilou": "BILU"}  # the first word, inner, last, alone
 
 
 def detect(sentences: Iterable[Sequence[str]]) -> str:
     """Find out which scheme the tags of some sentences follow.
 
     Tags are of spans where each is ``O`` or a letter of the scheme, a hyphen and a type, and at least one is not ``O``.
-    E- or S- make it BIOES, L- or U- BILOU. Otherwise it is IOB1 where more spans begin with I- than with B-, and
-    every B- follows a span of its own type.
+    E- or S- make it BIOES, L- or U- BILOU. Otherwise it is IOB1 where more spans begin with I- than with B-; a B- right
+    after a span of its own type, which both schemes write, does not count.
 
     Returns:
         One of `SCHEMES`, or an empty string where the tags are of single words, such as parts of speech.
@@ -40,7 +42,7 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
         ''
     """
     letters: set[str] = set()
-    begun_by_i = begun_by_b = alone = 0
+    begun_by_i = begun_by_b = 0
     for tags in sentences:
         before = "O"
         for tag in tags:
@@ -51,8 +53,7 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
                 letters.add(letter)
                 follows = before[1:] == tag[1:]
                 begun_by_i += letter == "I" and not follows
-                begun_by_b += letter == "B"
-                alone += letter == "B" and not follows
+                begun_by_b += letter == "B" and not follows
             before = tag
     if not letters:
         return ""
@@ -60,31 +61,24 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
         return "" if letters & {"E", "S"} else "bilou"
     if letters & {"E", "S"}:
         return "bioes"
-    return "iob1" if begun_by_i > begun_by_b and not alone else "bio"
+    return "iob1" if begun_by_i > begun_by_b else "bio"
 
 
 def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write tags of a scheme as BIO.
+    """Write tags of a scheme as BIO; a span that does not begin as the scheme has it begins with B- all the same.
+
+    Args:
+        tags: of a sentence; what is no tag of the scheme stays as it is.
+        scheme: one of `SCHEMES`.
+
+    Raises:
+        UsageError: there is no such scheme.
 
     Example:
         >>> to_bio(["I-PER", "I-PER", "B-PER", "O"], "iob1"), to_bio(["S-LOC", "B-PER", "E-PER"], "bioes")
         (['B-PER', 'I-PER', 'B-PER', 'O'], ['B-LOC', 'B-PER', 'I-PER'])
     """
-    if scheme == "bio":
-        return list(tags)
-    _, single = _ENDS.get(scheme, ("", ""))
-    bio = []
-    before = "O"
-    for tag in tags:
-        letter, _, kind = tag.partition("-")
-        if tag == "O":
-            bio.append(tag)
-        elif letter in ("B", single) or (scheme == "iob1" and before[2:] != kind):
-            bio.append(f"B-{kind}")
-        else:
-            bio.append(f"I-{kind}")
-        before = tag
-    return bio
+    return _written(tags, _spans(tags, scheme), "bio")
 
 
 def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
@@ -94,20 +88,7 @@ def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
         >>> from_bio(["B-PER", "I-PER", "B-PER", "O"], "iob1"), from_bio(["B-LOC", "B-PER", "I-PER"], "bioes")
         (['I-PER', 'I-PER', 'B-PER', 'O'], ['S-LOC', 'B-PER', 'E-PER'])
     """
-    if scheme == "bio":
-        return list(tags)
-    written = ["O"] * len(tags)
-    end_of_last, last_kind = -1, ""
-    for start, stop, kind in spans(tags):
-        if scheme == "iob1":
-            touches = start == end_of_last and kind == last_kind
-            letters = ["B" if touches else "I", *["I"] * (stop - start - 1)]
-        else:
-            end, single = _ENDS[scheme]
-            letters = [single] if stop - start == 1 else ["B", *["I"] * (stop - start - 2), end]
-        written[start:stop] = [f"{letter}-{kind}" for letter in letters]
-        end_of_last, last_kind = stop, kind
-    return written
+    return _written(tags, spans(tags), scheme)
 
 
 def spans(bio: Sequence[str]) -> list[Span]:
@@ -117,34 +98,67 @@ def spans(bio: Sequence[str]) -> list[Span]:
         >>> spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
         [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
     """
-    found: list[Span] = []
-    start, kind = 0, ""
-    for place, tag in enumerate([*bio, "O"]):
-        goes_on = tag.startswith("I-") and tag[2:] == kind
-        if kind and not goes_on:
-            found.append((start, place, kind))
-            kind = ""
-        if tag != "O" and not kind:
-            start, kind = place, tag[2:]
-    return found
+    return _spans(bio, "bio")
 
 
 def inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
-    """Return the places of tags that cannot stand where they do, such as I- after O in BIO.
+    """Return the places of tags that are none of the scheme's, or that it would write otherwise, such as I- after O.
 
     Example:
         >>> inconsistencies(["O", "I-PER", "B-LOC", "I-PER"], "bio"), inconsistencies(["B-PER", "O"], "bioes")
         ([1, 3], [0])
     """
-    bio = to_bio(tags, scheme)
-    if scheme == "bio":
-        before = ["O", *bio][:-1]
-        return [
-            place
-            for place, (former, tag) in enumerate(zip(before, bio, strict=True))
-            if tag.startswith("I-") and former[2:] != tag[2:]
-        ]
-    return [place for place, (tag, other) in enumerate(zip(tags, from_bio(bio, scheme), strict=True)) if tag != other]
+    letters = "B" + _letters(scheme)
+    due = from_bio(to_bio(tags, scheme), scheme)
+    return [
+        place
+        for place, (tag, other) in enumerate(zip(tags, due, strict=True))
+        if tag != other or not (tag == "O" or _marks(tag, letters))
+    ]
+
+
+def _letters(scheme: str) -> str:
+    if scheme not in _LETTERS:
+        meant = nearest(scheme, SCHEMES) or f"; there are {', '.join(SCHEMES)}"
+        raise UsageError(f'there is no scheme "{scheme}"{meant}')
+    return _LETTERS[scheme]
+
+
+def _marks(tag: str, letters: str) -> bool:
+    """Tell whether a tag marks a word of a span: one of the letters, a hyphen, a type."""
+    return tag[1:2] == "-" and len(tag) > 2 and tag[0] in letters
+
+
+def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
+    """Find spans: I, E and L go on with a span of their type that has not ended; everything else begins one."""
+    letters = "B" + _letters(scheme)
+    found: list[Span] = []
+    before = "O"
+    for place, tag in enumerate(tags):
+        if not _marks(tag, letters):
+            before = "O"
+            continue
+        if tag[0] in "IEL" and before[0] in "BI" and before[2:] == tag[2:]:
+            found[-1] = (found[-1][0], place + 1, tag[2:])
+        else:
+            found.append((place, place + 1, tag[2:]))
+        before = tag
+    return found
+
+
+def _written(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[str]:
+    """Write spans in a scheme; a tag of no span stays as it is."""
+    first, inner, last, alone = list(_letters(scheme))
+    written = list(tags)
+    before = (0, 0, "")
+    for span in spans:
+        start, stop, kind = span
+        letters = alone if stop - start == 1 else first + inner * (stop - start - 2) + last
+        if scheme == "iob1" and before[1:] == (start, kind):
+            letters = "B" + letters[1:]
+        written[start:stop] = [f"{letter}-{kind}" for letter in letters]
+        before = span
+    return written
 
 
 def allowed(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -154,12 +168,13 @@ def allowed(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         tags: the K distinct tags.
 
     Returns:
-        (K, K), from the row's tag to the column's, and (K,).
+        (K, K), from the row's tag to the column's, and (K,); all True where the tags are not BIO.
 
     Example:
         >>> allowed(["B-PER", "I-PER", "O"])[0].tolist()
         [[True, True, True], [True, True, True], [True, False, True]]
     """
-    inside = np.array([tag.startswith("I-") for tag in tags])  # (K,)
+    is_bio = all(tag == "O" or _marks(tag, "BI") for tag in tags)
+    inside = np.array([is_bio and tag.startswith("I-") for tag in tags], np.bool_)  # (K,)
     kinds = np.array([tag[2:] for tag in tags])
     return ~inside[None, :] | (kinds[:, None] == kinds[None, :]), ~inside
