@@ -87,7 +87,7 @@ def run_fused(
     tensors = (inputs, *state, *weights)
     needs_gates = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     outputs, *final, _, _ = torch.ops.elman.recurrent(
-        inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, needs_gates
+        inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, torch.get_num_threads(), needs_gates
     )
     return outputs, tuple(final[: len(state)])
 
