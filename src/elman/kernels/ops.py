@@ -38,6 +38,7 @@ class Tokens(NamedTuple):
     before: Tensor  # (N,) the token before, in the direction's order; -1 - r for the first token of row r
     order: Tensor | None  # (B,) which row of the batch is row r here; None for the batch's own order
     places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
+    found: Tensor | None  # (T · B,) the token at each place, N where there is none; None where they are the same
 
     @property
     def parts(self) -> int:
@@ -63,12 +64,9 @@ class Tokens(NamedTuple):
         return None if self.places is None else self.places[part]
 
     def put(self, tokens: Tensor, like: Tensor) -> Tensor:
-        """Put the tokens (N, ·) into a batch (T, B, ·) with zeros between."""
-        steps, rows = like.shape[:2]
-        if self.places is None:
-            return tokens.view(steps, rows, tokens.shape[1])
-        padded = tokens.new_zeros(steps * rows, tokens.shape[1])
-        return padded.index_copy_(0, self.places, tokens).view(steps, rows, tokens.shape[1])
+        """Put the tokens (N, ·), behind which a row of zeros must lie, into a batch (T, B, ·) with zeros between."""
+        padded = tokens[:-1] if self.found is None else tokens.index_select(0, self.found)
+        return padded.view(*like.shape[:2], tokens.shape[1])
 
     def take_rows(self, state: Tensor, stride: int = 0) -> Tensor:
         """Copy a state (B, H) in the order of the rows here, its rows ``stride`` apart."""
@@ -119,6 +117,9 @@ def _tokens(
     first_states = np.broadcast_to(-1 - np.arange(rows), (1, rows))
     tokens = np.where(is_running, tokens, first_states)
     earlier = (tokens[1:], first_states) if is_reverse else (first_states, tokens[:-1])
+    found = None
+    if places is not None:
+        found = torch.full((steps * rows,), len(places)).index_copy_(0, places, torch.arange(len(places)))
     step_ends = ends[:, -1]
     cuts = np.searchsorted(step_ends, np.arange(0, is_running.sum(), chunk), side="right")
     cuts = np.unique(np.concatenate((cuts, [steps])))
@@ -132,6 +133,7 @@ def _tokens(
         before=torch.as_tensor(np.concatenate(earlier)[is_running], dtype=torch.int64),
         order=order,
         places=places,
+        found=found,
     )
 
 
@@ -372,7 +374,8 @@ def recurrent_backward(
         kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, y, dy, d_bias]
     addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
     w = pack_panels(weight_ih.contiguous(), transposed=False) if needs_inputs else x
-    dx = x.new_empty((len(tokens.before), x.shape[1]) if needs_inputs else 0)
+    dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
+    dx[-1:] = 0  # what padding gets
     for steps, part in reversed(tokens.chunks):
         d_gates = scratch[: part.stop - part.start]
         walk = _walk(steps, not is_reverse)
