@@ -350,7 +350,7 @@ def recurrent_backward(
         The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), weight_ih, weight_hh,
         bias_ih and bias_hh.
     """
-    batch_size, size = hidden.shape
+    size = hidden.shape[1]
     num_gates = GATES[mode] * size
     tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
     x, y, dy = _rows(inputs), _rows(outputs), _rows(d_outputs)

@@ -2,10 +2,11 @@
 
     h_t = g(W x_t + b + U h_{t-1}),   g = tanh or relu
 
-Tokens lie one after the other, step by step. A ticket takes its own rows through all steps by itself: in step t its
-tokens are ``batch_sizes[t, ticket]`` from ``offsets[t, ticket]`` on, for the first so many of its rows, which begin with
-row ``firsts[ticket]`` and of which those that last longest come first. ``hidden`` holds each row's state, ``stride``
-numbers apart. What two tickets write lies apart, else each core would fetch ahead the lines that the other writes.
+Tokens lie one after the other, step by step. A ticket takes its own rows through all steps by itself: they begin with
+row ``firsts[ticket]``, and those that last longest come first. In step t the first ``batch_sizes[t, ticket]`` of them
+are still running, with the tokens from ``offsets[t, ticket]`` on. ``hidden`` holds each row's state, ``stride`` numbers
+apart. What two tickets write lies apart: where their rows alternated, each core fetched ahead the lines that the other
+was writing.
 """
 
 from __future__ import annotations
