@@ -331,7 +331,9 @@ def test_nan_in_a_weight_comes_out_as_in_torch(name):
 # ---------------------------------------------------------------- the operator by itself
 
 
-def operands(mode, size, lengths=None, is_reverse=False, needs_gates=True, requires_grad=True, steps=5, batch_size=4):
+def operands(
+    mode, size, lengths=None, is_reverse=False, needs_gates=True, requires_grad=True, steps=5, batch_size=4, parts=2
+):
     """All arguments of ``elman::recurrent``: the first seven are tensors, for all but the LSTM one of them None."""
     torch.manual_seed(1)
     rows = ops.GATES[mode] * size
@@ -339,7 +341,7 @@ def operands(mode, size, lengths=None, is_reverse=False, needs_gates=True, requi
     tensors = [torch.randn(shape).div_(3).requires_grad_(requires_grad) for shape in shapes]
     if mode != "LSTM":
         tensors[2] = None
-    return [*tensors, lengths, mode, is_reverse, needs_gates]
+    return [*tensors, lengths, mode, is_reverse, parts, needs_gates]
 
 
 def differentiate(arguments, d_results):
@@ -403,13 +405,41 @@ def test_chunks_equal_the_whole_and_without_gates_all_is_the_same(monkeypatch, m
     d_results = [torch.randn(shape) for shape in ((steps, batch_size, 5), (batch_size, 5), (batch_size, 5))]
     whole_batch = differentiate(arguments, d_results)
     monkeypatch.setattr(ops, "CHUNK", 1)  # the smallest chunk has DEPTH tokens
-    num_chunks = len(ops._tokens_of(arguments[0], lengths, is_reverse, ops.GATES[mode] * 5).chunks)
+    num_chunks = len(ops._tokens_of(arguments[0], lengths, is_reverse, 2, ops.GATES[mode] * 5).chunks)
     assert num_chunks == (2 if has_lengths else 3)
     assert_near(differentiate(arguments, d_results), whole_batch)
     with torch.no_grad():
         with_gates, without = (torch.ops.elman.recurrent(*arguments[:-1], needs_gates) for needs_gates in (True, False))
     assert_equal(with_gates[:3], without[:3])
     assert not without[3].numel() + without[4].numel()
+
+
+@pytest.mark.parametrize("has_lengths", [False, True])
+@every_mode
+def test_rows_may_be_dealt_out_to_any_number_of_threads(mode, has_lengths):
+    lengths = LENGTHS if has_lengths else None
+    d_results = [torch.randn(shape) for shape in ((5, 5, 17), (5, 17), (5, 17))]
+    alone, *shared = (
+        differentiate(operands(mode, 17, lengths, batch_size=5, parts=parts), d_results) for parts in (1, 2, 3, 8)
+    )
+    for found in shared:
+        assert_near(found, alone)
+
+
+@every_cell
+def test_the_number_of_threads_may_change_before_the_backward_pass(name):
+    layer = build(name, 3, 17)
+    threads = torch.get_num_threads()
+    gradients = []
+    try:
+        for back in (2, 1):
+            torch.set_num_threads(2)
+            outputs, _ = layer(torch.ones(5, 5, 3), lengths=LENGTHS)
+            torch.set_num_threads(back)
+            gradients.append(torch.autograd.grad(weigh(outputs), list(layer.parameters())))
+    finally:
+        torch.set_num_threads(threads)
+    assert_near(*gradients)
 
 
 @pytest.mark.parametrize(
@@ -476,7 +506,7 @@ def backward_arguments(mode, lengths, needs_inputs=True):
         y, h_n, c_n, gates, cells = torch.ops.elman.recurrent(*arguments)
     d_cell = None if c is None else torch.randn(c_n.shape)
     given = (torch.randn(y.shape), torch.randn(h_n.shape), d_cell)
-    return (*given, x, h, w, u, lengths, y, gates, cells, mode, False, needs_inputs)
+    return (*given, x, h, w, u, lengths, y, gates, cells, mode, False, 2, needs_inputs)
 
 
 @pytest.mark.parametrize("needs_gates", [False, True])

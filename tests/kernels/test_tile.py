@@ -305,11 +305,12 @@ for at_start in (False, True):
                 tensor.normal_()
             c = c if mode == "LSTM" else None
             for lengths in (None, torch.tensor([3, 1])):
-                y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, w, u, bias, bias, lengths, mode, False, True)
+                how = (mode, False, 2, True)
+                y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, w, u, bias, bias, lengths, *how)
                 y, *saved = (torch.from_numpy(guarded(*t.shape, at_start=at_start)).copy_(t) if t.numel() else t
                              for t in (y, *saved))
                 dy = torch.from_numpy(guarded(*y.shape, at_start=at_start)).normal_()
-                torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, lengths, y, *saved, mode, False, True)
+                torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, lengths, y, *saved, *how)
 print("whole")
 """
 

@@ -467,26 +467,29 @@ def test_the_kernels_hold_no_more_for_the_backward_pass_than_torch(name):
 
 
 @pytest.mark.parametrize(
-    ("size", "batch_size", "has_lengths", "is_training", "expected"),
+    ("mode", "size", "batch_size", "has_lengths", "is_training", "expected"),
     [
-        (192, 8, False, False, "torch"),
-        (191, 8, False, False, "fused"),
-        (192, 7, False, False, "fused"),
-        (192, 8, True, False, "fused"),
-        (319, 8, False, True, "torch"),
-        (319, 63, False, True, "torch"),
-        (320, 8, False, True, "fused"),
-        (319, 7, False, True, "fused"),
-        (319, 64, False, True, "fused"),
-        (319, 8, True, True, "fused"),
+        ("LSTM", 192, 8, False, False, "torch"),
+        ("LSTM", 191, 8, False, False, "fused"),
+        ("LSTM", 192, 8, True, False, "fused"),
+        ("LSTM", 320, 15, False, True, "torch"),
+        ("LSTM", 319, 15, False, True, "fused"),
+        ("LSTM", 320, 16, False, True, "fused"),
+        ("LSTM", 320, 15, True, True, "fused"),
+        ("GRU", 296, 3, False, False, "torch"),
+        ("GRU", 295, 3, False, False, "fused"),
+        ("GRU", 296, 4, False, False, "fused"),
+        ("GRU", 296, 3, True, False, "fused"),
+        ("GRU", 296, 3, False, True, "fused"),
+        ("RNN_TANH", 512, 3, False, False, "torch"),
+        ("RNN_RELU", 511, 3, False, False, "fused"),
+        ("RNN_RELU", 512, 3, False, True, "fused"),
     ],
 )
-def test_auto_takes_torch_where_its_lstm_is_faster(size, batch_size, has_lengths, is_training, expected):
+def test_auto_takes_torch_where_it_is_faster(mode, size, batch_size, has_lengths, is_training, expected):
     inputs = torch.zeros(3, batch_size, 2)
     lengths = torch.full((batch_size,), 2) if has_lengths else None
-    assert choose("auto", "LSTM", inputs, size, lengths, is_training)[0] == expected
-    for mode in ("RNN_TANH", "RNN_RELU", "GRU"):
-        assert choose("auto", mode, inputs, size, lengths, is_training)[0] == "fused"
+    assert choose("auto", mode, inputs, size, lengths, is_training)[0] == expected
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, where it loads its formulas

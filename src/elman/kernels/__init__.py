@@ -2,7 +2,7 @@
 
     vector.py       what a kernel computes with: one register of float32
     tile.py         the one matrix product that everything rests on
-    activations.py  tanh, sigmoid, exp
+    activations.py  tanh, sigmoid
     rnn.py gru.py lstm.py   a cell through time, forward and backward side by side
     generate.py     the whole sampling loop in one call, and the draw
     compiler.py     from Python functions to cached machine code

@@ -1,8 +1,7 @@
-"""tanh, sigmoid and exp, a vector at a time.
+"""tanh and sigmoid, a vector at a time.
 
 Largest absolute errors against float64, which tests/kernels/test_activations.py holds them to: ``tanh`` 4e-7 and
-``sigmoid`` 3e-7 for every float32; ``exp`` 2e-7 of its value, for arguments in -87 … 88 (others count as the nearer
-end). NaN gives NaN.
+``sigmoid`` 3e-7 for every float32. NaN gives NaN.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from elman.kernels.compiler import inline
-from elman.kernels.vector import at_least, at_most, nearest, power_of_two
+from elman.kernels.vector import at_least, at_most
 
 f = np.float32
 
@@ -21,14 +20,6 @@ f = np.float32
 TANH_LIMIT = f(9)
 P = tuple(map(f, (1.0, 0.13432110846042633, 0.003556671319529414, 2.163702083635144e-05, 1.4840189521692082e-08)))
 Q = tuple(map(f, (1.0, 0.46765434741973877, 0.026108242571353912, 0.00033864163560792804, 8.370457180717494e-07)))
-
-# exp(r) = 1 + r + r² · E(r) to a relative error of 3e-9 on |r| ≤ ln(2) / 2, fitted likewise.
-E = tuple(
-    map(f, (0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.008368716575205326, 0.001381459878757596))
-)
-LOG2_E = f(1.4426950408889634)
-LN_2_HIGH = f(0.693359375)  # of few bits, so that whole multiples of it are exact
-LN_2_LOW = f(-2.12194440054690583e-4)
 ONE, HALF = f(1), f(0.5)
 
 
@@ -46,13 +37,3 @@ def tanh(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """Compute 1 / (1 + exp(-x))."""
     return HALF * tanh(HALF * x) + HALF
-
-
-@inline
-def exp(x: Any) -> Any:
-    """Compute the exponential function."""
-    x = at_least(at_most(x, f(88)), f(-87))
-    whole = nearest(x * LOG2_E)
-    r = x - whole * LN_2_HIGH - whole * LN_2_LOW
-    series = (((E[4] * r + E[3]) * r + E[2]) * r + E[1]) * r + E[0]
-    return (r * r * series + r + ONE) * power_of_two(whole)

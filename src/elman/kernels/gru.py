@@ -17,7 +17,7 @@ import numpy as np
 
 from elman.kernels.activations import sigmoid, tanh
 from elman.kernels.compiler import inline, kernel
-from elman.kernels.rnn import place_of
+from elman.kernels.rnn import place_of, store_and_add
 from elman.kernels.tile import multiply
 from elman.kernels.vector import LANES, get_integer, load, store
 
@@ -35,8 +35,8 @@ def gru(r: Any, z: Any, n: Any, m: Any, h_before: Any) -> Any:
 
 @kernel
 def gru_forward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
-    size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
+    offsets: int, places: int, size: int, stride: int,
     u_rz: int, u_n: int, b_m: int, hidden: int, gates: int, outputs: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
@@ -48,18 +48,17 @@ def gru_forward(
         gates: (N, 4H), W x_t + b for r, z and n on entry; r, z, n and m on return.
         outputs: (T · B, H), h_t on return.
     """
-    h_row, h_stride = hidden + 4 * ticket * stride, tickets * stride
-    gate_stride = 4 * tickets * size
+    h_row, gate_stride = hidden + 4 * get_integer(firsts, ticket) * stride, 4 * size
     for step in range(count):
         t = first + by * step
-        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
-        token = get_integer(offsets, t) + ticket
+        rows = get_integer(batch_sizes, t * tickets + ticket)
+        token = get_integer(offsets, t * tickets + ticket)
         gate = gates + 16 * token * size
-        multiply(rows, 2 * size, size, gate, gate_stride, h_row, h_stride, 1, u_rz, gate, gate_stride)
-        multiply(rows, size, size, b_m, 0, h_row, h_stride, 1, u_n, gate + 12 * size, gate_stride)
+        multiply(rows, 2 * size, size, gate, gate_stride, h_row, stride, 1, u_rz, gate, gate_stride)
+        multiply(rows, size, size, b_m, 0, h_row, stride, 1, u_n, gate + 12 * size, gate_stride)
         for row in range(rows):
-            a, h = gate + 4 * row * gate_stride, h_row + 4 * row * h_stride
-            y = outputs + 4 * place_of(places, token + row * tickets) * size
+            a, h = gate + 4 * row * gate_stride, h_row + 4 * row * stride
+            y = outputs + 4 * place_of(places, token + row) * size
             for j in range(0, size, LANES):
                 left = size - j
                 from_x = load(a, j, left), load(a, size + j, left), load(a, 2 * size + j, left)
@@ -73,9 +72,10 @@ def gru_forward(
 
 @kernel
 def gru_backward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
-    size: int, stride: int,
-    u_rz: int, u_n: int, d_hidden: int, gates: int, outputs: int, h_0: int, before: int, d_outputs: int, d_gates: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
+    offsets: int, places: int, size: int, stride: int,
+    u_rz: int, u_n: int, d_hidden: int, gates: int, outputs: int, h_0: int, before: int, d_outputs: int,
+    d_bias: int, d_gates: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, with the arguments of ``gru_forward`` and these.
 
@@ -85,18 +85,19 @@ def gru_backward(
         gates, outputs, d_outputs: what the forward pass gave, and the gradient for its outputs.
         h_0: (B, H).
         before: (N,) int64, where each token's h_{t-1} is: n ≥ 0 for token n, n < 0 for row -1 - n of h_0.
+        d_bias: (tickets, 4H), what each adds its part of the gradients for the biases of r, z, n and m to.
         d_gates: (N, 4H), on return the gradients for what goes into r, z and n, and for m.
     """
-    dh_row, dh_stride = d_hidden + 4 * ticket * stride, tickets * stride
-    gate_stride = 4 * tickets * size
+    dh_row, db = d_hidden + 4 * get_integer(firsts, ticket) * stride, d_bias + 16 * ticket * size
+    gate_stride = 4 * size
     for step in range(count):
         t = first + by * step
-        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
-        start = get_integer(offsets, t) + ticket
+        rows = get_integer(batch_sizes, t * tickets + ticket)
+        start = get_integer(offsets, t * tickets + ticket)
         d_gate = d_gates + 16 * start * size
         for row in range(rows):
-            token = start + row * tickets
-            a, da, dh = gates + 16 * token * size, d_gates + 16 * token * size, dh_row + 4 * row * dh_stride
+            token = start + row
+            a, da, dh = gates + 16 * token * size, d_gates + 16 * token * size, dh_row + 4 * row * stride
             dy = d_outputs + 4 * place_of(places, token) * size
             number = get_integer(before, token)
             h = outputs + 4 * place_of(places, number) * size if number >= 0 else h_0 + 4 * (-1 - number) * size
@@ -107,10 +108,10 @@ def gru_backward(
                 dh_t = load(dh, j, left) + load(dy, j, left)
                 dz = dh_t * (load(h, j, left) - n)
                 dn = dh_t * (ONE - z) * (ONE - n * n)
-                store(da, j, left, dn * m * r * (ONE - r))
-                store(da, size + j, left, dz * z * (ONE - z))
-                store(da, 2 * size + j, left, dn)
-                store(da, 3 * size + j, left, dn * r)
+                store_and_add(da, db, j, left, dn * m * r * (ONE - r))
+                store_and_add(da, db, size + j, left, dz * z * (ONE - z))
+                store_and_add(da, db, 2 * size + j, left, dn)
+                store_and_add(da, db, 3 * size + j, left, dn * r)
                 store(dh, j, left, dh_t * z)
-        multiply(rows, size, 2 * size, dh_row, dh_stride, d_gate, gate_stride, 1, u_rz, dh_row, dh_stride)
-        multiply(rows, size, size, dh_row, dh_stride, d_gate + 12 * size, gate_stride, 1, u_n, dh_row, dh_stride)
+        multiply(rows, size, 2 * size, dh_row, stride, d_gate, gate_stride, 1, u_rz, dh_row, stride)
+        multiply(rows, size, size, dh_row, stride, d_gate + 12 * size, gate_stride, 1, u_n, dh_row, stride)

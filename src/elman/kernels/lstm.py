@@ -15,7 +15,7 @@ import numpy as np
 
 from elman.kernels.activations import sigmoid, tanh
 from elman.kernels.compiler import inline, kernel
-from elman.kernels.rnn import place_of
+from elman.kernels.rnn import place_of, store_and_add
 from elman.kernels.tile import multiply
 from elman.kernels.vector import LANES, get_integer, load, store
 
@@ -32,8 +32,8 @@ def lstm(i: Any, f: Any, g: Any, o: Any, c_before: Any) -> Any:
 
 @kernel
 def lstm_forward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
-    size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
+    offsets: int, places: int, size: int, stride: int,
     u: int, hidden: int, cell: int, gates: int, cells: int, outputs: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
@@ -45,18 +45,18 @@ def lstm_forward(
         cells: (N, H), c_{t-1} on return.
         outputs: (T · B, H), h_t on return.
     """
-    h_row, c_row, h_stride = hidden + 4 * ticket * stride, cell + 4 * ticket * stride, tickets * stride
-    gate_stride = 4 * tickets * size
+    first_row, gate_stride = 4 * get_integer(firsts, ticket) * stride, 4 * size
+    h_row, c_row = hidden + first_row, cell + first_row
     for step in range(count):
         t = first + by * step
-        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
-        token = get_integer(offsets, t) + ticket
+        rows = get_integer(batch_sizes, t * tickets + ticket)
+        token = get_integer(offsets, t * tickets + ticket)
         gate = gates + 16 * token * size
-        multiply(rows, 4 * size, size, gate, gate_stride, h_row, h_stride, 1, u, gate, gate_stride)
+        multiply(rows, 4 * size, size, gate, gate_stride, h_row, stride, 1, u, gate, gate_stride)
         for row in range(rows):
-            a, at = gate + 4 * row * gate_stride, 4 * (token + row * tickets) * size
-            y = outputs + 4 * place_of(places, token + row * tickets) * size
-            h, c = h_row + 4 * row * h_stride, c_row + 4 * row * h_stride
+            a, at = gate + 4 * row * gate_stride, 4 * (token + row) * size
+            y = outputs + 4 * place_of(places, token + row) * size
+            h, c = h_row + 4 * row * stride, c_row + 4 * row * stride
             for j in range(0, size, LANES):
                 left = size - j
                 c_before = load(c, j, left)
@@ -74,9 +74,10 @@ def lstm_forward(
 
 @kernel
 def lstm_backward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
-    size: int, stride: int,
-    u: int, zeros: int, d_hidden: int, d_cell: int, gates: int, cells: int, d_outputs: int, d_gates: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
+    offsets: int, places: int, size: int, stride: int,
+    u: int, zeros: int, d_hidden: int, d_cell: int, gates: int, cells: int, d_outputs: int,
+    d_bias: int, d_gates: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, with the arguments of ``lstm_forward`` and these.
 
@@ -85,20 +86,21 @@ def lstm_backward(
         zeros: H zeros.
         d_hidden, d_cell: (B, stride), the gradients for each row's last state on entry, for the first on return.
         gates, cells, d_outputs: what the forward pass gave, and the gradient for its outputs.
+        d_bias: (tickets, 4H), what each adds its part of the gradient for b to.
         d_gates: (N, 4H), on return the gradient for W x_t + b + U h_{t-1}.
     """
-    dh_row, dc_row, dh_stride = d_hidden + 4 * ticket * stride, d_cell + 4 * ticket * stride, tickets * stride
-    gate_stride = 4 * tickets * size
+    first_row, gate_stride = 4 * get_integer(firsts, ticket) * stride, 4 * size
+    dh_row, dc_row, db = d_hidden + first_row, d_cell + first_row, d_bias + 16 * ticket * size
     for step in range(count):
         t = first + by * step
-        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
-        start = get_integer(offsets, t) + ticket
+        rows = get_integer(batch_sizes, t * tickets + ticket)
+        start = get_integer(offsets, t * tickets + ticket)
         d_gate = d_gates + 16 * start * size
         for row in range(rows):
-            token = start + row * tickets
+            token = start + row
             a, da, at = gates + 16 * token * size, d_gates + 16 * token * size, 4 * token * size
             dy = d_outputs + 4 * place_of(places, token) * size
-            dh, dc = dh_row + 4 * row * dh_stride, dc_row + 4 * row * dh_stride
+            dh, dc = dh_row + 4 * row * stride, dc_row + 4 * row * stride
             for j in range(0, size, LANES):
                 left = size - j
                 i, f = load(a, j, left), load(a, size + j, left)
@@ -107,9 +109,9 @@ def lstm_backward(
                 tanh_c = tanh(f * c_before + i * g)
                 dh_t = load(dh, j, left) + load(dy, j, left)
                 dc_t = load(dc, j, left) + dh_t * o * (ONE - tanh_c * tanh_c)
-                store(da, j, left, dc_t * g * i * (ONE - i))
-                store(da, size + j, left, dc_t * c_before * f * (ONE - f))
-                store(da, 2 * size + j, left, dc_t * i * (ONE - g * g))
-                store(da, 3 * size + j, left, dh_t * tanh_c * o * (ONE - o))
+                store_and_add(da, db, j, left, dc_t * g * i * (ONE - i))
+                store_and_add(da, db, size + j, left, dc_t * c_before * f * (ONE - f))
+                store_and_add(da, db, 2 * size + j, left, dc_t * i * (ONE - g * g))
+                store_and_add(da, db, 3 * size + j, left, dh_t * tanh_c * o * (ONE - o))
                 store(dc, j, left, dc_t * f)
-        multiply(rows, size, 4 * size, zeros, 0, d_gate, gate_stride, 1, u, dh_row, dh_stride)
+        multiply(rows, size, 4 * size, zeros, 0, d_gate, gate_stride, 1, u, dh_row, stride)

@@ -31,17 +31,24 @@ BLOCK = 64  # rows of a large product that one ticket computes
 class Tokens(NamedTuple):
     """Where the tokens of a batch lie in the list of N, and where they come from."""
 
-    batch_sizes: Tensor  # (T,) how many rows are still running in each step
-    offsets: Tensor  # (T,) the first token of each step
+    firsts: Tensor  # (parts,) the first row of each part
+    batch_sizes: Tensor  # (T, parts) how many rows of each part are still running in each step
+    offsets: Tensor  # (T, parts) the first token of each step in each part
     chunks: list[tuple[slice, slice]]  # steps and their tokens, cut so that a chunk's gates stay in the cache
     before: Tensor  # (N,) the token before, in the direction's order; -1 - r for the first token of row r
     order: Tensor | None  # (B,) which row of the batch is row r here; None for the batch's own order
     places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
+    found: Tensor | None  # (T · B,) the token at each place, N where there is none; None where they are the same
 
     @property
-    def addresses(self) -> tuple[int, int, int]:
+    def parts(self) -> int:
+        """How many parts there are."""
+        return len(self.firsts)
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
         """What the kernels ask about the tokens."""
-        return self.batch_sizes.data_ptr(), self.offsets.data_ptr(), _address(self.places)
+        return self.firsts.data_ptr(), self.batch_sizes.data_ptr(), self.offsets.data_ptr(), _address(self.places)
 
     @property
     def longest(self) -> int:
@@ -57,12 +64,9 @@ class Tokens(NamedTuple):
         return None if self.places is None else self.places[part]
 
     def put(self, tokens: Tensor, like: Tensor) -> Tensor:
-        """Put the tokens (N, ·) into a batch (T, B, ·) with zeros between."""
-        steps, rows = like.shape[:2]
-        if self.places is None:
-            return tokens.view(steps, rows, tokens.shape[1])
-        padded = tokens.new_zeros(steps * rows, tokens.shape[1])
-        return padded.index_copy_(0, self.places, tokens).view(steps, rows, tokens.shape[1])
+        """Put the tokens (N, ·), behind which a row of zeros must lie, into a batch (T, B, ·) with zeros between."""
+        padded = tokens[:-1] if self.found is None else tokens.index_select(0, self.found)
+        return padded.view(*like.shape[:2], tokens.shape[1])
 
     def take_rows(self, state: Tensor, stride: int = 0) -> Tensor:
         """Copy a state (B, H) in the order of the rows here, its rows ``stride`` apart."""
@@ -77,46 +81,59 @@ class Tokens(NamedTuple):
         return rows.contiguous() if self.order is None else torch.empty_like(rows).index_copy_(0, self.order, rows)
 
 
-def _tokens_of(inputs: Tensor, lengths: Tensor | None, is_reverse: bool, num_gates: int) -> Tokens:
+def _tokens_of(inputs: Tensor, lengths: Tensor | None, is_reverse: bool, parts: int, num_gates: int) -> Tokens:
     """Lay out a batch (T, B, I) whose tokens have ``num_gates`` gates each; ``lengths`` are (B,) int64 in 0 … T."""
     steps, rows, _ = inputs.shape
-    chunk = max(CHUNK // num_gates, DEPTH)
+    parts, chunk = max(1, min(parts, rows)), max(CHUNK // num_gates, DEPTH)
     if lengths is None:
-        return _same_lengths(steps, rows, is_reverse, chunk)
-    return _own_lengths(steps, lengths.numpy().tobytes(), is_reverse, chunk)
+        return _same_lengths(steps, rows, is_reverse, parts, chunk)
+    return _own_lengths(steps, lengths.numpy().tobytes(), is_reverse, parts, chunk)
 
 
 @lru_cache(maxsize=16)
-def _same_lengths(steps: int, rows: int, is_reverse: bool, chunk: int) -> Tokens:
-    return _tokens(np.full(steps, rows), is_reverse, chunk, None, None)
+def _same_lengths(steps: int, rows: int, is_reverse: bool, parts: int, chunk: int) -> Tokens:
+    return _tokens(np.ones((steps, rows), bool), is_reverse, parts, chunk, None, None)
 
 
 @lru_cache(maxsize=8)  # one batch passes through several layers and directions, ahead and back
-def _own_lengths(steps: int, packed_lengths: bytes, is_reverse: bool, chunk: int) -> Tokens:
+def _own_lengths(steps: int, packed_lengths: bytes, is_reverse: bool, parts: int, chunk: int) -> Tokens:
     lengths = np.frombuffer(packed_lengths, np.int64)
     order = np.argsort(-lengths, kind="stable")
+    order = np.concatenate([order[part::parts] for part in range(parts)])  # dealt out like cards: equal work for each
     is_running = np.arange(steps)[:, None] < lengths[order]  # (T, B)
     places = (np.arange(steps)[:, None] * len(lengths) + order)[is_running]  # (N,)
-    return _tokens(is_running.sum(1), is_reverse, chunk, torch.from_numpy(order), torch.from_numpy(places))
+    return _tokens(is_running, is_reverse, parts, chunk, torch.from_numpy(order), torch.from_numpy(places))
 
 
-def _tokens(batch_sizes: Any, is_reverse: bool, chunk: int, order: Tensor | None, places: Tensor | None) -> Tokens:
-    offsets = np.concatenate(([0], batch_sizes.cumsum()))  # (T + 1,)
-    steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)  # (N,)
-    rows = np.arange(offsets[-1]) - offsets[steps]  # (N,)
-    earlier = steps + (1 if is_reverse else -1)
-    sizes = np.concatenate((batch_sizes, [0]))  # a step past either end has no rows
-    before = np.where(rows < sizes[earlier], offsets[earlier] + rows, -1 - rows)
-    cuts = np.searchsorted(offsets[1:], np.arange(0, offsets[-1], chunk), side="right")
-    cuts = np.unique(np.concatenate((cuts, [len(batch_sizes)]))).tolist()
-    chunks = [(slice(i, j), slice(int(offsets[i]), int(offsets[j]))) for i, j in itertools.pairwise(cuts)]
+def _tokens(
+    is_running: Any, is_reverse: bool, parts: int, chunk: int, order: Tensor | None, places: Tensor | None
+) -> Tokens:
+    steps, rows = is_running.shape
+    shares = np.array_split(is_running, parts, axis=1)
+    batch_sizes = np.stack([share.sum(1) for share in shares], axis=1)  # (T, parts)
+    firsts = np.cumsum([0] + [share.shape[1] for share in shares[:-1]])
+    ends = batch_sizes.cumsum().reshape(steps, parts)
+    tokens = is_running.cumsum().reshape(steps, rows) - 1  # (T, B)
+    first_states = np.broadcast_to(-1 - np.arange(rows), (1, rows))
+    tokens = np.where(is_running, tokens, first_states)
+    earlier = (tokens[1:], first_states) if is_reverse else (first_states, tokens[:-1])
+    found = None
+    if places is not None:
+        found = torch.full((steps * rows,), len(places)).index_copy_(0, places, torch.arange(len(places)))
+    step_ends = ends[:, -1]
+    cuts = np.searchsorted(step_ends, np.arange(0, is_running.sum(), chunk), side="right")
+    cuts = np.unique(np.concatenate((cuts, [steps])))
+    starts = np.concatenate(([0], step_ends))  # (T + 1,)
+    chunks = [(slice(int(i), int(j)), slice(int(starts[i]), int(starts[j]))) for i, j in itertools.pairwise(cuts)]
     return Tokens(
+        firsts=torch.as_tensor(firsts, dtype=torch.int64),
         batch_sizes=torch.as_tensor(batch_sizes, dtype=torch.int64),
-        offsets=torch.as_tensor(offsets[:-1], dtype=torch.int64),
+        offsets=torch.as_tensor(ends - batch_sizes, dtype=torch.int64),
         chunks=chunks[::-1] if is_reverse else chunks,
-        before=torch.as_tensor(before, dtype=torch.int64),
+        before=torch.as_tensor(np.concatenate(earlier)[is_running], dtype=torch.int64),
         order=order,
         places=places,
+        found=found,
     )
 
 
@@ -171,7 +188,7 @@ def _rows(batch: Tensor) -> Tensor:
 torch.library.define(
     "elman::recurrent",
     "(Tensor inputs, Tensor hidden, Tensor? cell, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
-    "Tensor? bias_hh, Tensor? lengths, str mode, bool is_reverse, bool needs_gates) "
+    "Tensor? bias_hh, Tensor? lengths, str mode, bool is_reverse, int parts, bool needs_gates) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
@@ -188,6 +205,7 @@ def recurrent(
     lengths: Tensor | None,
     mode: str,
     is_reverse: bool,
+    parts: int,
     needs_gates: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Run one layer in one direction.
@@ -199,6 +217,7 @@ def recurrent(
         lengths: (B,) int64 in 0 … T, or None when every row has T steps.
         mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
         is_reverse: start from each row's true end.
+        parts: in how many parts threads take the rows; ``gates`` and ``cells`` are laid out by them.
         needs_gates: whether there will be a backward pass.
 
     Returns:
@@ -207,7 +226,7 @@ def recurrent(
     """
     batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
-    tokens = _tokens_of(inputs, lengths, is_reverse, num_gates)
+    tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
     x = tokens.take(_rows(inputs))  # (N, I)
     count = x.shape[0]
     stride = _stride(size)
@@ -231,7 +250,6 @@ def recurrent(
     else:
         kernel, buffers = rnn_forward, [pack_panels(u, transposed=True), h]
     addresses = [buffer.data_ptr() for buffer in buffers]
-    tickets = min(torch.get_num_threads(), batch_size)
     for steps, part in tokens.chunks:
         forgotten = part.start if len(gates) < count else 0  # the tokens before the first that ``gates`` holds
         _multiply(x[part], w, bias, gates[part.start - forgotten : part.stop - forgotten, :num_gates])
@@ -241,7 +259,7 @@ def recurrent(
         elif mode != "LSTM":
             into = [into[0], into[2], int(mode == "RNN_RELU")]
         where = (*_walk(steps, is_reverse), *tokens.addresses)
-        run(kernel, tickets, *where, size, stride, *addresses, *into, tickets=tickets)
+        run(kernel, tokens.parts, *where, size, stride, *addresses, *into, tickets=tokens.parts)
     if mode.startswith("RNN") or not needs_gates:
         gates, cells = x.new_empty(0), x.new_empty(0)
     final_cell = x.new_empty(0) if cell is None else tokens.put_rows(c, size)
@@ -278,7 +296,7 @@ def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, m
 
 
 @torch.library.register_fake("elman::recurrent")
-def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mode, is_reverse, needs_gates):  # type: ignore[no-untyped-def]
+def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mode, is_reverse, parts, needs_gates):  # type: ignore[no-untyped-def]
     steps, batch_size, _ = inputs.shape
     size = hidden.shape[1]
     count = steps * batch_size
@@ -298,7 +316,7 @@ torch.library.define(
     "elman::recurrent_backward",
     "(Tensor d_outputs, Tensor d_hidden, Tensor? d_cell, Tensor inputs, Tensor hidden, Tensor weight_ih, "
     "Tensor weight_hh, Tensor? lengths, Tensor outputs, Tensor gates, Tensor cells, str mode, bool is_reverse, "
-    "bool needs_inputs) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "int parts, bool needs_inputs) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
 
@@ -317,13 +335,14 @@ def recurrent_backward(
     cells: Tensor,
     mode: str,
     is_reverse: bool,
+    parts: int,
     needs_inputs: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Compute the gradients of ``recurrent``.
 
     Args:
         d_outputs, d_hidden, d_cell: the gradients for its outputs and final state.
-        inputs, hidden, weight_ih, weight_hh, lengths, mode, is_reverse: its arguments.
+        inputs, hidden, weight_ih, weight_hh, lengths, mode, is_reverse, parts: its arguments.
         outputs, gates, cells: its results.
         needs_inputs: whether the gradient for the inputs is asked for.
 
@@ -331,51 +350,37 @@ def recurrent_backward(
         The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), weight_ih, weight_hh,
         bias_ih and bias_hh.
     """
-    batch_size, size = hidden.shape
+    size = hidden.shape[1]
     num_gates = GATES[mode] * size
-    tokens = _tokens_of(inputs, lengths, is_reverse, num_gates)
+    tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
     x, y, dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
     stride = _stride(size)
     h_0 = tokens.take_rows(hidden)
     dh = tokens.take_rows(d_hidden, stride)
     dc = dh.new_empty(0) if d_cell is None else tokens.take_rows(d_cell, stride)
     zeros = x.new_zeros(max(size, inputs.shape[2]))
-    scratch = x.new_empty(
-        tokens.longest, 4 * size if mode == "GRU" else num_gates
-    )  # the gradients for one chunk's gates
+    columns = 4 * size if mode == "GRU" else num_gates
+    scratch = x.new_empty(tokens.longest, columns)  # the gradients for one chunk's gates
+    d_weight_ih, d_weight_hh = weight_ih.new_zeros(weight_ih.shape), weight_hh.new_zeros(weight_hh.shape)
+    d_bias = x.new_zeros(tokens.parts, columns)
 
     u = weight_hh.contiguous()
     if mode == "GRU":
         u_rz, u_n = pack_panels(u[: 2 * size], transposed=False), pack_panels(u[2 * size :], transposed=False)
-        kernel, buffers = gru_backward, [u_rz, u_n, dh, gates, y, h_0, tokens.before, dy]
+        kernel, buffers = gru_backward, [u_rz, u_n, dh, gates, y, h_0, tokens.before, dy, d_bias]
     elif mode == "LSTM":
-        kernel, buffers = lstm_backward, [pack_panels(u, transposed=False), zeros, dh, dc, gates, cells, dy]
+        kernel, buffers = lstm_backward, [pack_panels(u, transposed=False), zeros, dh, dc, gates, cells, dy, d_bias]
     else:
-        kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, y, dy]
+        kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, y, dy, d_bias]
     addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
-    tickets = min(torch.get_num_threads(), batch_size)
     w = pack_panels(weight_ih.contiguous(), transposed=False) if needs_inputs else x
-    dx = x.new_empty((len(tokens.before), x.shape[1]) if needs_inputs else 0)
-    d_weight_ih, d_weight_hh, d_bias = (
-        weight_ih.new_zeros(weight_ih.shape),
-        u.new_zeros(u.shape),
-        scratch.new_zeros(scratch.shape[1]),
-    )
+    dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
+    dx[-1:] = 0  # what padding gets
     for steps, part in reversed(tokens.chunks):
         d_gates = scratch[: part.stop - part.start]
         walk = _walk(steps, not is_reverse)
-        run(
-            kernel,
-            tickets,
-            *walk,
-            *tokens.addresses,
-            size,
-            stride,
-            *addresses,
-            _origin(d_gates, part.start),
-            *last,
-            tickets=tickets,
-        )
+        into = _origin(d_gates, part.start)
+        run(kernel, tokens.parts, *walk, *tokens.addresses, size, stride, *addresses, into, *last, tickets=tokens.parts)
         from_inputs, before = d_gates[:, :num_gates], tokens.before[part]
         if needs_inputs:
             _multiply(from_inputs, w, zeros, dx[part])
@@ -386,8 +391,8 @@ def recurrent_backward(
             _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], tokens.places, before, h_0)
         else:
             _add_transposed(d_gates, y, d_weight_hh, tokens.places, before, h_0)
-        d_bias += d_gates.sum(0)
     d_inputs = tokens.put(dx, inputs) if needs_inputs else dx
+    d_bias = d_bias.sum(0)
     d_bias_ih = d_bias[:num_gates].clone()
     d_bias_hh = torch.cat((d_bias[: 2 * size], d_bias[3 * size :])) if mode == "GRU" else d_bias
     d_cell_0 = x.new_empty(0) if d_cell is None else tokens.put_rows(dc, size)
@@ -397,7 +402,7 @@ def recurrent_backward(
 @torch.library.register_fake("elman::recurrent_backward")
 def _(  # type: ignore[no-untyped-def]
     d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells, mode, is_reverse,
-    needs_inputs,
+    parts, needs_inputs,
 ):  # fmt: skip
     d_inputs = inputs.new_empty(inputs.shape if needs_inputs else 0)
     d_cell_0 = inputs.new_empty(0 if d_cell is None else d_cell.shape)
@@ -407,10 +412,10 @@ def _(  # type: ignore[no-untyped-def]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, hidden, cell, weight_ih, weight_hh, bias_ih, _, lengths, mode, is_reverse, _ = inputs
+    x, hidden, cell, weight_ih, weight_hh, bias_ih, _, lengths, mode, is_reverse, parts, _ = inputs
     outputs, _, _, gates, cells = output
     ctx.save_for_backward(x, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells)
-    ctx.settings = (mode, is_reverse)
+    ctx.settings = (mode, is_reverse, parts)
     ctx.has_cell, ctx.has_bias = cell is not None, bias_ih is not None
     ctx.set_materialize_grads(False)  # else zeros would be made for the gates
 
@@ -435,6 +440,7 @@ def _backward(
         d_weight_ih,
         d_weight_hh,
         *biases,
+        None,
         None,
         None,
         None,

@@ -2,9 +2,11 @@
 
     h_t = g(W x_t + b + U h_{t-1}),   g = tanh or relu
 
-Tokens lie one after the other, step by step (``batch_sizes[t]`` of them in step t, from ``offsets[t]`` on; rows that
-last longest come first). A ticket takes every ``tickets``-th row through all steps by itself; ``hidden`` holds each
-row's state, ``stride`` numbers apart.
+Tokens lie one after the other, step by step. A ticket takes its own rows through all steps by itself: they begin with
+row ``firsts[ticket]``, and those that last longest come first. In step t the first ``batch_sizes[t, ticket]`` of them
+are still running, with the tokens from ``offsets[t, ticket]`` on. ``hidden`` holds each row's state, ``stride`` numbers
+apart. What two tickets write lies apart: where their rows alternated, each core fetched ahead the lines that the other
+was writing.
 """
 
 from __future__ import annotations
@@ -28,6 +30,13 @@ def place_of(places: int, token: int) -> int:
 
 
 @inline
+def store_and_add(address: int, total: int, index: int, count: int, values: Any) -> None:
+    """Store the gradient for what goes into a unit, and add it to the one for the unit's bias."""
+    store(address, index, count, values)
+    store(total, index, count, load(total, index, count) + values)
+
+
+@inline
 def rnn(a: Any, is_relu: int) -> Any:
     """Compute one step from a = W x_t + b + U h_{t-1}: h_t."""
     return at_least(a, ZERO) if is_relu else tanh(a)
@@ -35,8 +44,8 @@ def rnn(a: Any, is_relu: int) -> Any:
 
 @kernel
 def rnn_forward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
-    size: int, stride: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
+    offsets: int, places: int, size: int, stride: int,
     u: int, hidden: int, a: int, outputs: int, is_relu: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
@@ -44,7 +53,8 @@ def rnn_forward(
     Args:
         ticket, tickets: which rows to take.
         first, count, by: the steps, ahead (by 1) or back (by -1).
-        batch_sizes, offsets: (T,) int64, where the tokens of each step lie.
+        firsts: (tickets,) int64, the first row of each.
+        batch_sizes, offsets: (T, tickets) int64, where the tokens of each step lie.
         places: (N,) int64, each token's row in what lies as the batch does, (T · B, ·); 0 where that is the token.
         size: H.
         stride: how far the rows of ``hidden`` lie apart.
@@ -54,16 +64,16 @@ def rnn_forward(
         outputs: (T · B, H), h_t on return; may be ``a`` where ``places`` is 0.
         is_relu: whether g is relu.
     """
-    h_row = hidden + 4 * ticket * stride
+    h_row = hidden + 4 * get_integer(firsts, ticket) * stride
     for step in range(count):
         t = first + by * step
-        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
-        token = get_integer(offsets, t) + ticket
+        rows = get_integer(batch_sizes, t * tickets + ticket)
+        token = get_integer(offsets, t * tickets + ticket)
         a_row = a + 4 * token * size
-        multiply(rows, size, size, a_row, tickets * size, h_row, tickets * stride, 1, u, a_row, tickets * size)
+        multiply(rows, size, size, a_row, size, h_row, stride, 1, u, a_row, size)
         for r in range(rows):
-            at, h = a_row + 4 * r * tickets * size, h_row + 4 * r * tickets * stride
-            y = outputs + 4 * place_of(places, token + r * tickets) * size
+            at, h = a_row + 4 * r * size, h_row + 4 * r * stride
+            y = outputs + 4 * place_of(places, token + r) * size
             for j in range(0, size, LANES):
                 left = size - j
                 h_t = rnn(load(at, j, left), is_relu)
@@ -73,9 +83,10 @@ def rnn_forward(
 
 @kernel
 def rnn_backward(
-    ticket: int, tickets: int, first: int, count: int, by: int, batch_sizes: int, offsets: int, places: int,
-    size: int, stride: int,
-    u: int, zeros: int, d_hidden: int, outputs: int, d_outputs: int, d_a: int, is_relu: int,
+    ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
+    offsets: int, places: int, size: int, stride: int,
+    u: int, zeros: int, d_hidden: int, outputs: int, d_outputs: int, d_bias: int, d_a: int,
+    is_relu: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, the last one first, with the arguments of ``rnn_forward`` and these.
 
@@ -84,20 +95,21 @@ def rnn_backward(
         zeros: H zeros.
         d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
         outputs, d_outputs: (T · B, H), what the forward pass gave, and the gradient for it.
+        d_bias: (tickets, H), what each adds its part of the gradient for b to.
         d_a: (N, H), on return the gradient for W x_t + b + U h_{t-1}.
     """
-    dh_row = d_hidden + 4 * ticket * stride
+    dh_row, db = d_hidden + 4 * get_integer(firsts, ticket) * stride, d_bias + 4 * ticket * size
     for step in range(count):
         t = first + by * step
-        rows = (get_integer(batch_sizes, t) - ticket + tickets - 1) // tickets
-        token = get_integer(offsets, t) + ticket
+        rows = get_integer(batch_sizes, t * tickets + ticket)
+        token = get_integer(offsets, t * tickets + ticket)
         for r in range(rows):
-            da, dh = d_a + 4 * (token + r * tickets) * size, dh_row + 4 * r * tickets * stride
-            at = 4 * place_of(places, token + r * tickets) * size
+            da, dh = d_a + 4 * (token + r) * size, dh_row + 4 * r * stride
+            at = 4 * place_of(places, token + r) * size
             for j in range(0, size, LANES):
                 left = size - j
                 h_t = load(outputs + at, j, left)
                 dh_t = load(dh, j, left) + load(d_outputs + at, j, left)
                 da_t = where_positive(h_t, dh_t) if is_relu else dh_t * (ONE - h_t * h_t)
-                store(da, j, left, da_t)
-        multiply(rows, size, size, zeros, 0, d_a + 4 * token * size, tickets * size, 1, u, dh_row, tickets * stride)
+                store_and_add(da, db, j, left, da_t)
+        multiply(rows, size, size, zeros, 0, d_a + 4 * token * size, size, 1, u, dh_row, stride)

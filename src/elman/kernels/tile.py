@@ -243,11 +243,12 @@ def pack(ticket: int, columns: int, depth: int, b: int, b_depth: int, b_column: 
         for k in range(depth):
             pack_row(b + 4 * (k * b_depth + first), count, panel + 4 * k * WIDTH)
         return
-    for column in range(WIDTH):
-        source = b + 4 * (first + column) * b_column
-        for k in range(depth):
-            value = get(source, k * b_depth) if column < count else ZERO
-            put(panel, k * WIDTH + column, value)
+    for k in range(0, depth, LANES):  # a cache line of each column, so that what is written stays in the cache
+        for column in range(WIDTH):
+            source = b + 4 * (first + column) * b_column
+            for term in range(k, min(k + LANES, depth)):
+                value = get(source, term * b_depth) if column < count else ZERO
+                put(panel, term * WIDTH + column, value)
 
 
 def pack_panels(weight: torch.Tensor, *, transposed: bool) -> torch.Tensor:
@@ -315,12 +316,12 @@ def multiply_transposed(
                 pack_row(source + 4 * j, columns - j, panels + 4 * (j * terms + term * WIDTH))
         for row in range(0, num_rows, STRIP):
             end = min(row + STRIP, num_rows)
-            for r in range(row, end, ROWS):
-                into = strip + 4 * (r - row) * terms
-                for term in range(terms):
-                    source = a + 4 * ((k + term) * a_stride + first + r)
+            for term in range(terms):
+                source = a + 4 * ((k + term) * a_stride + first)
+                for r in range(row, end, ROWS):
+                    into = strip + 4 * ((r - row) * terms + term * ROWS)
                     for part in range(0, ROWS, LANES):
-                        store(into, term * ROWS + part, ROWS - part, load(source, part, end - r - part))
+                        store(into, part, ROWS - part, load(source, r + part, end - r - part))
             for j in range(0, columns, WIDTH):
                 for r in range(row, end, ROWS):
                     from_a, panel = strip + 4 * (r - row) * terms, panels + 4 * j * terms

@@ -202,19 +202,9 @@ def get(address: int, index: int) -> float:
     return np.float32(ctypes.c_float.from_address(address + 4 * index).value)  # type: ignore[return-value]
 
 
-@overload(get, strict=False)
-def _get(address: Any, index: Any) -> Any:
-    return lambda address, index: _get_scalar(address, index, np.float32(0))
-
-
 def put(address: int, index: int, value: float) -> None:
     """Write one float32."""
     ctypes.c_float.from_address(address + 4 * index).value = value
-
-
-@overload(put, strict=False)
-def _put(address: Any, index: Any, value: Any) -> Any:
-    return lambda address, index, value: _put_scalar(address, index, np.float32(value))
 
 
 def get_double(address: int, index: int) -> float:
@@ -222,19 +212,9 @@ def get_double(address: int, index: int) -> float:
     return ctypes.c_double.from_address(address + 8 * index).value
 
 
-@overload(get_double, strict=False)
-def _get_double(address: Any, index: Any) -> Any:
-    return lambda address, index: _get_scalar(address, index, np.float64(0))
-
-
 def put_double(address: int, index: int, value: float) -> None:
     """Write one float64."""
     ctypes.c_double.from_address(address + 8 * index).value = value
-
-
-@overload(put_double, strict=False)
-def _put_double(address: Any, index: Any, value: Any) -> Any:
-    return lambda address, index, value: _put_scalar(address, index, np.float64(value))
 
 
 def get_integer(address: int, index: int) -> int:
@@ -242,19 +222,9 @@ def get_integer(address: int, index: int) -> int:
     return ctypes.c_int64.from_address(address + 8 * index).value
 
 
-@overload(get_integer, strict=False)
-def _get_integer(address: Any, index: Any) -> Any:
-    return lambda address, index: _get_scalar(address, index, np.int64(0))
-
-
 def put_integer(address: int, index: int, value: int) -> None:
     """Write one int64."""
     ctypes.c_int64.from_address(address + 8 * index).value = value
-
-
-@overload(put_integer, strict=False)
-def _put_integer(address: Any, index: Any, value: Any) -> Any:
-    return lambda address, index, value: _put_scalar(address, index, np.int64(value))
 
 
 def get_byte(address: int, index: int) -> int:
@@ -262,19 +232,22 @@ def get_byte(address: int, index: int) -> int:
     return ctypes.c_int8.from_address(address + index).value
 
 
-@overload(get_byte, strict=False)
-def _get_byte(address: Any, index: Any) -> Any:
-    return lambda address, index: _get_scalar(address, index, np.int8(0))
-
-
 def put_byte(address: int, index: int, value: int) -> None:
     """Write one int8."""
     ctypes.c_int8.from_address(address + index).value = value
 
 
-@overload(put_byte, strict=False)
-def _put_byte(address: Any, index: Any, value: Any) -> Any:
-    return lambda address, index, value: _put_scalar(address, index, np.int8(value))
+def _compile_scalar(read: Callable[..., Any], write: Callable[..., Any], number: Any) -> None:
+    """Give a pair of functions that read and write one number of a type their compiled form."""
+    zero = number(0)
+
+    @overload(read, strict=False)
+    def reading(address: Any, index: Any) -> Any:
+        return lambda address, index: _get_scalar(address, index, zero)
+
+    @overload(write, strict=False)
+    def writing(address: Any, index: Any, value: Any) -> Any:
+        return lambda address, index, value: _put_scalar(address, index, number(value))
 
 
 @intrinsic
@@ -295,6 +268,12 @@ def _put_scalar(typing: Any, address: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, value), generate
+
+
+_compile_scalar(get, put, np.float32)
+_compile_scalar(get_double, put_double, np.float64)
+_compile_scalar(get_integer, put_integer, np.int64)
+_compile_scalar(get_byte, put_byte, np.int8)
 
 
 def add_atomically(address: int, number: int) -> int:
@@ -386,16 +365,6 @@ def where_positive(x: Any, values: Any) -> Any:
     return np.where(x <= 0, np.float32(0), values)
 
 
-def nearest(x: Any) -> Any:
-    """Round to the nearest whole number, ties to even."""
-    return np.rint(x)
-
-
-def power_of_two(whole: Any) -> Any:
-    """Compute 2^n for whole numbers n in -126 … 127, exactly."""
-    return np.ldexp(np.float32(1), whole.astype(np.int32))
-
-
 def _compile_binary(function: Callable[..., Any], emit: Callable[..., Any]) -> None:
     """Give a function of two vectors, or of a vector and a number, its compiled form."""
 
@@ -412,21 +381,6 @@ def _compile_binary(function: Callable[..., Any], emit: Callable[..., Any]) -> N
         return (lambda left, right: call(left, right)) if vector in (left, right) else None
 
 
-def _compile_unary(function: Callable[..., Any], emit: Callable[..., Any], result: types.Type = vector) -> None:
-    """Give a function of one vector its compiled form."""
-
-    @intrinsic
-    def call(typing: Any, x: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return emit(builder, arguments[0])
-
-        return result(vector), generate
-
-    @overload(function, strict=False)
-    def implementation(x: Any) -> Any:
-        return (lambda x: call(x)) if x == vector else None
-
-
 def _instruction(name: str) -> Callable[..., Any]:
     return lambda builder, left, right: getattr(builder, name)(left, right, flags=CONTRACT)
 
@@ -436,23 +390,9 @@ def _select(comparison: str) -> Callable[..., Any]:
     return lambda builder, left, right: builder.select(builder.fcmp_ordered(comparison, left, right), right, left)
 
 
-def _intrinsic(name: str, result: ir.Type = VECTOR, *first: Any) -> Callable[..., Any]:
-    def emit(builder: ir.IRBuilder, x: Any) -> Any:
-        declared = ir.FunctionType(result, [*(value.type for value in first), VECTOR])
-        function = cgutils.get_or_insert_function(builder.module, declared, f"llvm.{name}.v{LANES}f32")
-        return builder.call(function, [*first, x], fastmath=("reassoc",))
-
-    return emit
-
-
 def _emit_where_positive(builder: ir.IRBuilder, x: Any, values: Any) -> Any:
     zero = ir.Constant(VECTOR, None)
     return builder.select(builder.fcmp_ordered("<=", x, zero), zero, values)
-
-
-def _emit_power_of_two(builder: ir.IRBuilder, whole: Any) -> Any:
-    exponent = builder.add(builder.fptosi(whole, INTEGERS), ir.Constant(INTEGERS, [127] * LANES))
-    return builder.bitcast(builder.shl(exponent, ir.Constant(INTEGERS, [23] * LANES)), VECTOR)
 
 
 _compile_binary(operator.add, _instruction("fadd"))
@@ -462,5 +402,3 @@ _compile_binary(operator.truediv, _instruction("fdiv"))
 _compile_binary(at_least, _select("<"))
 _compile_binary(at_most, _select(">"))
 _compile_binary(where_positive, _emit_where_positive)
-_compile_unary(nearest, _intrinsic("nearbyint"))
-_compile_unary(power_of_two, _emit_power_of_two)

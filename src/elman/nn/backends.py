@@ -65,15 +65,21 @@ def choose(
     if obstacle:
         return "torch", obstacle
     rows = inputs.shape[1]
-    if mode == "LSTM" and lengths is None and _is_torch_faster(rows, size, needs_gradient):
+    if lengths is None and _is_torch_faster(mode, rows, size, needs_gradient):
         passes = "with" if needs_gradient else "without"
-        return "torch", f"its LSTM is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
+        return "torch", f"it is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
     return "fused", "float32 on the CPU"
 
 
-def _is_torch_faster(rows: int, size: int, needs_gradient: bool) -> bool:
-    """Whether torch's LSTM was measured to be as fast or faster; benchmarks/RESULTS.md says where the borders lie."""
-    return 8 <= rows < 64 and size < 320 if needs_gradient else rows >= 8 and size >= 192
+def _is_torch_faster(mode: str, rows: int, size: int, needs_gradient: bool) -> bool:
+    """Whether torch was measured to be as fast or faster; benchmarks/RESULTS.md says where the borders lie.
+
+    With few rows, time goes into reading U: here each thread reads all of it, in torch its share.
+    """
+    if mode == "LSTM":
+        return rows < 16 and size >= 320 if needs_gradient else size >= 192
+    weights = (3 if mode == "GRU" else 1) * size * size
+    return not needs_gradient and rows < 4 and weights >= 1 << 18
 
 
 def run_fused(
@@ -87,7 +93,7 @@ def run_fused(
     tensors = (inputs, *state, *weights)
     needs_gates = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     outputs, *final, _, _ = torch.ops.elman.recurrent(
-        inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, needs_gates
+        inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, torch.get_num_threads(), needs_gates
     )
     return outputs, tuple(final[: len(state)])
 
