@@ -51,7 +51,7 @@ USAGE = {  # what is written: what must be answered
     "train lm --out out": ["needs a text", "FILE"],
     "train lm sample:studis --out out": ["studis", 'did you mean "studies"'],
     "generate": ["saved model"],
-    "evaluate MODEL": ["text"],
+    "evaluate MODEL": ["FILE"],
     "generate MODEL extra": ["extra", "--help"],
     "generate MODEL --top-p 1.5": ["top_p is 1.5", "at most 1"],
     "generate MODEL --top-p 0": ["top_p is 0", "above 0"],

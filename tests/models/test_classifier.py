@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 import elman
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
-from elman.models.classifier import Classifier
+from elman.models.classifier import Classifier, _Batches, _Task
+from elman.models.examples import Examples
 from elman.nn import reference
 
 # the same words in another order: counting them tells nothing
@@ -134,9 +135,6 @@ def test_sequences_of_numbers(tmp_path):
 def test_class_weights_let_rare_labels_count():
     texts, labels = ["a b", "a c"] * 10, (["common"] * 9 + ["rare"]) * 2
     weighted = Classifier(**SMALL, steps=1, class_weights=True).fit(texts, labels, valid=(texts, labels))
-    from elman.models.classifier import _Batches, _Task
-    from elman.models.examples import Examples
-
     batch = _Batches(weighted, Examples(texts, labels)).batch(0)
     weighted.network_.train()
     loss, count, _ = _Task(weighted, labels).training_step(batch, None)

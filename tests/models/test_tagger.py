@@ -1,5 +1,6 @@
 """The tagger against float64 loops written by hand: what it computes, learns, keeps, reads and writes."""
 
+import hashlib
 import io
 import json
 import logging
@@ -14,8 +15,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import elman
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, ModelError, UsageError
-from elman.models.tagger import Tagger
+from elman.models.examples import Examples
+from elman.models.tagger import Tagger, _Batches
 from elman.nn import reference
+from elman.training.progress import Progress
 
 # "saw" is a noun after "the" and a verb after a pronoun: no table of words can know
 SENTENCES = [
@@ -107,9 +110,6 @@ def test_the_network_is_its_equations_and_padding_changes_nothing(changes):
 def test_training_reads_what_prediction_reads():
     tagger = trained(steps=3)
     tagger.network_.eval()
-    from elman.models.tagger import _Batches
-    from elman.models.examples import Examples
-
     batch = _Batches(tagger, Examples(WORDS, TAGS)).batch(0)
     with torch.no_grad():
         logits = tagger.network_(batch)
@@ -213,8 +213,6 @@ def test_a_saved_tagger_is_the_same_tagger(tmp_path):
     ],
 )
 def test_a_strangers_folder_that_lies_is_refused(tmp_path, name, text):
-    import hashlib
-
     folder = tmp_path / "m"
     trained().save(folder)
     config = json.loads((folder / "config.json").read_text())
@@ -229,17 +227,12 @@ def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
     whole = Tagger(**SMALL, steps=12).fit(WORDS, TAGS, out=tmp_path / "whole")
     stopping = Tagger(**SMALL, steps=12)
 
-    class Stop(Exception):
-        pass
-
-    from elman.training.progress import Progress
-
     class AfterSix(Progress):
         def step(self, report):
             if report.step == 7:
-                raise Stop
+                raise StopIteration
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopIteration):
         stopping.fit(WORDS, TAGS, out=tmp_path / "parts", progress=AfterSix())
     resumed = Tagger(**SMALL, steps=12).fit(WORDS, TAGS, out=tmp_path / "parts", resume=True)
     for name, tensor in whole.network_.state_dict().items():
@@ -265,7 +258,7 @@ def test_formats_and_order():
     out, problems = annotated(tagger, io.BytesIO(text.encode()))
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["words"] for row in rows] == [["the", "saw", "works"], [], ["I", "saw", "it", "."]]
-    assert [row["tags"] for row in rows][0] == ["DET", "NOUN", "VERB"]
+    assert rows[0]["tags"] == ["DET", "NOUN", "VERB"]
     assert all(0 <= share <= 1 for row in rows for share in row["probabilities"])
     assert problems.count == 0
     out, _ = annotated(tagger, text, input_format="text", output_format="text")

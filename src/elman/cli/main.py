@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a character that the terminal cannot show is no reason to fail
     try:
         _show_log()
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()  # a closed pipe is told here, and not when Python ends
+        return code
     except ElmanError as error:
         print(f"elman: {error}", file=sys.stderr)
         return error.exit_code

@@ -134,7 +134,7 @@ def run(words: Sequence[str]) -> int:
     if figures:
         unit = next(name for name in ("tokens", "examples") if name in figures)
         unknown = f", {figures['unknown']:,} of them unknown" if figures.get("unknown") else ""
-        print(f"{command.out}: {describe_metrics(figures)} on {figures[unit]:,} held-out {unit}{unknown}")
+        print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
         print(command.next_step.format(folder=command.out))
     return 0
 

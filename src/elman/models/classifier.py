@@ -79,10 +79,6 @@ class Classifier(EncoderModel):
     maximum, or a sum weighted by attention."""
     class_weights: bool = False
     """Let each label count the same in training, however rare."""
-    word_dropout: float = 1.0
-    """While training, a word that occurs n times is <unk> with probability word_dropout / (word_dropout + n)."""
-    dropout: float = 0.5
-    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
 

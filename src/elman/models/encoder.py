@@ -66,7 +66,7 @@ class EncoderModel(Model):
     """What reads the words' characters: a small LSTM from either side, or nothing."""
     character_size: int = 100
     """Length of what the characters give, half of it from each side."""
-    dropout: float = 0.33
+    dropout: float = 0.5
     """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
     word_dropout: float = 1.0
     """While training, a word that occurs n times is <unk> with probability word_dropout / (word_dropout + n)."""

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from elman.errors import UsageError, nearest
+from elman.errors import DataError, UsageError, nearest
 from elman.models.base import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
@@ -106,7 +106,10 @@ def _compare(
         if name in networks:
             model.fit(*train[:2], valid=held_out, progress=progress)
         else:
-            model.fit(*train[:2])
+            try:
+                model.fit(*train[:2])
+            except ValueError as error:  # scikit-learn's, of texts that it can make nothing of
+                raise DataError(f"model {name} cannot learn from these texts: {error}") from error
         learned = time.perf_counter()
         predicted = model.predict(held_out.inputs)
         done = time.perf_counter()

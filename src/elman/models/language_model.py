@@ -201,11 +201,11 @@ class LanguageModel(Model):
                 f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {width}; "
                 f"set --embedding-size {matrix.shape[1]}"
             )
+        found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
+        known = {number: row for number, row in found.items() if row is not None}
         with torch.no_grad():
-            for token_id, token in enumerate(tokens):
-                if token in rows:
-                    self.network_.embedding.weight[token_id] = torch.from_numpy(matrix[rows[token]])
-        self.data_["vectors"] = {"file": str(path), "found": len(rows), "of": len(tokens)}
+            self.network_.embedding.weight[list(known)] = torch.from_numpy(matrix[list(known.values())])
+        self.data_["vectors"] = {"file": str(path), "found": len(known), "of": len(tokens)}
 
     def _build(self) -> LanguageNetwork:
         return LanguageNetwork(self, self.tokenizer_.vocab_size)

@@ -163,7 +163,8 @@ class Tagger(EncoderModel):
         unseen = [tag == other for word, tag, other in zip(words, true, others, strict=True) if word not in seen]
         if unseen:
             report.metrics["accuracy_unseen"] = sum(unseen) / len(unseen)
-        scheme = schemes.detect(examples.labels)
+        scheme = getattr(self, "scheme_", None)
+        scheme = schemes.detect(examples.labels) if scheme is None else scheme  # before fit, for a baseline
         if scheme:
             spans = (
                 [schemes.spans(schemes.to_bio(tags, scheme)) for tags in side] for side in (examples.labels, predicted)
@@ -187,7 +188,7 @@ class Tagger(EncoderModel):
         if isinstance(X, Path | str):
             reader = format_of(X, self.column, self.word_column, self.encoding)
             read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
-            sentences = [sentence.words for sentence in read]
+            sentences = [sentence.words for sentence in read if sentence.words or sentence.problem]
         else:
             sentences = [[str(word) for word in words] for words in X]
         return [tags for tags, _ in self._tag(sentences, self._table(), False)]
@@ -219,8 +220,11 @@ class Tagger(EncoderModel):
         for sentences in arrived(reader.read(lines, problems, tagged=False), lines, WINDOW):
             tagged = self._tag([sentence.words for sentence in sentences], table, output_format == "jsonl")
             for sentence, (tags, probabilities) in zip(sentences, tagged, strict=True):
+                is_comment = bool(sentence.lines) and not sentence.words and not sentence.problem
                 if writer is not None:
                     yield writer.write(sentence, tags)
+                elif is_comment:
+                    continue
                 elif output_format == "jsonl":
                     yield _json_line(sentence, tags, probabilities)
                 else:

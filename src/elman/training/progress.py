@@ -52,7 +52,7 @@ class LineProgress(Progress):
         self.stream = stream
         self.every_seconds = every_seconds
         self._last = time.monotonic()
-        self._bits_per_nat = 0.0
+        self._bits_per_nat, self._target = 0.0, "target"
 
     def note(self, text: str) -> None:  # noqa: D102 (the base says it)
         print(text, file=self.stream, flush=True)
@@ -92,7 +92,7 @@ class LiveProgress(Progress):
         self._figures = ""
         self._valid = ""
         self._sample = ""
-        self._bits_per_nat = 0.0
+        self._bits_per_nat, self._target = 0.0, "target"
         self._last = 0.0
         self._live: Live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render)
 
@@ -152,15 +152,16 @@ def describe(report: Report, bits_per_nat: float, target: str) -> str:
     )
 
 
-def describe_metrics(metrics: dict[str, float | int]) -> str:
-    """Put validation figures into one line: losses with their units, other rates by name.
+def describe_metrics(metrics: dict[str, float | int], digits: int = 3) -> str:
+    """Put validation figures into one line: losses with their units and so many digits, other rates by name.
 
     Example:
         >>> describe_metrics({"nats_per_token": 1.5, "bits_per_character": 2.164, "perplexity": 4.48, "tokens": 9})
         '1.500 nats/token, 2.164 bits/char, perplexity 4.48'
     """
     target = target_of(metrics)
-    units = {f"nats_per_{target}": f"{{:.3f}} nats/{target}", "bits_per_character": "{:.3f} bits/char"}
+    units = {f"nats_per_{target}": f"{{:.{digits}f}} nats/{target}"}
+    units["bits_per_character"] = f"{{:.{digits}f}} bits/char"
     units |= {"perplexity": "perplexity {:.2f}", "accuracy": "accuracy {:.4f}", "macro_f1": "macro F1 {:.4f}"}
     units["span_f1"] = "span F1 {:.4f}"
     return ", ".join(units[name].format(value) for name, value in metrics.items() if name in units)

@@ -1,0 +1,72 @@
+"""Taggers and classifiers on public data: mean and spread over seeds, chosen on dev, judged on test.
+
+    python benchmarks/labelling.py DATA ewt|ewt-vectors|wnut17|sst2|airline [--seeds 1 2 3] [--minutes M]
+
+DATA holds the folders ud_english_ewt, wnut17, sst2, twitter_airline and glove_wink_100d.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+from pathlib import Path
+from typing import Any
+
+from sklearn.model_selection import train_test_split
+
+from elman import Classifier, Tagger
+from elman.training.progress import Progress
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("task", choices=["ewt", "ewt-vectors", "wnut17", "sst2", "airline"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the model")
+    arguments = parser.parse_args()
+    changes = dict(pair.split("=", 1) for pair in arguments.set)
+    results = []
+    for seed in arguments.seeds:
+        model, train, valid, test = prepared(arguments.data, arguments.task)
+        typed = {name: type(getattr(model, name))(value) for name, value in changes.items()}
+        model.set_params(seed=seed, **typed)
+        if arguments.minutes is not None:
+            model.set_params(minutes=arguments.minutes)
+        model.fit(*train, valid=valid, progress=Progress())
+        figures = model.evaluate(*test)
+        results.append(
+            {**figures, "seconds": model.metrics_["train"]["seconds"], "dev": model.metrics_["valid"]["accuracy"]}
+        )
+        print(seed, {name: round(value, 4) for name, value in results[-1].items()}, flush=True)
+    for name in ("accuracy", "accuracy_unseen", "macro_f1", "span_f1"):
+        values = [result[name] for result in results if name in result]
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            print(f"{name:<16} {statistics.mean(values):.4f} ± {spread:.4f}")
+
+
+def prepared(data: Path, task: str) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+    """Return the model, and what it is trained, validated and tested on."""
+    vectors = data / "glove_wink_100d" / "glove.wink.100d.txt.gz"
+    if task.startswith("ewt"):
+        train, valid, test = (data / "ud_english_ewt" / f"en_ewt-ud-{part}.conllu" for part in ("train", "dev", "test"))
+        return Tagger(minutes=7, vectors=vectors if task == "ewt-vectors" else None), (train,), valid, (test,)
+    if task == "wnut17":
+        names = ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")
+        train, valid, test = (data / "wnut17" / name for name in names)
+        return Tagger(minutes=5, vectors=vectors, crf=True), (train,), valid, (test,)
+    if task == "sst2":
+        model = Classifier(minutes=5, vectors=vectors, no_header=True, text="0", label="1")
+        return model, (data / "sst2" / "train.tsv",), None, (data / "sst2" / "dev.tsv",)
+    with (data / "twitter_airline" / "Tweets.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    texts, labels = [row["text"] for row in rows], [row["airline_sentiment"] for row in rows]
+    parts = train_test_split(texts, labels, test_size=0.2, random_state=0, stratify=labels)
+    return Classifier(minutes=5, vectors=vectors), (parts[0], parts[2]), None, (parts[1], parts[3])
+
+
+if __name__ == "__main__":
+    main()

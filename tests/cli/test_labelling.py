@@ -1,0 +1,152 @@
+"""The commands for taggers and classifiers, as a person uses them, on the built-in data and on bad files."""
+
+import dataclasses
+import io
+import json
+import re
+import sys
+
+import pytest
+
+import elman
+from elman.cli.main import main
+from elman.data.samples import sample_text
+
+TAGGER = ["--hidden-size", "8", "--embedding-size", "8", "--character-size", "4", "--steps", "40", "--evaluations", "2"]
+CLASSIFIER = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "20", "--evaluations", "2"]
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tagger") / "m"
+    assert main(["train", "tagger", "sample:sentences", "--out", str(folder), *TAGGER]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier") / "m"
+    assert main(["train", "classifier", "sample:messages", "--out", str(folder), *CLASSIFIER]) == 0
+    return folder
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Put text on standard input."""
+
+    def put(text):
+        stream = io.TextIOWrapper(io.BytesIO(text.encode()))
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return put
+
+
+@pytest.mark.parametrize("task", ["tagger", "classifier"])
+def test_every_setting_is_a_flag(capsys, task):
+    with pytest.raises(SystemExit):
+        main(["train", task, "--help"])
+    shown = capsys.readouterr().out
+    model = {"tagger": elman.Tagger, "classifier": elman.Classifier}[task]
+    for field in dataclasses.fields(model):
+        assert re.search(rf"--(no-)?{field.name.replace('_', '-')} ", shown), field.name
+
+
+def test_train_says_what_came_of_it(shell, tmp_path):
+    answer = shell("train", "tagger", "sample:sentences", "--out", tmp_path / "m", *TAGGER)
+    assert answer.code == 0
+    accuracy = elman.load(tmp_path / "m").metrics_["valid"]["accuracy"]
+    assert f"accuracy {accuracy:.4f}" in answer.out
+    assert re.search(r"on \d+ held-out tokens\nTag with it: elman predict", answer.out)
+    answer = shell("train", "classifier", "sample:messages", "--out", tmp_path / "c", "--dry-run")
+    assert answer.code == 0
+    assert "parameters" in answer.out
+    assert not (tmp_path / "c").exists()
+
+
+def test_evaluate_prints_one_flat_object(shell, tagger, classifier):
+    figures = json.loads(shell("evaluate", tagger, "sample:sentences", "--json").out)
+    wanted = {"accuracy", "accuracy_unseen", "macro_f1", "nats_per_target", "tokens"}
+    assert wanted <= figures.keys()
+    assert all(0 <= figures[name] <= 1 for name in ("accuracy", "accuracy_unseen", "macro_f1"))
+    figures = json.loads(shell("evaluate", classifier, "sample:messages", "--json").out)
+    assert {"accuracy", "macro_f1", "calibration_error", "nats_per_target", "examples"} <= figures.keys()
+    assert figures["examples"] == 300
+
+
+def test_evaluate_shows_each_label_and_the_confusions(shell, classifier, tmp_path):
+    answer = shell("evaluate", classifier, "sample:messages", "--confusion", tmp_path / "c.svg")
+    assert answer.code == 0
+    for word in ("complaint", "precision", "predicted"):
+        assert word in answer.out
+    assert (tmp_path / "c.svg").read_text().startswith("<?xml")
+
+
+def test_conllu_in_conllu_out(shell, tagger):
+    out = shell("predict", tagger, "sample:sentences").out
+    given = sample_text("sentences")
+    assert len(out.splitlines()) == len(given.splitlines())
+    for line, other in zip(out.splitlines(), given.splitlines(), strict=True):
+        if line.startswith("#") or not line:
+            assert line == other
+        else:
+            cells, others = line.split("\t"), other.split("\t")
+            assert cells[:3] + cells[4:] == others[:3] + others[4:]
+
+
+def test_standard_input(shell, typed, tagger, classifier):
+    typed("Teddy bears are on sale\n")
+    row = json.loads(shell("predict", tagger).out)
+    assert row["words"] == ["Teddy", "bears", "are", "on", "sale"]
+    assert len(row["tags"]) == len(row["probabilities"]) == 5
+    typed("where is my parcel?\n\nthank you\n")
+    rows = [json.loads(line) for line in shell("predict", classifier, "-").out.splitlines()]
+    assert len(rows) == 3
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_compare(shell):
+    answer = shell(
+        "compare", "tagger", "sample:sentences", "--models", "majority,frequent,hmm,rnn:1x8", "--json", "--steps", "5"
+    )
+    rows = json.loads(answer.out)
+    assert [row["model"] for row in rows] == ["majority", "frequent", "hmm", "rnn:1x8"]
+    assert rows[0]["accuracy"] < rows[1]["accuracy"] < rows[2]["accuracy"]
+    answer = shell("compare", "classifier", "sample:messages", "--models", "majority,logreg,bigru:1x8", "--steps", "5")
+    assert answer.code == 0
+    for word in ("majority", "logreg", "bigru:1x8", "accuracy", "macro F1"):
+        assert word in answer.out
+
+
+BAD = {
+    "train tagger train.conllu --out out": (3, ["train.conllu:1: 9 columns where CoNLL-U has 10"]),
+    "train tagger missing.conllu --out out": (3, ["missing.conllu", "no such file"]),
+    "train tagger sample:sentences --out out --column uposs": (2, ["uposs", 'did you mean "upos"']),
+    "train tagger sample:sentences --out out --cell lstn": (2, ['did you mean "lstm"']),
+    "train classifier table.csv --out out": (3, ['no column is called "label"; did you mean "lable"']),
+    "train classifier table.csv --out out --label lable": (3, ["every example is labelled 'x'"]),
+    "train classifier sample:messages --out out --vectors bad.txt": (3, ["bad.txt:2:"]),
+    "train classifier latin.csv --out out": (3, ["latin.csv:2", "--encoding"]),
+    "compare tagger sample:sentences --models hmn": (2, ['did you mean "hmm"']),
+    "compare classifier sample:messages --models rnn:axb": (2, ["rnn:LAYERSxUNITS"]),
+    "predict TAGGER table.csv --output-format jsn": (2, ["jsonl"]),
+    "predict CLASSIFIER table.csv --input-format cvs": (2, ['did you mean "csv"']),
+    "evaluate CLASSIFIER table.csv": (3, ["lable"]),
+    "train taggr x --out out": (2, ['did you mean "tagger"']),
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_bad_input_is_told_and_nothing_is_written(shell, tmp_path, monkeypatch, tagger, classifier, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.conllu").write_text("1\ta\t_\tX\t_\t_\t_\t_\t_\n\n")
+    (tmp_path / "table.csv").write_text("text,lable\na,x\nb,x\n")
+    (tmp_path / "latin.csv").write_bytes("text,label\ncaf\xe9,x\n".encode("latin-1"))
+    (tmp_path / "bad.txt").write_text("a 1 2\nb 1\n")
+    code, told = BAD[words]
+    places = {"TAGGER": str(tagger), "CLASSIFIER": str(classifier)}
+    answer = shell(*[places.get(word, word) for word in words.split()])
+    assert answer.code == code, answer.err
+    assert "Traceback" not in answer.err
+    for part in told:
+        assert part in answer.err
+    assert not (tmp_path / "out").exists()
