@@ -128,6 +128,13 @@ def test_sequences_of_numbers(tmp_path):
     np.savez(tmp_path / "s.npz", inputs=np.concatenate(X), lengths=[len(row) for row in X], labels=y)
     by_file = Classifier(**{**settings, "steps": 3}).fit(tmp_path / "s.npz")
     assert by_file.classes_.tolist() == ["0", "1"]
+    lines = Lines(tmp_path / "s.npz")
+    rows = [json.loads(line)["label"] for line in by_file.annotate(lines, Problems())]
+    assert rows == by_file.predict(X).tolist()
+    text = "sequence,a,b\n" + "".join(f"s{n},{a},{b}\n" for n, row in enumerate(X[:3]) for a, b in row.tolist())
+    assert "".join(by_file.annotate(Lines(text), Problems(), output_format="text")).split() == rows[:3]
+    with pytest.raises(DataError, match="has 1 features a time step, but the model has learned from 2"):
+        by_file.predict([[1.0, 2.0]])
     with pytest.raises(UsageError, match='set level "numbers"'):
         Classifier(**SMALL, steps=1).fit(X, y)
 

@@ -131,7 +131,7 @@ class Classifier(EncoderModel):
         inputs: list[Any]
         if self.level == "numbers":
             series = read_series(source, label=self.label, problems=problems, encoding=self.encoding)
-            inputs, labels = series.sequences, series.labels or []
+            inputs, labels = self._same_width(series.sequences), series.labels or []
         else:
             examples = list(self._examples(source, problems))
             inputs, labels = [example.text for example in examples], [example.label for example in examples]
@@ -171,7 +171,14 @@ class Classifier(EncoderModel):
                         '"numbers"'
                     )
             return [str(text) for text in inputs]
-        sequences: list[Any] = check_series(inputs)
+        return self._same_width(check_series(inputs))
+
+    def _same_width(self, sequences: list[Any]) -> list[Any]:
+        """Raise DataError where sequences have other features than those that the model learned from."""
+        wanted = self.num_features_ if self.__sklearn_is_fitted__() else 0
+        found = next((len(sequence[0]) for sequence in sequences if wanted and len(sequence[0]) != wanted), 0)
+        if found:
+            raise DataError(f"a sequence has {found} features a time step, but the model has learned from {wanted}")
         return sequences
 
     def _learn_inputs(self, inputs: Sequence[Any], others: Sequence[Any]) -> None:
@@ -281,6 +288,7 @@ class Classifier(EncoderModel):
             lines: from a file, a text or a pipe.
             problems: who is told of what cannot be read; its line says so.
             input_format: csv, tsv, jsonl, or text: one text a line. Found out where not given; of a pipe, text.
+                Numbers come as they do in training.
             output_format: jsonl, or text (the label alone); jsonl where not given.
 
         Raises:
@@ -290,21 +298,29 @@ class Classifier(EncoderModel):
         if output_format not in (None, "jsonl", "text"):
             raise UsageError(f"--output-format {output_format}: no such format; there are jsonl, text")
         table = self._table()
+        if self.level == "numbers":
+            source = lines.source if isinstance(lines.source, Path | str) else "\n".join(lines)
+            series = read_series(source, problems, label=self.label, encoding=self.encoding, labelled=False)
+            for shares in self._probabilities(self._same_width(series.sequences), table):
+                yield self._written(shares, output_format)
+            return
         for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
             readable = [example for example in examples if not example.problem]
             rows = iter(self._probabilities([example.text for example in readable], table))
             for example in examples:
-                shares = None if example.problem else next(rows)
-                label = "" if shares is None else self.labels_[int(shares.argmax())]
-                if output_format == "text":
-                    yield f"{label}\n"
-                elif shares is None:
-                    yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
+                if not example.problem:
+                    yield self._written(next(rows), output_format)
+                elif output_format == "text":
+                    yield "\n"
                 else:
-                    named = {
-                        str(name): round(float(share), 4) for name, share in zip(self.labels_, shares, strict=True)
-                    }
-                    yield json.dumps({"label": label, "probabilities": named}, ensure_ascii=False) + "\n"
+                    yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
+
+    def _written(self, shares: NDArray[np.float64], output_format: str | None) -> str:
+        label = self.labels_[int(shares.argmax())]
+        if output_format == "text":
+            return f"{label}\n"
+        named = {str(name): round(float(share), 4) for name, share in zip(self.labels_, shares, strict=True)}
+        return json.dumps({"label": label, "probabilities": named}, ensure_ascii=False) + "\n"
 
     def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
         if input_format is None and isinstance(lines.source, Path | str):

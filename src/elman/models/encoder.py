@@ -74,6 +74,9 @@ class EncoderModel(Model):
     """Tokens in a batch of sequences of about equal length, padding included."""
     learning_rate: float = 4e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
     backend: Literal["auto", "fused", "torch", "reference"] = "auto"
     """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
     reference, or the fastest."""
