@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.batching import Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
+from elman.data.batching import Batch, LengthBuckets, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
 from elman.errors import DataError
 
@@ -192,3 +192,16 @@ def test_evaluation_predicts_every_token_once(num_tokens: int, num_streams: int,
 def test_nothing_to_predict() -> None:
     with pytest.raises(DataError, match=r"the text has 1 tokens and at least 2 are needed: give more; hint"):
         next(stream_chunks(stream(1, "; hint"), 1, 8))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 90), st.integers(0, 3))
+def test_length_buckets_hold_every_sequence_once_a_pass_within_their_budget(lengths, budget, seed):
+    lengths = np.array(lengths)
+    buckets = LengthBuckets(lengths, budget, seed)
+    for epoch in range(2):
+        rows = [buckets.rows(epoch * len(buckets) + step) for step in range(len(buckets))]
+        assert sorted(np.concatenate(rows).tolist()) == list(range(len(lengths)))
+        for own in rows:
+            assert len(own) == 1 or len(own) * lengths[own].max() <= budget
+        again = LengthBuckets(lengths, budget, seed)
+        assert all((again.rows(epoch * len(rows) + step) == own).all() for step, own in enumerate(rows))

@@ -1,0 +1,49 @@
+"""Word vectors: what is dropped how often, and that a word's vector does not depend on its neighbours in the batch."""
+
+import torch
+
+from elman.data.lexicon import LONGEST, Lexicon
+from elman.nn.words import WordEncoder
+
+
+def test_rare_words_become_unknown_more_often():
+    torch.manual_seed(0)
+    lexicon = Lexicon({"often": 9, "once": 1})
+    encoder = WordEncoder(lexicon.counts, 4, word_dropout=1.0)
+    words = lexicon.look_up(["often", "once"] * 20_000)
+    unknown = encoder.embedding.weight[0]
+    dropped = (encoder(words) == unknown).all(dim=1).view(-1, 2).float().mean(dim=0)
+    # 1 / (1 + count), give or take four standard deviations of 20,000 draws
+    assert abs(dropped[0] - 0.1) < 4 * (0.1 * 0.9 / 20_000) ** 0.5
+    assert abs(dropped[1] - 0.5) < 4 * (0.5 * 0.5 / 20_000) ** 0.5
+    assert not (encoder.eval()(words) == unknown).all(dim=1).any()
+
+
+def test_a_words_vector_is_its_own():
+    lexicon = Lexicon({"a": 1, "bears": 2, "Teddy": 3}, vector_words=["zebra", "bears"], vector_size=5)
+    encoder = WordEncoder(lexicon.counts, 5, len(lexicon.characters), 6, num_vectors=2).eval()
+    torch.nn.init.normal_(encoder.vectors[1:])
+    words = ["Teddy", "zebra", "x" * 200, "a", "Bears"]
+    together = encoder(lexicon.look_up(words))
+    for word, vector in zip(words, together, strict=True):
+        torch.testing.assert_close(encoder(lexicon.look_up([word]))[0], vector)
+    expected = encoder.embedding.weight[lexicon.vocabulary.ids(["bears"])[0]] + encoder.vectors[2]
+    torch.testing.assert_close(together[4, :5], expected)
+    torch.testing.assert_close(together[1, :5], encoder.embedding.weight[0] + encoder.vectors[1])
+
+
+def test_of_a_long_word_its_beginning_and_its_end_are_read():
+    lexicon = Lexicon({"ab": 1})
+    word = "a" * 5000 + "b" * 5000
+    words = lexicon.look_up([word, "ab"])
+    a, b = lexicon.characters.ids(["a", "b"])
+    assert words.lengths.tolist() == [LONGEST, 2]
+    assert words.characters[0].tolist() == [a] * (LONGEST // 2) + [b] * (LONGEST // 2)
+
+
+def test_the_pretrained_vectors_are_not_trained():
+    lexicon = Lexicon({"bears": 2}, vector_words=["bears"], vector_size=3)
+    encoder = WordEncoder(lexicon.counts, 3, num_vectors=1)
+    assert {name for name, _ in encoder.named_parameters()} == {"embedding.weight"}
+    assert "vectors" in encoder.state_dict()
+    assert "dropped" not in encoder.state_dict()
