@@ -2,7 +2,7 @@
 
 `check_estimator` itself stops after the first for estimators whose input is no table of numbers; so those of its checks
 that need no data are called one by one. Left out, with the reason: every check that fits on a table of random numbers
-(sparse and complex input, NaN, dtypes, sample weights, n_features_in_, subsets of columns), because a text has no columns;
+(sparse and complex input, NaN, dtypes, sample weights, n_features_in_, subsets of columns), as a text has no columns;
 and `check_mixin_order`, `check_estimators_unfitted`, because the protocol is spoken here without scikit-learn's base
 classes, and an unfitted model raises `UsageError`.
 """

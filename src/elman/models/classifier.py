@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,10 +29,11 @@ from elman.data.tables import Delimited, Example, JsonLines, Plain, format_of, r
 from elman.data.tokenizer import BytePairTokenizer, Tokenizer, split_words
 from elman.errors import DataError, UsageError, nearest
 from elman.models.base import Model
-from elman.models.encoder import Encoder, EncoderModel, SequenceBatch, WordTable, by_length
+from elman.models.encoder import Encoder, EncoderModel, NumberTable, SequenceBatch, Table, WordTable, by_length
 from elman.models.examples import Examples
 from elman.models.judging import Report, judged
 from elman.nn.heads import SoftmaxHead
+from elman.nn.numbers import Standardised, spread
 from elman.nn.pooling import Pooling
 from elman.nn.words import WordEncoder
 from elman.training.loop import Batches
@@ -362,48 +363,6 @@ class Classifier(EncoderModel):
         return WordTable(front, self.lexicon_) if isinstance(front, WordEncoder) else NumberTable(front)
 
 
-class Standardised(nn.Module):
-    """Numbers brought to mean 0 and standard deviation 1, feature by feature, as in the training data.
-
-    Args:
-        mean: (F,).
-        deviation: (F,), above zero.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
-        self.output_size = len(mean)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Standardise (B, T, F)."""
-        return (inputs - self.mean) / self.deviation
-
-
-class Table(Protocol):
-    """What turns sequences into what the recurrent layers read, when predicting."""
-
-    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Return (B, T, E) and the lengths (B,)."""
-        ...
-
-
-class NumberTable:
-    """Arrays of numbers, standardised; see :class:`Table`."""
-
-    def __init__(self, front: Standardised) -> None:
-        self._front = front
-
-    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Return (B, T, F) and the lengths (B,)."""
-        _, inputs, lengths = NumberSequences(sequences).gather(np.arange(len(sequences)))
-        return self._front(inputs.to(self._front.mean.device)), lengths
-
-
 class ClassifierNetwork(nn.Module):
     """Token vectors, or numbers, recurrent layers, pooling, head: sequences to logits (B, K).
 
@@ -487,17 +446,3 @@ class _Task:
         first = self._model._valid.inputs[0]
         label = self._model.predict([first])[0]
         return f"{label}: {' '.join(first.split())[:100]}" if isinstance(first, str) else f"{label}: {len(first)} steps"
-
-
-def spread(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """Return each feature's mean and standard deviation over all time steps; 1 for one that never changes.
-
-    Example:
-        >>> mean, deviation = spread([np.float32([[1, 5], [3, 5]])])
-        >>> mean.tolist(), deviation.tolist()
-        ([2.0, 5.0], [1.0, 1.0])
-    """
-    steps = np.concatenate([sequence.astype(np.float64) for sequence in sequences])  # (sum of T, F)
-    deviation = steps.std(axis=0)
-    deviation[deviation < 1e-12] = 1.0
-    return torch.from_numpy(steps.mean(axis=0)).float(), torch.from_numpy(deviation).float()

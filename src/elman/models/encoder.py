@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.lexicon import Lexicon, Words, padded
+from elman.data.series import NumberSequences
 from elman.data.vectors import read_vectors
 from elman.errors import ModelError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
 from elman.nn.dropout import LockedDropout
+from elman.nn.numbers import Standardised
 from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
 from elman.nn.words import WordEncoder
 from elman.training.schedule import positive
@@ -284,6 +286,14 @@ class Encoder(nn.Module):
         return self.dropout(outputs), last
 
 
+class Table(Protocol):
+    """What turns sequences into what the recurrent layers read, when predicting."""
+
+    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Return (B, T, E) and the lengths (B,)."""
+        ...
+
+
 class WordTable:
     """The vectors of the tokens that prediction has met: each is computed once.
 
@@ -312,6 +322,18 @@ class WordTable:
         lengths = np.array([len(sequence) for sequence in sequences], np.int64)
         flat = np.array([numbers[token] for sequence in sequences for token in sequence], np.int64)
         return self._table[padded(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
+
+
+class NumberTable:
+    """Arrays of numbers, standardised; see :class:`Table`."""
+
+    def __init__(self, front: Standardised) -> None:
+        self._front = front
+
+    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Return (B, T, F) and the lengths (B,)."""
+        _, inputs, lengths = NumberSequences(sequences).gather(np.arange(len(sequences)))
+        return self._front(inputs.to(self._front.mean.device)), lengths
 
 
 def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:

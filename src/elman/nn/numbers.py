@@ -1,0 +1,46 @@
+"""Numbers as a network likes them: around zero, and about as large as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class Standardised(nn.Module):
+    """Numbers brought to mean 0 and standard deviation 1, feature by feature, as in the training data.
+
+    Args:
+        mean: (F,).
+        deviation: (F,), above zero.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.output_size = len(mean)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Standardise (B, T, F)."""
+        return (inputs - self.mean) / self.deviation
+
+
+def spread(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Return each feature's mean and standard deviation over all time steps; 1 for one that never changes.
+
+    Example:
+        >>> mean, deviation = spread([np.float32([[1, 5], [3, 5]])])
+        >>> mean.tolist(), deviation.tolist()
+        ([2.0, 5.0], [1.0, 1.0])
+    """
+    steps = np.concatenate([sequence.astype(np.float64) for sequence in sequences])  # (sum of T, F)
+    deviation = steps.std(axis=0)
+    deviation[deviation < 1e-12] = 1.0
+    return torch.from_numpy(steps.mean(axis=0)).float(), torch.from_numpy(deviation).float()
