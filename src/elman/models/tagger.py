@@ -54,8 +54,8 @@ class Tagger(EncoderModel):
         >>> sentences = [["Teddy", "Roosevelt", "spoke"], ["bears", "sleep"]] * 10
         >>> tags = [["PROPN", "PROPN", "VERB"], ["NOUN", "VERB"]] * 10
         >>> tagger = Tagger(hidden_size=8, steps=30).fit(sentences, tags)
-        >>> tagger.predict([["Teddy", "bears", "sleep"]])[0][-1]
-        'VERB'
+        >>> tagger.predict([["bears", "sleep"]])
+        [['NOUN', 'VERB']]
     """
 
     task: ClassVar[str] = "tagger"
