@@ -90,6 +90,16 @@ def test_it_learns_what_depends_on_the_order_of_words(changes, tmp_path):
     assert (tmp_path / "m" / "confusion.svg").exists()
 
 
+@pytest.mark.parametrize("level", ["word", "char", "bpe"])
+def test_capitals_are_the_same_after_loading(level, tmp_path):
+    texts = ["Good GOOD good", "Bad BAD bad"] * 6
+    classifier = Classifier(**SMALL, steps=3, level=level).fit(texts, LABELS[:12], out=tmp_path / "m")
+    again = elman.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    differs = not np.array_equal(classifier.predict_proba(["GOOD"]), classifier.predict_proba(["good"]))
+    assert differs == (level != "word")
+
+
 def test_the_figures_are_scikit_learns():
     classifier = trained(steps=4)
     texts, labels = ["good", "bad", "bad , not good", "good , not bad"], ["praise", "complaint", "praise", "praise"]
@@ -235,6 +245,7 @@ def test_long_and_empty_texts():
     ("X", "y", "error", "message"),
     [
         (TEXTS, None, UsageError, "the labels are missing"),
+        ([], [], DataError, "X is empty"),
         (TEXTS, LABELS[1:], UsageError, "24 texts, but 23 labels"),
         ([1, 2], ["a", "b"], UsageError, r"X\[0\] is of type int"),
         (["a", "b"], ["x", None], UsageError, "several types"),

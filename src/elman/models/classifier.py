@@ -156,6 +156,8 @@ class Classifier(EncoderModel):
             raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
         labels = np.asarray(labels).tolist()
         inputs = self._sequences(inputs)
+        if not inputs:
+            raise DataError("there are no examples: X is empty")
         if len(inputs) != len(labels):
             raise UsageError(f"there are {len(inputs):,} texts, but {len(labels):,} labels")
         if len({type(label) for label in labels}) > 1 or not isinstance(labels[0], str | int | float | bool):
@@ -195,7 +197,11 @@ class Classifier(EncoderModel):
             self.tokenizer_ = BytePairTokenizer.train(inputs, vocab_size=self.vocab_size)
         counts = Counter(chain.from_iterable(map(self._tokens, inputs)))
         known = set(chain.from_iterable(map(self._tokens, others))) if self.vectors is not None else ()
-        self._learn_words(counts, known, self.lowercase and self.level == "word")
+        self._learn_words(counts, known)
+
+    @property
+    def _ignores_case(self) -> bool:
+        return self.lowercase and self.level == "word"
 
     def _tokens(self, text: str) -> list[str]:
         """Split a text into what the network reads; a text without any is one unknown token."""
@@ -225,10 +231,8 @@ class Classifier(EncoderModel):
         self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"]) if "tokenizer.json" in texts else None
         if self.level == "numbers":
             self.num_features_ = int(json.loads(texts["features.json"])["number"])
-            self._spread = (
-                torch.zeros(self.num_features_),
-                torch.ones(self.num_features_),
-            )  # the weights hold the real ones
+            size = self.num_features_
+            self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
 
     # Judging.
 

@@ -169,7 +169,12 @@ class EncoderModel(Model):
 
     # The tokens.
 
-    def _learn_words(self, counts: Mapping[str, int], others: Iterable[str], lowercase: bool) -> None:
+    @property
+    def _ignores_case(self) -> bool:
+        """Whether tokens that differ in capitals only are one: when the lexicon is learned and when it is read back."""
+        return self.lowercase
+
+    def _learn_words(self, counts: Mapping[str, int], others: Iterable[str]) -> None:
         """Build the lexicon: of the training's words and, with pretrained vectors, of those that they know."""
         self._matrix: NDArray[np.float32] | None = None
         names: list[str] = []
@@ -183,7 +188,7 @@ class EncoderModel(Model):
                     "leave it out"
                 )
             self._tell_coverage(counts, rows)
-        self.lexicon_ = Lexicon(counts, lowercase, self.min_count, names, size)
+        self.lexicon_ = Lexicon(counts, self._ignores_case, self.min_count, names, size)
 
     def _tell_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
         missing = [word for word in counts if word not in rows and word.lower() not in rows]
@@ -222,7 +227,7 @@ class EncoderModel(Model):
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
         self._matrix = None
-        self.lexicon_ = Lexicon.from_json(texts["words.json"], self.lowercase, self.min_count)
+        self.lexicon_ = Lexicon.from_json(texts["words.json"], self._ignores_case, self.min_count)
         try:
             self.labels_ = tuple(json.loads(texts["labels.json"]))
             if not all(isinstance(label, Hashable) for label in self.labels_):

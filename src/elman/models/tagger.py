@@ -83,7 +83,7 @@ class Tagger(EncoderModel):
         else:
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
-            self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs), self.lowercase)
+            self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
         return _Task(self), _Batches(self, train)
