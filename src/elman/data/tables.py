@@ -16,13 +16,14 @@ from pathlib import Path
 
 from elman.data.lines import Lines, Problems
 from elman.data.text import open_file
-from elman.errors import DataError, nearest
+from elman.errors import DataError, UsageError, nearest
 
 _LONGEST_RECORD = 100_000  # lines of one record: a quote that is open for longer was never closed
 _CELL = '(?:"(?:[^"]++|"")*+"|(?!"))[^,]*+'
 _CLOSED = re.compile(f"{_CELL}(?:,{_CELL})*+")  # cells of CSV, all of whose quotes are closed
 _JSON = (".jsonl", ".ndjson", ".json")
 _JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
+TEXT_AND_LABEL = ("text", "label")
 _NUL = "holds NUL characters; is the encoding another one, such as utf-16?"
 
 
@@ -50,6 +51,7 @@ class Delimited:
         text: the column of the text: its name or, where no column is called so, its number from 0.
         label: the column of the label.
         header: whether the first record names the columns.
+        nouns: what a record's two parts are called in messages.
 
     Example:
         >>> table = Delimited(",", "text", "label", header=True)
@@ -57,8 +59,17 @@ class Delimited:
         ['so, so']
     """
 
-    def __init__(self, delimiter: str, text: str = "text", label: str = "label", *, header: bool = True) -> None:
+    def __init__(
+        self,
+        delimiter: str,
+        text: str = "text",
+        label: str = "label",
+        *,
+        header: bool = True,
+        nouns: tuple[str, str] = TEXT_AND_LABEL,
+    ) -> None:
         self._delimiter = delimiter
+        self._nouns = nouns
         self._text = text
         self._label = label
         self._header = header
@@ -87,13 +98,13 @@ class Delimited:
             if not problem and len(cells) != width:
                 problem = f"{len(cells)} cells where the first line has {width}"
             if not problem:
-                problem = _lacks(cells[text], cells[label] if labelled else None)
+                problem = lacks(cells[text], cells[label] if labelled else None, self._nouns)
             if problem:
                 yield from _left_out(problem, lines.name, line, problems, labelled)
             else:
                 yield Example(cells[text], cells[label] if labelled else None, line)
         if not line:
-            raise DataError(f"{lines.name}: is empty; it needs a text and a label a line")
+            raise DataError(f"{lines.name}: is empty; it needs a {self._nouns[0]} and a {self._nouns[1]} a line")
 
     def _columns(self, cells: Sequence[str], name: str, labelled: bool) -> tuple[int, int]:
         names = column_names(cells, name) if self._header else []
@@ -111,7 +122,7 @@ class Delimited:
             else:
                 raise DataError(
                     f'{name}: there is no column "{wanted}": without a header columns have numbers, here 0 to '
-                    f"{len(cells) - 1}; name them with --text and --label"
+                    f"{len(cells) - 1}; name them with --{self._nouns[0]} and --{self._nouns[1]}"
                 )
         return found[0], found[-1]
 
@@ -141,6 +152,7 @@ class JsonLines:
     Args:
         text: the key of the text.
         label: the key of the label; a number or true and false will do.
+        nouns: what a record's two parts are called in messages.
 
     Example:
         >>> lines = Lines('{"text": "so, so", "label": 1}')
@@ -148,7 +160,8 @@ class JsonLines:
         '1'
     """
 
-    def __init__(self, text: str = "text", label: str = "label") -> None:
+    def __init__(self, text: str = "text", label: str = "label", nouns: tuple[str, str] = TEXT_AND_LABEL) -> None:
+        self._nouns = nouns
         self._text = text
         self._label = label
 
@@ -196,7 +209,7 @@ class JsonLines:
             (text + written).encode()
         except UnicodeEncodeError:
             return "", None, "holds half a character (a surrogate without its other half)"
-        return text, written if labelled else None, _lacks(text, written if labelled else None)
+        return text, written if labelled else None, lacks(text, written if labelled else None, self._nouns)
 
 
 class Plain:
@@ -241,7 +254,7 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
         text = ""
         try:
             text = "\n".join(Lines(path, encoding))
-            problem = _lacks(text, None)
+            problem = lacks(text, None)
         except DataError as error:
             problem = str(error).partition(": ")[2]
         if problem:
@@ -250,7 +263,9 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
             yield Example(text, path.parent.name, 1)
 
 
-def format_of(source: Path | str, text: str, label: str, header: bool) -> Delimited | JsonLines | Plain:
+def format_of(
+    source: Path | str, text: str, label: str, header: bool, nouns: tuple[str, str] = TEXT_AND_LABEL
+) -> Delimited | JsonLines | Plain:
     """Find out how a file, or a text, writes its examples: by the file's ending, else by the first line.
 
     Args:
@@ -258,6 +273,7 @@ def format_of(source: Path | str, text: str, label: str, header: bool) -> Delimi
         text: the column of the text.
         label: the column of the label.
         header: whether the first record names the columns.
+        nouns: what a record's two parts are called in messages.
 
     Example:
         >>> type(format_of('{"text": "so, so"}', "text", "label", True)).__name__
@@ -270,8 +286,28 @@ def format_of(source: Path | str, text: str, label: str, header: bool) -> Delimi
         first = next((line for line in Lines(source, problems=Problems(shown=0)) if line.strip()), "")
         suffix = ".jsonl" if _JSON_BEGINS.match(first) else ".tsv" if "\t" in first else ".csv"
     if suffix in _JSON:
-        return JsonLines(text, label)
-    return Delimited("," if suffix == ".csv" else "\t", text, label, header=header)
+        return JsonLines(text, label, nouns)
+    return Delimited("," if suffix == ".csv" else "\t", text, label, header=header, nouns=nouns)
+
+
+def reader_named(
+    name: str, text: str, label: str, header: bool, nouns: tuple[str, str] = TEXT_AND_LABEL
+) -> Delimited | JsonLines | Plain:
+    """Return the reader of a format that the user named: text, csv, tsv or jsonl; see :func:`format_of`.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    formats: dict[str, Delimited | JsonLines | Plain] = {
+        "text": Plain(),
+        "csv": Delimited(",", text, label, header=header, nouns=nouns),
+        "tsv": Delimited("\t", text, label, header=header, nouns=nouns),
+        "jsonl": JsonLines(text, label, nouns),
+    }
+    if name not in formats:
+        listed = ", ".join(formats)
+        raise UsageError(f"--input-format {name}: no such format{nearest(name, formats) or ';'} there are {listed}")
+    return formats[name]
 
 
 def column_names(cells: Sequence[str], name: str) -> list[str]:
@@ -297,6 +333,20 @@ def column_names(cells: Sequence[str], name: str) -> list[str]:
     return names
 
 
+def lacks(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL) -> str:
+    """Say what is wrong with the parts of a record: nothing, where both can be used.
+
+    Example:
+        >>> lacks("so, so", " ")
+        'the label is empty'
+    """
+    if "\0" in text or "\0" in (label or ""):
+        return _NUL
+    if not text.strip():
+        return f"the {nouns[0]} is empty"
+    return f"the {nouns[1]} is empty" if label is not None and not label.strip() else ""
+
+
 def _record(number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
     """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
 
@@ -317,14 +367,6 @@ def _record(number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[
     yield number, [], problem
     for place, line in enumerate(lines[1:], start=1):
         yield from _record(number + place, [line], not _CLOSED.fullmatch(line))
-
-
-def _lacks(text: str, label: str | None) -> str:
-    if "\0" in text or "\0" in (label or ""):
-        return _NUL
-    if not text.strip():
-        return "the text is empty"
-    return "the label is empty" if label is not None and not label.strip() else ""
 
 
 def _left_out(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Example]:

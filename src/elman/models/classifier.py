@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,9 +25,9 @@ from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.lexicon import Lexicon, WordSequences
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.series import NumberSequences, check_series, read_series
-from elman.data.tables import Delimited, Example, JsonLines, Plain, format_of, read_folder
+from elman.data.tables import Example, format_of, read_folder, reader_named
 from elman.data.tokenizer import BytePairTokenizer, Tokenizer, split_words
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError
 from elman.models.base import Model
 from elman.models.encoder import Encoder, EncoderModel, NumberTable, SequenceBatch, Table, WordTable, by_length
 from elman.models.examples import Examples
@@ -328,22 +328,10 @@ class Classifier(EncoderModel):
         return json.dumps({"label": label, "probabilities": named}, ensure_ascii=False) + "\n"
 
     def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
+        columns = self.text, self.label, not self.no_header
         if input_format is None and isinstance(lines.source, Path | str):
-            return format_of(lines.source, self.text, self.label, not self.no_header).read(
-                lines, problems, labelled=False
-            )
-        columns = {"text": self.text, "label": self.label}
-        formats: dict[str, Callable[[], Delimited | JsonLines | Plain]] = {
-            "text": Plain,
-            "csv": lambda: Delimited(",", **columns, header=not self.no_header),
-            "tsv": lambda: Delimited("\t", **columns, header=not self.no_header),
-            "jsonl": lambda: JsonLines(**columns),
-        }
-        name = input_format or "text"
-        if name not in formats:
-            listed = ", ".join(formats)
-            raise UsageError(f"--input-format {name}: no such format{nearest(name, formats) or ';'} there are {listed}")
-        return formats[name]().read(lines, problems, labelled=False)
+            return format_of(lines.source, *columns).read(lines, problems, labelled=False)
+        return reader_named(input_format or "text", *columns).read(lines, problems, labelled=False)
 
     def _probabilities(self, inputs: Sequence[Any], table: Table | None = None) -> NDArray[np.float64]:
         hidden = self._hidden(inputs, table or self._table())  # (N, features)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +22,7 @@ from elman.data.lexicon import Lexicon, Words, padded
 from elman.data.series import NumberSequences
 from elman.data.vectors import read_vectors
 from elman.errors import ModelError, UsageError
-from elman.models.base import Model
-from elman.models.examples import Examples
-from elman.models.judging import Report
+from elman.models.supervised import SupervisedModel
 from elman.nn.dropout import LockedDropout
 from elman.nn.numbers import Standardised
 from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
@@ -40,7 +36,7 @@ KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 
 
 @dataclass(kw_only=True, eq=False)
-class EncoderModel(Model):
+class EncoderModel(SupervisedModel):
     """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
 
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
@@ -76,16 +72,9 @@ class EncoderModel(Model):
     """Tokens in a batch of sequences of about equal length, padding included."""
     learning_rate: float = 4e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
-    patience: int = 0
-    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
-    learning rate, that make the best model."""
     backend: Literal["auto", "fused", "torch", "reference"] = "auto"
     """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
     reference, or the fastest."""
-    encoding: str = "utf-8"
-    """How the files are encoded."""
-    valid_fraction: float = 0.1
-    """Share of the data, drawn with the seed, held out for validation where no other is given."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -100,69 +89,10 @@ class EncoderModel(Model):
             raise UsageError(f"character_size is {self.character_size}; it must be even and above zero")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
-        if not 0 < self.valid_fraction < 1:
-            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
-
-    # The data.
-
-    def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
-        """Read what to learn from and what to judge on, as ``fit`` does.
-
-        Args:
-            X: the training data.
-            y: its labels, where X does not hold them.
-            valid: other data, or a pair of inputs and labels; a part of X where not given.
-        """
-        train = self._read(X, y)
-        if valid is None:
-            train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
-        else:
-            judged_on = self._read(*valid[:2]) if isinstance(valid, tuple) else self._read(valid)
-        self.data_ = {
-            "train": train.described(X),
-            "valid": judged_on.described(X if valid is None else valid),
-            "left_out": train.left_out,
-        }
-        self._valid = judged_on
-        return train, judged_on
-
-    @abstractmethod
-    def _read(self, source: Any, labels: Any = None) -> Examples:
-        """Read labelled examples; those with something wrong are told, left out and counted."""
-
-    @abstractmethod
-    def _strata(self, examples: Examples) -> Sequence[Hashable]:
-        """Return the group of each example, of every one of which a share is held out."""
-
-    @abstractmethod
-    def _judge(self, examples: Examples) -> Report:
-        """Judge the network on examples."""
-
-    @abstractmethod
-    def evaluate(self, X: Any, y: Any = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on labelled examples; return the figures by name."""
-
-    def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
-        """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
-        self._check_fitted()
-        examples = self._read(X, y)
-        report = self._judge(examples)
-        report.metrics["left_out"] = examples.left_out
-        return report
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Return the share of labels that are right."""
         return float(self.evaluate(X, y)["accuracy"])
-
-    def _final_metrics(self) -> dict[str, float | int]:
-        self._report = self._judge(self._valid)
-        return self._report.metrics
-
-    def _final_seconds(self) -> float:
-        began = time.perf_counter()
-        some = self._valid.chosen(range(min(200, len(self._valid.inputs))))
-        self._judge(some)
-        return (time.perf_counter() - began) * len(self._valid.inputs) / len(some.inputs)
 
     def _pictures(self) -> dict[str, str]:
         return {"confusion.svg": self._report.picture()} if hasattr(self, "_report") else {}

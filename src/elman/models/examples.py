@@ -58,11 +58,15 @@ class Examples(NamedTuple):
         rest = sorted(set(range(len(strata))) - set(held_out))
         return self.chosen(rest), self.chosen(sorted(held_out))
 
-    def described(self, source: Any) -> dict[str, Any]:
+    def described(self, *sources: Any) -> dict[str, Any]:
         """Say what data this is: where it came from, how many examples, and a hash of them."""
         digest = hashlib.sha256()
         for item, label in zip(self.inputs, self.labels, strict=True):
             digest.update(item.tobytes() if isinstance(item, np.ndarray) else repr(item).encode("utf-8", "replace"))
             digest.update(repr(label).encode("utf-8", "replace"))
-        name = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "values"
-        return {"files": [name], "sha256": digest.hexdigest(), "examples": len(self.inputs)}
+        names = [str(source) for source in sources if isinstance(source, Path)]
+        return {
+            "files": names or ["text" if isinstance(sources[0], str) else "values"],
+            "sha256": digest.hexdigest(),
+            "examples": len(self.inputs),
+        }

@@ -15,17 +15,19 @@ from elman.training.metrics import LabelRates, confusion, label_metrics
 
 @dataclass(frozen=True)
 class Report:
-    """How a model that gives labels fared.
+    """How a model fared.
 
     Args:
         metrics: the figures by name; rates lie between 0 and 1.
         labels: precision, recall, F1 and support of each label; none where the model gives no labels.
+        signatures: how figures were computed, exactly, where that is not obvious: ``bleu_signature``.
         confusion: (K, K) how often the label of the row was taken for that of the column, in the order of ``labels``.
     """
 
     metrics: dict[str, float | int]
     labels: dict[str, LabelRates] = field(default_factory=dict)
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    signatures: dict[str, str] = field(default_factory=dict)
 
     def confusion_text(self) -> str:
         """Return which label was taken for which, for the terminal."""

@@ -1,0 +1,75 @@
+"""Readers of pairs of texts: two parallel files, TSV, CSV, JSON lines.
+
+Lines ──read──▶ Example(text = the source, label = the target)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from elman.data.lines import Lines, Problems
+from elman.data.tables import Delimited, Example, JsonLines, Plain, format_of, lacks
+from elman.errors import DataError
+
+SOURCE_AND_TARGET = ("source", "target")
+
+
+def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterator[Example]:
+    r"""Read two files side by side: what stands in a line of one is the other's in the same line.
+
+    A line that is empty in both parts nothing and is skipped; where one side is empty, the pair is left out.
+
+    Args:
+        sources: the lines of one file.
+        targets: the lines of the other.
+        problems: who is told of what is left out.
+
+    Raises:
+        DataError: one file has more lines than the other, so that the pairs are not certain; it names the line.
+
+    Example:
+        >>> pairs = read_parallel(Lines("a cat\na dog\n"), Lines("eine Katze\nein Hund\n"), Problems())
+        >>> [(pair.text, pair.label) for pair in pairs]
+        [('a cat', 'eine Katze'), ('a dog', 'ein Hund')]
+    """
+    number = 0
+    for number, (source, target) in enumerate(zip_longest(sources, targets), start=1):
+        if source is None or target is None:
+            ended, longer = (sources, targets) if source is None else (targets, sources)
+            raise DataError(
+                f"{ended.name} ends after line {number - 1:,}, but {longer.name} goes on at line {number:,}; parallel "
+                "files have a line of one for each line of the other: find where they part"
+            )
+        problem = lacks(source, target, SOURCE_AND_TARGET)
+        if not problem:
+            yield Example(source, target, number)
+        elif source.strip() or target.strip():
+            side = targets if source.strip() else sources
+            problems.add(side.name, number, f"{problem}; the pair is left out")
+    if not number:
+        raise DataError(f"{sources.name}: is empty; it needs a source a line")
+
+
+def table_of_pairs(source: Path | str, columns: tuple[str, str], header: bool) -> Delimited | JsonLines | Plain:
+    r"""Find out how a single file, or a text, writes its pairs.
+
+    A TSV of two columns whose first line does not name them has no header: its lines are a source, a tab, a target.
+
+    Args:
+        source: a ``Path`` names a file, a ``str`` is its text.
+        columns: the columns of the source and the target.
+        header: whether the first record names the columns.
+
+    Example:
+        >>> table = table_of_pairs("a cat\teine Katze\n", ("source", "target"), header=True)
+        >>> next(table.read(Lines("a cat\teine Katze\n"), Problems(), labelled=True)).label
+        'eine Katze'
+    """
+    found = format_of(source, *columns, header, SOURCE_AND_TARGET)
+    if header and isinstance(found, Delimited):
+        first = next(iter(Lines(source, problems=Problems(shown=0))), "").split("\t")
+        if len(first) == 2 and not set(columns) & {cell.strip() for cell in first}:
+            return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)
+    return found

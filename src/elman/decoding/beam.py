@@ -1,0 +1,134 @@
+"""Beam search: the likeliest sequences that a network can write, several kept at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class Rows(Protocol):
+    """A network's state after what every row has written; K rows in a row belong to one sentence."""
+
+    def chosen(self, sentences: Tensor, rows: Tensor) -> Self:
+        """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
+        ...
+
+
+RowState = TypeVar("RowState", bound=Rows)
+Step = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
+
+
+class Hypothesis(NamedTuple):
+    """A sequence that was written."""
+
+    ids: tuple[int, ...]
+    """Its tokens, without the one that ends it."""
+    score: float
+    """Its log-probability in nats, divided by its length to the power of the length penalty; higher is better."""
+
+
+def beam_search(
+    step: Step[RowState],
+    state: RowState,
+    num_sentences: int,
+    *,
+    begin_id: int,
+    end_id: int,
+    beam_size: int,
+    max_length: int,
+    length_penalty: float = 1.0,
+) -> list[list[Hypothesis]]:
+    """Find the likeliest sequences for each of several sentences.
+
+    At every step each kept sequence is continued with every token, and the ``beam_size`` best of all those are kept;
+    one that ends is put aside. A sentence is done when as many have been put aside. The sequence that always takes the
+    likeliest next token is carried along beside the beam, so that what is returned never scores below it.
+
+        score = log p(sequence) / length^length_penalty,   the ending token counted in both
+
+    Source: Graves (2012), "Sequence transduction with recurrent neural networks", section 3.1; the penalty in its
+    simple form as in Wu et al. (2016), "Google's neural machine translation system", section 7, before equation 14.
+
+    Args:
+        step: reads one token a row (R,) and returns the logits (R, V) for the next, and the state after it.
+        state: of ``num_sentences`` rows.
+        num_sentences: B.
+        begin_id: what every sequence begins with; it is no part of what is returned.
+        end_id: what ends a sequence.
+        beam_size: how many are kept at every step; 1 is the greedy choice.
+        max_length: the most tokens of a sequence, its end counted; one that has not ended there is returned as it is.
+        length_penalty: 0 prefers short sequences, 1 compares the mean of the log-probabilities.
+
+    Returns:
+        For each sentence the sequences found, the best first: at least one, ``beam_size`` where there are so many.
+    """
+    if num_sentences == 0:
+        return []
+    lanes = beam_size + 1 if beam_size > 1 else 1  # the last one is the greedy choice
+    sentences = torch.arange(num_sentences)  # which are not done yet
+    first = torch.arange(num_sentences).repeat_interleave(lanes)
+    state = state.chosen(sentences, first)  # (B · lanes,) rows
+    written = torch.full((num_sentences, lanes, 1), begin_id)  # (B, lanes, length)
+    scores = torch.full((num_sentences, lanes), -torch.inf)  # of the first token there is one sequence, not several
+    scores[:, [0, -1]] = 0.0
+    found: list[dict[tuple[int, ...], float]] = [{} for _ in range(num_sentences)]
+    for length in range(1, max_length + 1):
+        logits, state = step(written[:, :, -1].flatten(), state)
+        log_probs = logits.float().cpu().log_softmax(dim=-1).view(len(sentences), lanes, -1)  # (B, lanes, V)
+        totals, origins, tokens = _continued(scores, log_probs, beam_size)  # (B, 2 · beam_size [+ 1]) each
+        ended = (tokens == end_id) & totals.isfinite()
+        ended[:, beam_size : 2 * beam_size] = False  # an end counts where it is among the best
+        if length == max_length:
+            ended = totals.isfinite()
+            ended[:, beam_size : 2 * beam_size] = False
+        for row, column in ended.nonzero().tolist():
+            ids = written[row, origins[row, column], 1:].tolist()
+            token = int(tokens[row, column])
+            sequence = tuple(ids if token == end_id else [*ids, token])
+            score = float(totals[row, column]) / length**length_penalty
+            hypotheses = found[int(sentences[row])]
+            hypotheses[sequence] = max(score, hypotheses.get(sequence, -torch.inf))
+        alive = totals.masked_fill(tokens == end_id, -torch.inf)
+        kept = alive[:, : 2 * beam_size].topk(beam_size, dim=1).indices  # (B, beam_size)
+        if lanes > 1:
+            kept = torch.cat((kept, torch.full((len(kept), 1), alive.shape[1] - 1)), dim=1)  # (B, lanes)
+        scores = alive.gather(1, kept)
+        origins, tokens = origins.gather(1, kept), tokens.gather(1, kept)
+        enough = torch.tensor([len(found[sentence]) >= beam_size for sentence in sentences.tolist()])
+        going_on = scores.isfinite().any(dim=1) & ~enough
+        if lanes > 1:
+            going_on |= scores[:, -1].isfinite()
+        if not going_on.any() or length == max_length:
+            break
+        rows = going_on.nonzero().flatten()
+        numbers = (torch.arange(len(sentences))[:, None] * lanes + origins)[rows].flatten()  # (B' · lanes,)
+        state = state.chosen(rows, numbers)
+        written = torch.cat((written.gather(1, origins[..., None].expand(-1, -1, length)), tokens[..., None]), dim=2)
+        written, scores, sentences = written[rows], scores[rows], sentences[rows]
+    return [
+        [Hypothesis(ids, score) for ids, score in sorted(one.items(), key=lambda item: (-item[1], item[0]))[:beam_size]]
+        for one in found
+    ]
+
+
+def _continued(scores: Tensor, log_probs: Tensor, beam_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Continue every sequence with every token: the best totals, which sequence each continues, and its last token.
+
+    There are twice as many as the beam holds, since no more than half of them can have ended; the greedy one is last.
+    """
+    lanes, vocab_size = log_probs.shape[1:]
+    searched = max(lanes - 1, 1)
+    totals = (scores[:, :searched, None] + log_probs[:, :searched]).flatten(1)  # (B, beam · V)
+    missing = max(2 * beam_size - totals.shape[1], 0)  # of a tiny vocabulary
+    best, places = functional.pad(totals, (0, missing), value=-torch.inf).topk(2 * beam_size, dim=1)
+    origins, tokens = (places // vocab_size).clamp(max=searched - 1), places % vocab_size
+    if lanes > 1:
+        likeliest, token = log_probs[:, -1].max(dim=-1, keepdim=True)  # (B, 1)
+        best = torch.cat((best, scores[:, -1:] + likeliest), dim=1)
+        origins = torch.cat((origins, torch.full_like(token, lanes - 1)), dim=1)
+        tokens = torch.cat((tokens, token), dim=1)
+    return best, origins, tokens

@@ -1,0 +1,89 @@
+"""What the models that learn an answer to every input share: examples read, some held out, all judged."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elman.errors import UsageError
+from elman.models.base import Model
+from elman.models.examples import Examples
+from elman.models.judging import Report
+
+
+@dataclass(kw_only=True, eq=False)
+class SupervisedModel(Model):
+    """A model that learns from examples: inputs, and what is to be said of each."""
+
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
+    encoding: str = "utf-8"
+    """How the files are encoded."""
+    valid_fraction: float = 0.1
+    """Share of the data, drawn with the seed, held out for validation where no other is given."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        if not 0 < self.valid_fraction < 1:
+            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+
+    def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
+        """Read what to learn from and what to judge on, as ``fit`` does.
+
+        Args:
+            X: the inputs, or a file of examples.
+            y: what is to be said of each, where X does not hold it.
+            valid: other examples, or a pair of such an X and y; a part of the first ones where not given.
+        """
+        train = self._read(X, y)
+        if valid is None:
+            train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
+        else:
+            judged_on = self._read(*(valid if isinstance(valid, tuple) else (valid,)))
+        others = valid if isinstance(valid, tuple) else (valid,)
+        self.data_ = {
+            "train": train.described(X, y),
+            "valid": judged_on.described(*((X, y) if valid is None else others)),
+            "left_out": train.left_out,
+        }
+        self._valid = judged_on
+        return train, judged_on
+
+    @abstractmethod
+    def _read(self, source: Any, labels: Any = None) -> Examples:
+        """Read labelled examples; those with something wrong are told, left out and counted."""
+
+    @abstractmethod
+    def _strata(self, examples: Examples) -> Sequence[Hashable]:
+        """Return the group of each example, of every one of which a share is held out."""
+
+    @abstractmethod
+    def _judge(self, examples: Examples) -> Report:
+        """Judge the network on examples."""
+
+    @abstractmethod
+    def evaluate(self, X: Any, y: Any = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on labelled examples; return the figures by name."""
+
+    def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
+        """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
+        self._check_fitted()
+        examples = self._read(X, y)
+        report = self._judge(examples)
+        report.metrics["left_out"] = examples.left_out
+        return report
+
+    def _final_metrics(self) -> dict[str, float | int]:
+        self._report = self._judge(self._valid)
+        return self._report.metrics
+
+    def _final_seconds(self) -> float:
+        began = time.perf_counter()
+        some = self._valid.chosen(range(min(200, len(self._valid.inputs))))
+        self._judge(some)
+        return (time.perf_counter() - began) * len(self._valid.inputs) / len(some.inputs)

@@ -1,0 +1,432 @@
+"""The translator: many-to-many, an encoder that reads and a decoder that writes. It also summarises.
+
+two files | TSV | JSON lines ──read──▶ pairs ──split, encode──▶ PairBatch(sources (B,S), inputs (B,T), targets (B,T))
+  ──Embedding──▶ (B,S,E) ──bidirectional RNN | GRU | LSTM──▶ outputs (B,S,M), state ──bridge──▶ DecoderState
+  ──Decoder, which attends to the outputs──▶ (B,T,H) ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
+                                                                               └── beam search ──▶ ids ──▶ text
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman.data.lexicon import padded
+from elman.data.lines import Lines, Problems, arrived
+from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
+from elman.data.tables import Example, reader_named
+from elman.data.tokenizer import Tokenizer
+from elman.decoding.beam import Hypothesis
+from elman.errors import DataError, UsageError
+from elman.models.base import Model
+from elman.models.examples import Examples
+from elman.models.judging import Report
+from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask, buckets, encoded
+from elman.nn.decoder import CELLS, DecoderState
+from elman.nn.recurrent import MERGES
+from elman.training.loop import Batches
+from elman.training.metrics import language_metrics
+from elman.training.schedule import positive
+from elman.training.text_metrics import rouge, translation_metrics
+
+Texts = Any
+"""A ``Path`` names a file of sources, or of pairs; a ``str`` is the text of such a file; or a list of texts."""
+
+WINDOW = 512  # sources of a file that are translated together
+
+
+@dataclass(kw_only=True, eq=False)
+class Translator(WriterModel):
+    """Turns one text into another: a translation, a summary, a spelling, an answer.
+
+    Example:
+        >>> sources = ["one two", "two one", "one one", "two two"] * 5
+        >>> targets = ["un deux", "deux un", "un un", "deux deux"] * 5
+        >>> translator = Translator(level="word", hidden_size=16, embedding_size=16, dropout=0, steps=300)
+        >>> translator.fit(sources, targets).predict(["two one"])
+        ['deux un']
+    """
+
+    task: ClassVar[str] = "translator"
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("cell", "hidden_size", "num_layers", "embedding_size", "bidirectional", "merge", "attention"),
+        *("input_feeding", "level", "shared_vocabulary", "tie_weights"),
+    )
+
+    source: str = "source"
+    """The column of the source in a table: its name, or its number from 0."""
+    target: str = "target"
+    """The column of the target in a table: its name, or its number from 0."""
+    no_header: bool = False
+    """The table has no line of names; source and target are numbers. A TSV of two columns is known by itself."""
+    bidirectional: bool = True
+    """Let the encoder read from both sides."""
+    merge: Literal["concat", "sum", "product"] = "concat"
+    """How the outputs of the encoder's two directions become one."""
+    attention: Literal["bahdanau", "luong", "none"] = "luong"
+    """How the decoder looks back at the source; none: all that it knows is the state that it is primed with."""
+    input_feeding: bool = False
+    """Tell each step what the attention of the step before gave (luong only; bahdanau does so in any case)."""
+    shared_vocabulary: bool = True
+    """Learn one vocabulary, and one embedding, for sources and targets."""
+    source_length: int = 400
+    """Sources are cut after so many tokens."""
+    vocab_size: int = 8000
+    """The most tokens of a vocabulary."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        positive("source_length", self.source_length)
+        if self.input_feeding and self.attention != "luong":
+            raise UsageError(f'input_feeding is on, but attention is "{self.attention}"; set attention "luong"')
+
+    # Learning.
+
+    def _prepare(self, X: Texts, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
+        train, _ = self.read(X, y, valid=valid)
+        if isinstance(former, Translator):
+            self._restore_texts(former._texts())
+        elif self.shared_vocabulary:
+            self.source_tokenizer_ = self.target_tokenizer_ = self._learn_tokenizer([*train.inputs, *train.labels])
+        else:
+            self.source_tokenizer_ = self._learn_tokenizer(train.inputs)
+            self.target_tokenizer_ = self._learn_tokenizer(train.labels)
+        self.network_ = self._build()
+        return WriterTask(self), _Batches(self, train)
+
+    def _build(self) -> TranslatorNetwork:
+        return TranslatorNetwork(self, self.source_tokenizer_.vocab_size, self.target_tokenizer_.vocab_size)
+
+    def _read(self, source: Texts, labels: Any = None) -> Examples:
+        problems = Problems()
+        if isinstance(source, Path | str) and isinstance(labels, Path | str):
+            pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
+        elif isinstance(source, Path | str):
+            table = table_of_pairs(source, (self.source, self.target), not self.no_header)
+            pairs = list(table.read(Lines(source, self.encoding), problems, labelled=True))
+        else:
+            return self._given(source, labels)
+        problems.close()
+        if not pairs:
+            raise DataError(problems.first or "there is no pair of texts")
+        return Examples([pair.text for pair in pairs], [str(pair.label) for pair in pairs], problems.count)
+
+    def _given(self, sources: Any, targets: Any) -> Examples:
+        """Accept texts as Python has them."""
+        if targets is None:
+            raise UsageError("the targets are missing: fit(sources, targets) takes a target for every source")
+        examples = Examples(_texts(sources, "X"), _texts(targets, "y"))
+        if len(examples.inputs) != len(examples.labels):
+            raise UsageError(f"there are {len(examples.inputs):,} sources, but {len(examples.labels):,} targets")
+        if not examples.inputs:
+            raise DataError("there are no pairs: X is empty")
+        return examples
+
+    def _texts(self) -> dict[str, str]:
+        if self.shared_vocabulary:
+            return {"tokenizer.json": self.target_tokenizer_.to_json()}
+        return {
+            "source_tokenizer.json": self.source_tokenizer_.to_json(),
+            "tokenizer.json": self.target_tokenizer_.to_json(),
+        }
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        self.target_tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
+        self.source_tokenizer_ = self.target_tokenizer_
+        if not self.shared_vocabulary:
+            self.source_tokenizer_ = Tokenizer.from_json(texts["source_tokenizer.json"])
+
+    # Judging.
+
+    def evaluate(self, X: Texts, y: Any = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on pairs of texts.
+
+        Returns:
+            ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1),
+            ``nats_per_token`` and ``perplexity`` of the targets told, ``tokens``, ``unknown`` (of them <unk>),
+            ``examples`` and ``left_out`` (pairs that could not be read).
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        return self.report(X, y).metrics
+
+    def score(self, X: Texts, y: Any = None) -> float:  # noqa: N803
+        """Return BLEU, from 0 to 1."""
+        return float(self.evaluate(X, y)["bleu"]) / 100
+
+    def _judge(self, examples: Examples) -> Report:
+        written = self._best(examples.inputs)
+        figures, signatures = translation_metrics(written, examples.labels)
+        return Report(
+            {**figures, **rouge(written, examples.labels), **self._told(examples), "examples": len(written)},
+            signatures=signatures,
+        )
+
+    def _told(self, examples: Examples) -> dict[str, float | int]:
+        """Judge how likely the targets are."""
+        batches = _Batches(self, examples)
+        nats, tokens = self._nats(batches)
+        characters = sum(map(len, examples.labels))
+        return language_metrics(nats, tokens, characters, batches.num_unknown)
+
+    def _shown(self, examples: Examples) -> str:
+        source, target = examples.inputs[0], examples.labels[0]
+        return f"{source[:200]}\n→ {self._best([source])[0][:200]}\n({target[:200]})"
+
+    # Translating.
+
+    def predict(self, X: Sequence[str]) -> list[str]:  # noqa: N803
+        """Return the best translation of each text."""
+        self._check_fitted()
+        return self._best(_texts(X, "X"))
+
+    def translate(self, X: Sequence[str]) -> list[list[tuple[str, float]]]:  # noqa: N803
+        """Return the ``n_best`` translations of each text with their scores, the best first.
+
+        A score is the log-probability in nats, divided by the length to the power of ``length_penalty``.
+        """
+        self._check_fitted()
+        return list(self._translated(_texts(X, "X")))
+
+    def _best(self, sources: Sequence[str]) -> list[str]:
+        return [texts[0][0] for texts in self._translated(sources)]
+
+    def _translated(self, sources: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
+        for source, hypotheses in zip(sources, self._written(sources), strict=True):
+            if not source.strip():
+                yield [("", 0.0)] * len(hypotheses)
+            else:
+                yield [(self._text(source, hypothesis), hypothesis.score) for hypothesis in hypotheses]
+
+    def _text(self, source: str, hypothesis: Hypothesis) -> str:
+        """Turn tokens into text; for <unk> stands the word of the source that was looked at most."""
+        ids = list(hypothesis.ids)
+        if Tokenizer.unknown_id not in ids or not self._writes_unknown:
+            return self.target_tokenizer_.decode(ids)
+        words, weights = self._looked(source, ids)
+        copied = [words[int(row.argmax())] for row in weights]
+        decoder = self.target_tokenizer_.stream_decoder()
+        pieces = []
+        for token, word in zip(ids, copied, strict=False):
+            piece = decoder.push(token)
+            pieces.append(piece.replace("<unk>", word) if token == Tokenizer.unknown_id else piece)
+        return "".join(pieces) + decoder.finish()
+
+    def attention_of(self, source: str) -> tuple[list[str], list[str], NDArray[np.float32]]:
+        """Translate a text and tell which of its tokens was looked at for each token written.
+
+        Returns:
+            The S tokens read, the T tokens written, the last of which is ``</s>``, and the weights (T, S).
+
+        Raises:
+            UsageError: the model has no attention.
+        """
+        self._check_fitted()
+        if self.attention == "none":
+            raise UsageError('attention is "none": this model looks at nothing; train one with --attention luong')
+        (hypotheses,) = self._written([source])
+        ids = [*hypotheses[0].ids, Tokenizer.end_id]
+        words, weights = self._looked(source, list(hypotheses[0].ids))
+        return words, self.target_tokenizer_.tokens(ids), weights
+
+    def attention_picture(self, source: str) -> str:
+        """Translate a text and draw where the decoder looked, as an SVG document; see :meth:`attention_of`."""
+        from elman.drawing.attention import attention_map
+
+        return attention_map(*self.attention_of(source))
+
+    def _looked(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
+        """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
+        read = encoded([source], self.source_tokenizer_, self.source_length)[0]
+        tokens = self.source_tokenizer_.tokens(read) or [""]
+        if self.level == "word":
+            tokens = _spelled(source, tokens)
+        inputs = torch.tensor([[Tokenizer.begin_id, *ids]])
+        with torch.inference_mode():
+            state = self._read_inputs([source])
+            network = self.network_
+            _, _, weights = network.decoder(network.embedding(inputs.to(network.head.weight.device)), state)
+        return tokens, weights[0].float().cpu().numpy()
+
+    @property
+    def _writes_unknown(self) -> bool:
+        return self.level == "word" and self.attention != "none"
+
+    def _lengths(self, inputs: Sequence[str]) -> NDArray[np.int64]:
+        return np.array([len(ids) for ids in self._source_ids(inputs)], np.int64)
+
+    def _source_ids(self, sources: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the ids of each source; one without any is one unknown token."""
+        unknown = np.array([Tokenizer.unknown_id])
+        found = encoded(sources, self.source_tokenizer_, self.source_length)
+        return [ids if len(ids) else unknown for ids in found]
+
+    def _read_inputs(self, inputs: Sequence[str]) -> DecoderState:
+        network = self.network_.eval()
+        ids = self._source_ids(inputs)
+        lengths = np.array([len(one) for one in ids], np.int64)
+        sources = padded(np.concatenate(ids), lengths, 0).to(network.head.weight.device)
+        state: DecoderState = network.encode(sources, torch.from_numpy(lengths))
+        return state
+
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        r"""Translate what ``lines`` hold, in order, as it comes; a blank line gives a blank line.
+
+        Args:
+            lines: from a file, a text or a pipe.
+            problems: who is told of what cannot be read.
+            input_format: text: a source a line; or tsv, csv, jsonl. Text where not given, but by the file's ending
+                where it is .tsv, .csv or .jsonl.
+            output_format: text: a translation a line, or, where ``n_best`` is above 1, a line for each of them:
+                ``number ||| translation ||| score``; or jsonl. Text where not given.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        self._check_fitted()
+        if output_format not in (None, "jsonl", "text"):
+            raise UsageError(f"--output-format {output_format}: no such format; there are text, jsonl")
+        number = 0
+        for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
+            for example, texts in zip(examples, self._translated([one.text for one in examples]), strict=True):
+                if output_format == "jsonl" and example.problem:
+                    yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
+                elif output_format == "jsonl":
+                    named = [{"text": text, "score": round(score, 4)} for text, score in texts]
+                    yield json.dumps({"source": example.text, "translations": named}, ensure_ascii=False) + "\n"
+                elif self.n_best == 1:
+                    yield f"{texts[0][0]}\n"
+                else:
+                    yield "".join(f"{number} ||| {text} ||| {score:.4f}\n" for text, score in texts)
+                number += 1
+
+    def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
+        source = lines.source
+        if input_format is None and isinstance(source, Path) and source.suffix in (".tsv", ".csv", ".jsonl"):
+            table = table_of_pairs(source, (self.source, self.target), not self.no_header)
+            return table.read(lines, problems, labelled=False)
+        header = not self.no_header
+        table = reader_named(input_format or "text", self.source, self.target, header, SOURCE_AND_TARGET)
+        return table.read(lines, problems, labelled=False)
+
+
+class TranslatorNetwork(WriterNetwork):
+    """An encoder before the decoder: sources and targets to logits.
+
+    Args:
+        settings: see :class:`Translator`.
+        source_size: tokens of the sources' vocabulary.
+        target_size: V, tokens of the targets' vocabulary.
+    """
+
+    def __init__(self, settings: Translator, source_size: int, target_size: int) -> None:
+        directions = 2 if settings.bidirectional else 1
+        memory_size = settings.hidden_size * (directions if settings.merge == "concat" else 1)
+        super().__init__(settings, target_size, memory_size, settings.attention, settings.input_feeding)
+        self.source_embedding = self.embedding
+        if not settings.shared_vocabulary:
+            self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
+            nn.init.normal_(self.source_embedding.weight, std=settings.embedding_size**-0.5)
+        self.encoder = CELLS[settings.cell](
+            settings.embedding_size,
+            settings.hidden_size,
+            settings.num_layers,
+            batch_first=True,
+            dropout=settings.dropout if settings.num_layers > 1 else 0.0,
+            bidirectional=settings.bidirectional,
+            merge=settings.merge,
+            backend=settings.backend,
+        )
+        state_size = settings.hidden_size * (directions if settings.merge == "concat" else 1)
+        parts = 2 if settings.cell == "lstm" else 1
+        self.bridge = nn.ModuleList(nn.Linear(state_size, settings.hidden_size) for _ in range(parts))
+
+    def read(self, batch: PairBatch) -> DecoderState:
+        """Read the sources of a batch."""
+        return self.encode(batch.sources, batch.lengths)
+
+    def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
+        """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
+        outputs, state = self.encoder(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
+        parts = state if isinstance(state, tuple) else (state,)  # (L · D, B, H) each
+        merged = [self._merged(part) for part in parts]  # (L, B, state_size)
+        hidden = [bridge(part) for bridge, part in zip(self.bridge, merged, strict=True)]  # (L, B, H)
+        hidden[0] = torch.tanh(hidden[0])
+        return self.decoder.start(tuple(hidden), self.dropout(outputs), lengths)
+
+    def _merged(self, part: Tensor) -> Tensor:
+        """Merge the last states of a layer's two directions."""
+        if not self.encoder.bidirectional:
+            return part
+        return MERGES[self.encoder.merge](part[0::2], part[1::2])
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """What one step reads, and what it is to write.
+
+    Args:
+        sources: (B, S) int64; beyond a row's length, 0.
+        lengths: (B,) int64 of the sources.
+        inputs: (B, T) int64, the targets behind <s>.
+        targets: (B, T) int64, before </s>; -100 beyond a row's length.
+    """
+
+    sources: Tensor
+    lengths: Tensor
+    inputs: Tensor
+    targets: Tensor
+    first: bool = True
+
+    def to(self, device: torch.device) -> PairBatch:
+        """Return the batch on ``device``; the lengths stay on the CPU, where they are read."""
+        return PairBatch(self.sources.to(device), self.lengths, self.inputs.to(device), self.targets.to(device))
+
+
+class _Batches:
+    """Pairs in batches of about equal length."""
+
+    def __init__(self, model: Translator, examples: Examples) -> None:
+        self._sources = model._source_ids(examples.inputs)
+        self._targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
+        self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
+        self._buckets = buckets(self._lengths + self._targets.lengths, model)
+        self.num_unknown = self._targets.num_unknown
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def batch(self, step: int) -> PairBatch:
+        rows = self._buckets.rows(step)
+        lengths = self._lengths[rows]
+        sources = padded(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
+        return PairBatch(sources, torch.from_numpy(lengths), *self._targets.gather(rows))
+
+
+def _texts(texts: Any, name: str) -> list[str]:
+    """Check the texts that Python hands over."""
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UsageError(f"{name}[{row}] is of type {type(text).__name__}, not a text")
+    return [str(text) for text in texts]
+
+
+def _spelled(source: str, tokens: list[str]) -> list[str]:
+    """Return the words of a source as they are written there, in place of <unk>."""
+    from elman.data.tokenizer import split_words
+
+    words = split_words(source)
+    return words[: len(tokens)] if len(words) >= len(tokens) else tokens

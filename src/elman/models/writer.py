@@ -1,0 +1,347 @@
+"""What the translator and the captioner share: a decoder that writes about what an encoder has read.
+
+inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told the targets ──▶ logits ──cross entropy──▶ nats per token
+                                       └─ Network.step, beam_search ──▶ ids ──Tokenizer.decode──▶ text
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.lexicon import padded
+from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.decoding.beam import Hypothesis, beam_search
+from elman.decoding.sampling import Sampling, draw, probabilities
+from elman.errors import UsageError
+from elman.models.examples import Examples
+from elman.models.supervised import SupervisedModel
+from elman.nn.decoder import Decoder, DecoderState
+from elman.nn.dropout import LockedDropout
+from elman.nn.heads import SoftmaxHead
+from elman.training.schedule import positive
+
+SENTENCES = 64  # that are written about together
+
+
+@dataclass(kw_only=True, eq=False)
+class WriterModel(SupervisedModel):
+    """A model that writes a text about each input: the settings of its decoder, and how it searches."""
+
+    free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
+
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    """The networks that read and write: simple (Elman) RNN, GRU or LSTM."""
+    hidden_size: int = 256
+    """Units of each layer (of each direction, where there are two)."""
+    num_layers: int = 1
+    """Stacked layers: each reads the outputs of the one below."""
+    embedding_size: int = 256
+    """Length of a token's vector."""
+    level: Literal["bpe", "word", "char"] = "bpe"
+    """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
+    vocab_size: int = 4096
+    """The most tokens that there are to write."""
+    min_count: int = 2
+    """Words rarer than this are <unk> (level word only)."""
+    max_length: int = 100
+    """The most tokens of a text that is learned or written; longer ones are cut."""
+    tie_weights: bool = True
+    """Let the written tokens' embedding serve as the output layer's matrix too."""
+    dropout: float = 0.3
+    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
+    label_smoothing: float = 0.1
+    """Share of each target's probability that training spreads over all tokens."""
+    batch_tokens: int = 2000
+    """Tokens in a batch of examples of about equal length, read and written ones, padding included."""
+    learning_rate: float = 3e-3
+    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
+    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
+    reference, or the fastest."""
+    beam_size: int = 5
+    """Texts that are kept at every step of the search when writing; 1 takes the likeliest token each time."""
+    length_penalty: float = 1.0
+    """Log-probabilities are divided by the length to this power when texts are compared; 0 prefers short ones."""
+    n_best: int = 1
+    """How many texts to write about each input, the best first."""
+    temperature: float = 0.0
+    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
+            positive(name, getattr(self, name))
+        for name in ("batch_tokens", "beam_size", "n_best"):
+            positive(name, getattr(self, name))
+        for name in ("length_penalty", "temperature"):
+            positive(name, getattr(self, name), or_zero=True)
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
+        if self.temperature == 0 and self.n_best > self.beam_size:
+            raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")
+
+    def _strata(self, examples: Examples) -> Sequence[Hashable]:
+        return [0] * len(examples.inputs)
+
+    # The texts that are written.
+
+    def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
+        """Learn what texts are written with."""
+        lines = [f"{text}\n" for text in texts]
+        if self.level == "char":
+            return CharacterTokenizer.train(texts)
+        if self.level == "word":
+            return WordTokenizer.train(texts, max_vocab=self.vocab_size, min_count=self.min_count)
+        return BytePairTokenizer.train(lines, vocab_size=self.vocab_size)
+
+    @abstractmethod
+    def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
+        """Let the network read some inputs, of about equal length."""
+
+    @abstractmethod
+    def _lengths(self, inputs: Sequence[Any]) -> NDArray[np.int64]:
+        """Return how long each input is (N,), so that those of about equal length go together."""
+
+    @property
+    @abstractmethod
+    def _writes_unknown(self) -> bool:
+        """Whether <unk> may be written, since something takes its place afterwards."""
+
+    def _written(self, inputs: Sequence[Any]) -> Iterator[list[Hypothesis]]:
+        """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order."""
+        lengths = self._lengths(inputs)
+        results: list[list[Hypothesis]] = [[] for _ in inputs]
+        order = np.argsort(lengths, kind="stable").tolist()
+        for start in range(0, len(order), SENTENCES):
+            rows = order[start : start + SENTENCES]
+            with torch.inference_mode():
+                state = self._read_inputs([inputs[row] for row in rows])
+                longest = min(self.max_length, 2 * int(lengths[rows].max()) + 20) + 1
+                search = self._searched if self.temperature == 0 else self._drawn
+                for row, hypotheses in zip(rows, search(state, len(rows), longest), strict=True):
+                    results[row] = hypotheses
+        yield from results
+
+    def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one token a row (R,); return the logits (R, V) of what may follow, and the state after it."""
+        logits, state = self.network_.step(ids.to(self.network_.head.weight.device), state)
+        logits[:, Tokenizer.begin_id] = -torch.inf
+        if not self._writes_unknown:
+            logits[:, Tokenizer.unknown_id] = -torch.inf
+        return logits, state
+
+    def _searched(self, state: DecoderState, number: int, max_length: int) -> list[list[Hypothesis]]:
+        found = beam_search(
+            self._step,
+            state,
+            number,
+            begin_id=Tokenizer.begin_id,
+            end_id=Tokenizer.end_id,
+            beam_size=self.beam_size,
+            max_length=max_length,
+            length_penalty=self.length_penalty,
+        )
+        return [hypotheses[: self.n_best] for hypotheses in found]
+
+    def _drawn(self, state: DecoderState, number: int, max_length: int) -> list[list[Hypothesis]]:
+        """Draw ``n_best`` sequences for each of ``number`` inputs, from the seed."""
+        rows = number * self.n_best
+        state = state.chosen(torch.arange(number), torch.arange(number).repeat_interleave(self.n_best))
+        generators = [torch.Generator().manual_seed(self.seed + row) for row in range(rows)]
+        sampling = Sampling(temperature=self.temperature)
+        ids = torch.full((rows,), Tokenizer.begin_id)
+        written: list[list[int]] = [[] for _ in range(rows)]
+        nats = torch.zeros(rows)
+        alive = torch.ones(rows, dtype=torch.bool)
+        for _ in range(max_length):
+            logits, state = self._step(ids, state)
+            ids = draw(probabilities(logits, sampling), generators)  # (R,)
+            log_probs = logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
+            nats += log_probs.masked_fill(~alive, 0.0)
+            alive &= ids != Tokenizer.end_id
+            for row in alive.nonzero().flatten().tolist():
+                written[row].append(int(ids[row]))
+            if not alive.any():
+                break
+        found = [
+            Hypothesis(tuple(one), float(total) / (len(one) + 1) ** self.length_penalty)
+            for one, total in zip(written, nats, strict=True)
+        ]
+        return [found[start : start + self.n_best] for start in range(0, rows, self.n_best)]
+
+    # Judging.
+
+    def _nats(self, batches: WriterBatches) -> tuple[float, int]:
+        """Return the summed loss in nats, the targets told, and how many targets there are."""
+        network = self.network_.eval()
+        device = next(network.parameters()).device
+        nats, targets = 0.0, 0
+        for step in range(len(batches)):
+            batch = batches.batch(step)
+            with torch.inference_mode():
+                logits = network(batch.to(device)).float()  # (N, V)
+            wanted = batch.targets[batch.targets != IGNORED].to(device)
+            nats += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
+            targets += len(wanted)
+        return nats, targets
+
+
+class WriterBatch(Protocol):
+    """What the network reads in one step, and what it is to write."""
+
+    inputs: Tensor
+    """(B, T) int64 what the decoder reads: each target but the last, behind <s>."""
+    targets: Tensor
+    """(B, T) int64 what it is to say; -100 beyond a row's length."""
+
+
+class WriterBatches(Protocol):
+    """Examples in batches: see :class:`elman.training.loop.Batches`."""
+
+    def __len__(self) -> int:
+        """Batches in one pass."""
+        ...
+
+    def batch(self, step: int) -> Any:
+        """Return the batch of this step."""
+        ...
+
+
+class Targets:
+    """The texts to be written, as ids between <s> and </s>.
+
+    Args:
+        texts: N of them.
+        tokenizer: what they are written with.
+        max_length: longer ones are cut after so many tokens.
+
+    Example:
+        >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
+        >>> inputs, wanted = targets.gather(np.array([1, 0]))
+        >>> inputs.tolist(), wanted.tolist()
+        ([[1, 4, 0], [1, 3, 4]], [[4, 2, -100], [3, 4, 2]])
+    """
+
+    def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> None:
+        sequences = encoded(texts, tokenizer, max_length)
+        self._inputs = [np.concatenate(([tokenizer.begin_id], ids)) for ids in sequences]
+        self._wanted = [np.concatenate((ids, [tokenizer.end_id])) for ids in sequences]
+        self.lengths = np.array([len(ids) for ids in self._wanted], np.int64)  # (N,)
+        self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in sequences)
+
+    def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return what the decoder reads (B, T), and what it is to say (B, T)."""
+        lengths = self.lengths[rows]
+        inputs = np.concatenate([self._inputs[row] for row in rows]).astype(np.int64)
+        wanted = np.concatenate([self._wanted[row] for row in rows]).astype(np.int64)
+        return padded(inputs, lengths, 0), padded(wanted, lengths, IGNORED)
+
+
+def encoded(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> list[NDArray[np.int64]]:
+    """Turn texts into ids, each of at most ``max_length``; line breaks count as blanks."""
+    if not len(texts):
+        return []
+    flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
+    return [ids[:max_length].astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
+
+
+class WriterNetwork(nn.Module):
+    """A decoder with its embedding and output layer; what reads the inputs is the task's own.
+
+    Args:
+        settings: see :class:`WriterModel`.
+        vocab_size: V.
+        memory_size: see :class:`~elman.nn.decoder.Decoder`.
+        attention: see there.
+        input_feeding: see there.
+    """
+
+    def __init__(
+        self,
+        settings: WriterModel,
+        vocab_size: int,
+        memory_size: int = 0,
+        attention: str = "none",
+        input_feeding: bool = False,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, settings.embedding_size)
+        nn.init.normal_(self.embedding.weight, std=settings.embedding_size**-0.5)
+        self.dropout = LockedDropout(settings.dropout)
+        self.decoder = Decoder(
+            settings.cell,
+            settings.embedding_size,
+            settings.hidden_size,
+            settings.num_layers,
+            memory_size,
+            attention,
+            input_feeding,
+            settings.dropout,
+            settings.backend,
+        )
+        tied = self.embedding if settings.tie_weights else None
+        self.head = SoftmaxHead(settings.hidden_size, vocab_size, tied)
+
+    def read(self, batch: Any) -> DecoderState:
+        """Read the inputs of a batch."""
+        raise NotImplementedError
+
+    def forward(self, batch: Any) -> Tensor:
+        """Read a batch, its targets told; return the logits (N, V) of its N targets, row by row."""
+        outputs, _, _ = self.decoder(self.dropout(self.embedding(batch.inputs)), self.read(batch))  # (B, T, H)
+        logits: Tensor = self.head(self.dropout(outputs)[batch.targets != IGNORED])  # (N, V)
+        return logits
+
+    def step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one token a row (R,); return the logits (R, V) of what follows, and the state."""
+        outputs, state, _ = self.decoder(self.embedding(ids)[:, None], state)  # (R, 1, H)
+        return self.head(outputs[:, 0]), state
+
+
+class WriterTask:
+    """A model that writes, as the training loop sees it."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.network: nn.Module = model.network_
+
+    def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
+        """Say what is to become small."""
+        return (metrics["nats_per_token"],)
+
+    def plan(self, passes: float) -> None:
+        """Nothing depends on the number of passes."""
+
+    def training_step(self, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
+        """Return the summed loss in nats, and the number of targets."""
+        logits = self.network(batch).float()  # (N, V)
+        targets = batch.targets[batch.targets != IGNORED]
+        smoothing = self._model.label_smoothing
+        losses = nn.functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
+        return losses, len(targets), None
+
+    def validate(self) -> dict[str, float | int]:
+        """Return the validation figures."""
+        figures: dict[str, float | int] = self._model._told(self._model._valid)
+        return figures
+
+    def sample(self) -> str:
+        """Show what is written of the first validation example."""
+        text: str = self._model._shown(self._model._valid)
+        return text
+
+
+def buckets(lengths: NDArray[np.int64], model: WriterModel) -> LengthBuckets:
+    """Group examples of about equal length."""
+    return LengthBuckets(lengths, model.batch_tokens, model.seed)

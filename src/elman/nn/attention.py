@@ -1,0 +1,105 @@
+"""Attention: which of the encoder's outputs the decoder looks at, and how strongly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError, nearest
+from elman.nn.recurrent import check_lengths
+
+KINDS = ("bahdanau", "luong")
+
+
+class Memory(NamedTuple):
+    """What an encoder read, prepared for being looked at."""
+
+    outputs: Tensor
+    """(B, S, M) the encoder's outputs."""
+    keys: Tensor
+    """(B, S, Q) what queries are compared with."""
+    is_padding: Tensor
+    """(B, S) bool, true beyond a row's length."""
+
+    def chosen(self, rows: Tensor) -> Memory:
+        """Return some of the rows."""
+        return Memory(*(part[rows] for part in self))
+
+
+class Attention(nn.Module):
+    """For each query, a mean of the memory, weighted by how well query and memory fit together.
+
+        bahdanau   score(q, m) = v · tanh(W q + U m)
+        luong      score(q, m) = q · U m                      ("general")
+
+        weights = softmax of the scores over the memory's true length;   context = Σ weights · m
+
+    Source: Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly learning to align and translate",
+    appendix A.1.2; Luong, Pham and Manning (2015), "Effective approaches to attention-based neural machine
+    translation", equation 8.
+
+    Args:
+        kind: ``bahdanau`` or ``luong``.
+        query_size: Q, the size of a query: the decoder's hidden state.
+        memory_size: M, the size of one of the encoder's outputs.
+
+    Raises:
+        UsageError: there is no such kind.
+
+    Example:
+        >>> attention = Attention("luong", 4, 6)
+        >>> memory = attention.remember(torch.ones(2, 3, 6), torch.tensor([3, 2]))
+        >>> context, weights = attention(torch.ones(2, 5, 4), memory)
+        >>> context.shape, weights[1, 0].tolist()
+        (torch.Size([2, 5, 6]), [0.5, 0.5, 0.0])
+    """
+
+    def __init__(self, kind: str, query_size: int, memory_size: int) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            choices = ", ".join(f'"{known}"' for known in KINDS)
+            raise UsageError(f'kind="{kind}", expected one of {choices}{nearest(kind, KINDS)}')
+        self.kind = kind
+        self.keys = nn.Linear(memory_size, query_size, bias=False)  # U
+        if kind == "bahdanau":
+            self.queries = nn.Linear(query_size, query_size, bias=False)  # W
+            self.score = nn.Linear(query_size, 1, bias=False)  # v
+
+    def remember(self, outputs: Tensor, lengths: Tensor | None = None) -> Memory:
+        """Prepare the encoder's outputs, once for all queries.
+
+        Args:
+            outputs: (B, S, M) float.
+            lengths: (B,) integers in 1 … S; None where every row is S long.
+
+        Raises:
+            UsageError: a length does not fit.
+        """
+        rows, steps, _ = outputs.shape
+        lengths = torch.full((rows,), steps) if lengths is None else check_lengths(lengths, rows, steps)
+        is_padding = (torch.arange(steps) >= lengths[:, None]).to(outputs.device)  # (B, S)
+        return Memory(outputs, self.keys(outputs), is_padding)
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Look things up.
+
+        Args:
+            queries: (B, T, Q) float.
+            memory: what :meth:`remember` returned.
+
+        Returns:
+            The contexts (B, T, M), and the weights (B, T, S): each row sums to 1, and all is 0 beyond its length.
+        """
+        if self.kind == "luong":
+            scores = queries @ memory.keys.transpose(1, 2)  # (B, T, S)
+        else:
+            both = self.queries(queries)[:, :, None] + memory.keys[:, None]  # (B, T, S, Q)
+            scores = self.score(torch.tanh(both)).squeeze(-1)  # (B, T, S)
+        weights = scores.masked_fill(memory.is_padding[:, None], -torch.inf).softmax(dim=-1)
+        return weights @ memory.outputs, weights  # (B, T, M), (B, T, S)
+
+    def extra_repr(self) -> str:
+        """Show the kind in ``repr``."""
+        return f"kind={self.kind}"

@@ -1,0 +1,165 @@
+"""The decoder: a recurrent network that goes on from an encoder's state, and may look back at its outputs.
+
+encoder ──start──▶ DecoderState ──forward (B,T,E)──▶ attended (B,T,N), DecoderState
+
+    none                         h_t = cell(y_{t-1}, h_{t-1})                                          out_t = h_t
+    luong                        the same                     c_t = attention(h_t)        out_t = tanh(C [c_t; h_t])
+    luong, with input feeding    h_t = cell([y_{t-1}; out_{t-1}], h_{t-1})                             the same
+    bahdanau                     h_t = cell([y_{t-1}; c_t], h_{t-1})   c_t = attention(h_{t-1})        the same
+
+Where no step needs what the attention of the step before gave, one call runs the recurrent layers over all steps and
+another looks everything up; only input feeding and Bahdanau's attention go step by step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from elman.nn.attention import Attention, Memory
+from elman.nn.recurrent import GRU, LSTM, RNN
+
+CELLS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+class DecoderState(NamedTuple):
+    """What a decoder carries from step to step, of R rows; K rows in a row may share one memory."""
+
+    hidden: tuple[Tensor, ...]
+    """The recurrent state, each part (L, R, H)."""
+    fed: Tensor | None
+    """(R, N) what the attention of the last step gave, where it is fed to the next."""
+    memory: Memory | None
+    """What there is to look at, of R / K sentences; None without attention."""
+
+    def chosen(self, sentences: Tensor, rows: Tensor) -> DecoderState:
+        """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
+        return DecoderState(
+            tuple(part[:, rows] for part in self.hidden),
+            None if self.fed is None else self.fed[rows],
+            None if self.memory is None else self.memory.chosen(sentences),
+        )
+
+
+class Decoder(nn.Module):
+    """Recurrent layers that are primed with a state and, step by step, may look at a memory.
+
+    Source: Luong, Pham and Manning (2015), "Effective approaches to attention-based neural machine translation",
+    equation 5 and section 3.3 (input feeding); Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly
+    learning to align and translate", section 3.1 (with Luong's output layer in place of its maxout).
+
+    Args:
+        cell: ``rnn``, ``gru`` or ``lstm``.
+        input_size: E, the size of a token's vector.
+        hidden_size: H.
+        num_layers: L.
+        memory_size: M, the size of one output of the encoder.
+        attention: ``bahdanau``, ``luong`` or ``none``.
+        input_feeding: hand what attention gave to the next step (``luong`` only).
+        dropout: between layers, while training.
+        backend: see :class:`~elman.nn.recurrent.RNN`.
+
+    Example:
+        >>> decoder = Decoder("gru", 4, 8, 1, memory_size=6)
+        >>> state = decoder.start((torch.zeros(1, 2, 8),), torch.ones(2, 3, 6))
+        >>> outputs, state, weights = decoder(torch.ones(2, 5, 4), state)
+        >>> outputs.shape, weights.shape
+        (torch.Size([2, 5, 8]), torch.Size([2, 5, 3]))
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        memory_size: int = 0,
+        attention: str = "luong",
+        input_feeding: bool = False,
+        dropout: float = 0.0,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.fed_size = memory_size if attention == "bahdanau" else hidden_size if input_feeding else 0
+        between = dropout if num_layers > 1 else 0.0
+        self.rnn = CELLS[cell](
+            input_size + self.fed_size, hidden_size, num_layers, batch_first=True, dropout=between, backend=backend
+        )
+        self.attention = self.combine = None
+        if attention != "none":
+            self.attention = Attention(attention, hidden_size, memory_size)
+            self.combine = nn.Linear(memory_size + hidden_size, hidden_size, bias=False)  # C
+
+    def start(self, hidden: tuple[Tensor, ...], outputs: Tensor | None, lengths: Tensor | None = None) -> DecoderState:
+        """Begin from a recurrent state and, with attention, an encoder's outputs.
+
+        Args:
+            hidden: each part (L, B, H).
+            outputs: (B, S, M).
+            lengths: (B,) of the outputs; None where all are S long.
+        """
+        memory = None
+        if self.attention is not None:
+            assert outputs is not None, "there is nothing to look at"
+            memory = self.attention.remember(outputs, lengths)
+        fed = hidden[0].new_zeros(hidden[0].shape[1], self.fed_size) if self.fed_size else None
+        return DecoderState(hidden, fed, memory)
+
+    def forward(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """Go on by T steps.
+
+        Args:
+            inputs: (R, T, E), the tokens before those to be predicted.
+            state: of R rows.
+
+        Returns:
+            What the output layer reads (R, T, H), the state after the last step, and the attention's weights
+            (R, T, S); None without attention.
+        """
+        hidden, fed, memory = state
+        if fed is None:
+            outputs, hidden = self._run(inputs, hidden)  # (R, T, H)
+            outputs, weights = self._attend(outputs, memory)
+            return outputs, DecoderState(hidden, None, memory), weights
+        steps: list[Tensor] = []
+        looked: list[Tensor] = []
+        for step in range(inputs.shape[1]):
+            if self.attention is not None and self.attention.kind == "bahdanau":
+                context, weights = self._look_up(hidden[0][-1][:, None], memory)  # (R, 1, M), (R, 1, S)
+                output, hidden = self._run(torch.cat((inputs[:, step : step + 1], context), dim=-1), hidden)
+                output = self._combined(context, output)
+            else:
+                output, hidden = self._run(torch.cat((inputs[:, step : step + 1], fed[:, None]), dim=-1), hidden)
+                output, weights = self._attend(output, memory)
+                fed = output[:, 0]
+            steps.append(output)
+            looked.append(weights)
+        return torch.cat(steps, dim=1), DecoderState(hidden, fed, memory), torch.cat(looked, dim=1)
+
+    def _run(self, inputs: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the recurrent layers over (R, T, ·)."""
+        given = hidden if len(hidden) == 2 else hidden[0]
+        outputs, after = self.rnn(inputs, given)
+        return outputs, after if isinstance(after, tuple) else (after,)
+
+    def _attend(self, outputs: Tensor, memory: Memory | None) -> tuple[Tensor, Any]:
+        """Look up what fits the outputs (R, T, H) of the recurrent layers, and join both."""
+        if memory is None:
+            return outputs, None
+        contexts, weights = self._look_up(outputs, memory)
+        return self._combined(contexts, outputs), weights
+
+    def _combined(self, contexts: Tensor, outputs: Tensor) -> Tensor:
+        assert self.combine is not None
+        return torch.tanh(self.combine(torch.cat((contexts, outputs), dim=-1)))
+
+    def _look_up(self, queries: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
+        """Let each row look at its sentence's memory: rows that share one ask it together."""
+        assert self.attention is not None
+        assert memory is not None
+        sentences, rows, steps = len(memory.outputs), *queries.shape[:2]
+        together = queries.reshape(sentences, rows // max(sentences, 1) * steps, -1)  # (B, K · T, Q)
+        contexts, weights = self.attention(together, memory)
+        return contexts.view(rows, steps, -1), weights.view(rows, steps, -1)  # (R, T, M), (R, T, S)
