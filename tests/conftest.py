@@ -56,7 +56,7 @@ def quick(monkeypatch):
     """Draw no curves and write short samples along the way: most of the time that a tiny model needs."""
     monkeypatch.setattr("elman.drawing.curves.loss_curves", lambda history: "<svg/>")
     monkeypatch.setattr(
-        "elman.models.language_model._Task.sample", lambda self: self._model.generate(max_tokens=3, seed=0)
+        "elman.models.generator.GeneratorTask.sample", lambda self: self._model.generate(max_tokens=3, seed=0)
     )
 
 

@@ -1,0 +1,122 @@
+"""Pictures of two coloured shapes, drawn by rule, and what stands where in each.
+
+A picture shows two shapes of some size, colour and kind, one beside or above the other; its two captions say so from
+either side: "a small red circle left of a blue square", "a blue square right of a small red circle". Every combination
+of two shapes and their places is drawn by a fixed lot into one of two parts, so that `unseen-shapes` holds only
+combinations that never occur in `shapes`, though each of their words does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 48  # pixels
+COLOURS = {
+    "red": (214, 40, 40),
+    "green": (46, 160, 67),
+    "blue": (40, 84, 214),
+    "yellow": (240, 200, 40),
+    "purple": (150, 60, 180),
+    "white": (240, 240, 240),
+}
+KINDS = ("circle", "square", "triangle", "cross")
+SIZES = ("", "small")
+_OPPOSITE = {"left of": "right of", "above": "below"}
+_SEEN_SHARE = 0.75
+_NUM_SEEN, _NUM_UNSEEN = 3_000, 500
+
+
+class Shape(NamedTuple):
+    """One shape of a picture."""
+
+    size: str
+    colour: str
+    kind: str
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, ("a", *self)))
+
+
+class Scene(NamedTuple):
+    """What a picture shows."""
+
+    name: str
+    first: Shape
+    place: str
+    second: Shape
+
+    @property
+    def captions(self) -> tuple[str, str]:
+        """What it shows, said from either side."""
+        return (
+            f"{self.first} {self.place} {self.second}",
+            f"{self.second} {_OPPOSITE[self.place]} {self.first}",
+        )
+
+
+@cache
+def scenes(unseen: bool) -> tuple[Scene, ...]:
+    """List the pictures of one part; the same ones every time.
+
+    Example:
+        >>> scenes(unseen=False)[0].captions[0].startswith("a ")
+        True
+    """
+    generator = random.Random(1990)
+    shapes = [Shape(*parts) for parts in product(SIZES, COLOURS, KINDS)]
+    combinations = sorted(product(shapes, _OPPOSITE, shapes), key=lambda _: generator.random())
+    border = int(_SEEN_SHARE * len(combinations))
+    some = combinations[border : border + _NUM_UNSEEN] if unseen else combinations[:border][:_NUM_SEEN]
+    part = "unseen" if unseen else "shapes"
+    return tuple(Scene(f"{part}-{number:04}.png", *combination) for number, combination in enumerate(some))
+
+
+def captions(unseen: bool) -> str:
+    """Return the captions as lines of `file<TAB>caption`, two a picture."""
+    lines = [f"{scene.name}\t{caption}" for scene in scenes(unseen) for caption in scene.captions]
+    return "\n".join(lines) + "\n"
+
+
+def pictures(unseen: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Draw the pictures: yield each one's name and its pixels (48, 48, 3)."""
+    for number, scene in enumerate(scenes(unseen)):
+        yield scene.name, draw(scene, seed=2 * number + unseen)
+
+
+def draw(scene: Scene, seed: int) -> NDArray[np.uint8]:
+    """Draw a scene (48, 48, 3): places, sizes and colours vary a little, and nothing is quite even."""
+    generator = random.Random(seed)
+
+    def around(middle: float, spread: float) -> float:
+        return middle + spread * (2 * generator.random() - 1)
+
+    along, across = [around(12.5, 2.5), around(35.5, 2.5)], [around(24, 3), around(24, 3)]
+    centres = list(zip(along, across, strict=True))  # (x, y) of the first and the second
+    if scene.place == "above":
+        centres = [(x, y) for y, x in centres]
+    canvas = np.full((SIDE, SIDE, 3), around(70, 25), np.float64)
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
+    for shape, (x, y) in zip((scene.first, scene.second), centres, strict=True):
+        radius = around(5.0, 0.6) if shape.size == "small" else around(9.5, 0.8)
+        inside = _covered(shape.kind, (columns - x) / radius, (rows - y) / radius)
+        canvas[inside] = [around(value, 12) for value in COLOURS[shape.colour]]
+    noise = np.array([generator.random() for _ in range(SIDE * SIDE)]).reshape(SIDE, SIDE, 1)
+    return np.clip(canvas + 16 * (noise - 0.5), 0, 255).astype(np.uint8)
+
+
+def _covered(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which points a shape of radius 1 around (0, 0) covers; y points down."""
+    if kind == "circle":
+        return x**2 + y**2 <= 1
+    if kind == "square":
+        return np.maximum(np.abs(x), np.abs(y)) <= 0.85
+    if kind == "triangle":
+        return (y <= 0.8) & (y >= 2 * np.abs(x) - 1)
+    return (np.minimum(np.abs(x), np.abs(y)) <= 0.3) & (np.maximum(np.abs(x), np.abs(y)) <= 1)

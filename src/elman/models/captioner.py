@@ -1,0 +1,430 @@
+"""The captioner: one-to-many. A picture's representation primes a language model, which says what is to be seen.
+
+pictures | features, captions ──read──▶ examples ──split, encode──▶ PictureBatch(pictures, inputs (B,T), targets (B,T))
+  ──PictureEncoder, or a layer over the features──▶ (B,N) ──bridge──▶ DecoderState ──Decoder──▶ (B,T,H)
+  ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
+                             └── beam search ──▶ ids ──▶ caption
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman.data.images import Pictures, read_captions
+from elman.data.lines import Lines, Problems
+from elman.data.tokenizer import Tokenizer
+from elman.decoding.beam import Hypothesis
+from elman.errors import DataError, ModelError, UsageError
+from elman.models.base import Model
+from elman.models.examples import Examples
+from elman.models.judging import Report
+from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask, buckets
+from elman.nn.decoder import DecoderState
+from elman.nn.image import PictureEncoder
+from elman.nn.numbers import Standardised, spread
+from elman.training.loop import Batches
+from elman.training.metrics import language_metrics
+from elman.training.schedule import positive
+from elman.training.text_metrics import caption_metrics
+
+Images = Any
+"""A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in a list."""
+Captions = Any
+"""A ``Path`` names a file of captions, a ``str`` is its text; or the captions of each picture, in a list."""
+
+WINDOW = 128  # pictures that are looked at together
+
+
+@dataclass(kw_only=True, eq=False)
+class Captioner(WriterModel):
+    """Says what is to be seen in a picture, or what ready features of one stand for.
+
+    Example:
+        >>> dark, bright = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
+        >>> captioner = Captioner(picture_size=16, hidden_size=16, embedding_size=16, dropout=0, steps=60)
+        >>> captioner.fit([dark, bright] * 10, [["it is night"], ["it is day"]] * 10).predict([bright])
+        ['it is day']
+    """
+
+    task: ClassVar[str] = "captioner"
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("cell", "hidden_size", "num_layers", "embedding_size", "picture_size", "feature_size", "channels"),
+        *("level", "tie_weights"),
+    )
+
+    level: Literal["bpe", "word", "char"] = "word"
+    """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
+    picture_size: int = 48
+    """Pictures are made so many pixels wide and high before they are looked at: a multiple of 16."""
+    channels: int = 24
+    """Maps that the first convolution makes of a picture; the later ones make up to four times as many."""
+    feature_size: int = 256
+    """Length of the vector that a picture, or its ready features, becomes."""
+    encoder: Path | None = None
+    """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F), in place of a network trained along."""
+    max_length: int = 60
+    """The most tokens of a caption that is learned or written; longer ones are cut."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        for name in ("picture_size", "channels", "feature_size"):
+            positive(name, getattr(self, name))
+        if self.picture_size % 16 and self.encoder is None:
+            raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 16")
+        if self.channels % 8:
+            raise UsageError(f"channels is {self.channels}; it must be a multiple of 8")
+
+    # Learning.
+
+    def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
+        train, _ = self.read(X, y, valid=valid)
+        if isinstance(former, Captioner):
+            self._restore_texts(former._texts())
+        else:
+            self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
+            self._front: tuple[Tensor, Tensor] | None = _front_of(train.inputs)
+        self.network_ = self._build()
+        return WriterTask(self), _Batches(self, train)
+
+    def _build(self) -> CaptionerNetwork:
+        return CaptionerNetwork(self, self._front, self.tokenizer_.vocab_size)
+
+    def _read(self, source: Images, labels: Captions = None) -> Examples:
+        if labels is None:
+            raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
+        if isinstance(source, Sequence | np.ndarray) and not isinstance(source, str):
+            source = {f"X[{row}]": array for row, array in enumerate(source)}
+        if not isinstance(source, Path | Mapping):
+            raise UsageError(f"the pictures are of type {type(source).__name__}; give a Path, or arrays")
+        problems = Problems()
+        pictures = Pictures(source, self.picture_size)
+        if isinstance(labels, Path | str):
+            captions = read_captions(labels, problems, self.encoding)
+            where = str(labels) if isinstance(labels, Path) else "captions"
+        else:
+            captions, where = _given(labels, pictures.names), "captions"
+        inputs, kept = [], []
+        for name, some in captions.items():
+            known = pictures.find(name)
+            if known is None:
+                problems.add(where, 1, f"there is no picture {name} in {_name_of(source)}; its captions are left out")
+                continue
+            try:
+                inputs.append(pictures.read(known))
+                kept.append(some)
+            except DataError as error:
+                problems.add(known, 1, f"{str(error).partition(': ')[2] or error}; it is left out")
+        described = {pictures.find(name) for name in captions}
+        for name in pictures.names:
+            if name not in described:
+                problems.add(name, 1, f"{where} has no caption of it; the picture is left out")
+        problems.close()
+        if not inputs:
+            raise DataError(problems.first or "there is no picture with a caption")
+        return Examples(self._seen(inputs), kept, problems.count)
+
+    def _seen(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Let the ONNX encoder look at pictures, where there is one; check that all inputs are alike."""
+        if self.encoder is not None and inputs[0].dtype == np.uint8:
+            inputs = list(_features_by(self.encoder, inputs))
+        wanted = inputs[0].shape
+        if self.__sklearn_is_fitted__():
+            wanted = self.network_.front.input_shape
+        odd = next((array.shape for array in inputs if array.shape != wanted), None)
+        if odd is not None:
+            raise DataError(f"a picture or its features have shape {odd}, where {wanted} is learned from")
+        return inputs
+
+    def _texts(self) -> dict[str, str]:
+        texts = {"tokenizer.json": self.tokenizer_.to_json()}
+        return texts if self._front is None else {**texts, "features.json": json.dumps({"number": len(self._front[0])})}
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
+        self._front = None
+        if "features.json" in texts:
+            try:
+                size = int(json.loads(texts["features.json"])["number"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ModelError(f"features.json: not that of a model ({error}); copy the folder anew") from None
+            self._front = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
+
+    # Judging.
+
+    def evaluate(self, X: Images, y: Captions = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on pictures with captions.
+
+        Returns:
+            ``bleu1`` to ``bleu4`` (0 to 100), ``cider``, ``exact`` (the share of captions that equal one of the
+            picture's), ``nats_per_token`` and ``perplexity`` of the captions told, ``tokens``, ``unknown`` (of them
+            <unk>), ``examples`` (pictures) and ``left_out``.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        return self.report(X, y).metrics
+
+    def score(self, X: Images, y: Captions = None) -> float:  # noqa: N803
+        """Return CIDEr."""
+        return float(self.evaluate(X, y)["cider"])
+
+    def _judge(self, examples: Examples) -> Report:
+        written = [texts[0][0] for texts in self._captions(examples.inputs)]
+        return Report(
+            {**caption_metrics(written, examples.labels), **self._told(examples), "examples": len(examples.inputs)}
+        )
+
+    def _told(self, examples: Examples) -> dict[str, float | int]:
+        """Judge how likely the captions are."""
+        batches = _Batches(self, examples)
+        nats, tokens = self._nats(batches)
+        characters = sum(len(caption) for some in examples.labels for caption in some)
+        return language_metrics(nats, tokens, characters, batches.num_unknown)
+
+    def _shown(self, examples: Examples) -> str:
+        ((text, _), *_) = next(self._captions(examples.inputs[:1]))
+        return f"{text[:200]}\n({examples.labels[0][0][:200]})"
+
+    # Writing.
+
+    def predict(self, X: Images) -> list[str]:  # noqa: N803
+        """Return the best caption of each picture (S, S, 3), or of each vector of features (F,)."""
+        return [texts[0][0] for texts in self.describe(X)]
+
+    def describe(self, X: Images) -> list[list[tuple[str, float]]]:  # noqa: N803
+        """Return the ``n_best`` captions of each picture with their scores; see :meth:`Translator.translate`."""
+        self._check_fitted()
+        pictures = Pictures({str(row): array for row, array in enumerate(X)}, self.picture_size)
+        return list(self._captions(self._seen([pictures.read(name) for name in pictures.names])))
+
+    def _captions(self, inputs: Sequence[NDArray[Any]]) -> Iterator[list[tuple[str, float]]]:
+        for hypotheses in self._written(inputs):
+            yield [(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses]
+
+    def _text(self, hypothesis: Hypothesis) -> str:
+        return self.tokenizer_.decode(list(hypothesis.ids))
+
+    @property
+    def _writes_unknown(self) -> bool:
+        return False
+
+    def _lengths(self, inputs: Sequence[Any]) -> NDArray[np.int64]:
+        return np.full(len(inputs), self.max_length)
+
+    def _read_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
+        network = self.network_.eval()
+        stacked = torch.from_numpy(np.stack(inputs)).to(network.head.weight.device)
+        state: DecoderState = network.look(stacked)
+        return state
+
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        """Describe pictures, in order: a picture, a folder of them, an ``.npz``, or a pipe of pictures' paths.
+
+        Args:
+            lines: a ``Path`` names the pictures; a pipe gives the path of a picture a line.
+            problems: who is told of what cannot be read; its line says so.
+            input_format: must be left out.
+            output_format: text: the picture's name, a tab, its caption (with ``n_best``, a line for each of them, and
+                its score); or jsonl. Text where not given.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        self._check_fitted()
+        if input_format is not None or output_format not in (None, "jsonl", "text"):
+            raise UsageError("a captioner reads pictures and writes text or jsonl; leave --input-format out")
+        if isinstance(lines.source, Path):
+            yield from self._described(Pictures(lines.source, self.picture_size), problems, output_format)
+            return
+        for line in lines:
+            try:
+                yield from self._described(Pictures(Path(line), self.picture_size), problems, output_format)
+            except DataError as error:
+                problems.add(lines.name, lines.number, str(error))
+                yield _problem(line, str(error), output_format)
+
+    def _described(self, pictures: Pictures, problems: Problems, output_format: str | None) -> Iterator[str]:
+        names = pictures.names
+        for start in range(0, len(names), WINDOW):
+            read: dict[str, NDArray[Any]] = {}
+            said: dict[str, str] = {}
+            for name in names[start : start + WINDOW]:
+                try:
+                    (read[name],) = self._seen([pictures.read(name)])
+                except DataError as error:
+                    said[name] = str(error).partition(": ")[2] or str(error)
+                    problems.add(name, 1, said[name])
+            for name, texts in zip(read, self._captions(list(read.values())), strict=True):
+                if output_format == "jsonl":
+                    named = [{"text": text, "score": round(score, 4)} for text, score in texts]
+                    said[name] = json.dumps({"picture": name, "captions": named}, ensure_ascii=False) + "\n"
+                elif self.n_best == 1:
+                    said[name] = f"{name}\t{texts[0][0]}\n"
+                else:
+                    said[name] = "".join(f"{name}\t{text}\t{score:.4f}\n" for text, score in texts)
+            for name in names[start : start + WINDOW]:
+                yield said[name] if name in read else _problem(name, said[name], output_format)
+
+
+class CaptionerNetwork(WriterNetwork):
+    """What looks at a picture before the decoder: pictures and captions to logits.
+
+    Args:
+        settings: see :class:`Captioner`.
+        features: the mean and the spread of ready features (F,); None where pictures are looked at.
+        vocab_size: V.
+    """
+
+    def __init__(self, settings: Captioner, features: tuple[Tensor, Tensor] | None, vocab_size: int) -> None:
+        super().__init__(settings, vocab_size)
+        self.front: nn.Module
+        if features is None:
+            self.front = PicturesFront(settings)
+        else:
+            self.front = FeaturesFront(features, settings.feature_size)
+        parts = 2 if settings.cell == "lstm" else 1
+        self.layers = settings.num_layers
+        self.bridge = nn.ModuleList(
+            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in range(parts)
+        )
+
+    def read(self, batch: PictureBatch) -> DecoderState:
+        """Look at the pictures of a batch: each once, however many captions it has there."""
+        state = self.look(batch.pictures)
+        return state.chosen(batch.rows, batch.rows)
+
+    def look(self, pictures: Tensor) -> DecoderState:
+        """Look at pictures (B, S, S, 3), or features (B, F); return what the decoder begins from."""
+        seen = self.dropout(self.front(pictures)[:, None])[:, 0]  # (B, N)
+        parts = [bridge(seen).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
+        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), None)
+
+
+class PicturesFront(PictureEncoder):
+    """Looks at pictures."""
+
+    def __init__(self, settings: Captioner) -> None:
+        super().__init__(settings.picture_size, settings.feature_size, settings.channels)
+        self.input_shape = (settings.picture_size, settings.picture_size, 3)
+
+
+class FeaturesFront(nn.Module):
+    """Looks at ready features: standardised, then one layer.
+
+    Args:
+        features: their mean and spread (F,).
+        output_size: N.
+    """
+
+    def __init__(self, features: tuple[Tensor, Tensor], output_size: int) -> None:
+        super().__init__()
+        self.standardised = Standardised(*features)
+        self.output = nn.Linear(len(features[0]), output_size)
+        self.input_shape = (len(features[0]),)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Read features (B, F) -> (B, N)."""
+        seen: Tensor = self.output(self.standardised(features))
+        return seen.relu()
+
+
+@dataclass(frozen=True, eq=False)
+class PictureBatch:
+    """What one step looks at, and what it is to write.
+
+    Args:
+        pictures: (P, S, S, 3) uint8, or features (P, F) float32: the distinct ones.
+        rows: (B,) int64, which of them each caption is of.
+        inputs: (B, T) int64, the captions behind <s>.
+        targets: (B, T) int64, before </s>; -100 beyond a row's length.
+    """
+
+    pictures: Tensor
+    rows: Tensor
+    inputs: Tensor
+    targets: Tensor
+    first: bool = True
+
+    def to(self, device: torch.device) -> PictureBatch:
+        """Return the batch on ``device``."""
+        pictures, rows = self.pictures.to(device), self.rows.to(device)
+        return PictureBatch(pictures, rows, self.inputs.to(device), self.targets.to(device))
+
+
+class _Batches:
+    """Captions, each with its picture, in batches of about equal length."""
+
+    def __init__(self, model: Captioner, examples: Examples) -> None:
+        self._pictures = examples.inputs
+        self._owners = np.repeat(np.arange(len(examples.inputs)), [len(some) for some in examples.labels])
+        texts = [caption for some in examples.labels for caption in some]
+        self._targets = Targets(texts, model.tokenizer_, model.max_length)
+        self._buckets = buckets(self._targets.lengths, model)
+        self.num_unknown = self._targets.num_unknown
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def batch(self, step: int) -> PictureBatch:
+        rows = self._buckets.rows(step)
+        distinct, places = np.unique(self._owners[rows], return_inverse=True)
+        pictures = np.stack([self._pictures[number] for number in distinct])
+        return PictureBatch(torch.from_numpy(pictures), torch.from_numpy(places), *self._targets.gather(rows))
+
+
+def _front_of(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor] | None:
+    """Return the mean and the spread of ready features; None for pictures."""
+    if inputs[0].ndim == 3:
+        return None
+    return spread([array[None] for array in inputs])
+
+
+def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
+    """Accept the captions of each picture as Python has them: one, or a list of them."""
+    captions = [[some] if isinstance(some, str) else list(some) for some in captions]
+    if len(captions) != len(names):
+        raise UsageError(f"there are {len(names):,} pictures, but captions of {len(captions):,}")
+    return dict(zip(names, captions, strict=True))
+
+
+def _name_of(source: Path | Mapping[str, Any]) -> str:
+    return str(source) if isinstance(source, Path) else "the pictures"
+
+
+def _problem(name: str, what: str, output_format: str | None) -> str:
+    if output_format == "jsonl":
+        return json.dumps({"picture": name, "problem": what}, ensure_ascii=False) + "\n"
+    return f"{name}\t\n"
+
+
+def _features_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+    """Let an ONNX model look at pictures, 0 to 1, channels first; yield the features of each, (F,)."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UsageError(
+            "an ONNX encoder needs onnxruntime, which is not installed: pip install 'elman[images]'"
+        ) from None
+    if not encoder.is_file():
+        raise UsageError(f"--encoder {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
+    try:
+        session = onnxruntime.InferenceSession(str(encoder), providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        for start in range(0, len(pictures), 32):
+            stacked = np.stack(pictures[start : start + 32]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+            features = np.asarray(session.run(None, {name: stacked})[0], np.float32)
+            yield from features.reshape(len(stacked), -1)
+    except Exception as error:  # onnxruntime has a dozen of its own, without a common base
+        raise DataError(f"--encoder {encoder}: {str(error).splitlines()[0]}") from None

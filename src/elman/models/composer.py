@@ -1,0 +1,325 @@
+"""The composer: a language model over the events of music. It reads tunes and goes on with them.
+
+folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids ──LineBatches, transposed──▶ Batch
+    ──LanguageNetwork──▶ logits ──┬── cross_entropy_sum ──▶ nats per event
+                                  └── kernels.generate.Writer ──▶ ids ──EventTokenizer──▶ tune ──▶ MIDI, piano roll, WAV
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+
+from elman.data.batching import IGNORED, Batch, LineBatches
+from elman.data.corpus import Corpus
+from elman.data.lines import Lines, Problems
+from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.decoding.sampling import Sampling
+from elman.errors import DataError, UsageError
+from elman.models.base import Model
+from elman.models.generator import GeneratorModel, GeneratorTask, expanded
+from elman.training.loop import Batches
+from elman.training.metrics import language_metrics
+from elman.training.schedule import positive
+
+Music = Any
+"""A ``Path`` names a folder, a MIDI or an ABC file; a ``str`` is ABC; or a list of :class:`~elman.data.music.Tune`."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Composer(GeneratorModel):
+    r"""A recurrent network that writes music, from MIDI or ABC files.
+
+    Example:
+        >>> scale = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF GABc\n\n" * 10
+        >>> composer = Composer(hidden_size=16, steps=4, batch_size=2).fit(scale)
+        >>> composer.compose(seconds=2, seed=1).seconds <= 2
+        True
+    """
+
+    task: ClassVar[str] = "composer"
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("events", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
+        *("tie_weights", "initial_state"),
+    )
+
+    events: Literal["midilike", "remi"] = "midilike"
+    """What a tune is made of: notes on and off and time shifts of hundredths of a second, which keep a performance as
+    it was; or bars, positions and note lengths in parts of a beat, with tempos, which keep it as it is written."""
+    transpose: int = 5
+    """While training, each tune is moved up or down by up to so many semitones, drawn anew each time; 0: never."""
+    longest: int = 2048
+    """Tunes of more events than this are cut into several for training."""
+    batch_size: int = 16
+    """Tunes in a batch if they were of bptt_length events; of longer ones there are fewer."""
+    bptt_length: int = 256
+    """With batch_size, says how many events there are in a batch; gradients flow through whole tunes."""
+    encoding: str = "utf-8"
+    """How ABC files are encoded."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        positive("longest", self.longest)
+        positive("transpose", self.transpose, or_zero=True)
+
+    # Learning.
+
+    def _prepare(
+        self,
+        X: Music,  # noqa: N803
+        y: Any,
+        valid: Music | None,
+        former: Model | None,
+    ) -> tuple[GeneratorTask, Batches]:
+        problems = Problems()
+        tunes = self._tunes(X, problems)
+        if isinstance(former, Composer):
+            self.tokenizer_: EventTokenizer = former.tokenizer_
+        else:
+            self.tokenizer_ = EventTokenizer(self.events)
+        if valid is None:
+            every = max(round(1 / self.valid_fraction), 2)
+            if len(tunes) < 2:
+                raise DataError("one tune is too little: give more, or name others to validate on with --valid")
+            held_out = [tune for index, tune in enumerate(tunes, start=1) if index % every == 0] or tunes[-1:]
+            train = [tune for tune in tunes if all(tune is not other for other in held_out)]
+        else:
+            train, held_out = tunes, self._tunes(valid, problems)
+        problems.close()
+        train_corpus, valid_corpus = self._corpus(train), self._corpus(held_out)
+        self.data_ = {
+            "train": _described(X, train, train_corpus),
+            "valid": _described(X if valid is None else valid, held_out, valid_corpus),
+            "left_out": problems.count,
+        }
+        self._batches(train_corpus, valid_corpus)
+        self.network_ = self._build()
+        lines = LineBatches(train_corpus, self.batch_size * self.bptt_length, self.seed, self.longest)
+        return GeneratorTask(self), _Transposed(lines, self.tokenizer_, self.transpose, self.seed)
+
+    def _tunes(self, music: Music, problems: Problems) -> list[Tune]:
+        if isinstance(music, Path | str):
+            return read_tunes(music, problems, self.encoding)
+        tunes = list(music)
+        for row, tune in enumerate(tunes):
+            if not isinstance(tune, Tune):
+                raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; Tune.read makes one")
+        if not tunes:
+            raise DataError("there are no tunes: X is empty")
+        return tunes
+
+    def _corpus(self, tunes: Sequence[Tune]) -> Corpus:
+        """Put the events of tunes one after the other, each between its ends."""
+        begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
+        sequences = [np.concatenate((begin, self.tokenizer_.encode(tune), end)) for tune in tunes]
+        offsets = np.cumsum([0, *map(len, sequences)])
+        return Corpus(np.concatenate(sequences).astype(np.uint16), offsets.astype(np.int64), 0, 0)
+
+    @property
+    def _vocab_size(self) -> int:
+        return self.tokenizer_.vocab_size
+
+    @property
+    def _usual_embedding_size(self) -> int:
+        return 128
+
+    @property
+    def _apart(self) -> bool:
+        return True
+
+    def _texts(self) -> dict[str, str]:
+        return {"events.json": self.tokenizer_.to_json()}
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        self.tokenizer_ = EventTokenizer.from_json(texts["events.json"])
+
+    # Judging.
+
+    def evaluate(self, X: Music) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on tunes, each from its beginning to its end.
+
+        Returns:
+            ``nats_per_event`` and ``perplexity``, ``events`` (a tune's end is one), ``tunes``, and ``left_out`` (files
+            that hold no music).
+
+        Raises:
+            DataError: there is no tune.
+        """
+        self._check_fitted()
+        problems = Problems()
+        tunes = self._tunes(X, problems)
+        problems.close()
+        return {**self._judge(self._corpus(tunes)), "left_out": problems.count}
+
+    def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
+        nats = sum(losses.double().sum().item() for _, losses in self._losses(corpus, num_streams))
+        figures = language_metrics(nats, corpus.num_targets, 0, 0)
+        return {
+            "nats_per_event": figures["nats_per_token"],
+            "perplexity": figures["perplexity"],
+            "events": corpus.num_targets,
+            "tunes": corpus.num_sequences,
+        }
+
+    def score(self, X: Music, y: Any = None) -> float:  # noqa: N803
+        """Return minus the nats per event: higher is better, as scikit-learn wants it."""
+        return -self.evaluate(X)["nats_per_event"]
+
+    def _shown(self) -> str:
+        names = self.tokenizer_.names
+        return " ".join(names[number] for number in self._events([], 24, Sampling(), 0))
+
+    def predict(self, X: Music) -> list[list[tuple[str, float]]]:  # noqa: N803
+        """Return, for each tune, every event with its surprisal in nats, its end among them."""
+        self._check_fitted()
+        corpus = self._corpus(self._tunes(X, Problems()))
+        names = self.tokenizer_.names
+        found = []
+        for batch, losses in self._losses(corpus, 1):
+            for targets, nats in zip(batch.targets, losses, strict=True):
+                kept = targets != IGNORED
+                events = [names[number] for number in targets[kept].tolist()]
+                found.append(list(zip(events, nats[kept].tolist(), strict=True)))
+        return found
+
+    def annotate(
+        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
+    ) -> Iterator[str]:
+        """Write every event of the tunes of a file and its surprisal, tab-separated, under a line of titles.
+
+        Raises:
+            UsageError: another format is asked for, or the music comes through a pipe.
+        """
+        if input_format is not None or output_format not in (None, "text"):
+            raise UsageError("a composer reads music and writes events and surprisals; leave the formats out")
+        if not isinstance(lines.source, Path | str):
+            raise UsageError("music comes as a file; name it in place of -")
+        yield "event\tsurprisal\n"
+        for tune in self.predict(self._tunes(lines.source, problems)):
+            for event, surprisal in tune:
+                yield f"{event}\t{surprisal:.6f}\n"
+
+    # Writing.
+
+    def compose(
+        self,
+        primer: Tune | Path | None = None,
+        *,
+        seconds: float | None = None,
+        bars: int | None = None,
+        max_events: int = 5000,
+        sampling: Sampling | None = None,
+        seed: int | None = None,
+    ) -> Tune:
+        """Write a tune.
+
+        Args:
+            primer: a tune, or its file, to go on from; it is the beginning of what is returned.
+            seconds: end after so long, and not before; where neither it nor ``bars`` is given, the network ends it.
+            bars: end after so many bars, and not before (events "remi" only).
+            max_events: end after so many events in any case.
+            sampling: how events are drawn.
+            seed: the same seed gives the same tune.
+
+        Raises:
+            UsageError: an argument is outside its limits.
+            DataError: the primer is no music.
+        """
+        self._check_fitted()
+        sampling = sampling or Sampling()
+        sampling.check()
+        positive("max_events", max_events)
+        for name, value in (("seconds", seconds), ("bars", bars)):
+            if value is not None:
+                positive(name, value)
+        if bars is not None and self.events != "remi":
+            raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
+        given: list[int] = []
+        if primer is not None:
+            tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
+            given = self.tokenizer_.encode(tune).tolist()
+        ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
+        written = self.tokenizer_.decode(ids)
+        return written if seconds is None else cut(written, seconds)
+
+    def _events(
+        self,
+        given: list[int],
+        max_events: int,
+        sampling: Sampling,
+        seed: int | None,
+        seconds: float | None = None,
+        bars: int | None = None,
+    ) -> list[int]:
+        """Write events after the given ones, until one of the limits is reached."""
+        generator = torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        tokenizer, network = self.tokenizer_, self.network_.eval()
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            prompt = torch.tensor([[tokenizer.begin_id, *given]])
+            logits, state = network(prompt.to(device))
+        ids = list(given)
+        forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
+        if seconds is not None or bars is not None:
+            forbidden.append(tokenizer.end_id)
+        begun = expanded(state, 1)
+        for stretch, _ in self._sampled(logits[:, -1], begun, sampling, [generator], max_events, None, forbidden):
+            ids += stretch[0].tolist()
+            if tokenizer.end_id in ids:
+                return ids[: ids.index(tokenizer.end_id)]
+            if bars is not None and len(places := tokenizer.bars(ids)) > bars:
+                return ids[: places[bars]]
+            if seconds is not None and tokenizer.decode(ids).seconds >= seconds:
+                break
+        return ids
+
+
+class _Transposed:
+    """Batches whose rows are each moved up or down by some semitones, drawn from the seed and the step.
+
+    A row that would leave the pitches that there are stays as it is.
+    """
+
+    def __init__(self, batches: LineBatches, tokenizer: EventTokenizer, most: int, seed: int) -> None:
+        self._batches = batches
+        self._most = most
+        self._seed = seed
+        self._tables = torch.from_numpy(np.stack([tokenizer.transposed(by) for by in range(-most, most + 1)]))
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def batch(self, step: int) -> Batch:
+        batch = self._batches.batch(step)
+        if self._most == 0:
+            return batch
+        generator = np.random.default_rng((self._seed, step))
+        by = torch.from_numpy(generator.integers(2 * self._most + 1, size=len(batch.inputs)))  # (B,)
+        inputs = self._tables[by[:, None], batch.inputs]  # (B, T)
+        targets = self._tables[by[:, None], batch.targets.clamp(min=0)]
+        stays = (inputs < 0).any(dim=1, keepdim=True) | (targets < 0).any(dim=1, keepdim=True)
+        targets = torch.where(stays | (batch.targets == IGNORED), batch.targets, targets)
+        return replace(batch, inputs=torch.where(stays, batch.inputs, inputs), targets=targets)
+
+
+def _described(source: Music, tunes: Sequence[Tune], corpus: Corpus) -> dict[str, Any]:
+    """Say what data this is: where it came from, how much, and a hash of its events."""
+    name = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "values"
+    ids = np.asarray(corpus.ids)
+    return {
+        "files": [name],
+        "sha256": sha256(ids.tobytes()).hexdigest(),
+        "tunes": len(tunes),
+        "events": corpus.num_targets,
+    }

@@ -1,0 +1,327 @@
+"""What the language model and the composer share: a network that reads a sequence and says what comes next.
+
+Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets) ──LanguageNetwork──▶ logits (B,T,V), state
+    ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
+      └── kernels.generate.Writer | decoding.sampling.sample ──▶ ids
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
+from elman.data.corpus import Corpus
+from elman.decoding.sampling import Sampling, sample
+from elman.errors import DataError, UsageError
+from elman.kernels.generate import Writer
+from elman.models.base import Model
+from elman.nn.decoder import CELLS
+from elman.nn.dropout import LockedDropout
+from elman.nn.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.recurrent import GRU, LSTM, RNN
+from elman.nn.window import Window
+from elman.training.schedule import positive
+
+RecurrentState = Tensor | tuple[Tensor, Tensor]
+"""``(num_layers, B, H)``, a pair of them for LSTM: a value that can be kept, copied, rewound and handed back."""
+
+LONGEST_STRETCH = 64  # tokens that the kernels write before they are handed out
+VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
+
+
+@dataclass(kw_only=True, eq=False)
+class GeneratorModel(Model):
+    """A model that says what comes next in a sequence, and so can go on with it: the settings of its network."""
+
+    cell: Literal["rnn", "gru", "lstm", "window"] = "lstm"
+    """The network that reads: simple (Elman) RNN, GRU, LSTM, or a feed-forward network over the last tokens."""
+    hidden_size: int = 384
+    """Units of each layer."""
+    num_layers: int = 1
+    """Stacked layers: each reads the outputs of the one below."""
+    embedding_size: int | None = None
+    """Length of a token's vector; 64 for characters, 128 for other tokens where not given."""
+    window: int = 5
+    """How many tokens back a window network sees (cell window only)."""
+    batch_size: int = 16
+    """Parallel streams of the data in a batch; of sequences read by themselves, so many of about bptt_length tokens."""
+    bptt_length: int = 64
+    """Time steps that gradients flow back through (truncated BPTT); the state is carried on beyond them."""
+    dropout: float | None = None
+    """Share of hidden values, between layers and before the head, set to zero while training. Where not given, it grows
+    with how often the data are read: 0 for one pass, 0.1 for two, 0.2 for four, 0.3 for eight, at most 0.5."""
+    tie_weights: bool = False
+    """Use the embedding's matrix as the output matrix V, with a projection where their sizes differ."""
+    initial_state: Literal["zeros", "random", "learned"] = "zeros"
+    """The hidden state before the first token."""
+    forget_bias: float = 0.0
+    """Begin with this added to the LSTM's forget gates; 1 or 2 keeps them open, to learn over long distances sooner."""
+    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
+    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
+    reference, or the fastest."""
+    valid_fraction: float = 0.1
+    """Share of the data, at its end, held out for validation where no other is given."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        for name in ("hidden_size", "num_layers", "window", "batch_size", "bptt_length"):
+            positive(name, getattr(self, name))
+        if self.embedding_size is not None:
+            positive("embedding_size", self.embedding_size)
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
+        if not 0 < self.valid_fraction < 1:
+            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+        if self.forget_bias and self.cell != "lstm":
+            raise UsageError(
+                f'forget_bias is {self.forget_bias}, but only an LSTM has forget gates; cell is "{self.cell}"'
+            )
+        if self.cell == "window" and self.backend != "auto":
+            raise UsageError(f'backend is "{self.backend}", but cell is "window", which has no recurrent layer')
+
+    # What a task says about its tokens.
+
+    @property
+    @abstractmethod
+    def _vocab_size(self) -> int:
+        """How many tokens there are."""
+
+    @property
+    @abstractmethod
+    def _usual_embedding_size(self) -> int:
+        """Length of a token's vector where no setting says it."""
+
+    @property
+    @abstractmethod
+    def _apart(self) -> bool:
+        """Whether each sequence of a corpus is read by itself, not as a part of one long stream."""
+
+    @abstractmethod
+    def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
+        """Judge the network on a corpus."""
+
+    @abstractmethod
+    def _shown(self) -> str:
+        """Write something to be shown while training."""
+
+    # Reading and writing ids.
+
+    def _batches(self, corpus: Corpus, valid: Corpus) -> LineBatches | StreamBatches:
+        """Cut the training data into batches; keep the validation data, of which there must be something."""
+        batches: LineBatches | StreamBatches
+        if self._apart:
+            batches = LineBatches(corpus, self.batch_size * self.bptt_length, self.seed)
+        else:
+            batches = StreamBatches(corpus, self.batch_size, self.bptt_length, self.seed)
+        self._valid = valid
+        if valid.num_targets < 1:
+            raise DataError(
+                f"the validation data have {len(valid.ids)} tokens and need 2; "
+                "raise --valid-fraction or name others with --valid"
+            )
+        return batches
+
+    def _build(self) -> LanguageNetwork:
+        return LanguageNetwork(self, self._vocab_size, self.embedding_size or self._usual_embedding_size)
+
+    def _final_metrics(self) -> dict[str, float | int]:
+        return self._judge(self._valid)
+
+    def _final_seconds(self) -> float:
+        began = time.perf_counter()
+        with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
+            batch, _ = next(self._losses(self._valid, num_streams=1))
+        return (time.perf_counter() - began) * self._valid.num_targets / batch.num_targets
+
+    def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
+        network = self.network_.eval()
+        device = next(network.parameters()).device
+        state = None
+        for batch in _in_order(corpus, self._apart, num_streams):
+            with torch.inference_mode():
+                moved = batch.to(device)
+                logits, state = network(moved.inputs, None if batch.first else state, moved.lengths)  # (B, T, V)
+                losses = nn.functional.cross_entropy(
+                    logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
+                )
+            yield batch, losses.view_as(moved.targets).cpu()
+
+    def _sampled(
+        self,
+        logits: Tensor,
+        state: RecurrentState,
+        sampling: Sampling,
+        generators: Sequence[torch.Generator],
+        max_tokens: int,
+        seen: Tensor | None,
+        forbidden: list[int],
+    ) -> Iterator[tuple[Tensor, RecurrentState]]:
+        """Yield stretches of ids (N, T), none of them forbidden, and the state that has read them."""
+
+        def writable(logits: Tensor) -> Tensor:
+            logits = logits.clone()
+            logits[:, forbidden] = -torch.inf
+            return logits
+
+        logits = writable(logits.cpu())
+        if self.network_.is_fused:
+            write = self.network_.writer(writable).write
+            parts = tuple(part.clone() for part in (state if isinstance(state, tuple) else (state,)))
+            logits, length = logits.contiguous(), 1
+            while max_tokens > 0:
+                length = min(length, max_tokens)
+                draws = [torch.rand(length, generator=generator, dtype=torch.float64) for generator in generators]
+                ids = write(logits, parts, torch.stack(draws), seen, **asdict(sampling))
+                after = tuple(part.clone() for part in parts)
+                yield ids, (after[0], after[1]) if len(after) == 2 else after[0]
+                max_tokens, length = max_tokens - length, min(2 * length, LONGEST_STRETCH)
+            return
+
+        device = next(self.network_.parameters()).device
+
+        def read(ids: Tensor) -> Tensor:
+            nonlocal state
+            with torch.inference_mode():
+                logits, state = self.network_(ids[:, None].to(device), state)  # (N, 1, V)
+            return writable(logits[:, 0].cpu())
+
+        options: dict[str, Any] = {"sampling": sampling, "generators": generators, "max_tokens": max_tokens}
+        for ids in sample(logits, read, seen=seen, **options):
+            yield ids[:, None], state
+
+    def _after(self, ids: Tensor, state: RecurrentState) -> RecurrentState:
+        """Read ids (N, T) from a state; return the state after them."""
+        with torch.inference_mode():
+            after: RecurrentState
+            _, after = self.network_.eval()(ids.to(next(self.network_.parameters()).device), state)
+        return after
+
+
+class LanguageNetwork(nn.Module):
+    """Embedding, recurrent layers, head: ids (B, T) to logits (B, T, V).
+
+    In the lecture's names W = ``rnn.weight_ih_l0``, U = ``rnn.weight_hh_l0`` and V = ``head.weight``.
+    """
+
+    def __init__(self, settings: GeneratorModel, vocab_size: int, embedding_size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        if settings.tie_weights:
+            nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)  # V's scale, so that logits begin small
+        self.dropout = LockedDropout(0.1 if settings.dropout is None else settings.dropout)
+        sizes: dict[str, Any] = {
+            "input_size": embedding_size,
+            "hidden_size": int(settings.hidden_size),  # it may be NumPy's, from a search over settings
+            "num_layers": int(settings.num_layers),
+        }
+        self.rnn: RNN | GRU | LSTM | Window
+        if settings.cell == "window":
+            self.rnn = Window(**sizes, window=settings.window)
+        else:
+            options = {"batch_first": True, "initial_state": settings.initial_state, "backend": settings.backend}
+            recurrent: Any = CELLS[settings.cell]
+            self.rnn = recurrent(**sizes, **options)
+        if isinstance(self.rnn, LSTM) and settings.forget_bias:
+            with torch.no_grad():
+                for name, bias in self.rnn.named_parameters():
+                    if name.startswith("bias_ih"):
+                        bias[settings.hidden_size : 2 * settings.hidden_size] += settings.forget_bias  # rows i, f, g, o
+        self.head = SoftmaxHead(settings.hidden_size, vocab_size, self.embedding if settings.tie_weights else None)
+
+    def forward(
+        self, inputs: Tensor, state: RecurrentState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
+        """Read ids (B, T) from a state; return the logits (B, T, V) and the state after each row's last id."""
+        embedded = self.embedding(inputs)  # (B, T, E)
+        hidden, state = self.rnn(embedded, state, lengths=lengths)  # (B, T, H)
+        logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
+        return logits, state
+
+    def set_dropout(self, share: float) -> None:
+        """Drop this share of the hidden values, between layers and before the head, while training."""
+        self.dropout.p = share
+        self.rnn.dropout = share if self.rnn.num_layers > 1 else 0.0
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether Elman's kernels can write with this network."""
+        weight = self.head.weight
+        can = not isinstance(self.rnn, Window) and weight.device.type == "cpu" and weight.dtype == torch.float32
+        return can and self.rnn.backend in ("auto", "fused")
+
+    def writer(self, writable: Callable[[Tensor], Tensor]) -> Writer:
+        """Pack the weights for writing; ``writable`` forbids tokens by their logits (1, V)."""
+        assert not isinstance(self.rnn, Window)
+        head_bias = writable(self.head.bias.detach()[None])[0]
+        return Writer(self.rnn.mode, self.embedding.weight, self.rnn.all_weights, self.head.matrix, head_bias)
+
+    def next_logits(self, state: RecurrentState) -> Tensor:
+        """Return the logits (B, V) for the token after what the state has read."""
+        if isinstance(state, tuple):
+            state = state[0]
+        top = self.rnn.hidden(state) if isinstance(self.rnn, Window) else state[-1]  # (B, H)
+        logits: Tensor = self.head(top)
+        return logits
+
+
+class GeneratorTask:
+    """A model that says what comes next, as the training loop sees it."""
+
+    def __init__(self, model: GeneratorModel) -> None:
+        self._model = model
+        self.network: nn.Module = model.network_
+
+    def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
+        """Say what is to become small."""
+        return tuple(figure for name, figure in metrics.items() if name.startswith("nats_per_"))
+
+    def plan(self, passes: float) -> None:
+        """Set the dropout that suits so many passes over the data."""
+        share = self._model.dropout
+        if share is None:
+            share = min(max(0.1 * math.log2(passes), 0.0), 0.5)
+        self._model.network_.set_dropout(share)
+
+    def training_step(self, batch: Batch, carry: Any) -> tuple[Tensor, int, Any]:
+        """Return the summed loss in nats, the number of targets, and the state to carry on."""
+        logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
+        targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
+        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._apart else _detached(state)
+
+    def validate(self) -> dict[str, float | int]:
+        """Return the validation figures."""
+        return self._model._judge(self._model._valid, VALIDATION_STREAMS)
+
+    def sample(self) -> str:
+        """Show what the network writes now."""
+        return self._model._shown()
+
+
+def _in_order(corpus: Corpus, apart: bool, num_streams: int) -> Iterator[Batch]:
+    if apart:
+        return line_chunks(corpus, 4096)
+    return stream_chunks(corpus, num_streams=num_streams, chunk_length=max(4096 // num_streams, 128))
+
+
+def _detached(state: RecurrentState) -> RecurrentState:
+    return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()
+
+
+def expanded(state: RecurrentState, batch_size: int) -> RecurrentState:
+    """Repeat a state of one stream for a batch of them."""
+    found = (state[0] if isinstance(state, tuple) else state).shape[1]
+    if found not in (1, batch_size):
+        raise UsageError(f"the state is of {found} streams, but num_samples is {batch_size}; take one, or as many")
+    if isinstance(state, tuple):
+        return state[0].expand(-1, batch_size, -1).contiguous(), state[1].expand(-1, batch_size, -1).contiguous()
+    return state.expand(-1, batch_size, -1).contiguous()
