@@ -14,21 +14,27 @@ if TYPE_CHECKING:
     from elman import nn as nn
     from elman.models import load as load
     from elman.models.baselines import NgramModel as NgramModel
+    from elman.models.captioner import Captioner as Captioner
     from elman.models.classifier import Classifier as Classifier
+    from elman.models.composer import Composer as Composer
     from elman.models.language_model import LanguageModel as LanguageModel
     from elman.models.tagger import Tagger as Tagger
+    from elman.models.translator import Translator as Translator
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Captioner": "elman.models.captioner",
     "Classifier": "elman.models.classifier",
+    "Composer": "elman.models.composer",
     "LanguageModel": "elman.models.language_model",
     "NgramModel": "elman.models.baselines",
     "Tagger": "elman.models.tagger",
+    "Translator": "elman.models.translator",
     "load": "elman.models",
 }
 
-__all__ = ["Classifier", "LanguageModel", "NgramModel", "Tagger", "__version__", "load", "nn"]
+__all__ = [*_HOMES, "__version__", "nn"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
-from elman.data.samples import sample_text
+from elman.data.samples import sample_pictures, sample_text
 from elman.errors import UsageError, nearest
 from elman.models.base import Model
 from elman.models.settings import Settings
@@ -58,6 +58,32 @@ def parse(command: type[Command], words: Sequence[str], program: str, default: C
 def source(word: str) -> Path | str:
     """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME``."""
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
+
+
+def examples(task: str, words: Sequence[str], images: Path | None = None) -> tuple[Any, Any]:
+    """Return what the FILEs of a command stand for, as ``fit`` and ``evaluate`` take it: X, and y where it has one.
+
+    Args:
+        task: as ``elman train`` names it.
+        words: the FILEs.
+        images: the pictures that a file of captions is about.
+
+    Raises:
+        UsageError: there are too many of them, or the pictures are missing.
+    """
+    if task == "lm":
+        return (source(words[0]) if len(words) == 1 else [source(word) for word in words]), None
+    if task == "translator" and len(words) == 2:
+        return source(words[0]), source(words[1])
+    if len(words) != 1:
+        most = "one or two files" if task == "translator" else "one file"
+        raise UsageError(f"a {task} reads {most}, but {len(words)} are given: {' '.join(words)}")
+    if task != "captioner":
+        return source(words[0]), None
+    if images is None and not words[0].startswith("sample:"):
+        raise UsageError(f"{words[0]}: the pictures are missing; name their folder, or an .npz, with --images")
+    pictures = sample_pictures(words[0].removeprefix("sample:")) if images is None else images
+    return pictures, source(words[0])
 
 
 def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:

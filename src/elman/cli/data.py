@@ -8,13 +8,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from elman.cli.arguments import parse
-from elman.data.samples import SAMPLES, sample_text
+from elman.data.images import write_picture
+from elman.data.samples import SAMPLES, sample_pictures, sample_text
 from elman.errors import UsageError, nearest
+from elman.models.folder import make_folder
+from elman.training.checkpoint import write_files
 from elman.training.schedule import positive
 
 ACTIONS = ("list", "show")
@@ -36,6 +40,8 @@ class Show:
     """Which one, of those that elman data list names."""
     lines: int | None = None
     """Print this many lines, from the first on; all where not given."""
+    pictures: Path | None = None
+    """Write its pictures into this folder, as PNG files (shapes and unseen-shapes)."""
 
 
 @dataclass(kw_only=True)
@@ -58,6 +64,10 @@ def run(words: Sequence[str]) -> int:
     if isinstance(action, Show):
         if action.lines is not None:
             positive("lines", action.lines)
+        if action.pictures is not None:
+            pixels = sample_pictures(action.name)
+            make_folder(action.pictures)
+            write_files({action.pictures / name: write_picture(picture) for name, picture in pixels.items()})
         sys.stdout.writelines(islice(io.StringIO(sample_text(action.name)), action.lines))
     elif action.json:
         rows = [
@@ -67,6 +77,6 @@ def run(words: Sequence[str]) -> int:
         print(json.dumps(rows, indent=2))
     else:
         for name, sample in sorted(SAMPLES.items()):
-            print(f"{name:<11}{sample.task:<12}{sample.size:<17}{sample.description}")
+            print(f"{name:<15}{sample.task:<12}{sample.size:<17}{sample.description}")
     sys.stdout.flush()  # what a closed pipe refuses is refused here, where it can be told from a failure
     return 0

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from elman.cli.arguments import parse, source
+from elman.cli.arguments import examples, parse
+from elman.errors import UsageError
 from elman.models import load
 from elman.models.judging import Report
 from elman.training.checkpoint import write_files
@@ -18,12 +19,17 @@ from elman.training.checkpoint import write_files
 
 @dataclass(kw_only=True)
 class Evaluate:
-    """Judge a saved model on a file: of a language model, every token but the first is predicted."""
+    """Judge a saved model: of a language model, every token but the first is predicted.
+
+    A translator takes SRC TGT, or one file of pairs; a captioner CAPTIONS --images DIR; a composer a folder of MIDI.
+    """
 
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
     """The saved model."""
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
     """The data, in a format that training reads; sample:NAME names a built-in one."""
+    images: Path | None = None
+    """The pictures that captions are about: their folder, or an .npz of ready features."""
     json: bool = False
     """Print one flat JSON object."""
     confusion: Path | None = None
@@ -33,14 +39,20 @@ class Evaluate:
 def run(words: Sequence[str]) -> int:
     """Judge what ``words`` say; see ``elman evaluate --help``."""
     command = parse(Evaluate, words, "elman evaluate")
-    report = load(command.folder).report(source(command.file))
+    if not command.files:
+        raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
+    model = load(command.folder)
+    X, y = examples(model.task, command.files, command.images)  # noqa: N806
+    report = model.report(X, y)
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:
-        print(json.dumps(report.metrics))
+        print(json.dumps({**report.metrics, **report.signatures}))
         return 0
     for name, value in report.metrics.items():
         print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
+    for name, text in report.signatures.items():
+        print(f"{name:<20} {text}")
     if report.labels:
         print_labels(report)
     return 0

@@ -1,4 +1,4 @@
-"""``elman generate DIR``: write on from a prompt."""
+"""``elman generate DIR``: write on from a prompt, in text or in music."""
 
 from __future__ import annotations
 
@@ -6,35 +6,53 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from elman.cli.arguments import parse
 from elman.decoding.sampling import Sampling
+from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
 from elman.models import load
+from elman.training.checkpoint import write_files
 
 
 @dataclass(kw_only=True)
 class Generate:
-    """Write on from a prompt with a saved language model, to the terminal as it is written."""
+    """Write on with a saved model: text from a prompt, to the terminal as it is written; or music, into a MIDI file."""
 
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
     """The saved model."""
     prompt: str = ""
-    """Text to go on from, however long; it is printed too."""
+    """Text to go on from, however long; it is printed too (language models)."""
     prompt_file: Path | None = None
-    """Read the prompt from this file."""
-    max_tokens: int = 400
-    """How many tokens to write at most."""
-    num_samples: int = 1
-    """How many texts to write."""
-    seed: int | None = None
-    """The same seed gives the same text."""
+    """Read the prompt from this file (language models)."""
     stop: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Stop before this text; may be given several times."""
+    """Stop before this text; may be given several times (language models)."""
+    primer: Path | None = None
+    """MIDI or ABC file to go on from; it is the beginning of the tune (composers)."""
+    seconds: float | None = None
+    """How long the tune is to be; where neither this nor --bars is given, the network ends it (composers)."""
+    bars: int | None = None
+    """How many bars the tune is to have (composers of remi events)."""
+    out: Path | None = None
+    """MIDI file to write (composers)."""
+    wav: Path | None = None
+    """Play the tune on a simple synthesiser into this WAV file, too (composers)."""
+    roll: Path | None = None
+    """Draw the tune as a piano roll, as an SVG, into this file, too (composers)."""
+    max_tokens: int | None = None
+    """How many tokens or events to write at most: 400 of text, 5000 of music, where not given."""
+    num_samples: int = 1
+    """How many texts or tunes to write; tunes are numbered: tune-1.mid."""
+    seed: int | None = None
+    """The same seed gives the same text or tune."""
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = field(default_factory=Sampling)
+
+
+TEXT_ONLY = ("prompt", "prompt_file", "stop")
+MUSIC_ONLY = ("primer", "seconds", "bars", "out", "wav", "roll")
 
 
 def run(words: Sequence[str]) -> int:
@@ -43,23 +61,63 @@ def run(words: Sequence[str]) -> int:
     command.sampling.check()
     if command.num_samples < 1:
         raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
+    model = load(command.folder)
+    if model.task not in ("lm", "composer"):
+        raise UsageError(f"{command.folder} is a {model.task}, which does not write on; see elman predict")
+    writes_music = model.task == "composer"
+    for name in TEXT_ONLY if writes_music else MUSIC_ONLY:
+        if getattr(command, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} is for {'texts' if writes_music else 'tunes'}, but {command.folder} is another model"
+            )
+    for index in range(command.num_samples):
+        seed = None if command.seed is None else command.seed + index
+        if writes_music:
+            _compose(model, command, seed, index)
+        else:
+            _write(model, command, seed, index)
+    return 0
+
+
+def _write(model: Any, command: Generate, seed: int | None, index: int) -> None:
+    """Print a text as it is written."""
     if command.prompt and command.prompt_file is not None:
         raise UsageError("--prompt and --prompt-file are both given: one of them is the prompt")
-    model = load(command.folder)
-    prompt: str | Path = command.prompt_file or command.prompt
-    for index in range(command.num_samples):
-        if command.num_samples > 1:
-            print(f"--- sample {index + 1} of {command.num_samples}")
-        print(command.prompt, end="", flush=True)
-        pieces = model.stream(
-            prompt,
-            sampling=command.sampling,
-            max_tokens=command.max_tokens,
-            seed=None if command.seed is None else command.seed + index,
-            stop=command.stop,
-        )
-        for piece in pieces:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
-        print()
-    return 0
+    if command.num_samples > 1:
+        print(f"--- sample {index + 1} of {command.num_samples}")
+    print(command.prompt, end="", flush=True)
+    pieces = model.stream(
+        command.prompt_file or command.prompt,
+        sampling=command.sampling,
+        max_tokens=400 if command.max_tokens is None else command.max_tokens,
+        seed=seed,
+        stop=command.stop,
+    )
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    print()
+
+
+def _compose(model: Any, command: Generate, seed: int | None, index: int) -> None:
+    """Write a tune into the files that were named."""
+    if command.out is None:
+        raise UsageError("music goes into a file: name it with --out tune.mid")
+    tune = model.compose(
+        command.primer,
+        seconds=command.seconds,
+        bars=command.bars,
+        max_events=5000 if command.max_tokens is None else command.max_tokens,
+        sampling=command.sampling,
+        seed=seed,
+    )
+    files = {command.out: tune.midi()}
+    if command.wav is not None:
+        files[command.wav] = tune.wav()
+    if command.roll is not None:
+        files[command.roll] = piano_roll(tune.notes, model.primer_seconds(command.primer)).encode()
+    if command.num_samples > 1:
+        files = {path.with_stem(f"{path.stem}-{index + 1}"): content for path, content in files.items()}
+    write_files(files)
+    print(f"{next(iter(files))}: {len(tune.notes):,} notes, {tune.seconds:.1f} seconds")

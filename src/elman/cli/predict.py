@@ -12,16 +12,19 @@ import tyro
 
 from elman.cli.arguments import parse, source
 from elman.data.lines import Lines, Problems
+from elman.errors import UsageError
 from elman.models import load
+from elman.training.checkpoint import write_files
 
 
 @dataclass(kw_only=True)
 class Predict:
     r"""Print what a saved model makes of a file, in the file's order.
 
-    A tagger gives every word its tag, a classifier every text its label; what cannot be read is told by its line, and
-    the rest goes on. A language model prints every token with its surprisal in nats, tab-separated, NA for a first
-    token that has none; line breaks, tabs and backslashes in a token are written \\n, \\t and \\\\.
+    A tagger gives every word its tag, a classifier every text its label, a translator every line another, a captioner
+    every picture of a folder what it shows; what cannot be read is told by its line, and the rest goes on. A language
+    model prints every token with its surprisal in nats, tab-separated, NA for a first token that has none; line breaks,
+    tabs and backslashes in a token are written \\n, \\t and \\\\.
     """
 
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
@@ -31,16 +34,35 @@ class Predict:
     input_format: str | None = None
     """text (one sentence or text a line), conllu, columns, csv, tsv or jsonl; found out from a file where not given."""
     output_format: str | None = None
-    """jsonl, conllu, columns or text; a tagger writes what it read, others jsonl, where not given."""
+    """jsonl, conllu, columns or text; where not given, a tagger writes as it read, a classifier jsonl, others text."""
+    beam_size: int | None = None
+    """Texts that are kept at every step of the search; what the model was trained with where not given, as the next
+    three (translator and captioner only)."""
+    n_best: int | None = None
+    """How many texts to write for each input, the best first."""
+    length_penalty: float | None = None
+    """Log-probabilities are divided by the length to this power when texts are compared."""
+    temperature: float | None = None
+    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
+    attention: Path | None = None
+    """Draw where a translator looked while it wrote the first line, as an SVG, into this file."""
 
 
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
     model = load(command.folder)
+    given = {name: getattr(command, name) for name in ("beam_size", "n_best", "length_penalty", "temperature")}
+    model.set_params(**{name: value for name, value in given.items() if value is not None})
+    model.check()
     problems = Problems()
     data = sys.stdin.buffer if command.file == "-" else source(command.file)
     lines = Lines(data, model.encoding, problems)
+    if command.attention is not None:
+        if model.task != "translator" or data is sys.stdin.buffer:
+            raise UsageError("--attention draws what a translator does with the first line of a FILE")
+        first = next(iter(Lines(data, model.encoding, Problems(shown=0))), "")
+        write_files({command.attention: model.attention_picture(first).encode()})
     for written in model.annotate(lines, problems, command.input_format, command.output_format):
         sys.stdout.write(written)
         if lines.is_waiting:

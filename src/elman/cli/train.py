@@ -13,14 +13,17 @@ from typing import Annotated, Any, ClassVar
 
 import tyro
 
-from elman.cli.arguments import parse, settings_from_toml, source
+from elman.cli.arguments import examples, parse, settings_from_toml
 from elman.errors import Interrupted, UsageError, nearest
 from elman.models.base import Model
+from elman.models.captioner import Captioner
 from elman.models.classifier import Classifier
+from elman.models.composer import Composer
 from elman.models.folder import read_config, read_folder
 from elman.models.language_model import LanguageModel
 from elman.models.settings import saved_settings
 from elman.models.tagger import Tagger
+from elman.models.translator import Translator
 from elman.training.checkpoint import FILE_NAME
 from elman.training.progress import clock, describe_metrics, progress_for
 
@@ -35,8 +38,6 @@ class Train:
 
     out: Path
     """Folder for the run and then the model."""
-    valid: str | None = None
-    """File to validate on, in place of a part of the training data."""
     resume: bool = False
     """Go on from the checkpoint in the folder, with the settings that it began with."""
     overwrite: bool = False
@@ -57,6 +58,8 @@ class TrainLanguageModel(Train):
 
     files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
     """Text files."""
+    valid: str | None = None
+    """File to validate on, in place of a part of the training data."""
     settings: tyro.conf.OmitArgPrefixes[LanguageModel] = field(default_factory=LanguageModel)
 
 
@@ -66,8 +69,10 @@ class TrainTagger(Train):
 
     next_step = "Tag with it: elman predict {folder} FILE"
 
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
+    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
     """Tagged sentences."""
+    valid: str | None = None
+    """File to validate on, in place of a part of the training data."""
     settings: tyro.conf.OmitArgPrefixes[Tagger] = field(default_factory=Tagger)
 
 
@@ -77,15 +82,66 @@ class TrainClassifier(Train):
 
     next_step = "Classify with it: elman predict {folder} FILE"
 
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
+    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
     """Labelled examples."""
+    valid: str | None = None
+    """File to validate on, in place of a part of the training data."""
     settings: tyro.conf.OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
+
+
+@dataclass(kw_only=True)
+class TrainTranslator(Train):
+    """Train a translator on two parallel files, TRAIN.src TRAIN.tgt, or on one TSV, CSV or JSONL of pairs.
+
+    It summarises too: sample:reports is built in.
+    """
+
+    next_step = "Translate with it: elman predict {folder} FILE"
+
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="TRAIN...")]]
+    """Sources and targets: a file for each, or one with both."""
+    valid: tuple[str, ...] = ()
+    """File or files to validate on, in place of a part of the training data."""
+    settings: tyro.conf.OmitArgPrefixes[Translator] = field(default_factory=Translator)
+
+
+@dataclass(kw_only=True)
+class TrainCaptioner(Train):
+    """Train a captioner on pictures and captions (COCO JSON, TSV or Flickr8k's format); sample:shapes is built in."""
+
+    next_step = "Describe pictures with it: elman predict {folder} PICTURES"
+
+    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="CAPTIONS")]]
+    """The captions, by the names of their pictures."""
+    images: Path | None = None
+    """The folder of the pictures, or an .npz of ready features."""
+    valid: str | None = None
+    """Captions to validate on, in place of a part of the training data."""
+    valid_images: Path | None = None
+    """The pictures of --valid, where they lie elsewhere."""
+    settings: tyro.conf.OmitArgPrefixes[Captioner] = field(default_factory=Captioner)
+
+
+@dataclass(kw_only=True)
+class TrainComposer(Train):
+    """Train a composer on a folder of MIDI or ABC files; sample:tunes is built in."""
+
+    next_step = "Write music with it: elman generate {folder} --seconds 30 --out tune.mid --wav tune.wav"
+
+    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MIDI_DIR")]]
+    """Folder of tunes, or a file of them."""
+    valid: str | None = None
+    """Tunes to validate on, in place of every tenth of the others."""
+    settings: tyro.conf.OmitArgPrefixes[Composer] = field(default_factory=Composer)
 
 
 TASKS: dict[str, tuple[type[Train], type[Model]]] = {
     "lm": (TrainLanguageModel, LanguageModel),
     "tagger": (TrainTagger, Tagger),
     "classifier": (TrainClassifier, Classifier),
+    "translator": (TrainTranslator, Translator),
+    "captioner": (TrainCaptioner, Captioner),
+    "composer": (TrainComposer, Composer),
 }
 
 
@@ -100,22 +156,27 @@ def run(words: Sequence[str]) -> int:
         )
     task = words[0]
     kind, model_class = TASKS[task]
-    missing: dict[str, Any] = {"files" if task == "lm" else "file": tyro.MISSING, "out": tyro.MISSING}
+    missing: dict[str, Any] = {"files": tyro.MISSING, "out": tyro.MISSING}
     default: Any = kind(**missing, settings=_defaults(words[1:], model_class))  # type: ignore[call-arg]
     command: Any = parse(kind, words[1:], f"elman train {task}", default)
-    files = list(command.files) if task == "lm" else [command.file]
+    files, valid_files = _listed(command.files), _listed(command.valid)
     if not files:
-        raise UsageError(f"elman train {task} needs a text: elman train {task} FILE... --out DIR")
-    data = [source(word) for word in files] if task == "lm" else source(command.file)
-    valid = None if command.valid is None else source(command.valid)
+        raise UsageError(f"elman train {task} needs a file: elman train {task} FILE... --out DIR")
+    images, valid_images = (command.images, command.valid_images) if task == "captioner" else (None, None)
+    data, targets = examples(task, files, images)
+    valid = None
+    if valid_files:
+        pair = examples(task, valid_files, valid_images or images)
+        valid = pair[0] if pair[1] is None else pair
     if command.dry_run:
-        _print_prediction(command.settings.dry_run(data, valid=valid))
+        _print_prediction(command.settings.dry_run(data, targets, valid=valid))
         return 0
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
         model = command.settings.fit(
             data,
+            targets,
             valid=valid,
             out=command.out,
             resume=command.resume,
@@ -127,16 +188,24 @@ def run(words: Sequence[str]) -> int:
         if not (command.out / FILE_NAME).exists():
             raise
         said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
-        valid_words = [] if command.valid is None else ["--valid", command.valid]
-        again = shlex.join([*files, *valid_words, "--out", str(command.out), "--resume"])
+        named = {"--images": images, "--valid": valid_files, "--valid-images": valid_images}
+        flags = [word for flag, value in named.items() if value for word in (flag, *_listed(value))]
+        again = shlex.join([*files, *flags, "--out", str(command.out), "--resume"])
         raise Interrupted(f"{said}\nGo on with: elman train {task} {again}", number) from None
     figures = model.metrics_.get("valid", {})
     if figures:
-        unit = next(name for name in ("tokens", "examples") if name in figures)
-        unknown = f", {figures['unknown']:,} of them unknown" if figures.get("unknown") else ""
+        unit = next(name for name in ("examples", "tokens", "events") if name in figures)
+        unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
         print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
         print(command.next_step.format(folder=command.out))
     return 0
+
+
+def _listed(words: Any) -> list[str]:
+    """Return the words of an option that takes none, one or several."""
+    if words is None:
+        return []
+    return [str(words)] if isinstance(words, str | Path) else list(words)
 
 
 def _defaults(words: Sequence[str], model: type[Model]) -> Model:

@@ -1,6 +1,6 @@
 """Pictures and their captions: files to arrays, captions by the name of their picture.
 
-folder of pictures | .npz of features | arrays ──Pictures──▶ (S, S, 3) uint8, or (F,) float32
+folder of pictures | .npz of features | arrays ──Pictures──▶ (S, S, 3) uint8, or (R, F) float32
 COCO JSON | TSV | Flickr8k tokens ──read_captions──▶ name of the picture ▶ its captions
 """
 
@@ -66,7 +66,7 @@ class Pictures:
         return next((known for known in (name, stem) if known in self._arrays or known in self._paths), None)
 
     def read(self, name: str) -> NDArray[Any]:
-        """Return a picture (S, S, 3) uint8, or its features (F,) float32.
+        """Return a picture (S, S, 3) uint8, or its features (R, F) float32, of R regions.
 
         Raises:
             DataError: it cannot be decoded, or is too large.
@@ -80,8 +80,7 @@ class Pictures:
             raise DataError(f"{name}: an array of shape {array.shape} and type {array.dtype} is no features")
         if not np.isfinite(array).all():
             raise DataError(f"{name}: its features hold NaN or infinity")
-        features: NDArray[Any] = array.reshape(-1, array.shape[-1]).mean(axis=0)  # of several regions, their mean
-        return features.astype(np.float32)
+        return array.reshape(-1, array.shape[-1]).astype(np.float32)  # (R, F)
 
 
 def read_picture(path: Path, size: int) -> NDArray[np.uint8]:

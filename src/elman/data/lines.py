@@ -92,7 +92,7 @@ class Lines:
         """The number of the line handed out last."""
         self.is_waiting = False
         """Whether no further line is at hand: to ask for one may mean to wait for it."""
-        if isinstance(source, Path):
+        if isinstance(source, Path) and not source.is_dir():  # of a folder, who reads lines hears it then
             open_file(source).close()
 
     def __iter__(self) -> Iterator[str]:

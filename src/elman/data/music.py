@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data.lines import Lines, Problems
+from elman.data.synthesis import synthesised
 from elman.data.text import open_file
 from elman.errors import DataError, ModelError, UsageError
 
@@ -86,6 +87,10 @@ class Tune:
     def midi(self) -> bytes:
         """Return the tune as the content of a MIDI file."""
         return bytes(self.score.dumps_midi())
+
+    def wav(self) -> bytes:
+        """Return the tune, played on a simple synthesiser, as the content of a WAV file."""
+        return synthesised(self.notes)
 
 
 def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") -> list[Tune]:

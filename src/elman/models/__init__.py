@@ -10,6 +10,9 @@ _HOMES = {
     "lm": ("elman.models.language_model", "LanguageModel"),
     "tagger": ("elman.models.tagger", "Tagger"),
     "classifier": ("elman.models.classifier", "Classifier"),
+    "translator": ("elman.models.translator", "Translator"),
+    "captioner": ("elman.models.captioner", "Captioner"),
+    "composer": ("elman.models.composer", "Composer"),
 }
 
 

@@ -58,19 +58,26 @@ class Captioner(WriterModel):
     task: ClassVar[str] = "captioner"
     architecture: ClassVar[tuple[str, ...]] = (
         *("cell", "hidden_size", "num_layers", "embedding_size", "picture_size", "feature_size", "channels"),
-        *("level", "tie_weights"),
+        *("attention", "level", "tie_weights"),
     )
 
     level: Literal["bpe", "word", "char"] = "word"
     """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
+    attention: Literal["bahdanau", "luong", "none"] = "luong"
+    """How the decoder looks back at the places of a picture, or the regions that features tell about; none: all that
+    it knows is the state that it is primed with."""
     picture_size: int = 48
-    """Pictures are made so many pixels wide and high before they are looked at: a multiple of 16."""
+    """Pictures are made so many pixels wide and high before they are looked at: a multiple of 8."""
     channels: int = 24
     """Maps that the first convolution makes of a picture; the later ones make up to four times as many."""
     feature_size: int = 256
-    """Length of the vector that a picture, or its ready features, becomes."""
+    """Length of the vector that a picture as a whole, or its ready features, becomes: it primes the decoder."""
     encoder: Path | None = None
     """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F), in place of a network trained along."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+    batch_tokens: int = 1000
+    """Tokens in a batch of captions of about equal length, padding included; a picture's captions stay together."""
     max_length: int = 60
     """The most tokens of a caption that is learned or written; longer ones are cut."""
 
@@ -79,8 +86,8 @@ class Captioner(WriterModel):
         super().check()
         for name in ("picture_size", "channels", "feature_size"):
             positive(name, getattr(self, name))
-        if self.picture_size % 16 and self.encoder is None:
-            raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 16")
+        if self.picture_size % 8 and self.encoder is None:
+            raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 8")
         if self.channels % 8:
             raise UsageError(f"channels is {self.channels}; it must be a multiple of 8")
 
@@ -139,11 +146,17 @@ class Captioner(WriterModel):
             inputs = list(_features_by(self.encoder, inputs))
         wanted = inputs[0].shape
         if self.__sklearn_is_fitted__():
-            wanted = self.network_.front.input_shape
+            wanted = self._wanted_shape(wanted)
         odd = next((array.shape for array in inputs if array.shape != wanted), None)
         if odd is not None:
             raise DataError(f"a picture or its features have shape {odd}, where {wanted} is learned from")
         return inputs
+
+    def _wanted_shape(self, found: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape that inputs must have; features may be of any number of regions, if of the same."""
+        if self._front is None:
+            return self.picture_size, self.picture_size, 3
+        return found[0], len(self._front[0])
 
     def _texts(self) -> dict[str, str]:
         texts = {"tokenizer.json": self.tokenizer_.to_json()}
@@ -198,7 +211,7 @@ class Captioner(WriterModel):
     # Writing.
 
     def predict(self, X: Images) -> list[str]:  # noqa: N803
-        """Return the best caption of each picture (S, S, 3), or of each vector of features (F,)."""
+        """Return the best caption of each picture (S, S, 3), or of each array of features (F,) or (R, F)."""
         return [texts[0][0] for texts in self.describe(X)]
 
     def describe(self, X: Images) -> list[list[tuple[str, float]]]:  # noqa: N803
@@ -288,12 +301,13 @@ class CaptionerNetwork(WriterNetwork):
     """
 
     def __init__(self, settings: Captioner, features: tuple[Tensor, Tensor] | None, vocab_size: int) -> None:
-        super().__init__(settings, vocab_size)
-        self.front: nn.Module
+        front: PictureEncoder | FeatureEncoder
         if features is None:
-            self.front = PicturesFront(settings)
+            front = PictureEncoder(settings.picture_size, settings.feature_size, settings.channels)
         else:
-            self.front = FeaturesFront(features, settings.feature_size)
+            front = FeatureEncoder(features, settings.feature_size)
+        super().__init__(settings, vocab_size, front.place_size, settings.attention)
+        self.front = front
         parts = 2 if settings.cell == "lstm" else 1
         self.layers = settings.num_layers
         self.bridge = nn.ModuleList(
@@ -302,26 +316,18 @@ class CaptionerNetwork(WriterNetwork):
 
     def read(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""
-        state = self.look(batch.pictures)
-        return state.chosen(batch.rows, batch.rows)
+        return self.look(batch.pictures).chosen(batch.rows, batch.rows)
 
     def look(self, pictures: Tensor) -> DecoderState:
-        """Look at pictures (B, S, S, 3), or features (B, F); return what the decoder begins from."""
-        seen = self.dropout(self.front(pictures)[:, None])[:, 0]  # (B, N)
-        parts = [bridge(seen).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
-        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), None)
+        """Look at pictures (B, S, S, 3), or features (B, R, F); return what the decoder begins from."""
+        places, whole = self.front(pictures)  # (B, P, C), (B, N)
+        whole = self.dropout(whole[:, None])[:, 0]
+        parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
+        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), self.dropout(places))
 
 
-class PicturesFront(PictureEncoder):
-    """Looks at pictures."""
-
-    def __init__(self, settings: Captioner) -> None:
-        super().__init__(settings.picture_size, settings.feature_size, settings.channels)
-        self.input_shape = (settings.picture_size, settings.picture_size, 3)
-
-
-class FeaturesFront(nn.Module):
-    """Looks at ready features: standardised, then one layer.
+class FeatureEncoder(nn.Module):
+    """Looks at ready features: standardised, then one layer over their mean.
 
     Args:
         features: their mean and spread (F,).
@@ -332,12 +338,12 @@ class FeaturesFront(nn.Module):
         super().__init__()
         self.standardised = Standardised(*features)
         self.output = nn.Linear(len(features[0]), output_size)
-        self.input_shape = (len(features[0]),)
+        self.place_size = len(features[0])
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Read features (B, F) -> (B, N)."""
-        seen: Tensor = self.output(self.standardised(features))
-        return seen.relu()
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Read features (B, R, F) of R regions -> the same standardised, and what they are in all (B, N)."""
+        regions = self.standardised(features)
+        return regions, self.output(regions.mean(dim=1)).relu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,8 +351,8 @@ class PictureBatch:
     """What one step looks at, and what it is to write.
 
     Args:
-        pictures: (P, S, S, 3) uint8, or features (P, F) float32: the distinct ones.
-        rows: (B,) int64, which of them each caption is of.
+        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32.
+        rows: (B,) int64, which of them each caption is about.
         inputs: (B, T) int64, the captions behind <s>.
         targets: (B, T) int64, before </s>; -100 beyond a row's length.
     """
@@ -364,31 +370,33 @@ class PictureBatch:
 
 
 class _Batches:
-    """Captions, each with its picture, in batches of about equal length."""
+    """Pictures with all their captions, in batches of captions of about equal length."""
 
     def __init__(self, model: Captioner, examples: Examples) -> None:
         self._pictures = examples.inputs
-        self._owners = np.repeat(np.arange(len(examples.inputs)), [len(some) for some in examples.labels])
+        counts = np.array([len(some) for some in examples.labels])  # (pictures,)
+        self._ends = np.cumsum(counts)
         texts = [caption for some in examples.labels for caption in some]
         self._targets = Targets(texts, model.tokenizer_, model.max_length)
-        self._buckets = buckets(self._targets.lengths, model)
+        longest = np.maximum.reduceat(self._targets.lengths, self._ends - counts)
+        self._counts = counts
+        self._buckets = buckets(longest * counts, model)
         self.num_unknown = self._targets.num_unknown
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def batch(self, step: int) -> PictureBatch:
-        rows = self._buckets.rows(step)
-        distinct, places = np.unique(self._owners[rows], return_inverse=True)
-        pictures = np.stack([self._pictures[number] for number in distinct])
-        return PictureBatch(torch.from_numpy(pictures), torch.from_numpy(places), *self._targets.gather(rows))
+        numbers = self._buckets.rows(step)
+        rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
+        owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
+        pictures = np.stack([self._pictures[number] for number in numbers])
+        return PictureBatch(torch.from_numpy(pictures), torch.from_numpy(owners), *self._targets.gather(rows))
 
 
 def _front_of(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor] | None:
     """Return the mean and the spread of ready features; None for pictures."""
-    if inputs[0].ndim == 3:
-        return None
-    return spread([array[None] for array in inputs])
+    return None if inputs[0].ndim == 3 else spread(inputs)
 
 
 def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
@@ -425,6 +433,6 @@ def _features_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> Iterat
         for start in range(0, len(pictures), 32):
             stacked = np.stack(pictures[start : start + 32]).transpose(0, 3, 1, 2).astype(np.float32) / 255
             features = np.asarray(session.run(None, {name: stacked})[0], np.float32)
-            yield from features.reshape(len(stacked), -1)
+            yield from features.reshape(len(stacked), 1, -1)
     except Exception as error:  # onnxruntime has a dozen of its own, without a common base
         raise DataError(f"--encoder {encoder}: {str(error).splitlines()[0]}") from None

@@ -241,13 +241,17 @@ class Composer(GeneratorModel):
                 positive(name, value)
         if bars is not None and self.events != "remi":
             raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
-        given: list[int] = []
-        if primer is not None:
-            tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
-            given = self.tokenizer_.encode(tune).tolist()
+        given = [] if primer is None else self.tokenizer_.encode(self._primer(primer)).tolist()
         ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
         return written if seconds is None else cut(written, seconds)
+
+    def primer_seconds(self, primer: Tune | Path | None) -> float:
+        """Return how much of a tune is its primer."""
+        return 0.0 if primer is None else self._primer(primer).seconds
+
+    def _primer(self, primer: Tune | Path) -> Tune:
+        return primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
 
     def _events(
         self,

@@ -1,9 +1,13 @@
 """Small data sets that come with Elman, so that a demo or a test needs no download: `sample:NAME` instead of a file.
 
-    messages     300 messages to a shop, each a complaint, a question or praise: CSV, for a classifier
-    sentences    400 sentences, each word with its part of speech: CoNLL-U, for a tagger
-    studies      3,000 generated sentences whose last word follows from a word far to its left, for a language model
-    topics       Python's own manual pages, half a megabyte of real prose, for a language model
+    messages        300 messages to a shop, each a complaint, a question or praise: CSV, for a classifier
+    reports         1,500 short reports made by rule, each with a line that sums it up: TSV, for a translator
+    sentences       400 sentences, each word with its part of speech: CoNLL-U, for a tagger
+    shapes          3,000 pictures of coloured shapes and their captions: TSV and PNG, for a captioner
+    studies         3,000 generated sentences whose last word follows from a word far to its left, for a language model
+    topics          Python's own manual pages, half a megabyte of real prose, for a language model
+    tunes           60 country dances made by rule: ABC, for a composer
+    unseen-shapes   500 pictures with combinations of shapes that `shapes` never shows
 
 `messages` and `sentences` were written for this project. In `sentences` many words have several tags: she *saw* the
 *saw*. The tags are those of Universal Dependencies as its English treebanks use them, so that *be* after *there* is a
@@ -18,15 +22,15 @@ looks four tokens back, can do no better than guess, while a network that carrie
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.resources import files
 from itertools import product
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from elman.data.samples import reports, shapes, tunes
+from elman.data.samples.lot import shuffled
 from elman.errors import UsageError, nearest
-
-Item = TypeVar("Item")
 
 STUDIES: dict[str, str] = {
     "biology": "biologist",
@@ -69,7 +73,7 @@ class Sample(NamedTuple):
     """One data set that comes with Elman."""
 
     task: str
-    """What it is for, as `elman train` names it: lm, tagger or classifier."""
+    """What it is for, as `elman train` names it."""
 
     size: str
     """How much there is of it, with the unit."""
@@ -80,6 +84,9 @@ class Sample(NamedTuple):
     text: Callable[[], str]
     """The function that returns the text."""
 
+    pictures: Callable[[], Iterator[tuple[str, Any]]] | None = None
+    """The function that draws the pictures which the text tells about, if any: their names and pixels (H, W, 3)."""
+
 
 def sample_names() -> list[str]:
     """Name every sample, in alphabetical order.
@@ -89,7 +96,7 @@ def sample_names() -> list[str]:
 
     Example:
         >>> sample_names()
-        ['messages', 'sentences', 'studies', 'topics']
+        ['messages', 'reports', 'sentences', 'shapes', 'studies', 'topics', 'tunes', 'unseen-shapes']
     """
     return sorted(SAMPLES)
 
@@ -115,6 +122,19 @@ def sample_text(name: str) -> str:
     return SAMPLES[name].text()
 
 
+def sample_pictures(name: str) -> dict[str, Any]:
+    """Return the pictures of one sample by name, their pixels (H, W, 3).
+
+    Raises:
+        UsageError: no sample has this name, or it has no pictures.
+    """
+    sample_text(name)  # there is such a sample
+    draw = SAMPLES[name].pictures
+    if draw is None:
+        raise UsageError(f"sample:{name} has no pictures; sample:shapes has")
+    return dict(draw())
+
+
 def _studies() -> str:
     """Generate `studies`: one sentence per line, words separated by one space, the profession before the last " .".
 
@@ -132,14 +152,9 @@ def _studies() -> str:
     fields = list(STUDIES) * (_NUM_STUDIES // len(STUDIES))
     lines = [
         f"{before} {field} {between} {STUDIES[field]} ."
-        for field, (before, between) in zip(_shuffled(fields, generator), _shuffled(frames, generator), strict=False)
+        for field, (before, between) in zip(shuffled(fields, generator), shuffled(frames, generator), strict=False)
     ]
     return "\n".join(lines) + "\n"
-
-
-def _shuffled(items: list[Item], generator: random.Random) -> list[Item]:
-    """Shuffle by `random()` alone, the one method whose numbers Python promises to keep between versions."""
-    return sorted(items, key=lambda _: generator.random())
 
 
 def _topics() -> str:
@@ -160,11 +175,24 @@ SAMPLES: dict[str, Sample] = {
         "messages to a shop, each a complaint, a question or praise (CSV)",
         partial(_file, "messages.csv"),
     ),
+    "reports": Sample(
+        "translator",
+        "1,500 reports",
+        "short texts, each with a line that sums it up (TSV)",
+        reports.reports,
+    ),
     "sentences": Sample(
         "tagger",
         "400 sentences",
         "everyday English, each word with its part of speech (CoNLL-U)",
         partial(_file, "sentences.conllu"),
+    ),
+    "shapes": Sample(
+        "captioner",
+        "3,000 pictures",
+        "two coloured shapes, one beside or above the other (TSV and PNG)",
+        partial(shapes.captions, unseen=False),
+        partial(shapes.pictures, unseen=False),
     ),
     "studies": Sample(
         "lm",
@@ -177,6 +205,19 @@ SAMPLES: dict[str, Sample] = {
         "half a megabyte",
         "Python's own help pages, real prose",
         _topics,
+    ),
+    "tunes": Sample(
+        "composer",
+        "60 tunes",
+        "country dances, melody and chords (ABC)",
+        tunes.tunes,
+    ),
+    "unseen-shapes": Sample(
+        "captioner",
+        "500 pictures",
+        "the same as shapes, in combinations that those never show",
+        partial(shapes.captions, unseen=True),
+        partial(shapes.pictures, unseen=True),
     ),
 }
 """Every sample by its name."""

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.data.samples.lot import shuffled
+
 SIDE = 48  # pixels
 COLOURS = {
     "red": (214, 40, 40),
@@ -71,7 +73,7 @@ def scenes(unseen: bool) -> tuple[Scene, ...]:
     """
     generator = random.Random(1990)
     shapes = [Shape(*parts) for parts in product(SIZES, COLOURS, KINDS)]
-    combinations = sorted(product(shapes, _OPPOSITE, shapes), key=lambda _: generator.random())
+    combinations = shuffled(product(shapes, _OPPOSITE, shapes), generator)
     border = int(_SEEN_SHARE * len(combinations))
     some = combinations[border : border + _NUM_UNSEEN] if unseen else combinations[:border][:_NUM_SEEN]
     part = "unseen" if unseen else "shapes"

@@ -1,0 +1,225 @@
+"""Short reports and a line that sums each one up, made by rule.
+
+A report sets a scene, tells what happened in an order that varies, and wanders off; the summary names who, what and how
+much. The first sentence alone is never enough, since the facts stand further on, among figures that do not matter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from elman.data.samples.lot import below, pick, shuffled
+
+_TOWNS = (
+    "Ashby",
+    "Brenholm",
+    "Calder",
+    "Dunmore",
+    "Elsworth",
+    "Farrow",
+    "Glenby",
+    "Holm",
+    "Ivel",
+    "Kirkby",
+    "Lund",
+    "Marl",
+)
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_NAMES = (
+    "Aldous",
+    "Bell",
+    "Cole",
+    "Drake",
+    "Ellis",
+    "Frost",
+    "Grant",
+    "Hale",
+    "Irwin",
+    "Kane",
+    "Lowe",
+    "Marsh",
+    "Noble",
+)
+_NUMBERS = ("nil", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+Report = tuple[list[str], list[str], str]  # the opening, the facts, the summary
+
+
+def reports(number: int = 1_500) -> str:
+    r"""Return reports and their summaries as lines of `report<TAB>summary` under a line of names.
+
+    Example:
+        >>> reports(1).splitlines()[0].split("\t")
+        ['source', 'target']
+    """
+    generator = random.Random(1990)
+    lines = ["source\ttarget"]
+    seen: set[str] = set()
+    while len(lines) <= number:
+        opening, facts, summary = pick(_KINDS, generator)(generator)
+        body = shuffled([*facts, pick(_ASIDES, generator)], generator)
+        report = " ".join([pick(opening, generator), *body])
+        if report not in seen:
+            seen.add(report)
+            lines.append(f"{report}\t{summary}")
+    return "\n".join(lines) + "\n"
+
+
+def _match(generator: random.Random) -> Report:
+    home, away = _two(_TOWNS, generator)
+    ours, theirs = below(6, generator), below(6, generator)
+    scorer = pick(_NAMES, generator)
+    minute = 10 + below(75, generator)
+    if ours == theirs:
+        result = f"{home} and {away} drew {_NUMBERS[ours]} all"
+    else:
+        winner, loser = (home, away) if ours > theirs else (away, home)
+        high, low = max(ours, theirs), min(ours, theirs)
+        result = f"{winner} beat {loser} by {_NUMBERS[high]} to {_NUMBERS[low]}"
+    score = f"When the whistle went, {home} had {_NUMBERS[ours]} goals and {away} had {_NUMBERS[theirs]}."
+    other = f"The final score was {_NUMBERS[ours]} for {home}, {_NUMBERS[theirs]} for {away}."
+    return (
+        [
+            f"A crowd of {100 + below(900, generator)} came to see {home} play at home.",
+            f"The sides of {home} and {away} met for the second time this year.",
+            f"It was a cold evening for football in {home}.",
+        ],
+        [
+            pick((score, other), generator),
+            f"{scorer} was shown a card after {minute} minutes.",
+        ],
+        f"{result}.",
+    )
+
+
+def _weather(generator: random.Random) -> Report:
+    town, day = pick(_TOWNS, generator), pick(_DAYS, generator)
+    kind, verb = pick(
+        (("rain", "fell"), ("snow", "fell"), ("wind", "blew"), ("fog", "lay"), ("frost", "lay")), generator
+    )
+    low = below(10, generator)
+    high = low + 3 + below(9, generator)
+    return (
+        [
+            f"The people of {town} had been promised a mild week.",
+            f"The weather station at {town} has kept records for {20 + below(80, generator)} years.",
+            f"Few in {town} had taken a coat on {day}.",
+        ],
+        [
+            f"All through {day} {kind} {verb} over the town.",
+            pick(
+                (f"It grew no warmer than {high} degrees.", f"The highest reading of the day was {high} degrees."),
+                generator,
+            ),
+            f"In the hills there were {low} degrees at dawn.",
+        ],
+        f"{day} brought {kind} to {town}, with {high} degrees at most.",
+    )
+
+
+def _road(generator: random.Random) -> Report:
+    first, second = _two(_TOWNS, generator)
+    what, closed = pick(
+        (
+            ("a lorry lost its load of gravel", "gravel"),
+            ("a tree came down in the storm", "a fallen tree"),
+            ("a water main burst", "a burst main"),
+            ("two cars had run into each other", "a crash"),
+            ("a herd of cows had broken out", "stray cows"),
+        ),
+        generator,
+    )
+    hours = 2 + below(8, generator)
+    hurt = below(4, generator)
+    people = "nobody was" if hurt == 0 else "one person was" if hurt == 1 else f"{_NUMBERS[hurt]} people were"
+    return (
+        [
+            f"Drivers between {first} and {second} needed patience.",
+            f"The police in {first} were called out at {1 + below(12, generator)} o'clock.",
+            f"The road to {second} is usually a quiet one.",
+        ],
+        [
+            pick((f"Near the bridge {what}.", f"On the road from {first} to {second} {what}."), generator),
+            f"It took {_NUMBERS[hours]} hours until cars could pass again.",
+            f"{_capital(people)} hurt.",
+        ],
+        f"{_capital(closed)} closed the road from {first} to {second} for {_NUMBERS[hours]} hours; {people} hurt.",
+    )
+
+
+def _shop(generator: random.Random) -> Report:
+    owner, town = pick(_NAMES, generator), pick(_TOWNS, generator)
+    trade = pick(("bakery", "bookshop", "hardware shop", "tea room", "bicycle shop", "toy shop"), generator)
+    is_opening = generator.random() < 0.5
+    years, day = 5 + below(50, generator), pick(_DAYS, generator)
+    jobs = 2 + below(10, generator)
+    news = (
+        f"On {day} the doors of a new {trade} opened under the name of {owner}."
+        if is_opening
+        else f"On {day} the {trade} of {owner} sold its last goods and shut its doors."
+    )
+    return (
+        [
+            f"The high street of {town} is changing.",
+            f"There was a queue in {town} before the sun was up.",
+            f"Neighbours in {town} had talked of little else for weeks.",
+        ],
+        [
+            news,
+            f"The house had stood there for {years} years.",
+            f"{_capital(_NUMBERS[jobs])} people have {'found' if is_opening else 'lost'} work by it.",
+        ],
+        f"A {trade} opened in {town}; {_NUMBERS[jobs]} jobs came."
+        if is_opening
+        else f"A {trade} closed in {town}; {_NUMBERS[jobs]} jobs went.",
+    )
+
+
+def _council(generator: random.Random) -> Report:
+    town, speaker = pick(_TOWNS, generator), pick(_NAMES, generator)
+    plan = pick(_PLANS, generator)
+    yes, no = 4 + below(9, generator), 4 + below(9, generator)
+    no += yes == no
+    word = "accepted" if yes > no else "rejected"
+    return (
+        [
+            f"The council of {town} sat until late on {pick(_DAYS, generator)}.",
+            f"Every seat in the town hall of {town} was taken.",
+            f"The mayor of {town} had asked for a quiet meeting.",
+        ],
+        [
+            f"The question was whether the town should pay for {plan}.",
+            f"{yes} hands went up for it and {no} against it.",
+            f"Councillor {speaker} spoke for {10 + below(50, generator)} minutes.",
+        ],
+        f"{town} {word} {plan} by {max(yes, no)} votes to {min(yes, no)}.",
+    )
+
+
+_KINDS: tuple[Callable[[random.Random], Report], ...] = (_match, _weather, _road, _shop, _council)
+
+_PLANS = (
+    *("a new library", "a swimming pool", "street lamps that go out at midnight"),
+    *("a bus to the coast", "a skating rink", "trees along the river"),
+)
+_ASIDES = (
+    "Tea was served afterwards.",
+    "A dog barked through most of it.",
+    "There will be more about this next week.",
+    "Nobody could remember anything like it.",
+    "A photograph hangs in the library.",
+    "The church bells rang at noon, as they always do.",
+    "Some had brought their children.",
+    "The trains ran on time.",
+)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _two(items: tuple[str, ...], generator: random.Random) -> tuple[str, str]:
+    first = below(len(items), generator)
+    second = (first + 1 + below(len(items) - 1, generator)) % len(items)
+    return items[first], items[second]
