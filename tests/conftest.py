@@ -45,6 +45,15 @@ def tiny():
     return lambda **changes: LanguageModel(**tiny_settings(**changes))
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, tiny, easy):
+    """Save a small model and, beside it, the text that it was validated on; tests that change it work on copies."""
+    folder = tmp_path_factory.mktemp("saved")
+    (folder / "valid.txt").write_text(easy[:300])
+    tiny().fit(easy, valid=folder / "valid.txt", out=folder / "m")
+    return folder / "m"
+
+
 @pytest.fixture(scope="session")
 def tiny_flags():
     """The same settings as words on a command line."""

@@ -11,13 +11,6 @@ import torch
 from elman.cli.main import main
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory, tiny, easy):
-    folder = tmp_path_factory.mktemp("saved") / "m"
-    tiny().fit(easy, out=folder)
-    return folder
-
-
 @pytest.fixture
 def refused(shell, saved, tmp_path, monkeypatch, easy):
     """Run a command that must fail; return the line that it says."""
@@ -48,7 +41,7 @@ USAGE = {  # what is written: what must be answered
     "train lmm easy.txt": ["lmm", 'did you mean "lm"'],
     "compare nothing": ["nothing", "lm"],
     "train lm easy.txt": ["--out"],
-    "train lm --out out": ["needs a text", "FILE"],
+    "train lm --out out": ["needs a file", "FILE"],
     "train lm sample:studis --out out": ["studis", 'did you mean "studies"'],
     "generate": ["saved model"],
     "evaluate MODEL": ["FILE"],

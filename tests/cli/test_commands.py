@@ -18,14 +18,6 @@ from elman.models.language_model import LanguageModel
 from elman.training.schedule import TrainingSettings
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory, tiny, easy):
-    folder = tmp_path_factory.mktemp("saved")
-    (folder / "valid.txt").write_text(easy[:300])
-    tiny().fit(easy, valid=folder / "valid.txt", out=folder / "m")
-    return folder / "m"
-
-
 def test_help_lists_every_command_and_every_exit_code(shell):
     answer = shell("--help")
     assert answer.code == 0
@@ -55,9 +47,12 @@ def test_a_command_without_a_task_names_the_tasks(shell, verb):
 
 
 def docstrings(kind):
-    """The text below each field of a dataclass, from its source."""
-    source = Path(sys.modules[kind.__module__].__file__).read_text(encoding="utf-8")
-    return dict(re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', source, re.MULTILINE | re.DOTALL))
+    """The text below each field of a dataclass and of those that it is made from, out of their sources."""
+    found = {}
+    for part in reversed([part for part in kind.__mro__ if dataclasses.is_dataclass(part)]):
+        source = Path(sys.modules[part.__module__].__file__).read_text(encoding="utf-8")
+        found |= re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', source, re.MULTILINE | re.DOTALL)
+    return found
 
 
 def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys):

@@ -150,3 +150,18 @@ def test_bad_input_is_told_and_nothing_is_written(shell, tmp_path, monkeypatch, 
     for part in told:
         assert part in answer.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_of_the_hub_is_read_like_a_file(shell, tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    rows = [{"text": f"good {n}" if n % 2 else f"bad {n}", "label": "yes" if n % 2 else "no"} for n in range(40)]
+    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answer = shell("train", "classifier", f"hub:{tmp_path / 'set'}", "--out", tmp_path / "m", *CLASSIFIER)
+    assert answer.code == 0
+    assert shell("evaluate", tmp_path / "m", f"hub:{tmp_path / 'set'}@train", "--json").code == 0
+    assert shell("predict", tmp_path / "m", f"hub:{tmp_path / 'set'}").out.count("\n") == 40
+    answer = shell("evaluate", tmp_path / "m", f"hub:{tmp_path / 'set'}@tran")
+    assert answer.code == 3
+    assert 'did you mean "train"' in answer.err

@@ -20,14 +20,6 @@ from elman.training.checkpoint import load_checkpoint, save_checkpoint
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "metrics.json", "log.csv", "curves.svg", "README.md"}
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory, tiny, easy):
-    """One saved model; tests work on copies."""
-    folder = tmp_path_factory.mktemp("saved") / "m"
-    tiny().fit(easy, out=folder)
-    return folder
-
-
 @pytest.fixture
 def folder(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "m")

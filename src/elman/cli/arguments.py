@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
+from elman.data.hub import hub_text
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import UsageError, nearest
 from elman.models.base import Model
@@ -55,8 +56,10 @@ def parse(command: type[Command], words: Sequence[str], program: str, default: C
         raise UsageError(f"{_summary(printed.getvalue())}; {program} --help tells more") from None
 
 
-def source(word: str) -> Path | str:
-    """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME``."""
+def source(word: str, task: str) -> Path | str:
+    """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME`` or ``hub:NAME``."""
+    if word.startswith("hub:"):
+        return hub_text(word.removeprefix("hub:"), task)
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
 
 
@@ -72,18 +75,18 @@ def examples(task: str, words: Sequence[str], images: Path | None = None) -> tup
         UsageError: there are too many of them, or the pictures are missing.
     """
     if task == "lm":
-        return (source(words[0]) if len(words) == 1 else [source(word) for word in words]), None
+        return (source(words[0], task) if len(words) == 1 else [source(word, task) for word in words]), None
     if task == "translator" and len(words) == 2:
-        return source(words[0]), source(words[1])
+        return source(words[0], task), source(words[1], task)
     if len(words) != 1:
         most = "one or two files" if task == "translator" else "one file"
         raise UsageError(f"a {task} reads {most}, but {len(words)} are given: {' '.join(words)}")
     if task != "captioner":
-        return source(words[0]), None
+        return source(words[0], task), None
     if images is None and not words[0].startswith("sample:"):
         raise UsageError(f"{words[0]}: the pictures are missing; name their folder, or an .npz, with --images")
     pictures = sample_pictures(words[0].removeprefix("sample:")) if images is None else images
-    return pictures, source(words[0])
+    return pictures, source(words[0], task)
 
 
 def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:

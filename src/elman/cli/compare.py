@@ -86,10 +86,10 @@ def run(words: Sequence[str]) -> int:
     kind, compare, show = tasks[words[0]]
     command: Any = parse(kind, words[1:], f"elman compare {words[0]}")
     comparison = compare(
-        source(command.file),
+        source(command.file, words[0]),
         [name.strip() for name in command.models.split(",")],
         _with_budget(command.settings),
-        valid=None if command.valid is None else source(command.valid),
+        valid=None if command.valid is None else source(command.valid, words[0]),
         progress=progress_for(sys.stderr),
     )
     rows = list(comparison)

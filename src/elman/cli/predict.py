@@ -56,7 +56,7 @@ def run(words: Sequence[str]) -> int:
     model.set_params(**{name: value for name, value in given.items() if value is not None})
     model.check()
     problems = Problems()
-    data = sys.stdin.buffer if command.file == "-" else source(command.file)
+    data = sys.stdin.buffer if command.file == "-" else source(command.file, model.task)
     lines = Lines(data, model.encoding, problems)
     if command.attention is not None:
         if model.task != "translator" or data is sys.stdin.buffer:

@@ -41,15 +41,16 @@ class SupervisedModel(Model):
             valid: other examples, or a pair of such an X and y; a part of the first ones where not given.
         """
         train = self._read(X, y)
+        left_out = train.left_out
         if valid is None:
             train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
         else:
-            judged_on = self._read(*(valid if isinstance(valid, tuple) else (valid,)))
+            judged_on = self._read(*(valid[:2] if isinstance(valid, tuple) else (valid,)))
         others = valid if isinstance(valid, tuple) else (valid,)
         self.data_ = {
             "train": train.described(X, y),
             "valid": judged_on.described(*((X, y) if valid is None else others)),
-            "left_out": train.left_out,
+            "left_out": left_out,
         }
         self._valid = judged_on
         return train, judged_on

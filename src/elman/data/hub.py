@@ -1,0 +1,109 @@
+"""Data sets of the Hugging Face hub as texts: the same readers read them that read files.
+
+NAME[@SPLIT] ──datasets.load_dataset──▶ rows ──▶ plain text | columns | JSON lines
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from elman.errors import DataError, UsageError, nearest
+
+logger = logging.getLogger(__name__)
+
+
+def hub_text(name: str, task: str) -> str:
+    r"""Load a data set and write it as the text that a task reads.
+
+    A language model gets the column ``text``, a row a line; a tagger columns, the words first, and then every column
+    with a tag for each word; others a JSON object a row, in which labels have their names.
+
+    Args:
+        name: ``NAME``, ``NAME@SPLIT`` (``train`` where not given), or ``NAME:CONFIGURATION@SPLIT``; a NAME that is a
+            folder here is read from it.
+        task: as ``elman train`` names it.
+
+    Raises:
+        UsageError: the extra ``hub`` is not installed, or the task has no such reader.
+        DataError: there is no such data set or split, or it lacks what the task reads.
+    """
+    writers: dict[str, Callable[[str, Any], str]] = {
+        "lm": _plain,
+        "tagger": _columns,
+        "classifier": _json_lines,
+        "translator": _json_lines,
+    }
+    if task not in writers:
+        raise UsageError(f"hub:{name}: a {task} reads files only; download the data and name their folder")
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError("hub: needs datasets, which is not installed: pip install 'elman[hub]'") from None
+    path, _, split = name.partition("@")
+    path, _, configuration = path.partition(":")
+    try:
+        loaded = datasets.load_dataset(path, configuration or None)
+    except Exception as error:  # datasets has many of its own, without a common base
+        raise DataError(f"hub:{name}: cannot be loaded ({str(error).splitlines()[0]})") from None
+    split = split or "train"
+    if split not in loaded:
+        raise DataError(f"hub:{name}: no split {split}{nearest(split, loaded) or ';'} it has {', '.join(loaded)}")
+    return writers[task](f"hub:{name}", loaded[split])
+
+
+def _plain(name: str, rows: Any) -> str:
+    if "text" not in rows.column_names:
+        raise DataError(f'{name}: no column is called "text"; it has {", ".join(rows.column_names)}')
+    return "\n".join(rows["text"]) + "\n"
+
+
+def _json_lines(name: str, rows: Any) -> str:
+    """Write a JSON object a row: labels by their names, and what is nested (en, de) as if it were not."""
+    named = _label_names(rows.features)
+
+    def flat(row: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+        for column, value in row.items():
+            if isinstance(value, dict):
+                yield from value.items()
+            elif column in named and isinstance(value, int):
+                yield column, named[column][value] if value >= 0 else None
+            else:
+                yield column, value
+
+    return "".join(json.dumps(dict(flat(row)), ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+def _columns(name: str, rows: Any) -> str:
+    """Write a word a line, with its tags: the words are the first column of lists of texts."""
+    named = _label_names(rows.features)
+    lists = [column for column, value in rows[0].items() if isinstance(value, list)] if len(rows) else []
+    words = next((column for column in lists if column not in named and _holds_texts(rows, column)), None)
+    if words is None or len(lists) < 2:
+        listed = ", ".join(rows.column_names)
+        raise DataError(f"{name}: needs a column of lists of words and one of lists of tags; it has {listed}")
+    columns = [words, *(column for column in lists if column != words)]
+    logger.warning("%s: columns %s", name, ", ".join(f"{number} {column}" for number, column in enumerate(columns)))
+    lines = []
+    for row in rows:
+        cells = [[_tag(named, column, value) for value in row[column]] for column in columns]
+        lines += ["\t".join(together) for together in zip(*cells, strict=False)]
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def _tag(named: Mapping[str, list[str]], column: str, value: Any) -> str:
+    return named[column][value] if column in named and isinstance(value, int) else str(value)
+
+
+def _holds_texts(rows: Any, column: str) -> bool:
+    first = next((row[column] for row in rows if row[column]), [])
+    return bool(first) and isinstance(first[0], str)
+
+
+def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of a column's labels, where its numbers stand for labels."""
+    kinds = {column: getattr(kind, "feature", kind) for column, kind in features.items()}
+    return {column: kind.names for column, kind in kinds.items() if hasattr(kind, "names")}

@@ -1,0 +1,81 @@
+"""Data sets of the hub, read from folders that look like them."""
+
+import json
+import sys
+
+import pytest
+
+from elman.data.hub import hub_text
+from elman.data.labels import Columns
+from elman.data.lines import Lines, Problems
+from elman.errors import DataError, UsageError
+
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()
+
+
+def saved(tmp_path, features, splits):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for split, rows in splits.items():
+        columns = {column: [row[column] for row in rows] for column in features}
+        datasets.Dataset.from_dict(columns, datasets.Features(features)).to_parquet(folder / f"{split}.parquet")
+    return folder
+
+
+def text():
+    return datasets.Value("string")
+
+
+def test_a_classification_set_comes_with_the_names_of_its_labels(tmp_path):
+    features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    rows = [{"text": "so, so\nyes", "label": 1}, {"text": "ü", "label": 0}]
+    folder = saved(tmp_path, features, {"train": rows, "test": rows[:1]})
+    lines = [json.loads(line) for line in hub_text(str(folder), "classifier").splitlines()]
+    assert lines == [{"text": "so, so\nyes", "label": "pos"}, {"text": "ü", "label": "neg"}]
+    assert hub_text(f"{folder}@test", "classifier").count("\n") == 1
+    assert hub_text(str(folder), "lm") == "so, so\nyes\nü\n"
+    with pytest.raises(DataError, match='no split tets; did you mean "test"'):
+        hub_text(f"{folder}@tets", "classifier")
+    with pytest.raises(DataError, match="needs a column of lists of words"):
+        hub_text(str(folder), "tagger")
+
+
+def test_a_tagging_set_becomes_columns(tmp_path, caplog):
+    features = {
+        "id": text(),
+        "tags": datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER"])),
+        "tokens": datasets.Sequence(text()),
+    }
+    rows = [
+        {"id": "1", "tags": [1, 0], "tokens": ["Ada", "sleeps"]},
+        {"id": "2", "tags": [0], "tokens": ["Yes"]},
+    ]
+    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "tagger")
+    assert written == "Ada\tB-PER\nsleeps\tO\n\nYes\tO\n\n"
+    assert "columns 0 tokens, 1 tags" in caplog.text
+    sentences = list(Columns().read(Lines(written), Problems(), tagged=True))
+    assert [sentence.words for sentence in sentences] == [["Ada", "sleeps"], ["Yes"]]
+
+
+def test_a_translation_set_is_flattened(tmp_path):
+    features = {"translation": {"en": text(), "de": text()}}
+    rows = [{"translation": {"en": "a cat", "de": "eine Katze"}}]
+    folder = saved(tmp_path, features, {"train": rows})
+    assert json.loads(hub_text(str(folder), "translator")) == {"en": "a cat", "de": "eine Katze"}
+
+
+def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="cannot be loaded"):
+        hub_text(str(tmp_path / "nothing"), "lm")
+    with pytest.raises(UsageError, match="a composer reads files only"):
+        hub_text("x", "composer")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UsageError, match=r"pip install 'elman\[hub\]'"):
+        hub_text("x", "lm")

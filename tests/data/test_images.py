@@ -1,0 +1,192 @@
+"""Pictures, features and captions: in every format, and broken in every way."""
+
+import io
+import json
+import logging
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from elman.data.images import Pictures, read_captions, read_picture, write_picture
+from elman.data.lines import Problems
+from elman.errors import DataError
+
+
+def pixels(seed=1, height=20, width=20):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def saved(path, array, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def bomb(path, width=60_000, height=60_000):
+    """Write a PNG that says it is huge and holds next to nothing."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    return path
+
+
+def test_a_picture_is_read_as_it_was_written(tmp_path):
+    array = pixels()
+    (tmp_path / "a.png").write_bytes(write_picture(array))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", 20), array)
+
+
+def test_every_kind_of_picture_becomes_square_and_coloured(tmp_path):
+    large = pixels(2, 90, 60)
+    files = [
+        saved(tmp_path / "a.jpg", large),
+        saved(tmp_path / "b.gif", large),
+        saved(tmp_path / "c.png", large[:, :, 0]),
+        saved(tmp_path / "d.png", np.dstack((large, large[:, :, :1]))),
+        saved(tmp_path / "e.bmp", large),
+        saved(tmp_path / "f.webp", large),
+    ]
+    for path in files:
+        read = read_picture(path, 30)
+        assert read.shape == (30, 30, 3)
+        assert read.dtype == np.uint8
+    mean = large.reshape(30, 3, 30, 2, 3).mean(axis=(1, 3))  # boxes of 3 by 2 pixels
+    np.testing.assert_allclose(read_picture(files[4], 30), mean, atol=1.0)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "bomb", "large"])
+def test_what_is_no_picture_says_so(tmp_path, kind):
+    path = tmp_path / "p.jpg"
+    if kind == "truncated":
+        saved(path, pixels(3, 200, 200))
+        path.write_bytes(path.read_bytes()[:2000])
+    elif kind in ("bomb", "large"):
+        bomb(path, *((60_000, 60_000) if kind == "bomb" else (11_000, 11_000)))
+    else:
+        path.write_text("no picture" if kind == "text" else "")
+    with pytest.raises(DataError, match=r"p\.jpg: .*(truncated|not a picture|pixels)"):
+        read_picture(path, 32)
+
+
+def test_a_folder_names_its_pictures_by_their_place(tmp_path):
+    (tmp_path / "sub").mkdir()
+    saved(tmp_path / "b.png", pixels())
+    saved(tmp_path / "sub" / "a.JPG", pixels(), format="jpeg")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    pictures = Pictures(tmp_path, 16)
+    assert pictures.names == ["b.png", "sub/a.JPG"]
+    assert pictures.find("b.png") == "b.png"
+    assert pictures.find("c.png") is None
+    assert pictures.read("sub/a.JPG").shape == (16, 16, 3)
+
+
+def test_a_folder_without_pictures_says_what_it_needs(tmp_path):
+    with pytest.raises(DataError, match=r"holds no pictures; there must be files that end in \.jpg"):
+        Pictures(tmp_path, 16)
+    with pytest.raises(DataError, match="no such file"):
+        Pictures(tmp_path / "missing.png", 16)
+
+
+def test_features_come_one_array_a_picture_or_all_in_one(tmp_path):
+    rows = np.arange(12, dtype=np.float64).reshape(2, 6)
+    np.savez(tmp_path / "a.npz", **{"x": rows[0], "y.jpg": rows[1]})
+    np.savez(tmp_path / "b.npz", names=np.array(["x", "y.jpg"]), features=rows)
+    np.savez(tmp_path / "c.npz", names=np.array(["x", "y.jpg"]), features=rows.reshape(2, 3, 2))
+    for name in ("a.npz", "b.npz"):
+        pictures = Pictures(tmp_path / name, 16)
+        assert pictures.find("x.jpg") == "x"
+        assert pictures.read("y.jpg").dtype == np.float32
+        np.testing.assert_array_equal(pictures.read("y.jpg"), rows[1:])
+    np.testing.assert_array_equal(Pictures(tmp_path / "c.npz", 16).read("x"), rows[0].reshape(3, 2))
+
+
+def test_features_that_are_none_say_so(tmp_path):
+    np.savez(tmp_path / "pickled.npz", x=np.array([{"a": 1}], dtype=object))
+    np.savez(tmp_path / "nan.npz", x=np.array([1.0, np.nan]))
+    np.savez(tmp_path / "short.npz", names=np.array(["x"]), features=np.zeros((2, 3)))
+    np.savez(tmp_path / "text.npz", x=np.array(["a"]))
+    (tmp_path / "no.npz").write_text("no")
+    np.savez(tmp_path / "empty.npz")
+    for name, said in {
+        "pickled": "not an .npz of numbers",
+        "short": "1 names, but features of 2",
+        "no": "not an .npz",
+        "empty": "holds no array",
+    }.items():
+        with pytest.raises(DataError, match=said):
+            Pictures(tmp_path / f"{name}.npz", 16)
+    for name, said in {"nan": "NaN", "text": "is no features"}.items():
+        with pytest.raises(DataError, match=said):
+            Pictures(tmp_path / f"{name}.npz", 16).read("x")
+
+
+WANTED = {"a.jpg": ["A dog .", "A puppy ."], "b.jpg": ["Two cats"]}
+
+
+@pytest.mark.parametrize("kind", ["coco", "tsv", "flickr8k"])
+def test_captions_come_in_three_formats(tmp_path, kind):
+    path = tmp_path / "captions"
+    if kind == "coco":
+        document = {
+            "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 3, "file_name": "b.jpg"}],
+            "annotations": [
+                {"image_id": 7, "caption": "A dog ."},
+                {"image_id": 7, "caption": "A puppy .\n"},
+                {"image_id": 3, "caption": "Two cats"},
+            ],
+        }
+        path.write_text(json.dumps(document, indent=1))
+    elif kind == "tsv":
+        path.write_text("a.jpg\tA dog .\na.jpg\tA puppy .\n\nb.jpg\tTwo cats\n")
+    else:
+        path.write_text("a.jpg#0\tA dog .\na.jpg#1\tA puppy .\nb.jpg#0\tTwo cats\n")
+    assert read_captions(path, Problems()) == WANTED
+
+
+def test_captions_that_are_none_are_told_and_left_out(caplog):
+    problems = Problems()
+    with caplog.at_level(logging.WARNING):
+        assert read_captions("a.jpg\tA dog\nno tab\nb.jpg\t \n\tnobody\n", problems) == {"a.jpg": ["A dog"]}
+    assert problems.count == 3
+    for said in ("text:2: no tab", "text:3: the caption is empty", "text:4: the file's name is empty"):
+        assert said in caplog.text
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [
+            {"image_id": 2, "caption": "x"},
+            {"image_id": 1, "caption": ""},
+            {"image_id": 1, "caption": "y"},
+        ],
+    }
+    problems = Problems()
+    assert read_captions(json.dumps(document), problems) == {"a.jpg": ["y"]}
+    assert problems.count == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no captions"),
+        ("only words\n", "no tab"),
+        ("{broken", "not COCO"),
+        ('{"image": [], "annotations": []}', 'no "images"; did you mean "image"'),
+    ],
+)
+def test_a_file_without_captions_says_so(text, said):
+    with pytest.raises(DataError, match=said):
+        read_captions(text, Problems())
+
+
+def test_an_open_stream_is_not_left(tmp_path):
+    saved(tmp_path / "a.png", pixels())
+    stream = io.BytesIO((tmp_path / "a.png").read_bytes()[:60])
+    (tmp_path / "cut.png").write_bytes(stream.getvalue())
+    with pytest.raises(DataError, match=r"cut\.png"):
+        read_picture(tmp_path / "cut.png", 16)
+    (tmp_path / "cut.png").unlink()

@@ -1,0 +1,69 @@
+"""Pairs of texts: parallel files and tables, whole and broken."""
+
+import logging
+
+import pytest
+
+from elman.data.lines import Lines, Problems
+from elman.data.pairs import read_parallel, table_of_pairs
+from elman.errors import DataError
+
+
+def parallel(tmp_path, sources, targets):
+    (tmp_path / "a.en").write_text(sources)
+    (tmp_path / "a.de").write_text(targets)
+    problems = Problems()
+    pairs = read_parallel(Lines(tmp_path / "a.en"), Lines(tmp_path / "a.de"), problems)
+    return [(pair.text, pair.label) for pair in pairs], problems
+
+
+def test_lines_of_the_same_number_belong_together(tmp_path):
+    pairs, problems = parallel(tmp_path, "one\ntwo\n", "eins\nzwei")
+    assert pairs == [("one", "eins"), ("two", "zwei")]
+    assert problems.count == 0
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "said"),
+    [
+        ("one\ntwo\nthree\n", "eins\nzwei\n", r"a\.de ends after line 2, but .*a\.en goes on at line 3"),
+        ("one\n", "eins\nzwei\n", r"a\.en ends after line 1, but .*a\.de goes on at line 2"),
+        ("", "", r"a\.en: is empty"),
+    ],
+)
+def test_files_that_part_say_where(tmp_path, sources, targets, said):
+    with pytest.raises(DataError, match=said):
+        parallel(tmp_path, sources, targets)
+
+
+def test_a_pair_with_an_empty_side_is_told_left_out_and_counted(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        pairs, problems = parallel(tmp_path, "one\n \n\nfour\n", "eins\nzwei\n\n\t\n")
+    assert pairs == [("one", "eins")]
+    assert problems.count == 2  # line 3 is empty on both sides: it only parts
+    assert "a.en:2: the source is empty; the pair is left out" in caplog.text
+    assert "a.de:4: the target is empty; the pair is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.tsv", "a cat\teine Katze\na dog\tein Hund\n"),
+        ("t.tsv", "id\ttarget\tsource\n1\teine Katze\ta cat\n2\tein Hund\ta dog\n"),
+        ("t.csv", 'source,target\na cat,eine Katze\na dog,"ein Hund"\n'),
+        ("t.jsonl", '{"source": "a cat", "target": "eine Katze"}\n{"target": "ein Hund", "source": "a dog"}\n'),
+    ],
+)
+def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    for source in (path, text):
+        table = table_of_pairs(source, ("source", "target"), header=True)
+        pairs = [(pair.text, pair.label) for pair in table.read(Lines(source), Problems(), labelled=True)]
+        assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
+
+
+def test_a_table_without_the_columns_names_the_nearest():
+    text = "sources\ttarget\tx\na\tb\tc\n"
+    with pytest.raises(DataError, match='no column is called "source"; did you mean "sources"'):
+        list(table_of_pairs(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))

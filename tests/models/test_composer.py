@@ -1,0 +1,152 @@
+"""The composer: what it learns, writes, keeps and refuses."""
+
+import logging
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+import elman
+from elman.data.batching import IGNORED
+from elman.data.lines import Problems
+from elman.data.music import Tune, read_tunes
+from elman.decoding.sampling import Sampling
+from elman.errors import DataError, UsageError
+from elman.models.composer import Composer
+
+SMALL = {
+    "hidden_size": 32,
+    "embedding_size": 16,
+    "learning_rate": 0.01,
+    "batch_size": 4,
+    "dropout": 0.0,
+    "evaluations": 2,
+}
+SCALES = "".join(f"X:{n}\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GABc|cBAG|FEDC|\n\n" for n in range(1, 21))
+
+
+@cache
+def trained(events="midilike", transpose=0):
+    """A small composer that has learned scales; not to be changed."""
+    return Composer(**SMALL, steps=1000, events=events, transpose=transpose).fit(SCALES)
+
+
+@pytest.mark.parametrize("events", ["midilike", "remi"])
+def test_it_learns_a_scale_and_writes_it(events):
+    composer = trained(events)
+    assert composer.metrics_["valid"]["nats_per_event"] < 0.3
+    tune = composer.compose(sampling=Sampling(greedy=True))
+    wanted = [60, 62, 64, 65, 67, 69, 71, 72, 72, 71, 69, 67, 65, 64, 62, 60]
+    assert tune.notes[:, 2].tolist() == wanted
+    np.testing.assert_allclose(np.diff(tune.notes[:, 0]), 0.5, atol=0.05)
+
+
+def test_its_loss_is_that_of_its_own_logits():
+    composer = trained()
+    tunes = read_tunes(SCALES, Problems())[:3]
+    total, events = 0.0, 0
+    for tune in tunes:
+        ids = [1, *composer.tokenizer_.encode(tune).tolist(), 2]
+        with torch.inference_mode():
+            logits, _ = composer.network_(torch.tensor([ids[:-1]]))
+        log_probs = logits[0].double().log_softmax(-1)
+        total -= sum(float(log_probs[step, wanted]) for step, wanted in enumerate(ids[1:]))
+        events += len(ids) - 1
+    figures = composer.evaluate(tunes)
+    assert (figures["events"], figures["tunes"]) == (events, 3)
+    assert figures["nats_per_event"] == pytest.approx(total / events, rel=1e-4)
+    surprisals = [nats for tune in composer.predict(tunes) for _, nats in tune]
+    assert sum(surprisals) == pytest.approx(total, rel=1e-4)
+
+
+def test_length_is_as_asked():
+    composer = trained()
+    assert composer.compose(seconds=11, seed=1).seconds == pytest.approx(11, abs=0.5)
+    assert composer.compose(seconds=1, seed=1).seconds <= 1
+    remi = trained("remi")
+    assert len(remi.tokenizer_.bars(remi.tokenizer_.encode(remi.compose(bars=2, seed=1)).tolist())) == 2
+    with pytest.raises(UsageError, match="know no bars"):
+        composer.compose(bars=2)
+    assert len(composer.compose(max_events=9, seed=1).notes) <= 9
+
+
+def test_a_primer_is_the_beginning_and_is_gone_on_from(tmp_path):
+    composer = trained()
+    primer = Tune.read(b"X:1\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GA\n", "p", abc=True)
+    (tmp_path / "p.mid").write_bytes(primer.midi())
+    for given in (primer, tmp_path / "p.mid"):
+        tune = composer.compose(given, sampling=Sampling(greedy=True))
+        assert tune.notes[:8, 2].tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
+    assert composer.primer_seconds(primer) == pytest.approx(3, abs=0.05)
+
+
+def test_the_same_seed_writes_the_same_tune():
+    composer = Composer(**SMALL, steps=5).fit(SCALES)
+    one, other = (composer.compose(seconds=5, seed=3).midi() for _ in range(2))
+    assert one == other
+    assert one != composer.compose(seconds=5, seed=4).midi()
+
+
+def test_batches_are_moved_up_and_down_and_the_same_step_always_alike():
+    composer = Composer(**SMALL, steps=1, transpose=4)
+    _, batches = composer._prepare(SCALES, None, None, None)
+    plain = Composer(**SMALL, steps=1, transpose=0)
+    _, still = plain._prepare(SCALES, None, None, None)
+    names = composer.tokenizer_.names
+    found = set()
+    for step in range(12):
+        batch, again, unmoved = batches.batch(step), batches.batch(step), still.batch(step)
+        assert torch.equal(batch.inputs, again.inputs)
+        assert torch.equal(batch.targets == IGNORED, unmoved.targets == IGNORED)
+        for row, was in zip(batch.inputs.tolist(), unmoved.inputs.tolist(), strict=True):
+            moves = {
+                int(names[a].split("_")[1]) - int(names[b].split("_")[1])
+                for a, b in zip(row, was, strict=True)
+                if names[b].startswith("NoteO")
+            }
+            assert len(moves) == 1
+            found |= moves
+            assert all(a == b for a, b in zip(row, was, strict=True) if not names[b].startswith("NoteO"))
+        kept = batch.targets[:, :-1] != IGNORED
+        assert torch.equal(batch.targets[:, :-1][kept], batch.inputs[:, 1:][kept])
+    assert found == set(range(-4, 5))
+
+
+def test_every_tenth_tune_is_held_out():
+    tunes = read_tunes(SCALES, Problems())
+    composer = Composer(**SMALL, steps=1).fit(tunes)
+    assert composer.data_["train"]["tunes"] == 18
+    assert composer.data_["valid"]["tunes"] == 2
+    with pytest.raises(DataError, match="one tune is too little"):
+        Composer(**SMALL, steps=1).fit(tunes[:1])
+
+
+def test_it_is_saved_and_loaded(tmp_path):
+    composer = trained()
+    composer.save(tmp_path / "m")
+    again = elman.load(tmp_path / "m")
+    assert again.get_params() == composer.get_params()
+    assert again.evaluate(SCALES) == composer.evaluate(SCALES)
+    assert again.compose(seconds=3, seed=1).midi() == composer.compose(seconds=3, seed=1).midi()
+
+
+def test_a_folder_with_a_file_that_is_no_music(tmp_path, caplog):
+    for number, tune in enumerate(read_tunes(SCALES, Problems())):
+        (tmp_path / f"{number:02}.mid").write_bytes(tune.midi())
+    (tmp_path / "x.mid").write_bytes(b"no music")
+    with caplog.at_level(logging.WARNING):
+        composer = Composer(**SMALL, steps=1).fit(tmp_path)
+    assert composer.data_["left_out"] == 1
+    assert "x.mid:1: not MIDI" in caplog.text
+    assert composer.evaluate(tmp_path)["left_out"] == 1
+    with pytest.raises(UsageError, match=r"X\[0\] is of type int"):
+        composer.evaluate([3])
+
+
+def test_a_missing_library_names_the_command_that_installs_it(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "miditok", None)
+    with pytest.raises(UsageError, match=r"pip install 'elman\[music\]'"):
+        Composer(**SMALL, steps=1).fit(SCALES)
