@@ -194,3 +194,27 @@ def test_the_shapes_that_are_held_out_are_never_shown():
     pictures = sample_pictures("unseen-shapes")
     assert len(pictures) == 500
     assert all(picture.shape == (48, 48, 3) for picture in pictures.values())
+
+
+def mean_colours(path):
+    """Write an ONNX model that turns pictures (N, 3, S, S) into their mean colours (N, 3)."""
+    from onnx import TensorProto, helper, save
+
+    pictures = helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["N", 3, "S", "S"])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3, 1, 1])
+    node = helper.make_node("GlobalAveragePool", ["pictures"], ["features"])
+    graph = helper.make_graph([node], "mean", [pictures], [features])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
+    encoder = mean_colours(tmp_path / "mean.onnx")
+    captioner = Captioner(**{**SMALL, "steps": 3}, encoder=encoder).fit(PICTURES, CAPTIONS)
+    seen = captioner._seen([PICTURES[0]])[0]
+    np.testing.assert_allclose(seen, PICTURES[0].reshape(-1, 3).mean(axis=0, keepdims=True) / 255, rtol=1e-4)
+    captioner.save(tmp_path / "m")
+    assert elman.load(tmp_path / "m").describe(TEST) == captioner.describe(TEST)
+    encoder.unlink()
+    with pytest.raises(UsageError, match="no such file"):
+        elman.load(tmp_path / "m").predict(TEST)

@@ -99,7 +99,7 @@ def _tag(named: Mapping[str, list[str]], column: str, value: Any) -> str:
 
 
 def _holds_texts(rows: Any, column: str) -> bool:
-    first = next((row[column] for row in rows if row[column]), [])
+    first: list[Any] = next((row[column] for row in rows if row[column]), [])
     return bool(first) and isinstance(first[0], str)
 
 

@@ -80,6 +80,8 @@ class Classifier(EncoderModel):
     maximum, or a sum weighted by attention."""
     class_weights: bool = False
     """Let each label count the same in training, however rare."""
+    max_epochs: float = 20
+    """End a time budget after so many passes over the training data (but not before step 1000); 0: use all of it."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
 
@@ -112,17 +114,20 @@ class Classifier(EncoderModel):
 
     def _prepare(self, X: Inputs, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
+        matrix = None
         if isinstance(former, Classifier):
             self._restore_texts(former._texts())
         else:
             self.labels_ = tuple(sorted(set(train.labels)))
-            self._learn_inputs(train.inputs, judged_on.inputs)
+            matrix = self._learn_inputs(train.inputs, judged_on.inputs)
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
                 "is --label the right column?"
             )
         self.network_ = self._build()
+        if matrix is not None:
+            self.network_.front.take(matrix, self.lexicon_)
         return _Task(self, train.labels), _Batches(self, train)
 
     def _read(self, source: Inputs, labels: Any = None) -> Examples:
@@ -184,20 +189,19 @@ class Classifier(EncoderModel):
             raise DataError(f"a sequence has {found} features a time step, but the model has learned from {wanted}")
         return sequences
 
-    def _learn_inputs(self, inputs: Sequence[Any], others: Sequence[Any]) -> None:
-        """Learn the words of the training texts, or the spread of the training numbers."""
+    def _learn_inputs(self, inputs: Sequence[Any], others: Sequence[Any]) -> NDArray[np.float32] | None:
+        """Learn the words of the training texts, or the spread of the training numbers; return pretrained vectors."""
         self.tokenizer_: Tokenizer | None = None
         self.lexicon_ = Lexicon({})
-        self._matrix = None
         if self.level == "numbers":
             self.num_features_ = inputs[0].shape[1]
             self._spread = spread(inputs)
-            return
+            return None
         if self.level == "bpe":
             self.tokenizer_ = BytePairTokenizer.train(inputs, vocab_size=self.vocab_size)
         counts = Counter(chain.from_iterable(map(self._tokens, inputs)))
         known = set(chain.from_iterable(map(self._tokens, others))) if self.vectors is not None else ()
-        self._learn_words(counts, known)
+        return self._learn_words(counts, known)
 
     @property
     def _ignores_case(self) -> bool:

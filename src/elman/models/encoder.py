@@ -104,14 +104,18 @@ class EncoderModel(SupervisedModel):
         """Whether tokens that differ in capitals only are one: when the lexicon is learned and when it is read back."""
         return self.lowercase
 
-    def _learn_words(self, counts: Mapping[str, int], others: Iterable[str]) -> None:
-        """Build the lexicon: of the training's words and, with pretrained vectors, of those that they know."""
-        self._matrix: NDArray[np.float32] | None = None
+    def _learn_words(self, counts: Mapping[str, int], others: Iterable[str]) -> NDArray[np.float32] | None:
+        """Build the lexicon: of the training's words and, with pretrained vectors, of those that they know.
+
+        Returns:
+            The vectors, in the order of their words; None where there are none.
+        """
+        matrix = None
         names: list[str] = []
         size = 0
         if self.vectors is not None:
-            rows, self._matrix = read_vectors(self.vectors, {*counts, *others}, first=self.vector_words)
-            names, size = sorted(rows, key=rows.__getitem__), self._matrix.shape[1]
+            rows, matrix = read_vectors(self.vectors, {*counts, *others}, first=self.vector_words)
+            names, size = sorted(rows, key=rows.__getitem__), matrix.shape[1]
             if self.embedding_size not in (None, size):
                 raise UsageError(
                     f"{self.vectors}: vectors of {size} numbers, but embedding_size is {self.embedding_size}; "
@@ -119,6 +123,7 @@ class EncoderModel(SupervisedModel):
                 )
             self._tell_coverage(counts, rows)
         self.lexicon_ = Lexicon(counts, self._ignores_case, self.min_count, names, size)
+        return matrix
 
     def _tell_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
         missing = [word for word in counts if word not in rows and word.lower() not in rows]
@@ -136,7 +141,7 @@ class EncoderModel(SupervisedModel):
         }
 
     def _word_encoder(self) -> WordEncoder:
-        words = WordEncoder(
+        return WordEncoder(
             self.lexicon_.counts,
             self.lexicon_.vector_size or self.embedding_size or 100,
             num_characters=0 if self.characters == "none" else len(self.lexicon_.characters),
@@ -145,10 +150,6 @@ class EncoderModel(SupervisedModel):
             word_dropout=self.word_dropout,
             backend=self.backend,
         )
-        if self._matrix is not None and words.vectors is not None:
-            words.vectors[1:] = torch.from_numpy(self._matrix)
-        self._matrix = None
-        return words
 
     # What a folder keeps.
 
@@ -156,7 +157,6 @@ class EncoderModel(SupervisedModel):
         return {"words.json": self.lexicon_.to_json(), "labels.json": json.dumps(self.labels_, ensure_ascii=False)}
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
-        self._matrix = None
         self.lexicon_ = Lexicon.from_json(texts["words.json"], self._ignores_case, self.min_count)
         try:
             self.labels_ = tuple(json.loads(texts["labels.json"]))

@@ -78,14 +78,17 @@ class Tagger(EncoderModel):
 
     def _prepare(self, X: Sentences, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
+        matrix = None
         if isinstance(former, Tagger):
             self._restore_texts(former._texts())
         else:
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
-            self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
+            matrix = self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
+        if matrix is not None:
+            self.network_.words.take(matrix, self.lexicon_)
         return _Task(self), _Batches(self, train)
 
     def _read(self, source: Sentences, labels: Any = None) -> Examples:

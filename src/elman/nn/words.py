@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.lexicon import Words
+from elman.data.lexicon import Lexicon, Words
 from elman.nn.recurrent import LSTM
 
 
@@ -58,6 +60,18 @@ class WordEncoder(nn.Module):
         if num_characters:
             self.characters = CharacterEncoder(num_characters, character_size, backend)
         self.output_size = embedding_size + (character_size if num_characters else 0)
+
+    @torch.no_grad()
+    def take(self, vectors: NDArray[np.float32], lexicon: Lexicon) -> None:
+        """Begin from pretrained vectors (num_vectors, E), in the order of the lexicon's.
+
+        What training adds to a word that has one, and to <unk>, begins at zero.
+        """
+        assert self.vectors is not None
+        self.vectors[1:] = torch.from_numpy(vectors)
+        has_vector = lexicon.look_up(lexicon.vocabulary.items).rows > 0
+        has_vector[0] = True
+        self.embedding.weight[has_vector] = 0.0
 
     def forward(self, words: Words) -> Tensor:
         """Encode distinct words: U of them -> (U, E + K)."""

@@ -210,10 +210,14 @@ def train(
             evaluation_seconds = time.perf_counter() - began
             step_seconds = _trial_seconds(fabric, task, batches, settings)
             left = started + 60 * budget_minutes(settings) - time.perf_counter() - reserve
-            schedule = fitted(step_seconds, left, evaluation_seconds, settings)
+            schedule = fitted(step_seconds, left, evaluation_seconds, len(batches), settings)
+            minutes = schedule.total_steps * step_seconds / 60
             progress.note(
                 f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms fit into "
                 f"{budget_minutes(settings):g} min"
+                if minutes > 0.8 * budget_minutes(settings)
+                else f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms, {minutes:.1f} min: no more than "
+                f"{settings.max_epochs:g} passes over the data"
             )
         state.schedule = schedule
         task.plan(schedule.total_steps / len(batches))
@@ -257,7 +261,8 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     fabric, network = _set_up(task, settings)
     step_seconds = _trial_seconds(fabric, task, batches, settings)
     task.network = network.module
-    schedule = planned(settings, len(batches)) or fitted(step_seconds, 60 * budget_minutes(settings), 0.0, settings)
+    seconds = 60 * budget_minutes(settings)
+    schedule = planned(settings, len(batches)) or fitted(step_seconds, seconds, 0.0, len(batches), settings)
     return schedule.total_steps, step_seconds
 
 

@@ -13,6 +13,7 @@ MEASURED_STEPS = (
     8,
     100,
 )  # at least and at most so many steps on trial, the first two not counted: they warm up the caches
+LEAST_STEPS = 1000  # that a time budget is not cut short before, however many passes over little data they are
 EVALUATION_SHARE = 0.08  # of a time budget may go into validating and sampling along the way
 
 
@@ -26,6 +27,8 @@ class TrainingSettings:
     """Train for so many passes over the training data, in place of minutes."""
     steps: int | None = None
     """Train for so many optimizer steps, in place of minutes."""
+    max_epochs: float = 0
+    """End a time budget after so many passes over the training data (but not before step 1000); 0: use all of it."""
     learning_rate: float = 6e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
     warmup_steps: int = 50
@@ -56,7 +59,7 @@ class TrainingSettings:
             positive(name, getattr(self, name))
         for name in ("learning_rate", "evaluations"):
             positive(name, getattr(self, name))
-        for name in ("warmup_steps", "weight_decay", "clip_norm", "patience"):
+        for name in ("warmup_steps", "weight_decay", "clip_norm", "patience", "max_epochs"):
             positive(name, getattr(self, name), or_zero=True)
         if self.threads is not None:
             positive("threads", self.threads)
@@ -122,9 +125,13 @@ def measured(durations: list[float], settings: TrainingSettings) -> bool:
     return len(durations) >= most or (len(durations) >= least and enough)
 
 
-def fitted(step_seconds: float, left: float, evaluation_seconds: float, settings: TrainingSettings) -> Schedule:
+def fitted(
+    step_seconds: float, left: float, evaluation_seconds: float, batches_per_epoch: int, settings: TrainingSettings
+) -> Schedule:
     """Fit the number of steps, and of validations, into the ``left`` seconds of a time budget."""
     evaluations = int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3))
     evaluations = max(3, min(settings.evaluations, evaluations))
     steps = int((left - evaluations * evaluation_seconds) / step_seconds)
+    if settings.max_epochs:
+        steps = min(steps, max(round(settings.max_epochs * batches_per_epoch), LEAST_STEPS))
     return _schedule(max(steps, 1), evaluations, settings)
