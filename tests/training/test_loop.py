@@ -426,7 +426,7 @@ def test_the_speed_is_measured_before_the_steps_are_fixed():
     assert measured([1.0] * 8, settings)
     assert not measured([0.001] * 99, settings)  # 2 % of the budget, or a hundred steps
     assert measured([0.001] * 100, settings)
-    assert fitted(0.5, left=100.0, evaluation_seconds=0.0, settings=settings).total_steps == 200
+    assert fitted(0.5, left=100.0, evaluation_seconds=0.0, batches_per_epoch=10, settings=settings).total_steps == 200
 
 
 def test_a_budget_too_small_still_trains(tiny, easy):
@@ -448,6 +448,19 @@ def test_a_loss_that_explodes_ends_the_run(tmp_path, shell, easy_file, tiny_flag
     for part in ("--learning-rate (now 1e+", "--clip-norm (now ", "--overwrite"):
         assert part in message
     assert not (folder / "config.json").exists()
+
+
+def test_a_time_budget_ends_after_so_many_passes():
+    def steps(batches, **settings):
+        about = {"left": 100.0, "evaluation_seconds": 0.0, "batches_per_epoch": batches}
+        return fitted(0.01, settings=TrainingSettings(minutes=3, **settings), **about).total_steps
+
+    assert steps(200) == steps(200, max_epochs=0) == steps(200, max_epochs=60) == 10_000
+    assert steps(200, max_epochs=20) == 4000
+    assert steps(200, max_epochs=7.5) == 1500
+    assert steps(4, max_epochs=20) == 1000  # of little data many passes are needed
+    with pytest.raises(UsageError, match="max_epochs is -1"):
+        TrainingSettings(max_epochs=-1).check_training()
 
 
 def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tiny, easy):

@@ -89,6 +89,11 @@ class Lexicon:
         """Tell whether training has seen a word, spelled just so."""
         return word in self._counts
 
+    @property
+    def words(self) -> list[str]:
+        """The words that training has seen, each spelled as it was."""
+        return list(self._counts)
+
     def look_up(self, words: Sequence[str]) -> Words:
         """Turn distinct words into numbers."""
         ids = self.vocabulary.ids([self._spelled(word) for word in words])

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.data.batching import LengthBuckets
 from elman.data.images import Pictures, read_captions
 from elman.data.lines import Lines, Problems
 from elman.data.tokenizer import Tokenizer
@@ -27,7 +28,7 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
-from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask, buckets
+from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask
 from elman.nn.decoder import DecoderState
 from elman.nn.image import PictureEncoder
 from elman.nn.numbers import Standardised, spread
@@ -99,12 +100,12 @@ class Captioner(WriterModel):
             self._restore_texts(former._texts())
         else:
             self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
-            self._front: tuple[Tensor, Tensor] | None = _front_of(train.inputs)
+            self._spread: tuple[Tensor, Tensor] | None = _spread_of(train.inputs)
         self.network_ = self._build()
         return WriterTask(self), _Batches(self, train)
 
     def _build(self) -> CaptionerNetwork:
-        return CaptionerNetwork(self, self._front, self.tokenizer_.vocab_size)
+        return CaptionerNetwork(self, self._spread, self.tokenizer_.vocab_size)
 
     def _read(self, source: Images, labels: Captions = None) -> Examples:
         if labels is None:
@@ -154,23 +155,25 @@ class Captioner(WriterModel):
 
     def _wanted_shape(self, found: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape that inputs must have; features may be of any number of regions, if of the same."""
-        if self._front is None:
+        if self._spread is None:
             return self.picture_size, self.picture_size, 3
-        return found[0], len(self._front[0])
+        return found[0], len(self._spread[0])
 
     def _texts(self) -> dict[str, str]:
         texts = {"tokenizer.json": self.tokenizer_.to_json()}
-        return texts if self._front is None else {**texts, "features.json": json.dumps({"number": len(self._front[0])})}
+        return (
+            texts if self._spread is None else {**texts, "features.json": json.dumps({"number": len(self._spread[0])})}
+        )
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
         self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
-        self._front = None
+        self._spread = None
         if "features.json" in texts:
             try:
                 size = int(json.loads(texts["features.json"])["number"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ModelError(f"features.json: not that of a model ({error}); copy the folder anew") from None
-            self._front = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
+            self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
 
     # Judging.
 
@@ -380,7 +383,7 @@ class _Batches:
         self._targets = Targets(texts, model.tokenizer_, model.max_length)
         longest = np.maximum.reduceat(self._targets.lengths, self._ends - counts)
         self._counts = counts
-        self._buckets = buckets(longest * counts, model)
+        self._buckets = LengthBuckets(longest * counts, model.batch_tokens, model.seed)
         self.num_unknown = self._targets.num_unknown
 
     def __len__(self) -> int:
@@ -394,7 +397,7 @@ class _Batches:
         return PictureBatch(torch.from_numpy(pictures), torch.from_numpy(owners), *self._targets.gather(rows))
 
 
-def _front_of(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor] | None:
+def _spread_of(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor] | None:
     """Return the mean and the spread of ready features; None for pictures."""
     return None if inputs[0].ndim == 3 else spread(inputs)
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.data.batching import LengthBuckets
 from elman.data.lexicon import padded
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
@@ -29,7 +30,7 @@ from elman.errors import DataError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
-from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask, buckets, encoded
+from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask, encoded
 from elman.nn.decoder import CELLS, DecoderState
 from elman.nn.recurrent import MERGES
 from elman.training.loop import Batches
@@ -124,7 +125,7 @@ class Translator(WriterModel):
         """Accept texts as Python has them."""
         if targets is None:
             raise UsageError("the targets are missing: fit(sources, targets) takes a target for every source")
-        examples = Examples(_texts(sources, "X"), _texts(targets, "y"))
+        examples = Examples(_checked(sources, "X"), _checked(targets, "y"))
         if len(examples.inputs) != len(examples.labels):
             raise UsageError(f"there are {len(examples.inputs):,} sources, but {len(examples.labels):,} targets")
         if not examples.inputs:
@@ -188,7 +189,7 @@ class Translator(WriterModel):
     def predict(self, X: Sequence[str]) -> list[str]:  # noqa: N803
         """Return the best translation of each text."""
         self._check_fitted()
-        return self._best(_texts(X, "X"))
+        return self._best(_checked(X, "X"))
 
     def translate(self, X: Sequence[str]) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` translations of each text with their scores, the best first.
@@ -196,7 +197,7 @@ class Translator(WriterModel):
         A score is the log-probability in nats, divided by the length to the power of ``length_penalty``.
         """
         self._check_fitted()
-        return list(self._translated(_texts(X, "X")))
+        return list(self._translated(_checked(X, "X")))
 
     def _best(self, sources: Sequence[str]) -> list[str]:
         return [texts[0][0] for texts in self._translated(sources)]
@@ -402,7 +403,7 @@ class _Batches:
         self._sources = model._source_ids(examples.inputs)
         self._targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
         self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
-        self._buckets = buckets(self._lengths + self._targets.lengths, model)
+        self._buckets = LengthBuckets(self._lengths + self._targets.lengths, model.batch_tokens, model.seed)
         self.num_unknown = self._targets.num_unknown
 
     def __len__(self) -> int:
@@ -415,7 +416,7 @@ class _Batches:
         return PairBatch(sources, torch.from_numpy(lengths), *self._targets.gather(rows))
 
 
-def _texts(texts: Any, name: str) -> list[str]:
+def _checked(texts: Any, name: str) -> list[str]:
     """Check the texts that Python hands over."""
     texts = [texts] if isinstance(texts, str) else list(texts)
     for row, text in enumerate(texts):

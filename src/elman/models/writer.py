@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.batching import IGNORED
 from elman.data.lexicon import padded
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 from elman.decoding.beam import Hypothesis, beam_search
@@ -98,12 +98,11 @@ class WriterModel(SupervisedModel):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn what texts are written with."""
-        lines = [f"{text}\n" for text in texts]
         if self.level == "char":
             return CharacterTokenizer.train(texts)
         if self.level == "word":
             return WordTokenizer.train(texts, max_vocab=self.vocab_size, min_count=self.min_count)
-        return BytePairTokenizer.train(lines, vocab_size=self.vocab_size)
+        return BytePairTokenizer.train(texts, vocab_size=self.vocab_size)
 
     @abstractmethod
     def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
@@ -340,8 +339,3 @@ class WriterTask:
         """Show what is written of the first validation example."""
         text: str = self._model._shown(self._model._valid)
         return text
-
-
-def buckets(lengths: NDArray[np.int64], model: WriterModel) -> LengthBuckets:
-    """Group examples of about equal length."""
-    return LengthBuckets(lengths, model.batch_tokens, model.seed)

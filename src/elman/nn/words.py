@@ -69,9 +69,9 @@ class WordEncoder(nn.Module):
         """
         assert self.vectors is not None
         self.vectors[1:] = torch.from_numpy(vectors)
-        has_vector = lexicon.look_up(lexicon.vocabulary.items).rows > 0
-        has_vector[0] = True
-        self.embedding.weight[has_vector] = 0.0
+        seen = lexicon.look_up(lexicon.words)
+        self.embedding.weight[seen.ids[seen.rows > 0]] = 0.0
+        self.embedding.weight[0] = 0.0
 
     def forward(self, words: Words) -> Tensor:
         """Encode distinct words: U of them -> (U, E + K)."""

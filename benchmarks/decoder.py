@@ -1,0 +1,88 @@
+"""Where a translator's training step spends its time, for each kind of attention: forward and backward, medians.
+
+python benchmarks/decoder.py [--batch 64] [--source 14] [--target 15] [--vocab 8000] [--repeats 15]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from elman.models.translator import PairBatch, Translator, TranslatorNetwork
+
+KINDS = {"none": {}, "luong": {}, "luong, input feeding": {"input_feeding": True}, "bahdanau": {}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name, value in {"batch": 64, "source": 14, "target": 15, "vocab": 8000, "repeats": 15}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    sizes = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads, ms forward and backward, of which:")
+    print(f"{'attention':<22}{'whole step':>12}{'encoder':>10}{'decoder':>10}{'output':>10}{'targets/s':>12}")
+    for name, changes in KINDS.items():
+        settings = Translator(attention=name.partition(",")[0], **changes)
+        network = TranslatorNetwork(settings, sizes.vocab, sizes.vocab).train()
+        ids = torch.randint(3, sizes.vocab, (sizes.batch, max(sizes.source, sizes.target)))
+        lengths = torch.randint(sizes.source // 2, sizes.source + 1, (sizes.batch,))
+        lengths[0] = sizes.source
+        inputs = ids[:, : sizes.target].contiguous()
+        batch = PairBatch(ids[:, : sizes.source].contiguous(), lengths, inputs, inputs)
+        encoder, decoder, output = parts(network, batch)
+        steps = [whole(network, batch), encoder, decoder, output]
+        times = [seconds(step, network, sizes.repeats) for step in steps]
+        targets = inputs.numel() / times[0]
+        print(
+            f"{name:<22}"
+            + "".join(f"{1000 * t:>{w}.1f}" for t, w in zip(times, (12, 10, 10, 10), strict=True))
+            + f"{targets:>12,.0f}"
+        )
+
+
+def whole(network: TranslatorNetwork, batch: PairBatch) -> Callable[[], Tensor]:
+    return lambda: torch.nn.functional.cross_entropy(network(batch), batch.targets.flatten())
+
+
+def parts(network: TranslatorNetwork, batch: PairBatch) -> list[Callable[[], Tensor]]:
+    state = network.read(batch)
+    embedded = network.embedding(batch.inputs).detach()
+    hidden = network.decoder(embedded, state)[0].detach().requires_grad_()
+    fixed = type(state)(*(_detached(part) for part in state))
+
+    def encoder() -> Tensor:
+        read = network.read(batch)
+        return sum((part.sum() for part in read.hidden), read.memory.keys.sum() if read.memory else torch.zeros(()))
+
+    return [
+        encoder,
+        lambda: network.decoder(embedded, fixed)[0].sum(),
+        lambda: torch.nn.functional.cross_entropy(network.head(hidden).flatten(0, 1), batch.targets.flatten()),
+    ]
+
+
+def _detached(part: object) -> object:
+    if isinstance(part, Tensor):
+        return part.detach().requires_grad_(part.is_floating_point())
+    if isinstance(part, tuple):
+        made = [_detached(one) for one in part]
+        return type(part)(*made) if hasattr(part, "_fields") else tuple(made)
+    return part
+
+
+def seconds(step: Callable[[], Tensor], network: TranslatorNetwork, repeats: int) -> float:
+    times = []
+    for _ in range(repeats + 3):
+        network.zero_grad()
+        began = time.perf_counter()
+        step().backward()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[3:])
+
+
+if __name__ == "__main__":
+    main()
