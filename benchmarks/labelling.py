@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the model")
     arguments = parser.parse_args()
-    changes = dict(pair.split("=", 1) for pair in arguments.set)
+    changes: dict[str, Any] = {}
+    for name, value in (pair.split("=", 1) for pair in arguments.set):
+        changes[name] = json.loads(value) if value[0].isdigit() or value in ("true", "false") else value
     results = []
     for seed in arguments.seeds:
         model, train, valid, test = prepared(arguments.data, arguments.task)
-        typed = {name: type(getattr(model, name))(value) for name, value in changes.items()}
-        model.set_params(seed=seed, **typed)
+        if {"epochs", "steps"} & set(changes):
+            model.set_params(minutes=None)
+        model.set_params(seed=seed, **changes)
         if arguments.minutes is not None:
             model.set_params(minutes=arguments.minutes)
         model.fit(*train, valid=valid, progress=Progress())

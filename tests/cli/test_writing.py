@@ -65,6 +65,13 @@ def test_what_is_trained_on_a_sample_is_judged_on_it(shell, trained):
     for name in ("rouge1", "rouge2", "rougeL", "exact"):
         assert 0 <= figures.get(name, 0) <= 1
     assert "left_out" in shell("evaluate", folder, SAMPLE[task]).out
+    answer = shell("predict", folder, SAMPLE[task])
+    if task == "captioner":
+        assert answer.code == 2
+        assert "elman data show unseen-shapes --pictures DIR" in answer.err
+    else:
+        assert answer.code == 0
+        assert answer.out.count("\n") == 1500 if task == "translator" else answer.out.startswith("event\t")
     assert shell("info", folder).code == 0
 
 

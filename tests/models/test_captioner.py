@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import sys
 from functools import cache
 
 import numpy as np
@@ -182,6 +183,12 @@ def test_wrong_settings_are_told(tmp_path):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
     (tmp_path / "x.onnx").write_text("not a model")
     with pytest.raises(DataError, match=r"--encoder .*x\.onnx"):
+        Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
+
+
+def test_a_missing_library_names_the_command_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UsageError, match=r"pip install 'elman\[images\]'"):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
 
 

@@ -55,6 +55,9 @@ def run(words: Sequence[str]) -> int:
     given = {name: getattr(command, name) for name in ("beam_size", "n_best", "length_penalty", "temperature")}
     model.set_params(**{name: value for name, value in given.items() if value is not None})
     model.check()
+    if model.task == "captioner" and command.file.startswith("sample:"):
+        name = command.file.removeprefix("sample:")
+        raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     problems = Problems()
     data = sys.stdin.buffer if command.file == "-" else source(command.file, model.task)
     lines = Lines(data, model.encoding, problems)

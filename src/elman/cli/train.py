@@ -51,41 +51,43 @@ class Train:
 
 
 @dataclass(kw_only=True)
-class TrainLanguageModel(Train):
+class TrainOnFile(Train):
+    """What the tasks take that validate on one file."""
+
+    valid: str | None = None
+    """File to validate on, in place of a part of the training data."""
+
+
+@dataclass(kw_only=True)
+class TrainLanguageModel(TrainOnFile):
     """Train a language model on text: FILE... is read as one text; sample:NAME names a built-in one."""
 
     next_step = "Write with it: elman generate {folder} --prompt TEXT"
 
     files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
     """Text files."""
-    valid: str | None = None
-    """File to validate on, in place of a part of the training data."""
     settings: tyro.conf.OmitArgPrefixes[LanguageModel] = field(default_factory=LanguageModel)
 
 
 @dataclass(kw_only=True)
-class TrainTagger(Train):
+class TrainTagger(TrainOnFile):
     """Train a tagger on sentences in CoNLL-U or CoNLL-2002/2003 columns; sample:sentences is built in."""
 
     next_step = "Tag with it: elman predict {folder} FILE"
 
     files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
     """Tagged sentences."""
-    valid: str | None = None
-    """File to validate on, in place of a part of the training data."""
     settings: tyro.conf.OmitArgPrefixes[Tagger] = field(default_factory=Tagger)
 
 
 @dataclass(kw_only=True)
-class TrainClassifier(Train):
+class TrainClassifier(TrainOnFile):
     """Train a classifier on CSV, TSV, JSONL, a folder of text files, or .npz of numbers; sample:messages is one."""
 
     next_step = "Classify with it: elman predict {folder} FILE"
 
     files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
     """Labelled examples."""
-    valid: str | None = None
-    """File to validate on, in place of a part of the training data."""
     settings: tyro.conf.OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
 
 
@@ -106,7 +108,7 @@ class TrainTranslator(Train):
 
 
 @dataclass(kw_only=True)
-class TrainCaptioner(Train):
+class TrainCaptioner(TrainOnFile):
     """Train a captioner on pictures and captions (COCO JSON, TSV or Flickr8k's format); sample:shapes is built in."""
 
     next_step = "Describe pictures with it: elman predict {folder} PICTURES"
@@ -115,23 +117,19 @@ class TrainCaptioner(Train):
     """The captions, by the names of their pictures."""
     images: Path | None = None
     """The folder of the pictures, or an .npz of ready features."""
-    valid: str | None = None
-    """Captions to validate on, in place of a part of the training data."""
     valid_images: Path | None = None
     """The pictures of --valid, where they lie elsewhere."""
     settings: tyro.conf.OmitArgPrefixes[Captioner] = field(default_factory=Captioner)
 
 
 @dataclass(kw_only=True)
-class TrainComposer(Train):
+class TrainComposer(TrainOnFile):
     """Train a composer on a folder of MIDI or ABC files; sample:tunes is built in."""
 
     next_step = "Write music with it: elman generate {folder} --seconds 30 --out tune.mid --wav tune.wav"
 
     files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MIDI_DIR")]]
     """Folder of tunes, or a file of them."""
-    valid: str | None = None
-    """Tunes to validate on, in place of every tenth of the others."""
     settings: tyro.conf.OmitArgPrefixes[Composer] = field(default_factory=Composer)
 
 

@@ -134,6 +134,11 @@ class Composer(GeneratorModel):
     def _apart(self) -> bool:
         return True
 
+    def _pictures(self) -> dict[str, str]:
+        from elman.drawing.roll import piano_roll
+
+        return {"roll.svg": piano_roll(self.compose(max_events=400, seed=0).notes)}
+
     def _texts(self) -> dict[str, str]:
         return {"events.json": self.tokenizer_.to_json()}
 

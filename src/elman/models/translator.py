@@ -132,6 +132,11 @@ class Translator(WriterModel):
             raise DataError("there are no pairs: X is empty")
         return examples
 
+    def _pictures(self) -> dict[str, str]:
+        if self.attention == "none" or not hasattr(self, "_valid"):
+            return {}
+        return {"attention.svg": self.attention_picture(min(self._valid.inputs[:50], key=len))}
+
     def _texts(self) -> dict[str, str]:
         if self.shared_vocabulary:
             return {"tokenizer.json": self.target_tokenizer_.to_json()}
@@ -314,12 +319,12 @@ class Translator(WriterModel):
                 number += 1
 
     def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
-        source = lines.source
-        if input_format is None and isinstance(source, Path) and source.suffix in (".tsv", ".csv", ".jsonl"):
-            table = table_of_pairs(source, (self.source, self.target), not self.no_header)
-            return table.read(lines, problems, labelled=False)
-        header = not self.no_header
-        table = reader_named(input_format or "text", self.source, self.target, header, SOURCE_AND_TARGET)
+        source, header = lines.source, not self.no_header
+        is_table = isinstance(source, Path) and source.suffix in (".tsv", ".csv", ".jsonl")
+        if input_format is None and isinstance(source, Path | str) and (is_table or isinstance(source, str)):
+            table = table_of_pairs(source, (self.source, self.target), header)
+        else:
+            table = reader_named(input_format or "text", self.source, self.target, header, SOURCE_AND_TARGET)
         return table.read(lines, problems, labelled=False)
 
 
