@@ -14,7 +14,7 @@ from elman.errors import ElmanError, UsageError, nearest
 
 VERBS = {
     "train": "train a model on your own data            elman train lm input.txt --out runs/mine",
-    "generate": "write on from a prompt                    elman generate runs/mine --prompt ROMEO:",
+    "generate": "write on, in text or in music            elman generate runs/mine --prompt ROMEO:",
     "predict": "say what the model makes of a file        elman predict runs/mine text.txt",
     "evaluate": "judge a model on a file                   elman evaluate runs/mine text.txt --json",
     "compare": "set models side by side on the same data  elman compare lm input.txt --models ngram:5,lstm",
