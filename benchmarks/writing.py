@@ -44,7 +44,8 @@ def main() -> None:
 
 def multi30k(data: Path, settings: dict[str, Any], minutes: float | None, folder: str = "raw") -> dict[str, Any]:
     """English to German, judged on test_2016_flickr; of the tokenised text BLEU as papers quote it, too."""
-    files = {part: [data / "multi30k" / folder / f"{part}.{side}" for side in ("en", "de")] for part in PARTS}
+    ending = ".lc.norm.tok" if folder == "tok" else ""
+    files = {part: [data / "multi30k" / folder / f"{part}{ending}.{side}" for side in ("en", "de")] for part in PARTS}
     model = Translator(minutes=minutes or 20, **settings)
     model.fit(*files["train"], valid=tuple(files["val"]), progress=Progress())
     sources, targets = (path.read_text(encoding="utf-8").splitlines() for path in files["test_2016_flickr"])

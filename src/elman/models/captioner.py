@@ -75,6 +75,10 @@ class Captioner(WriterModel):
     """Length of the vector that a picture as a whole, or its ready features, becomes: it primes the decoder."""
     encoder: Path | None = None
     """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F), in place of a network trained along."""
+    dropout: float = 0.2
+    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
+    label_smoothing: float = 0.0
+    """Share of each target's probability that training spreads over all tokens."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
     batch_tokens: int = 1000
