@@ -176,6 +176,12 @@ def test_wrong_data_is_told(pictures, captions, error, said):
         Captioner(**SMALL, steps=1).fit(pictures, captions)
 
 
+def test_what_is_validated_on_must_be_like_what_is_learned_from():
+    features, others = [np.ones(3)] * 4, [np.ones(5)] * 4
+    with pytest.raises(DataError, match=r"shape \(1, 5\), but \(1, 3\)"):
+        Captioner(**SMALL, steps=1).fit(features, [["a a"]] * 4, valid=(others, [["a a"]] * 4))
+
+
 def test_wrong_settings_are_told(tmp_path):
     with pytest.raises(UsageError, match="multiple of 8"):
         Captioner(picture_size=20).fit(PICTURES, CAPTIONS)

@@ -43,7 +43,7 @@ class Generate:
     roll: Path | None = None
     """Draw the tune as a piano roll, as an SVG, into this file, too (composers)."""
     max_tokens: int | None = None
-    """How many tokens or events to write at most: 400 of text, 5000 of music, where not given."""
+    """How many tokens or events to write at most; where not given, 400 of text, and of music as many as it takes."""
     num_samples: int = 1
     """How many texts or tunes to write; tunes are numbered: tune-1.mid."""
     seed: int | None = None
@@ -108,7 +108,7 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
         command.primer,
         seconds=command.seconds,
         bars=command.bars,
-        max_events=5000 if command.max_tokens is None else command.max_tokens,
+        max_events=command.max_tokens,
         sampling=command.sampling,
         seed=seed,
     )

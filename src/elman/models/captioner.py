@@ -99,7 +99,10 @@ class Captioner(WriterModel):
     # Learning.
 
     def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
-        train, _ = self.read(X, y, valid=valid)
+        train, judged_on = self.read(X, y, valid=valid)
+        found, wanted = judged_on.inputs[0].shape, train.inputs[0].shape
+        if len(found) != len(wanted) or found[-1] != wanted[-1]:
+            raise DataError(f"what to validate on has shape {found}, but {wanted} is learned from")
         if isinstance(former, Captioner):
             self._restore_texts(former._texts())
         else:

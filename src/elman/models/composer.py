@@ -219,7 +219,7 @@ class Composer(GeneratorModel):
         *,
         seconds: float | None = None,
         bars: int | None = None,
-        max_events: int = 5000,
+        max_events: int | None = None,
         sampling: Sampling | None = None,
         seed: int | None = None,
     ) -> Tune:
@@ -229,7 +229,8 @@ class Composer(GeneratorModel):
             primer: a tune, or its file, to go on from; it is the beginning of what is returned.
             seconds: end after so long, and not before; where neither it nor ``bars`` is given, the network ends it.
             bars: end after so many bars, and not before (events "remi" only).
-            max_events: end after so many events in any case.
+            max_events: end after so many events in any case; 5000, and 500 more for each second or bar that is asked
+                for, where not given.
             sampling: how events are drawn.
             seed: the same seed gives the same tune.
 
@@ -240,10 +241,12 @@ class Composer(GeneratorModel):
         self._check_fitted()
         sampling = sampling or Sampling()
         sampling.check()
-        positive("max_events", max_events)
         for name, value in (("seconds", seconds), ("bars", bars)):
             if value is not None:
                 positive(name, value)
+        if max_events is None:
+            max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
+        positive("max_events", max_events)
         if bars is not None and self.events != "remi":
             raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
         given = [] if primer is None else self.tokenizer_.encode(self._primer(primer)).tolist()

@@ -88,6 +88,8 @@ class WriterModel(SupervisedModel):
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
+        if self.length_penalty > 10:
+            raise UsageError(f"length_penalty is {self.length_penalty}; it is at most 10")
         if self.temperature == 0 and self.n_best > self.beam_size:
             raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")
 
