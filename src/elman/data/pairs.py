@@ -68,7 +68,7 @@ def table_of_pairs(source: Path | str, columns: tuple[str, str], header: bool) -
         'eine Katze'
     """
     found = format_of(source, *columns, header, SOURCE_AND_TARGET)
-    if header and isinstance(found, Delimited):
+    if header and columns == SOURCE_AND_TARGET and isinstance(found, Delimited):
         first = next(iter(Lines(source, problems=Problems(shown=0))), "").split("\t")
         if len(first) == 2 and not set(columns) & {cell.strip() for cell in first}:
             return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)

@@ -356,7 +356,7 @@ class FeatureEncoder(nn.Module):
         return regions, self.output(regions.mean(dim=1)).relu()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
 class PictureBatch:
     """What one step looks at, and what it is to write.
 

@@ -166,7 +166,7 @@ class EncoderModel(SupervisedModel):
             raise ModelError(f"labels.json: not the labels of a model ({error}); copy the folder anew") from None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
 class SequenceBatch:
     """What one step reads, and what it is to predict.
 

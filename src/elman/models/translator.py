@@ -379,7 +379,7 @@ class TranslatorNetwork(WriterNetwork):
         return MERGES[self.encoder.merge](part[0::2], part[1::2])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
 class PairBatch:
     """What one step reads, and what it is to write.
 

@@ -6,6 +6,7 @@ inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told 
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
 from elman.training.schedule import positive
 
+JUDGED = 500  # held-out examples that fit writes about at its end; evaluate judges all that it is given
 SENTENCES = 64  # that are written about together
 
 
@@ -179,9 +181,21 @@ class WriterModel(SupervisedModel):
             Hypothesis(tuple(one), float(total) / (len(one) + 1) ** self.length_penalty)
             for one, total in zip(written, nats, strict=True)
         ]
-        return [found[start : start + self.n_best] for start in range(0, rows, self.n_best)]
+        groups = [found[start : start + self.n_best] for start in range(0, rows, self.n_best)]
+        return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
 
     # Judging.
+
+    def _final_metrics(self) -> dict[str, float | int]:
+        self._report = self._judge(self._valid.chosen(range(min(JUDGED, len(self._valid.inputs)))))
+        return self._report.metrics
+
+    def _final_seconds(self) -> float:
+        began = time.perf_counter()
+        number = min(JUDGED, len(self._valid.inputs))
+        some = self._valid.chosen(range(min(SENTENCES, number)))
+        self._judge(some)  # a network that has learned nothing writes as much as it may: this is the longest it takes
+        return (time.perf_counter() - began) * number / len(some.inputs)
 
     def _nats(self, batches: WriterBatches) -> tuple[float, int]:
         """Return the summed loss in nats, the targets told, and how many targets there are."""
