@@ -273,6 +273,8 @@ class Captioner(WriterModel):
             return
         for line in lines:
             try:
+                if not line.strip():
+                    raise DataError("a blank line names no picture")
                 yield from self._described(Pictures(Path(line), self.picture_size), problems, output_format)
             except DataError as error:
                 problems.add(lines.name, lines.number, str(error))

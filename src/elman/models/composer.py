@@ -88,8 +88,10 @@ class Composer(GeneratorModel):
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) < 2:
                 raise DataError("one tune is too little: give more, or name others to validate on with --valid")
-            held_out = [tune for index, tune in enumerate(tunes, start=1) if index % every == 0] or tunes[-1:]
-            train = [tune for tune in tunes if all(tune is not other for other in held_out)]
+            last = len(tunes) if len(tunes) < every else 0  # of few tunes the last one is held out
+            numbers = {number for number in range(1, len(tunes) + 1) if number % every == 0 or number == last}
+            held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
+            train = [tune for number, tune in enumerate(tunes, start=1) if number not in numbers]
         else:
             train, held_out = tunes, self._tunes(valid, problems)
         problems.close()
