@@ -80,11 +80,8 @@ def beam_search(
         logits, state = step(written[:, :, -1].flatten(), state)
         log_probs = logits.float().cpu().log_softmax(dim=-1).view(len(sentences), lanes, -1)  # (B, lanes, V)
         totals, origins, tokens = _continued(scores, log_probs, beam_size)  # (B, 2 · beam_size [+ 1]) each
-        ended = (tokens == end_id) & totals.isfinite()
+        ended = totals.isfinite() & ((tokens == end_id) | (length == max_length))
         ended[:, beam_size : 2 * beam_size] = False  # an end counts where it is among the best
-        if length == max_length:
-            ended = totals.isfinite()
-            ended[:, beam_size : 2 * beam_size] = False
         for row, column in ended.nonzero().tolist():
             ids = written[row, origins[row, column], 1:].tolist()
             token = int(tokens[row, column])

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from elman.data.batching import IGNORED, Batch, LineBatches
+from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
 from elman.data.lines import Lines, Problems
 from elman.data.music import EventTokenizer, Tune, cut, read_tunes
@@ -101,10 +101,9 @@ class Composer(GeneratorModel):
             "valid": _described(X if valid is None else valid, held_out, valid_corpus),
             "left_out": problems.count,
         }
-        self._batches(train_corpus, valid_corpus)
+        batches = self._batches(train_corpus, valid_corpus, self.longest)
         self.network_ = self._build()
-        lines = LineBatches(train_corpus, self.batch_size * self.bptt_length, self.seed, self.longest)
-        return GeneratorTask(self), _Transposed(lines, self.tokenizer_, self.transpose, self.seed)
+        return GeneratorTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
     def _tunes(self, music: Music, problems: Problems) -> list[Tune]:
         if isinstance(music, Path | str):
@@ -305,7 +304,7 @@ class _Transposed:
     A row that would leave the pitches that there are stays as it is.
     """
 
-    def __init__(self, batches: LineBatches, tokenizer: EventTokenizer, most: int, seed: int) -> None:
+    def __init__(self, batches: LineBatches | StreamBatches, tokenizer: EventTokenizer, most: int, seed: int) -> None:
         self._batches = batches
         self._most = most
         self._seed = seed

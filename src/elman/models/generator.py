@@ -115,11 +115,11 @@ class GeneratorModel(Model):
 
     # Reading and writing ids.
 
-    def _batches(self, corpus: Corpus, valid: Corpus) -> LineBatches | StreamBatches:
+    def _batches(self, corpus: Corpus, valid: Corpus, max_length: int = 4096) -> LineBatches | StreamBatches:
         """Cut the training data into batches; keep the validation data, of which there must be something."""
         batches: LineBatches | StreamBatches
         if self._apart:
-            batches = LineBatches(corpus, self.batch_size * self.bptt_length, self.seed)
+            batches = LineBatches(corpus, self.batch_size * self.bptt_length, self.seed, max_length)
         else:
             batches = StreamBatches(corpus, self.batch_size, self.bptt_length, self.seed)
         self._valid = valid
