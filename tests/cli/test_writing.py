@@ -92,9 +92,15 @@ def test_attention_is_drawn(shell, translator, tmp_path):
     answer = shell("predict", translator / "m", translator / "a.src", "--attention", tmp_path / "a.svg")
     assert answer.code == 0
     assert "<svg" in (tmp_path / "a.svg").read_text()
+    (tmp_path / "t.csv").write_text("target,source\nirrelevant,only this\n")
+    answer = shell("predict", translator / "m", tmp_path / "t.csv", "--attention", tmp_path / "t.svg")
+    assert answer.code == 0
+    drawn = re.sub(r"<metadata>.*</metadata>", "", (tmp_path / "t.svg").read_text(), flags=re.DOTALL)
+    assert "only" in drawn
+    assert "source" not in drawn
     answer = shell("predict", translator / "m", "-", "--attention", tmp_path / "b.svg")
     assert answer.code == 2
-    assert "first line of a FILE" in answer.err
+    assert "first source of a FILE" in answer.err
 
 
 def test_a_run_that_is_resumed_names_both_files(shell, translator, tmp_path):
@@ -205,4 +211,4 @@ def test_a_model_of_features_says_when_it_gets_pictures(shell, tmp_path):
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "p.png")
     answer = shell("predict", tmp_path / "m", tmp_path / "p.png")
     assert answer.out == "p.png\t\n"
-    assert "have shape (48, 48, 3)" in answer.err or "have shape (16, 16, 3)" in answer.err
+    assert "p.png:1: a picture, where the model reads features" in answer.err

@@ -64,6 +64,16 @@ def test_a_tagging_set_becomes_columns(tmp_path, caplog):
     assert [sentence.words for sentence in sentences] == [["Ada", "sleeps"], ["Yes"]]
 
 
+def test_what_a_row_lacks_is_left_out_or_told(tmp_path):
+    folder = saved(tmp_path, {"text": text()}, {"train": [{"text": "a"}, {"text": None}, {"text": "b"}]})
+    assert hub_text(str(folder), "lm") == "a\nb\n"
+    features = {"words": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
+    uneven = [{"words": ["a"], "tags": ["X"]}, {"words": ["a", "b"], "tags": ["X"]}]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match="row 1: 2 words, 1 tags"):
+        hub_text(str(saved(tmp_path / "other", features, {"train": uneven})), "tagger")
+
+
 def test_a_translation_set_is_flattened(tmp_path):
     features = {"translation": {"en": text(), "de": text()}}
     rows = [{"translation": {"en": "a cat", "de": "eine Katze"}}]

@@ -113,11 +113,16 @@ def test_features_that_are_none_say_so(tmp_path):
     np.savez(tmp_path / "text.npz", x=np.array(["a"]))
     (tmp_path / "no.npz").write_text("no")
     np.savez(tmp_path / "empty.npz")
+    (tmp_path / "nothing.npz").write_bytes(b"")
+    np.save(tmp_path / "renamed.npy", np.zeros(3))
+    (tmp_path / "renamed.npy").rename(tmp_path / "renamed.npz")
     for name, said in {
-        "pickled": "not an .npz of numbers",
+        "pickled": "holds Python objects",
         "short": "1 names, but features of 2",
-        "no": "not an .npz",
+        "no": "no archive of arrays",
         "empty": "holds no array",
+        "nothing": "no archive of arrays",
+        "renamed": "no archive of arrays",
     }.items():
         with pytest.raises(DataError, match=said):
             Pictures(tmp_path / f"{name}.npz", 16)

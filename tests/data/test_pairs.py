@@ -49,6 +49,7 @@ def test_a_pair_with_an_empty_side_is_told_left_out_and_counted(tmp_path, caplog
     ("name", "text"),
     [
         ("t.tsv", "a cat\teine Katze\na dog\tein Hund\n"),
+        ("t.txt", "a cat\teine Katze\na dog\tein Hund\n"),
         ("t.tsv", "id\ttarget\tsource\n1\teine Katze\ta cat\n2\tein Hund\ta dog\n"),
         ("t.csv", 'source,target\na cat,eine Katze\na dog,"ein Hund"\n'),
         ("t.jsonl", '{"source": "a cat", "target": "eine Katze"}\n{"target": "ein Hund", "source": "a dog"}\n'),
@@ -61,6 +62,24 @@ def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
         table = table_of_pairs(source, ("source", "target"), header=True)
         pairs = [(pair.text, pair.label) for pair in table.read(Lines(source), Problems(), labelled=True)]
         assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
+
+
+def test_a_table_in_another_encoding_is_known_too(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("a cat\teine Katze\na fox\tein Fähe\n", encoding="utf-16")
+    table = table_of_pairs(path, ("source", "target"), header=True, encoding="utf-16")
+    pairs = list(table.read(Lines(path, "utf-16"), Problems(), labelled=True))
+    assert [pair.label for pair in pairs] == ["eine Katze", "ein Fähe"]
+
+
+def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
+    path = tmp_path / "deu.tsv"
+    path.write_text("Go.\tGeh.\tCC-BY\nHi.\tHallo!\tCC-BY\n")
+    with pytest.raises(DataError, match=r"has 3 columns, none of which is called source or target.*--no-header"):
+        table_of_pairs(path, ("source", "target"), header=True)
+    table = table_of_pairs(path, ("0", "1"), header=False)
+    pairs = list(table.read(Lines(path), Problems(), labelled=True))
+    assert [(pair.text, pair.label) for pair in pairs] == [("Go.", "Geh."), ("Hi.", "Hallo!")]
 
 
 def test_a_table_without_the_columns_names_the_nearest():

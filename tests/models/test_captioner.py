@@ -12,9 +12,10 @@ from PIL import Image
 
 import elman
 from elman.data.batching import IGNORED
+from elman.data.images import Pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, ModelError, UsageError
 from elman.models.captioner import Captioner, _Batches
 from elman.models.examples import Examples
 
@@ -75,8 +76,56 @@ def test_features_of_one_vector_or_of_regions_will_do_in_place_of_pictures(tmp_p
     captioner = Captioner(**{**SMALL, "steps": 5}).fit(regions, CAPTIONS)
     captioner.save(tmp_path / "m")
     assert elman.load(tmp_path / "m").describe(regions[:3]) == captioner.describe(regions[:3])
-    with pytest.raises(DataError, match=r"have shape \(1, 5\), where \(1, 3\)"):
+    with pytest.raises(DataError, match="features of 5 numbers, where the model reads 3"):
         captioner.predict([np.zeros(5, np.float32)])
+
+
+def test_features_may_be_of_any_number_of_regions():
+    generator = np.random.default_rng(3)
+    features = [generator.normal(size=(1 + number % 5, 6)) for number in range(20)]
+    captioner = Captioner(**{**SMALL, "steps": 20}).fit(features, CAPTIONS[:20])
+    together = captioner.describe(features)
+    for number, some in enumerate(features[:5]):
+        ((text, score),) = captioner.describe([some])[0]
+        assert text == together[number][0][0]
+        assert score == pytest.approx(together[number][0][1], abs=1e-5)
+
+
+def test_a_model_learns_anew_from_inputs_of_another_kind_but_does_not_begin_from_one(tmp_path):
+    captioner = untrained()
+    captioner = captioner.fit([np.arange(3.0), np.ones(3)] * 4, CAPTIONS[:8])
+    captioner.save(tmp_path / "m")
+    assert len(captioner.predict([np.ones(3)])) == 1
+    with pytest.raises(DataError, match="a picture, where the model reads features"):
+        captioner.predict(TEST)
+    with pytest.raises(DataError, match="a picture, where the model reads features"):
+        captioner.fit(PICTURES, CAPTIONS, init_from=tmp_path / "m")
+    with pytest.raises(DataError, match="features of 4 numbers"):
+        captioner.fit([np.ones(4)] * 8, CAPTIONS[:8], init_from=tmp_path / "m")
+
+
+def test_pictures_and_captions_may_have_names():
+    pictures = {f"{number}.png": picture for number, picture in enumerate(PICTURES)}
+    captions = {f"{number}.png": some for number, some in enumerate(CAPTIONS)}
+    named = Captioner(**{**SMALL, "steps": 5}).fit(pictures, dict(reversed(captions.items())))
+    assert set(named.tokenizer_.encode("left is red").tolist()) & {named.tokenizer_.unknown_id} == set()
+    assert named.predict(pictures)[:4] == named.predict(PICTURES)[:4]
+    assert named.predict([]) == []
+
+
+def test_a_folder_is_described_as_its_pictures_are(folder):
+    captioner = trained()
+    assert captioner.predict(folder) == captioner.predict(PICTURES[:8])
+    assert captioner.predict(folder / "3.png") == captioner.predict(PICTURES[3:4])
+
+
+def test_captions_longer_than_the_network_writes_are_told_and_never_said_to_end(caplog):
+    long = [[" ".join(["red"] * 9)]] * 8
+    with caplog.at_level(logging.WARNING):
+        captioner = Captioner(**{**SMALL, "steps": 60}, max_length=5, min_count=1).fit(PICTURES[:8], long)
+    assert "texts to be written have more than max_length 5 tokens" in caplog.text
+    assert captioner.predict(PICTURES[:1]) == ["red red red red red"]
+    assert captioner.evaluate(PICTURES[:1], long[:1])["tokens"] == 5
 
 
 def test_a_picture_is_described_the_same_whoever_is_beside_it():
@@ -91,7 +140,7 @@ def test_a_picture_is_described_the_same_whoever_is_beside_it():
 def test_all_captions_of_a_picture_count_and_share_one_look():
     captioner = untrained()
     uneven = [CAPTIONS[0], CAPTIONS[1][:1], [*CAPTIONS[2], "one more of it"]]
-    examples = Examples(captioner._seen(PICTURES[:3]), uneven)
+    examples = Examples(PICTURES[:3], uneven)
     batches = _Batches(captioner, examples)
     told = {}
     for step in range(len(batches)):
@@ -167,7 +216,16 @@ def test_a_folder_or_a_pipe_of_paths_is_described_and_no_line_is_dropped(folder,
         (PICTURES[:2], None, UsageError, "captions are missing"),
         (PICTURES[:2], [["a"]], UsageError, "2 pictures, but captions of 1"),
         (7, [["a"]], UsageError, "pictures are of type int"),
-        ([np.zeros(3), np.zeros(4)], [["a"], ["b"]], DataError, r"have shape \(1, 4\), where \(1, 3\)"),
+        (
+            [np.zeros(3), np.zeros(4)] * 4,
+            [["a"], ["b"]] * 4,
+            DataError,
+            "features of [34] numbers, where the model reads",
+        ),
+        ([PICTURES[0] / 255], [["a"]], DataError, "float64 is no picture"),
+        ([PICTURES[0][..., 0]], [["a"]], DataError, r"shape \(16, 16\) and type uint8 is no picture"),
+        (PICTURES[:2], [["a"], [7]], UsageError, r"captions\[1\] holds a int"),
+        (PICTURES[:2], {"X[0]": [], "X[1]": [" "]}, DataError, "has no caption of it"),
         ([np.array([np.nan])] * 2, [["a"], ["b"]], DataError, "NaN"),
     ],
 )
@@ -178,7 +236,7 @@ def test_wrong_data_is_told(pictures, captions, error, said):
 
 def test_what_is_validated_on_must_be_like_what_is_learned_from():
     features, others = [np.ones(3)] * 4, [np.ones(5)] * 4
-    with pytest.raises(DataError, match=r"shape \(1, 5\), but \(1, 3\)"):
+    with pytest.raises(DataError, match="features of 5 numbers, where the model reads 3"):
         Captioner(**SMALL, steps=1).fit(features, [["a a"]] * 4, valid=(others, [["a a"]] * 4))
 
 
@@ -209,14 +267,14 @@ def test_the_shapes_that_are_held_out_are_never_shown():
     assert all(picture.shape == (48, 48, 3) for picture in pictures.values())
 
 
-def mean_colours(path):
+def mean_colours(path, name="mean"):
     """Write an ONNX model that turns pictures (N, 3, S, S) into their mean colours (N, 3)."""
     from onnx import TensorProto, helper, save
 
     pictures = helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["N", 3, "S", "S"])
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3, 1, 1])
     node = helper.make_node("GlobalAveragePool", ["pictures"], ["features"])
-    graph = helper.make_graph([node], "mean", [pictures], [features])
+    graph = helper.make_graph([node], name, [pictures], [features])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     return path
 
@@ -224,10 +282,15 @@ def mean_colours(path):
 def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
     encoder = mean_colours(tmp_path / "mean.onnx")
     captioner = Captioner(**{**SMALL, "steps": 3}, encoder=encoder).fit(PICTURES, CAPTIONS)
-    seen = captioner._seen([PICTURES[0]])[0]
+    ((_, seen),) = captioner._seen(Pictures(PICTURES[:1], 16), ["X[0]"])
     np.testing.assert_allclose(seen, PICTURES[0].reshape(-1, 3).mean(axis=0, keepdims=True) / 255, rtol=1e-4)
     captioner.save(tmp_path / "m")
     assert elman.load(tmp_path / "m").describe(TEST) == captioner.describe(TEST)
-    encoder.unlink()
+    described = captioner.describe(TEST)
+    captioner.encoder = encoder.rename(tmp_path / "elsewhere.onnx")
+    assert captioner.describe(TEST) == described
     with pytest.raises(UsageError, match="no such file"):
+        elman.load(tmp_path / "m").predict(TEST)
+    mean_colours(encoder, name="another")
+    with pytest.raises(ModelError, match="not the encoder that the model learned with"):
         elman.load(tmp_path / "m").predict(TEST)

@@ -78,7 +78,29 @@ def test_a_primer_is_the_beginning_and_is_gone_on_from(tmp_path):
     for given in (primer, tmp_path / "p.mid"):
         tune = composer.compose(given, sampling=Sampling(greedy=True))
         assert tune.notes[:8, 2].tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
-    assert composer.primer_seconds(primer) == pytest.approx(3, abs=0.05)
+
+
+def test_a_primer_as_long_as_the_tune_leaves_nothing_to_write():
+    primer = Tune.read(b"X:1\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GABc|CDEF|\n", "p", abc=True)  # 6 seconds, 3 bars
+    with pytest.raises(UsageError, match=r"primer lasts 6\.0 seconds, and the whole tune is to last 5"):
+        trained().compose(primer, seconds=5)
+    with pytest.raises(UsageError, match="primer has 3 bars, and the whole tune is to have 2"):
+        trained("remi").compose(primer, bars=2)
+    assert trained().compose(primer, seconds=8, seed=1).seconds == pytest.approx(8, abs=0.5)
+    assert len(trained("remi").compose(primer, bars=3, seed=1).notes) == 12
+
+
+def test_events_already_written_can_be_made_less_likely():
+    composer = Composer(**SMALL, steps=5).fit(SCALES)
+    often, seldom = (
+        composer._events([], 60, Sampling(greedy=True, repetition_penalty=penalty), 1) for penalty in (1.0, 10.0)
+    )
+    assert len(set(seldom)) > 2 * len(set(often))
+
+
+def test_a_tune_that_ends_too_soon_says_so(caplog):
+    trained().compose(seconds=60, max_events=20, seed=1)
+    assert "ends after max_events 20, with 2.5 of 60 seconds" in caplog.text
 
 
 def test_the_same_seed_writes_the_same_tune():

@@ -179,6 +179,37 @@ def test_drawn_texts_follow_the_seed():
         translator.set_params(temperature=0.0, n_best=1, beam_size=5, seed=1)
 
 
+def test_what_is_drawn_does_not_depend_on_who_is_beside_it():
+    translator = trained()
+    try:
+        translator.set_params(temperature=2.0)
+        many = translator.translate(TEST[0])
+        assert translator.translate(TEST[0][:1])[0][0][0] == many[0][0][0]
+        few = list(translator._translated(TEST[0][40:42], first=40))
+        assert [[text for text, _ in texts] for texts in few] == [[text for text, _ in texts] for texts in many[40:42]]
+    finally:
+        translator.set_params(temperature=0.0)
+
+
+def test_a_text_may_be_much_longer_than_its_source():
+    sources, targets = ["a", "b"] * 20, [" ".join(f"word{number}" for number in range(40)), "a short one"] * 20
+    translator = Translator(**{**SMALL, "steps": 300}).fit(sources, targets)
+    assert translator.predict(["a", "b"]) == targets[:2]
+
+
+def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(caplog):
+    sources, targets = ["one two three four five"] * 20, ["un deux trois quatre cinq six"] * 20
+    with caplog.at_level(logging.WARNING):
+        translator = Translator(**{**SMALL, "steps": 60}, max_length=3, source_length=4).fit(sources, targets)
+    assert "18 of 18 sources have more than source_length 4 tokens" in caplog.text
+    assert "18 of 18 texts to be written have more than max_length 3 tokens" in caplog.text
+    assert translator.predict(sources[:1]) == ["un deux trois"]
+    assert translator.evaluate(sources[:2], targets[:2])["tokens"] == 6  # no </s> among them
+    problems = Problems()
+    assert list(translator.annotate(Lines("one two\n" + sources[0] + "\n"), problems, "text"))[1] == "un deux trois\n"
+    assert problems.first == "text:2: the source has 5 tokens, of which source_length 4 are read"
+
+
 def test_attention_finds_the_word_that_is_translated():
     read, written, weights = trained().attention_of("one two three four")
     assert (read, written[-1]) == (["one", "two", "three", "four"], "</s>")

@@ -414,10 +414,37 @@ def test_the_fixed_number_of_steps_outlives_an_interruption(tmp_path, clock):
         run(stop_at=40)
     assert stopped.value.exit_code == 143
     saved = load_checkpoint(tmp_path / "c")
-    state, notes = run(resume=saved, seconds=50.0)  # a slower machine takes longer, and does the same
+    state, notes = run(resume=saved)
     assert saved["state"]["step"] == 41
     assert state.step == saved["state"]["schedule"]["total_steps"] == 112  # eight steps went into measuring
     assert not any("fit into" in note for note in notes.notes)
+
+
+@pytest.mark.parametrize(
+    ("slow", "least", "most"),
+    [
+        (lambda step: step >= 300, 392, 397),  # 588 fit at first; 28.8 s are left for steps of 0.3 s
+        (lambda step: 300 <= step < 360, 462, 469),  # 12 s were lost, then it became fast again
+        (lambda step: False, 588, 588),
+    ],
+)
+def test_a_budget_is_kept_on_a_machine_that_becomes_slow(clock, slow, least, most):
+    task = ToyTask()
+    plain = task.training_step
+
+    def training_step(batch, carry):
+        clock.now += 0.3 if slow(batch.step) else 0.1
+        return plain(batch, carry)
+
+    task.training_step = training_step
+    settings = TrainingSettings(minutes=1, learning_rate=1e-3, patience=0)
+    state = loop.train(task, ToyBatches(), settings, progress=Progress())
+    assert 56 < clock.now <= 60.5
+    assert least <= state.step <= most
+    falls_from = max(state.schedule.changed_at, state.schedule.warmup_steps)
+    rates = [state.schedule.learning_rate_factor(step) for step in range(falls_from, state.step)]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.02
 
 
 def test_the_speed_is_measured_before_the_steps_are_fixed():

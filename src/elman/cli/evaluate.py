@@ -30,6 +30,8 @@ class Evaluate:
     """The data, in a format that training reads; sample:NAME names a built-in one."""
     images: Path | None = None
     """The pictures that captions are about: their folder, or an .npz of ready features."""
+    encoder: Path | None = None
+    """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
     json: bool = False
     """Print one flat JSON object."""
     confusion: Path | None = None
@@ -42,6 +44,8 @@ def run(words: Sequence[str]) -> int:
     if not command.files:
         raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
     model = load(command.folder)
+    if command.encoder is not None:
+        model.set_params(encoder=command.encoder)
     X, y = examples(model.task, command.files, command.images)  # noqa: N806
     report = model.report(X, y)
     if command.confusion is not None:

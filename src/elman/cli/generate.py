@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import tyro
 
 from elman.cli.arguments import parse
+from elman.data.lines import Problems
+from elman.data.music import read_tunes
 from elman.decoding.sampling import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
@@ -104,8 +106,11 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
     """Write a tune into the files that were named."""
     if command.out is None:
         raise UsageError("music goes into a file: name it with --out tune.mid")
+    primer = None
+    if command.primer is not None:
+        primer = read_tunes(command.primer, Problems(shown=0), model.encoding)[0]
     tune = model.compose(
-        command.primer,
+        primer,
         seconds=command.seconds,
         bars=command.bars,
         max_events=command.max_tokens,
@@ -116,7 +121,7 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
     if command.wav is not None:
         files[command.wav] = tune.wav()
     if command.roll is not None:
-        files[command.roll] = piano_roll(tune.notes, model.primer_seconds(command.primer)).encode()
+        files[command.roll] = piano_roll(tune.notes, primer.seconds if primer else 0.0).encode()
     if command.num_samples > 1:
         files = {path.with_stem(f"{path.stem}-{index + 1}"): content for path, content in files.items()}
     write_files(files)

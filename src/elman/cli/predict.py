@@ -12,7 +12,7 @@ import tyro
 
 from elman.cli.arguments import parse, source
 from elman.data.lines import Lines, Problems
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
 from elman.models import load
 from elman.training.checkpoint import write_files
 
@@ -45,15 +45,20 @@ class Predict:
     temperature: float | None = None
     """Above 0: draw the tokens, their logits divided by this, in place of searching."""
     attention: Path | None = None
-    """Draw where a translator looked while it wrote the first line, as an SVG, into this file."""
+    """Draw where a translator looked while it wrote about the first source, as an SVG, into this file."""
+    encoder: Path | None = None
+    """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
+
+
+SETTINGS = ("beam_size", "n_best", "length_penalty", "temperature", "encoder")  # of the model, for this time
 
 
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
     model = load(command.folder)
-    given = {name: getattr(command, name) for name in ("beam_size", "n_best", "length_penalty", "temperature")}
-    model.set_params(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name in SETTINGS if (value := getattr(command, name)) is not None}
+    model.set_params(**given)
     model.check()
     if model.task == "captioner" and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
@@ -63,8 +68,12 @@ def run(words: Sequence[str]) -> int:
     lines = Lines(data, model.encoding, problems)
     if command.attention is not None:
         if model.task != "translator" or data is sys.stdin.buffer:
-            raise UsageError("--attention draws what a translator does with the first line of a FILE")
-        first = next(iter(Lines(data, model.encoding, Problems(shown=0))), "")
+            raise UsageError("--attention draws what a translator does with the first source of a FILE")
+        unseen = Problems(shown=0)
+        sources = model.sources(Lines(data, model.encoding, unseen), unseen, command.input_format)
+        first = next((source.text for source in sources if source.text.strip()), None)
+        if first is None:
+            raise DataError(f"{command.file}: holds no source to draw the attention of")
         write_files({command.attention: model.attention_picture(first).encode()})
     for written in model.annotate(lines, problems, command.input_format, command.output_format):
         sys.stdout.write(written)

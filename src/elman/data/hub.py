@@ -57,7 +57,7 @@ def hub_text(name: str, task: str) -> str:
 def _plain(name: str, rows: Any) -> str:
     if "text" not in rows.column_names:
         raise DataError(f'{name}: no column is called "text"; it has {", ".join(rows.column_names)}')
-    return "\n".join(rows["text"]) + "\n"
+    return "".join(f"{text}\n" for text in rows["text"] if text is not None)
 
 
 def _json_lines(name: str, rows: Any) -> str:
@@ -87,9 +87,12 @@ def _columns(name: str, rows: Any) -> str:
     columns = [words, *(column for column in lists if column != words)]
     logger.warning("%s: columns %s", name, ", ".join(f"{number} {column}" for number, column in enumerate(columns)))
     lines = []
-    for row in rows:
+    for number, row in enumerate(rows):
         cells = [[_tag(named, column, value) for value in row[column]] for column in columns]
-        lines += ["\t".join(together) for together in zip(*cells, strict=False)]
+        if len(set(map(len, cells))) > 1:
+            counts = ", ".join(f"{len(some)} {column}" for column, some in zip(columns, cells, strict=True))
+            raise DataError(f"{name}: row {number}: {counts}; every word needs one of each")
+        lines += ["\t".join(together) for together in zip(*cells, strict=True)]
         lines.append("")
     return "\n".join(lines) + "\n"
 

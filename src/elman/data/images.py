@@ -6,11 +6,12 @@ COCO JSON | TSV | Flickr8k tokens ──read_captions──▶ name of the pictu
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data.lines import Lines, Problems
+from elman.data.npz import read_npz
 from elman.data.text import open_file
-from elman.errors import DataError, nearest
+from elman.errors import DataError, ModelError, UsageError, nearest
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 100_000_000  # of a picture; one with more is taken for a bomb
@@ -30,20 +32,25 @@ class Pictures:
 
     Args:
         source: a ``Path`` names a folder of pictures, one picture, or a ``.npz`` of features (an array for each
-            picture, or ``names`` and ``features``); or arrays by name.
+            picture, or ``names`` and ``features``); or arrays, by name or in a list.
         size: pictures are made so many pixels wide and high.
 
     Raises:
         DataError: there is nothing of that kind.
+        UsageError: the source is something else.
     """
 
-    def __init__(self, source: Path | Mapping[str, Any], size: int) -> None:
-        self.source = source
+    def __init__(self, source: Path | Mapping[str, Any] | Sequence[Any], size: int) -> None:
         self._size = size
         self._arrays: dict[str, Any] = {}
         self._paths: dict[str, Path] = {}
+        self._name = str(source) if isinstance(source, Path) else "the pictures"
         if isinstance(source, Mapping):
-            self._arrays = dict(source)
+            self._arrays = {str(name): array for name, array in source.items()}
+        elif isinstance(source, Sequence | np.ndarray) and not isinstance(source, str | bytes):
+            self._arrays = {f"X[{row}]": array for row, array in enumerate(source)}
+        elif not isinstance(source, Path):
+            raise UsageError(f"the pictures are of type {type(source).__name__}; give a Path, or arrays")
         elif source.is_dir():
             paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
             self._paths = {str(path.relative_to(source)): path for path in paths}
@@ -54,6 +61,10 @@ class Pictures:
         else:
             open_file(source).close()
             self._paths = {source.name: source}
+
+    def __str__(self) -> str:
+        """Name where they come from."""
+        return self._name
 
     @property
     def names(self) -> list[str]:
@@ -74,13 +85,78 @@ class Pictures:
         if name in self._paths:
             return read_picture(self._paths[name], self._size)
         array = np.asarray(self._arrays[name])
-        if array.ndim == 3 and array.dtype == np.uint8 and array.shape[2] == 3:
+        is_picture = array.dtype == np.uint8 and array.ndim > 1
+        if is_picture and array.ndim == 3 and array.shape[2] == 3 and array.size:
             return _resized(array, self._size)
+        if is_picture or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+            raise DataError(
+                f"{name}: an array of shape {array.shape} and type {array.dtype} is no picture, which is (height, "
+                "width, 3), uint8, from 0 to 255; make it one, as Pillow's convert('RGB') does"
+            )
         if array.dtype.kind not in "fiu" or array.ndim == 0 or array.size == 0:
             raise DataError(f"{name}: an array of shape {array.shape} and type {array.dtype} is no features")
         if not np.isfinite(array).all():
             raise DataError(f"{name}: its features hold NaN or infinity")
         return array.reshape(-1, array.shape[-1]).astype(np.float32)  # (R, F)
+
+
+def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]], learned_with: str) -> list[NDArray[np.float32]]:
+    """Let an ONNX model look at pictures, their colours from 0 to 1, channels first.
+
+    Args:
+        encoder: the model's file: pictures (N, 3, S, S) to features (N, F), or (N, F, ...), which are made one row.
+        pictures: (S, S, 3) each.
+        learned_with: the hash that the file must have; any where this is empty.
+
+    Returns:
+        The features of each picture (1, F).
+
+    Raises:
+        UsageError: onnxruntime is not installed, or there is no such file.
+        DataError: the file is no such model.
+        ModelError: it is another one than was learned with.
+    """
+    try:
+        import onnxruntime  # noqa: F401 (whether it is there)
+    except ImportError:
+        raise UsageError(
+            "an ONNX encoder needs onnxruntime, which is not installed: pip install 'elman[images]'"
+        ) from None
+    if not encoder.is_file():
+        raise UsageError(f"--encoder {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
+    if learned_with and encoder_hash(encoder) != learned_with:
+        raise ModelError(f"--encoder {encoder}: not the encoder that the model learned with; name that one")
+    stat = encoder.stat()
+    try:
+        session = _session(encoder, stat.st_mtime_ns, stat.st_size)
+        features: list[NDArray[np.float32]] = []
+        for start in range(0, len(pictures), 32):
+            stacked = np.stack(pictures[start : start + 32]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+            output = np.asarray(session.run(None, {session.get_inputs()[0].name: stacked})[0], np.float32)
+            features += list(output.reshape(len(stacked), 1, -1))
+        return features
+    except Exception as error:  # onnxruntime has a dozen of its own, without a common base
+        raise DataError(f"--encoder {encoder}: {str(error).splitlines()[0]}") from None
+
+
+def encoder_hash(encoder: Path) -> str:
+    """Return the SHA-256 of an encoder's file."""
+    stat = encoder.stat()
+    return _hash(encoder, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1)
+def _session(encoder: Path, modified: int, size: int) -> Any:
+    """Open an ONNX model; the same file is opened once."""
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(encoder), providers=["CPUExecutionProvider"])
+
+
+@lru_cache(maxsize=1)
+def _hash(encoder: Path, modified: int, size: int) -> str:
+    with encoder.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
@@ -134,11 +210,7 @@ def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def _features(path: Path) -> dict[str, Any]:
     """Read ready features: an array for each picture, or ``names`` and ``features``."""
-    try:
-        with open_file(path) as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an .npz of numbers ({str(error).splitlines()[0]})") from None
+    arrays = read_npz(path).arrays
     if set(arrays) == {"names", "features"}:
         names, features = arrays["names"].astype(str).tolist(), arrays["features"]
         if len(names) != len(features):

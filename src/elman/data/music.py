@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +32,7 @@ class Tune:
     """A piece of music: notes in time.
 
     Args:
-        score: symusic's, in ticks.
+        score: symusic's, in ticks; it is not changed afterwards.
         name: what to call it in messages.
     """
 
@@ -66,7 +67,7 @@ class Tune:
             )
         return tune
 
-    @property
+    @cached_property
     def notes(self) -> NDArray[np.float64]:
         """The notes (N, 4) but drums: start and duration in seconds, pitch (60 is middle C), velocity 1 to 127."""
         seconds = self.score.to("second")
@@ -76,7 +77,9 @@ class Tune:
             if not track.is_drum
             for note in track.notes
         ]
-        return np.array(sorted(rows), np.float64).reshape(-1, 4)
+        notes = np.array(sorted(rows), np.float64).reshape(-1, 4)
+        notes.flags.writeable = False  # it is kept
+        return notes
 
     @property
     def seconds(self) -> float:
@@ -239,7 +242,7 @@ class EventTokenizer:
         if tokenizer.names != names:
             raise ModelError(
                 "events.json: the miditok that is installed names other events than the one that the model learned "
-                "with; install that version (README.md of the folder tells it)"
+                "with; install that version (metrics.json of the folder tells it)"
             )
         return tokenizer
 

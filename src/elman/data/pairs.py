@@ -52,24 +52,40 @@ def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterato
         raise DataError(f"{sources.name}: is empty; it needs a source a line")
 
 
-def table_of_pairs(source: Path | str, columns: tuple[str, str], header: bool) -> Delimited | JsonLines | Plain:
+def table_of_pairs(
+    source: Path | str, columns: tuple[str, str], header: bool, encoding: str = "utf-8"
+) -> Delimited | JsonLines | Plain:
     r"""Find out how a single file, or a text, writes its pairs.
 
-    A TSV of two columns whose first line does not name them has no header: its lines are a source, a tab, a target.
+    A TSV (or a ``.txt`` with tabs) of two columns whose first line does not name them has no header: its lines are a
+    source, a tab, a target.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
         columns: the columns of the source and the target.
         header: whether the first record names the columns.
+        encoding: how the file is encoded.
+
+    Raises:
+        DataError: a TSV of more columns does not name these.
 
     Example:
         >>> table = table_of_pairs("a cat\teine Katze\n", ("source", "target"), header=True)
         >>> next(table.read(Lines("a cat\teine Katze\n"), Problems(), labelled=True)).label
         'eine Katze'
     """
+    lines = Lines(source, encoding, Problems(shown=0))
+    first = next(iter(lines), "").split("\t")
     found = format_of(source, *columns, header, SOURCE_AND_TARGET)
+    if isinstance(found, Plain) and len(first) > 1:  # a .txt
+        found = Delimited("\t", *columns, header=header, nouns=SOURCE_AND_TARGET)
     if header and columns == SOURCE_AND_TARGET and isinstance(found, Delimited):
-        first = next(iter(Lines(source, problems=Problems(shown=0))), "").split("\t")
-        if len(first) == 2 and not set(columns) & {cell.strip() for cell in first}:
+        named = set(columns) & {cell.strip() for cell in first}
+        if len(first) == 2 and not named:
             return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)
+        if len(first) > 2 and not named:
+            raise DataError(
+                f"{lines.name}: has {len(first)} columns, none of which is called source or target; say which they "
+                "are: --source NAME --target NAME or, where no line names them, --no-header --source 0 --target 1"
+            )
     return found

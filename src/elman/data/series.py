@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -14,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from elman.data.lines import Lines, Problems
+from elman.data.npz import read_npz
 from elman.data.tables import Delimited, column_names
-from elman.data.text import open_file
 from elman.errors import DataError, UsageError, nearest
 
 Array = NDArray[np.float32]
@@ -117,25 +116,10 @@ class NumberSequences:
 
 
 def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
-    with open_file(path) as raw:
-        try:
-            if not zipfile.is_zipfile(raw):
-                raise zipfile.BadZipFile("it is no archive of arrays, or not a whole one")
-            raw.seek(0)
-            with np.load(raw, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name]) for name in ("inputs", "lengths", "labels") if name in file}
-                names = ", ".join(file.files)
-        except Exception as error:  # NumPy evaluates the head of an array as Python: damaged, it may raise anything
-            reason = f"{error}; save plain arrays with numpy.savez"
-            if "pickle" in str(error):
-                reason = (
-                    "it holds Python objects, which are never loaded, for they may run a stranger's code; save numbers "
-                    "(sequences of several lengths one below the other, with lengths) and labels of dtype str or int"
-                )
-            raise DataError(f"{path}: cannot be read as .npz: {reason}") from None
+    arrays, names = read_npz(path, ("inputs", "lengths", "labels"))
     for name in ("inputs", "labels") if labelled else ("inputs",):
         if name not in arrays:
-            raise DataError(f'{path}: holds no array "{name}"; it has {names or "none"}')
+            raise DataError(f'{path}: holds no array "{name}"; it has {", ".join(names) or "none"}')
     inputs, lengths = arrays["inputs"], arrays.get("lengths")
     if inputs.dtype.kind not in "fiub":
         raise DataError(f"{path}: inputs are {inputs.dtype}, expected numbers")

@@ -20,9 +20,9 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -400,8 +400,12 @@ def equation_symbol(name: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors", "miditok", "symusic")
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):  # an extra that is not installed
+            found[name] = version(name)
+    return found
 
 
 @contextmanager

@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
-from elman.data.images import Pictures, read_captions
+from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
 from elman.data.lines import Lines, Problems
+from elman.data.series import NumberSequences
 from elman.data.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis
 from elman.errors import DataError, ModelError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
-from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask
+from elman.models.writer import WriterModel, WriterNetwork, WriterTask
 from elman.nn.decoder import DecoderState
 from elman.nn.image import PictureEncoder
 from elman.nn.numbers import Standardised, spread
 from elman.training.loop import Batches
-from elman.training.metrics import language_metrics
 from elman.training.schedule import positive
 from elman.training.text_metrics import caption_metrics
 
@@ -55,6 +55,8 @@ class Captioner(WriterModel):
         >>> captioner.fit([dark, bright] * 10, [["it is night"], ["it is day"]] * 10).predict([bright])
         ['it is day']
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = (*WriterModel.free_to_change, "encoder")  # its file may lie elsewhere
 
     task: ClassVar[str] = "captioner"
     architecture: ClassVar[tuple[str, ...]] = (
@@ -99,17 +101,21 @@ class Captioner(WriterModel):
     # Learning.
 
     def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
-        train, judged_on = self.read(X, y, valid=valid)
-        found, wanted = judged_on.inputs[0].shape, train.inputs[0].shape
-        if len(found) != len(wanted) or found[-1] != wanted[-1]:
-            raise DataError(f"what to validate on has shape {found}, but {wanted} is learned from")
-        if isinstance(former, Captioner):
-            self._restore_texts(former._texts())
-        else:
-            self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
-            self._spread: tuple[Tensor, Tensor] | None = _spread_of(train.inputs)
-        self.network_ = self._build()
-        return WriterTask(self), _Batches(self, train)
+        self._spread: tuple[Tensor, Tensor] | None = None  # of ready features; None where pictures are looked at
+        self._encoder_hash: str = former._encoder_hash if isinstance(former, Captioner) else ""
+        return super()._prepare(X, y, valid, former)
+
+    def _learn_texts(self, train: Examples) -> None:
+        self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
+        if train.inputs[0].ndim == 2:
+            self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
+            self._check_kind(train.inputs)
+            self._spread = spread(train.inputs)
+            self._encoder_hash = "" if self.encoder is None else encoder_hash(self.encoder)
+
+    def _batches(self, examples: Examples) -> _Batches:
+        self._check_kind(examples.inputs)
+        return _Batches(self, examples)
 
     def _build(self) -> CaptionerNetwork:
         return CaptionerNetwork(self, self._spread, self.tokenizer_.vocab_size)
@@ -117,10 +123,6 @@ class Captioner(WriterModel):
     def _read(self, source: Images, labels: Captions = None) -> Examples:
         if labels is None:
             raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
-        if isinstance(source, Sequence | np.ndarray) and not isinstance(source, str):
-            source = {f"X[{row}]": array for row, array in enumerate(source)}
-        if not isinstance(source, Path | Mapping):
-            raise UsageError(f"the pictures are of type {type(source).__name__}; give a Path, or arrays")
         problems = Problems()
         pictures = Pictures(source, self.picture_size)
         if isinstance(labels, Path | str):
@@ -128,56 +130,70 @@ class Captioner(WriterModel):
             where = str(labels) if isinstance(labels, Path) else "captions"
         else:
             captions, where = _given(labels, pictures.names), "captions"
-        inputs, kept = [], []
+        wanted: dict[str, list[str]] = {}
         for name, some in captions.items():
             known = pictures.find(name)
             if known is None:
-                problems.add(where, 1, f"there is no picture {name} in {_name_of(source)}; its captions are left out")
-                continue
-            try:
-                inputs.append(pictures.read(known))
-                kept.append(some)
-            except DataError as error:
-                problems.add(known, 1, f"{str(error).partition(': ')[2] or error}; it is left out")
-        described = {pictures.find(name) for name in captions}
+                problems.add(where, 1, f"there is no picture {name} in {pictures}; its captions are left out")
+            elif some:
+                wanted.setdefault(known, []).extend(some)
         for name in pictures.names:
-            if name not in described:
+            if name not in wanted:
                 problems.add(name, 1, f"{where} has no caption of it; the picture is left out")
+        inputs: dict[str, NDArray[Any]] = {}
+        for name, array in self._seen(pictures, list(wanted)):
+            if isinstance(array, str):
+                problems.add(name, 1, f"{array}; it is left out")
+            else:
+                inputs[name] = array
         problems.close()
         if not inputs:
             raise DataError(problems.first or "there is no picture with a caption")
-        return Examples(self._seen(inputs), kept, problems.count)
+        return Examples(list(inputs.values()), [wanted[name] for name in inputs], problems.count)
 
-    def _seen(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Let the ONNX encoder look at pictures, where there is one; check that all inputs are alike."""
-        if self.encoder is not None and inputs[0].dtype == np.uint8:
-            inputs = list(_features_by(self.encoder, inputs))
-        wanted = inputs[0].shape
-        if self.__sklearn_is_fitted__():
-            wanted = self._wanted_shape(wanted)
-        odd = next((array.shape for array in inputs if array.shape != wanted), None)
-        if odd is not None:
-            raise DataError(f"a picture or its features have shape {odd}, where {wanted} is learned from")
-        return inputs
+    def _seen(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
+        """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
+        for start in range(0, len(names), WINDOW):
+            read: dict[str, NDArray[Any] | str] = {}
+            for name in names[start : start + WINDOW]:
+                try:
+                    read[name] = pictures.read(name)
+                except DataError as error:
+                    read[name] = str(error).partition(": ")[2] or str(error)  # without the file's name
+            if self.encoder is not None:
+                shown = {name: array for name, array in read.items() if not isinstance(array, str) and array.ndim == 3}
+                features = encoded_by(self.encoder, list(shown.values()), self._encoder_hash)
+                read.update(zip(shown, features, strict=True))
+            yield from read.items()
 
-    def _wanted_shape(self, found: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape that inputs must have; features may be of any number of regions, if of the same."""
+    def _unlike(self, array: NDArray[Any]) -> str:
+        """Say in what an input differs from what the network looks at; nothing where it does not."""
         if self._spread is None:
-            return self.picture_size, self.picture_size, 3
-        return found[0], len(self._spread[0])
+            return "" if array.ndim == 3 else f"features of {array.shape[1]} numbers, where the model looks at pictures"
+        if array.ndim == 3:
+            return "a picture, where the model reads features; name what makes them with --encoder"
+        known = len(self._spread[0])
+        return "" if array.shape[1] == known else f"features of {array.shape[1]} numbers, where the model reads {known}"
+
+    def _check_kind(self, inputs: Sequence[NDArray[Any]]) -> None:
+        unlike = next(filter(None, map(self._unlike, inputs)), "")
+        if unlike:
+            raise DataError(unlike)
 
     def _texts(self) -> dict[str, str]:
         texts = {"tokenizer.json": self.tokenizer_.to_json()}
-        return (
-            texts if self._spread is None else {**texts, "features.json": json.dumps({"number": len(self._spread[0])})}
-        )
+        if self._spread is not None:
+            described = {"number": len(self._spread[0]), "encoder_sha256": self._encoder_hash}
+            texts["features.json"] = json.dumps(described)
+        return texts
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
         self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
-        self._spread = None
+        self._spread, self._encoder_hash = None, ""
         if "features.json" in texts:
             try:
-                size = int(json.loads(texts["features.json"])["number"])
+                described = json.loads(texts["features.json"])
+                size, self._encoder_hash = int(described["number"]), str(described["encoder_sha256"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ModelError(f"features.json: not that of a model ({error}); copy the folder anew") from None
             self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
@@ -201,18 +217,9 @@ class Captioner(WriterModel):
         """Return CIDEr."""
         return float(self.evaluate(X, y)["cider"])
 
-    def _judge(self, examples: Examples) -> Report:
+    def _compared(self, examples: Examples) -> Report:
         written = [texts[0][0] for texts in self._captions(examples.inputs)]
-        return Report(
-            {**caption_metrics(written, examples.labels), **self._told(examples), "examples": len(examples.inputs)}
-        )
-
-    def _told(self, examples: Examples) -> dict[str, float | int]:
-        """Judge how likely the captions are."""
-        batches = _Batches(self, examples)
-        nats, tokens = self._nats(batches)
-        characters = sum(len(caption) for some in examples.labels for caption in some)
-        return language_metrics(nats, tokens, characters, batches.num_unknown)
+        return Report(dict(caption_metrics(written, examples.labels)))
 
     def _shown(self, examples: Examples) -> str:
         ((text, _), *_) = next(self._captions(examples.inputs[:1]))
@@ -221,17 +228,30 @@ class Captioner(WriterModel):
     # Writing.
 
     def predict(self, X: Images) -> list[str]:  # noqa: N803
-        """Return the best caption of each picture (S, S, 3), or of each array of features (F,) or (R, F)."""
+        """Return the best caption of each picture (S, S, 3), or of each array of features (F,) or (R, F).
+
+        Args:
+            X: the arrays, in a list or by name; or a ``Path``: a folder, a picture, or an ``.npz`` of features.
+
+        Raises:
+            DataError: a picture cannot be read, or is not what the model learned from.
+        """
         return [texts[0][0] for texts in self.describe(X)]
 
     def describe(self, X: Images) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` captions of each picture with their scores; see :meth:`Translator.translate`."""
         self._check_fitted()
-        pictures = Pictures({str(row): array for row, array in enumerate(X)}, self.picture_size)
-        return list(self._captions(self._seen([pictures.read(name) for name in pictures.names])))
+        pictures = Pictures(X, self.picture_size)
+        inputs: list[NDArray[Any]] = []
+        for name, array in self._seen(pictures, pictures.names):
+            if isinstance(array, str):
+                raise DataError(f"{name}: {array}")
+            inputs.append(array)
+        return list(self._captions(inputs))
 
-    def _captions(self, inputs: Sequence[NDArray[Any]]) -> Iterator[list[tuple[str, float]]]:
-        for hypotheses in self._written(inputs):
+    def _captions(self, inputs: Sequence[NDArray[Any]], first: int = 0) -> Iterator[list[tuple[str, float]]]:
+        self._check_kind(inputs)
+        for hypotheses in self._written(inputs, first):
             yield [(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses]
 
     def _text(self, hypothesis: Hypothesis) -> str:
@@ -241,13 +261,13 @@ class Captioner(WriterModel):
     def _writes_unknown(self) -> bool:
         return False
 
-    def _lengths(self, inputs: Sequence[Any]) -> NDArray[np.int64]:
-        return np.full(len(inputs), self.max_length)
+    def _lengths(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+        return np.array([len(array) for array in inputs], np.int64)
 
     def _read_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
         network = self.network_.eval()
-        stacked = torch.from_numpy(np.stack(inputs)).to(network.head.weight.device)
-        state: DecoderState = network.look(stacked)
+        pictures, lengths = _stacked(inputs)
+        state: DecoderState = network.look(pictures.to(network.head.weight.device), lengths)
         return state
 
     def annotate(
@@ -269,29 +289,34 @@ class Captioner(WriterModel):
         if input_format is not None or output_format not in (None, "jsonl", "text"):
             raise UsageError("a captioner reads pictures and writes text or jsonl; leave --input-format out")
         if isinstance(lines.source, Path):
-            yield from self._described(Pictures(lines.source, self.picture_size), problems, output_format)
+            yield from self._described(Pictures(lines.source, self.picture_size), problems, output_format, first=0)
             return
         for line in lines:
             try:
                 if not line.strip():
                     raise DataError("a blank line names no picture")
-                yield from self._described(Pictures(Path(line), self.picture_size), problems, output_format)
+                pictures = Pictures(Path(line), self.picture_size)
             except DataError as error:
                 problems.add(lines.name, lines.number, str(error))
                 yield _problem(line, str(error), output_format)
+            else:
+                yield from self._described(pictures, problems, output_format, first=lines.number - 1)
 
-    def _described(self, pictures: Pictures, problems: Problems, output_format: str | None) -> Iterator[str]:
+    def _described(
+        self, pictures: Pictures, problems: Problems, output_format: str | None, first: int
+    ) -> Iterator[str]:
         names = pictures.names
         for start in range(0, len(names), WINDOW):
-            read: dict[str, NDArray[Any]] = {}
+            inputs: dict[str, NDArray[Any]] = {}
             said: dict[str, str] = {}
-            for name in names[start : start + WINDOW]:
-                try:
-                    (read[name],) = self._seen([pictures.read(name)])
-                except DataError as error:
-                    said[name] = str(error).partition(": ")[2] or str(error)
-                    problems.add(name, 1, said[name])
-            for name, texts in zip(read, self._captions(list(read.values())), strict=True):
+            for name, array in self._seen(pictures, names[start : start + WINDOW]):
+                problem = array if isinstance(array, str) else self._unlike(array)
+                if problem:
+                    problems.add(name, 1, problem)
+                    said[name] = _problem(name, problem, output_format)
+                elif not isinstance(array, str):
+                    inputs[name] = array
+            for name, texts in zip(inputs, self._captions(list(inputs.values()), first + start), strict=True):
                 if output_format == "jsonl":
                     named = [{"text": text, "score": round(score, 4)} for text, score in texts]
                     said[name] = json.dumps({"picture": name, "captions": named}, ensure_ascii=False) + "\n"
@@ -300,7 +325,7 @@ class Captioner(WriterModel):
                 else:
                     said[name] = "".join(f"{name}\t{text}\t{score:.4f}\n" for text, score in texts)
             for name in names[start : start + WINDOW]:
-                yield said[name] if name in read else _problem(name, said[name], output_format)
+                yield said[name]
 
 
 class CaptionerNetwork(WriterNetwork):
@@ -328,14 +353,14 @@ class CaptionerNetwork(WriterNetwork):
 
     def read(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""
-        return self.look(batch.pictures).chosen(batch.rows, batch.rows)
+        return self.look(batch.pictures, batch.lengths).chosen(batch.rows, batch.rows)
 
-    def look(self, pictures: Tensor) -> DecoderState:
-        """Look at pictures (B, S, S, 3), or features (B, R, F); return what the decoder begins from."""
-        places, whole = self.front(pictures)  # (B, P, C), (B, N)
+    def look(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
+        """Look at pictures (B, S, S, 3), or features (B, R, F) of so many regions (B,); return what to begin from."""
+        places, whole = self.front(pictures, lengths)  # (B, P, C), (B, N)
         whole = self.dropout(whole[:, None])[:, 0]
         parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
-        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), self.dropout(places))
+        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), self.dropout(places), lengths)
 
 
 class FeatureEncoder(nn.Module):
@@ -352,10 +377,12 @@ class FeatureEncoder(nn.Module):
         self.output = nn.Linear(len(features[0]), output_size)
         self.place_size = len(features[0])
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Read features (B, R, F) of R regions -> the same standardised, and what they are in all (B, N)."""
-        regions = self.standardised(features)
-        return regions, self.output(regions.mean(dim=1)).relu()
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Read features (B, R, F) of so many regions (B,) -> the same standardised, and what they are in all (B, N)."""
+        numbers = lengths.to(features.device)[:, None]  # (B, 1)
+        is_region = torch.arange(features.shape[1], device=features.device) < numbers  # (B, R)
+        regions = self.standardised(features) * is_region[..., None]
+        return regions, self.output(regions.sum(dim=1) / numbers).relu()
 
 
 @dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
@@ -363,13 +390,15 @@ class PictureBatch:
     """What one step looks at, and what it is to write.
 
     Args:
-        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32.
+        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32, zero beyond a picture's number of regions.
+        lengths: (P,) int64, how many regions each has; None for pictures.
         rows: (B,) int64, which of them each caption is about.
         inputs: (B, T) int64, the captions behind <s>.
         targets: (B, T) int64, before </s>; -100 beyond a row's length.
     """
 
     pictures: Tensor
+    lengths: Tensor | None
     rows: Tensor
     inputs: Tensor
     targets: Tensor
@@ -378,18 +407,21 @@ class PictureBatch:
     def to(self, device: torch.device) -> PictureBatch:
         """Return the batch on ``device``."""
         pictures, rows = self.pictures.to(device), self.rows.to(device)
-        return PictureBatch(pictures, rows, self.inputs.to(device), self.targets.to(device))
+        return PictureBatch(pictures, self.lengths, rows, self.inputs.to(device), self.targets.to(device))
 
 
 class _Batches:
-    """Pictures with all their captions, in batches of captions of about equal length."""
+    """Pictures with all their captions, in batches of captions of about equal length.
+
+    See :class:`~elman.models.writer.WriterBatches`.
+    """
 
     def __init__(self, model: Captioner, examples: Examples) -> None:
         self._pictures = examples.inputs
         counts = np.array([len(some) for some in examples.labels])  # (pictures,)
         self._ends = np.cumsum(counts)
         texts = [caption for some in examples.labels for caption in some]
-        self._targets = Targets(texts, model.tokenizer_, model.max_length)
+        self._targets = model._targets(texts, model.tokenizer_)
         longest = np.maximum.reduceat(self._targets.lengths, self._ends - counts)
         self._counts = counts
         self._buckets = LengthBuckets(longest * counts, model.batch_tokens, model.seed)
@@ -402,49 +434,35 @@ class _Batches:
         numbers = self._buckets.rows(step)
         rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
         owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
-        pictures = np.stack([self._pictures[number] for number in numbers])
-        return PictureBatch(torch.from_numpy(pictures), torch.from_numpy(owners), *self._targets.gather(rows))
+        pictures, lengths = _stacked([self._pictures[number] for number in numbers])
+        return PictureBatch(pictures, lengths, torch.from_numpy(owners), *self._targets.gather(rows))
 
 
-def _spread_of(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor] | None:
-    """Return the mean and the spread of ready features; None for pictures."""
-    return None if inputs[0].ndim == 3 else spread(inputs)
+def _stacked(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
+    """Put pictures together (P, S, S, 3); or features (P, R, F), and of how many regions they are (P,)."""
+    if inputs[0].ndim == 3:
+        return torch.from_numpy(np.stack(inputs)), None
+    _, features, lengths = NumberSequences(inputs).gather(np.arange(len(inputs)))
+    return features, lengths
 
 
 def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
-    """Accept the captions of each picture as Python has them: one, or a list of them."""
-    captions = [[some] if isinstance(some, str) else list(some) for some in captions]
-    if len(captions) != len(names):
-        raise UsageError(f"there are {len(names):,} pictures, but captions of {len(captions):,}")
-    return dict(zip(names, captions, strict=True))
-
-
-def _name_of(source: Path | Mapping[str, Any]) -> str:
-    return str(source) if isinstance(source, Path) else "the pictures"
+    """Accept the captions of each picture as Python has them: one, or a list of them; by name, or in order."""
+    by_name = isinstance(captions, Mapping)
+    named = dict(captions) if by_name else dict(enumerate(captions))
+    if not by_name and len(named) != len(names):
+        raise UsageError(f"there are {len(names):,} pictures, but captions of {len(named):,}")
+    found: dict[str, list[str]] = {}
+    for key, some in named.items():
+        texts = [some] if isinstance(some, str) else list(some)
+        odd = next((text for text in texts if not isinstance(text, str)), None)
+        if odd is not None:
+            raise UsageError(f"captions[{key!r}] holds a {type(odd).__name__}; captions are texts")
+        found[str(key) if by_name else names[key]] = [text for text in texts if text.strip()]
+    return found
 
 
 def _problem(name: str, what: str, output_format: str | None) -> str:
     if output_format == "jsonl":
         return json.dumps({"picture": name, "problem": what}, ensure_ascii=False) + "\n"
     return f"{name}\t\n"
-
-
-def _features_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
-    """Let an ONNX model look at pictures, 0 to 1, channels first; yield the features of each, (F,)."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UsageError(
-            "an ONNX encoder needs onnxruntime, which is not installed: pip install 'elman[images]'"
-        ) from None
-    if not encoder.is_file():
-        raise UsageError(f"--encoder {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
-    try:
-        session = onnxruntime.InferenceSession(str(encoder), providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        for start in range(0, len(pictures), 32):
-            stacked = np.stack(pictures[start : start + 32]).transpose(0, 3, 1, 2).astype(np.float32) / 255
-            features = np.asarray(session.run(None, {name: stacked})[0], np.float32)
-            yield from features.reshape(len(stacked), 1, -1)
-    except Exception as error:  # onnxruntime has a dozen of its own, without a common base
-        raise DataError(f"--encoder {encoder}: {str(error).splitlines()[0]}") from None

@@ -7,6 +7,7 @@ folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -27,6 +28,8 @@ from elman.models.generator import GeneratorModel, GeneratorTask, expanded
 from elman.training.loop import Batches
 from elman.training.metrics import language_metrics
 from elman.training.schedule import positive
+
+logger = logging.getLogger(__name__)
 
 Music = Any
 """A ``Path`` names a folder, a MIDI or an ABC file; a ``str`` is ABC; or a list of :class:`~elman.data.music.Tune`."""
@@ -250,17 +253,31 @@ class Composer(GeneratorModel):
         positive("max_events", max_events)
         if bars is not None and self.events != "remi":
             raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
-        given = [] if primer is None else self.tokenizer_.encode(self._primer(primer)).tolist()
+        given = [] if primer is None else self._primer(primer, seconds, bars)
         ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
+        short = [f"{written.seconds:.1f} of {seconds:g} seconds"] if seconds and written.seconds < seconds - 1 else []
+        if bars is not None and (begun := len(self.tokenizer_.bars(ids))) < bars:
+            short = [f"{begun} of {bars} bars"]
+        if short:
+            logger.warning("the tune ends after max_events %s, with %s; allow more events", max_events, short[0])
         return written if seconds is None else cut(written, seconds)
 
-    def primer_seconds(self, primer: Tune | Path | None) -> float:
-        """Return how much of a tune is its primer."""
-        return 0.0 if primer is None else self._primer(primer).seconds
-
-    def _primer(self, primer: Tune | Path) -> Tune:
-        return primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
+    def _primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
+        """Return the events of a primer, which must leave something to write."""
+        tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
+        if seconds is not None and tune.seconds >= seconds:
+            raise UsageError(
+                f"the primer lasts {tune.seconds:.1f} seconds, and the whole tune is to last {seconds:g}: ask for more "
+                "seconds, or give a shorter primer"
+            )
+        given: list[int] = self.tokenizer_.encode(tune).tolist()
+        if bars is not None and (begun := len(self.tokenizer_.bars(given))) > bars:
+            raise UsageError(
+                f"the primer has {begun} bars, and the whole tune is to have {bars}: ask for more bars, or give a "
+                "shorter primer"
+            )
+        return given
 
     def _events(
         self,
@@ -283,11 +300,15 @@ class Composer(GeneratorModel):
             prompt = torch.tensor([[tokenizer.begin_id, *given]])
             logits, state = network(prompt.to(device))
         ids = list(given)
+        seen = None
+        if sampling.repetition_penalty != 1.0:
+            seen = torch.zeros(1, tokenizer.vocab_size, dtype=torch.bool)
+            seen[:, given] = True
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
         if seconds is not None or bars is not None:
             forbidden.append(tokenizer.end_id)
         begun = expanded(state, 1)
-        for stretch, _ in self._sampled(logits[:, -1], begun, sampling, [generator], max_events, None, forbidden):
+        for stretch, _ in self._sampled(logits[:, -1], begun, sampling, [generator], max_events, seen, forbidden):
             ids += stretch[0].tolist()
             if tokenizer.end_id in ids:
                 return ids[: ids.index(tokenizer.end_id)]

@@ -27,14 +27,11 @@ from elman.data.tables import Example, reader_named
 from elman.data.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis
 from elman.errors import DataError, UsageError
-from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
-from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask, encoded
+from elman.models.writer import WriterModel, WriterNetwork, encoded, tell_cut
 from elman.nn.decoder import CELLS, DecoderState
 from elman.nn.recurrent import MERGES
-from elman.training.loop import Batches
-from elman.training.metrics import language_metrics
 from elman.training.schedule import positive
 from elman.training.text_metrics import rouge, translation_metrics
 
@@ -79,7 +76,7 @@ class Translator(WriterModel):
     shared_vocabulary: bool = True
     """Learn one vocabulary, and one embedding, for sources and targets."""
     source_length: int = 400
-    """Sources are cut after so many tokens."""
+    """Of longer sources only the first so many tokens are read."""
     vocab_size: int = 8000
     """The most tokens of a vocabulary."""
 
@@ -92,17 +89,15 @@ class Translator(WriterModel):
 
     # Learning.
 
-    def _prepare(self, X: Texts, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
-        train, _ = self.read(X, y, valid=valid)
-        if isinstance(former, Translator):
-            self._restore_texts(former._texts())
-        elif self.shared_vocabulary:
+    def _learn_texts(self, train: Examples) -> None:
+        if self.shared_vocabulary:
             self.source_tokenizer_ = self.target_tokenizer_ = self._learn_tokenizer([*train.inputs, *train.labels])
         else:
             self.source_tokenizer_ = self._learn_tokenizer(train.inputs)
             self.target_tokenizer_ = self._learn_tokenizer(train.labels)
-        self.network_ = self._build()
-        return WriterTask(self), _Batches(self, train)
+
+    def _batches(self, examples: Examples) -> _Batches:
+        return _Batches(self, examples)
 
     def _build(self) -> TranslatorNetwork:
         return TranslatorNetwork(self, self.source_tokenizer_.vocab_size, self.target_tokenizer_.vocab_size)
@@ -112,7 +107,7 @@ class Translator(WriterModel):
         if isinstance(source, Path | str) and isinstance(labels, Path | str):
             pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
         elif isinstance(source, Path | str):
-            table = table_of_pairs(source, (self.source, self.target), not self.no_header)
+            table = table_of_pairs(source, (self.source, self.target), not self.no_header, self.encoding)
             pairs = list(table.read(Lines(source, self.encoding), problems, labelled=True))
         else:
             return self._given(source, labels)
@@ -158,8 +153,9 @@ class Translator(WriterModel):
 
         Returns:
             ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1),
-            ``nats_per_token`` and ``perplexity`` of the targets told, ``tokens``, ``unknown`` (of them <unk>),
-            ``examples`` and ``left_out`` (pairs that could not be read).
+            ``nats_per_token`` and ``perplexity`` of the targets told (the beginnings of those longer than
+            ``max_length``), ``tokens``, ``unknown`` (of them <unk>), ``examples`` and ``left_out`` (pairs that could
+            not be read).
 
         Raises:
             DataError: the data cannot be read.
@@ -170,20 +166,10 @@ class Translator(WriterModel):
         """Return BLEU, from 0 to 1."""
         return float(self.evaluate(X, y)["bleu"]) / 100
 
-    def _judge(self, examples: Examples) -> Report:
+    def _compared(self, examples: Examples) -> Report:
         written = self._best(examples.inputs)
         figures, signatures = translation_metrics(written, examples.labels)
-        return Report(
-            {**figures, **rouge(written, examples.labels), **self._told(examples), "examples": len(written)},
-            signatures=signatures,
-        )
-
-    def _told(self, examples: Examples) -> dict[str, float | int]:
-        """Judge how likely the targets are."""
-        batches = _Batches(self, examples)
-        nats, tokens = self._nats(batches)
-        characters = sum(map(len, examples.labels))
-        return language_metrics(nats, tokens, characters, batches.num_unknown)
+        return Report({**figures, **rouge(written, examples.labels)}, signatures=signatures)
 
     def _shown(self, examples: Examples) -> str:
         source, target = examples.inputs[0], examples.labels[0]
@@ -207,8 +193,8 @@ class Translator(WriterModel):
     def _best(self, sources: Sequence[str]) -> list[str]:
         return [texts[0][0] for texts in self._translated(sources)]
 
-    def _translated(self, sources: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
-        for source, hypotheses in zip(sources, self._written(sources), strict=True):
+    def _translated(self, sources: Sequence[str], first: int = 0) -> Iterator[list[tuple[str, float]]]:
+        for source, hypotheses in zip(sources, self._written(sources, first), strict=True):
             if not source.strip():
                 yield [("", 0.0)] * len(hypotheses)
             else:
@@ -253,7 +239,7 @@ class Translator(WriterModel):
 
     def _looked(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
         """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
-        read = encoded([source], self.source_tokenizer_, self.source_length)[0]
+        read = encoded([source], self.source_tokenizer_)[0][: self.source_length]
         tokens = self.source_tokenizer_.tokens(read) or [""]
         if self.level == "word":
             tokens = _spelled(source, tokens)
@@ -272,14 +258,13 @@ class Translator(WriterModel):
         return np.array([len(ids) for ids in self._source_ids(inputs)], np.int64)
 
     def _source_ids(self, sources: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the ids of each source; one without any is one unknown token."""
+        """Return the ids of each source, all of them; of one without any, one unknown token."""
         unknown = np.array([Tokenizer.unknown_id])
-        found = encoded(sources, self.source_tokenizer_, self.source_length)
-        return [ids if len(ids) else unknown for ids in found]
+        return [ids if len(ids) else unknown for ids in encoded(sources, self.source_tokenizer_)]
 
     def _read_inputs(self, inputs: Sequence[str]) -> DecoderState:
         network = self.network_.eval()
-        ids = self._source_ids(inputs)
+        ids = [one[: self.source_length] for one in self._source_ids(inputs)]
         lengths = np.array([len(one) for one in ids], np.int64)
         sources = padded(np.concatenate(ids), lengths, 0).to(network.head.weight.device)
         state: DecoderState = network.encode(sources, torch.from_numpy(lengths))
@@ -305,8 +290,10 @@ class Translator(WriterModel):
         if output_format not in (None, "jsonl", "text"):
             raise UsageError(f"--output-format {output_format}: no such format; there are text, jsonl")
         number = 0
-        for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
-            for example, texts in zip(examples, self._translated([one.text for one in examples]), strict=True):
+        for examples in arrived(self.sources(lines, problems, input_format), lines, WINDOW):
+            sources = [example.text for example in examples]
+            for example, texts in zip(examples, self._translated(sources, first=number), strict=True):
+                self._tell_length(example, lines, problems)
                 if output_format == "jsonl" and example.problem:
                     yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
                 elif output_format == "jsonl":
@@ -318,14 +305,24 @@ class Translator(WriterModel):
                     yield "".join(f"{number} ||| {text} ||| {score:.4f}\n" for text, score in texts)
                 number += 1
 
-    def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
+    def sources(self, lines: Lines, problems: Problems, input_format: str | None = None) -> Iterator[Example]:
+        """Yield the sources that ``lines`` hold; see :meth:`annotate`."""
         source, header = lines.source, not self.no_header
         is_table = isinstance(source, Path) and source.suffix in (".tsv", ".csv", ".jsonl")
         if input_format is None and isinstance(source, Path | str) and (is_table or isinstance(source, str)):
-            table = table_of_pairs(source, (self.source, self.target), header)
+            table = table_of_pairs(source, (self.source, self.target), header, lines.encoding)
         else:
             table = reader_named(input_format or "text", self.source, self.target, header, SOURCE_AND_TARGET)
         return table.read(lines, problems, labelled=False)
+
+    def _tell_length(self, example: Example, lines: Lines, problems: Problems) -> None:
+        """Tell of a source of which not all was read; a token is at least a byte."""
+        if len(example.text.encode()) <= self.source_length:
+            return
+        length = len(self._source_ids([example.text])[0])
+        if length > self.source_length:
+            what = f"the source has {length:,} tokens, of which source_length {self.source_length:,} are read"
+            problems.add(lines.name, example.line, what)
 
 
 class TranslatorNetwork(WriterNetwork):
@@ -402,11 +399,13 @@ class PairBatch:
 
 
 class _Batches:
-    """Pairs in batches of about equal length."""
+    """Pairs in batches of about equal length; see :class:`~elman.models.writer.WriterBatches`."""
 
     def __init__(self, model: Translator, examples: Examples) -> None:
-        self._sources = model._source_ids(examples.inputs)
-        self._targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
+        whole, limit = model._source_ids(examples.inputs), model.source_length
+        tell_cut("sources", sum(len(ids) > limit for ids in whole), len(whole), "source_length", limit)
+        self._sources = [ids[:limit] for ids in whole]
+        self._targets = model._targets(examples.labels, model.target_tokenizer_)
         self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
         self._buckets = LengthBuckets(self._lengths + self._targets.lengths, model.batch_tokens, model.seed)
         self.num_unknown = self._targets.num_unknown

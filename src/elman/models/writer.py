@@ -6,6 +6,7 @@ inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told 
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
@@ -23,12 +24,18 @@ from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenize
 from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
+from elman.models.base import Model
 from elman.models.examples import Examples
+from elman.models.judging import Report
 from elman.models.supervised import SupervisedModel
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
+from elman.training.loop import Batches
+from elman.training.metrics import language_metrics
 from elman.training.schedule import positive
+
+logger = logging.getLogger(__name__)
 
 JUDGED = 500  # held-out examples that fit writes about at its end; evaluate judges all that it is given
 SENTENCES = 64  # that are written about together
@@ -55,7 +62,7 @@ class WriterModel(SupervisedModel):
     min_count: int = 2
     """Words rarer than this are <unk> (level word only)."""
     max_length: int = 100
-    """The most tokens of a text that is learned or written; longer ones are cut."""
+    """The most tokens of a text that is learned or written; of longer ones the beginning is learned."""
     tie_weights: bool = True
     """Let the written tokens' embedding serve as the output layer's matrix too."""
     dropout: float = 0.3
@@ -98,6 +105,33 @@ class WriterModel(SupervisedModel):
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return [0] * len(examples.inputs)
 
+    # Learning.
+
+    def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
+        train, judged_on = self.read(X, y, valid=valid)
+        if isinstance(former, type(self)):
+            self._restore_texts(former._texts())
+        else:
+            self._learn_texts(train)
+        batches = self._batches(train)
+        self._valid_batches = self._batches(judged_on)
+        self.network_ = self._build()
+        return WriterTask(self), batches
+
+    @abstractmethod
+    def _learn_texts(self, train: Examples) -> None:
+        """Learn what the network reads and writes with, before it is built."""
+
+    @abstractmethod
+    def _batches(self, examples: Examples) -> WriterBatches:
+        """Put examples into batches."""
+
+    def _targets(self, texts: Sequence[str], tokenizer: Tokenizer) -> Targets:
+        """Encode what is to be written; tell where a text is longer than the network ever writes."""
+        targets = Targets(texts, tokenizer, self.max_length)
+        tell_cut("texts to be written", targets.num_cut, len(texts), "max_length", self.max_length)
+        return targets
+
     # The texts that are written.
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
@@ -121,19 +155,25 @@ class WriterModel(SupervisedModel):
     def _writes_unknown(self) -> bool:
         """Whether <unk> may be written, since something takes its place afterwards."""
 
-    def _written(self, inputs: Sequence[Any]) -> Iterator[list[Hypothesis]]:
-        """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order."""
-        lengths = self._lengths(inputs)
+    def _written(self, inputs: Sequence[Any], first: int = 0) -> Iterator[list[Hypothesis]]:
+        """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order.
+
+        Args:
+            inputs: what to write about.
+            first: the number of the first one, from which what is drawn about it depends.
+        """
         results: list[list[Hypothesis]] = [[] for _ in inputs]
-        order = np.argsort(lengths, kind="stable").tolist()
+        order = np.argsort(self._lengths(inputs), kind="stable").tolist()
         for start in range(0, len(order), SENTENCES):
             rows = order[start : start + SENTENCES]
             with torch.inference_mode():
                 state = self._read_inputs([inputs[row] for row in rows])
-                longest = min(self.max_length, 2 * int(lengths[rows].max()) + 20) + 1
-                search = self._searched if self.temperature == 0 else self._drawn
-                for row, hypotheses in zip(rows, search(state, len(rows), longest), strict=True):
-                    results[row] = hypotheses
+                if self.temperature == 0:
+                    found = self._searched(state, len(rows))
+                else:
+                    found = self._drawn(state, [first + row for row in rows])
+            for row, hypotheses in zip(rows, found, strict=True):
+                results[row] = [one._replace(ids=one.ids[: self.max_length]) for one in hypotheses]
         yield from results
 
     def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -144,7 +184,7 @@ class WriterModel(SupervisedModel):
             logits[:, Tokenizer.unknown_id] = -torch.inf
         return logits, state
 
-    def _searched(self, state: DecoderState, number: int, max_length: int) -> list[list[Hypothesis]]:
+    def _searched(self, state: DecoderState, number: int) -> list[list[Hypothesis]]:
         found = beam_search(
             self._step,
             state,
@@ -152,22 +192,23 @@ class WriterModel(SupervisedModel):
             begin_id=Tokenizer.begin_id,
             end_id=Tokenizer.end_id,
             beam_size=self.beam_size,
-            max_length=max_length,
+            max_length=self.max_length + 1,
             length_penalty=self.length_penalty,
         )
         return [hypotheses[: self.n_best] for hypotheses in found]
 
-    def _drawn(self, state: DecoderState, number: int, max_length: int) -> list[list[Hypothesis]]:
-        """Draw ``n_best`` sequences for each of ``number`` inputs, from the seed."""
-        rows = number * self.n_best
-        state = state.chosen(torch.arange(number), torch.arange(number).repeat_interleave(self.n_best))
-        generators = [torch.Generator().manual_seed(self.seed + row) for row in range(rows)]
+    def _drawn(self, state: DecoderState, numbers: Sequence[int]) -> list[list[Hypothesis]]:
+        """Draw ``n_best`` sequences for each input, from the seed and the input's number."""
+        inputs = torch.arange(len(numbers))
+        state = state.chosen(inputs, inputs.repeat_interleave(self.n_best))
+        generators = [_generator(self.seed, number, draw) for number in numbers for draw in range(self.n_best)]
+        rows = len(generators)
         sampling = Sampling(temperature=self.temperature)
         ids = torch.full((rows,), Tokenizer.begin_id)
         written: list[list[int]] = [[] for _ in range(rows)]
         nats = torch.zeros(rows)
         alive = torch.ones(rows, dtype=torch.bool)
-        for _ in range(max_length):
+        for _ in range(self.max_length + 1):
             logits, state = self._step(ids, state)
             ids = draw(probabilities(logits, sampling), generators)  # (R,)
             log_probs = logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
@@ -197,19 +238,33 @@ class WriterModel(SupervisedModel):
         self._judge(some)  # a network that has learned nothing writes as much as it may: this is the longest it takes
         return (time.perf_counter() - began) * number / len(some.inputs)
 
-    def _nats(self, batches: WriterBatches) -> tuple[float, int]:
-        """Return the summed loss in nats, the targets told, and how many targets there are."""
+    def _judge(self, examples: Examples) -> Report:
+        report = self._compared(examples)
+        report.metrics.update(self._told(self._batches(examples)), examples=len(examples.inputs))
+        return report
+
+    @abstractmethod
+    def _compared(self, examples: Examples) -> Report:
+        """Write about each example's input and compare that with the true texts."""
+
+    @abstractmethod
+    def _shown(self, examples: Examples) -> str:
+        """Write about the first example, to be shown while training."""
+
+    def _told(self, batches: WriterBatches) -> dict[str, float | int]:
+        """Judge how likely the true texts are, each token's predecessors told."""
         network = self.network_.eval()
         device = next(network.parameters()).device
-        nats, targets = 0.0, 0
+        nats, tokens = 0.0, 0
         for step in range(len(batches)):
             batch = batches.batch(step)
             with torch.inference_mode():
                 logits = network(batch.to(device)).float()  # (N, V)
             wanted = batch.targets[batch.targets != IGNORED].to(device)
             nats += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
-            targets += len(wanted)
-        return nats, targets
+            tokens += len(wanted)
+        figures = language_metrics(nats, tokens, 0, batches.num_unknown)
+        return {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
 
 
 class WriterBatch(Protocol):
@@ -223,6 +278,9 @@ class WriterBatch(Protocol):
 
 class WriterBatches(Protocol):
     """Examples in batches: see :class:`elman.training.loop.Batches`."""
+
+    num_unknown: int
+    """How many of the tokens to be written are <unk>."""
 
     def __len__(self) -> int:
         """Batches in one pass."""
@@ -239,7 +297,7 @@ class Targets:
     Args:
         texts: N of them.
         tokenizer: what they are written with.
-        max_length: longer ones are cut after so many tokens.
+        max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
 
     Example:
         >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
@@ -249,26 +307,43 @@ class Targets:
     """
 
     def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> None:
-        sequences = encoded(texts, tokenizer, max_length)
-        self._inputs = [np.concatenate(([tokenizer.begin_id], ids)) for ids in sequences]
-        self._wanted = [np.concatenate((ids, [tokenizer.end_id])) for ids in sequences]
-        self.lengths = np.array([len(ids) for ids in self._wanted], np.int64)  # (N,)
-        self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in sequences)
+        whole = encoded(texts, tokenizer)
+        begun = [np.concatenate(([tokenizer.begin_id], ids, [tokenizer.end_id])) for ids in whole]
+        self._ids = [ids if len(ids) <= max_length + 2 else ids[: max_length + 1] for ids in begun]
+        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,)
+        self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in self._ids)
+        self.num_cut = sum(len(ids) > max_length for ids in whole)
+        """How many texts are longer."""
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return what the decoder reads (B, T), and what it is to say (B, T)."""
         lengths = self.lengths[rows]
-        inputs = np.concatenate([self._inputs[row] for row in rows]).astype(np.int64)
-        wanted = np.concatenate([self._wanted[row] for row in rows]).astype(np.int64)
+        inputs = np.concatenate([self._ids[row][:-1] for row in rows]).astype(np.int64)
+        wanted = np.concatenate([self._ids[row][1:] for row in rows]).astype(np.int64)
         return padded(inputs, lengths, 0), padded(wanted, lengths, IGNORED)
 
 
-def encoded(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> list[NDArray[np.int64]]:
-    """Turn texts into ids, each of at most ``max_length``; line breaks count as blanks."""
+def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
+    """Turn texts into ids; line breaks count as blanks."""
     if not len(texts):
         return []
     flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
-    return [ids[:max_length].astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
+    return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
+
+
+def tell_cut(what: str, num_cut: int, number: int, setting: str, limit: int) -> None:
+    """Warn where some of a number of texts are longer than a setting allows."""
+    if num_cut:
+        logger.warning(
+            "%s of %s %s have more than %s %d tokens: of these only the beginnings count; raise --%s",
+            *(f"{num_cut:,}", f"{number:,}", what, setting, limit, setting.replace("_", "-")),
+        )
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Return a source of random numbers that depends on all of these."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 class WriterNetwork(nn.Module):
@@ -348,7 +423,7 @@ class WriterTask:
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""
-        figures: dict[str, float | int] = self._model._told(self._model._valid)
+        figures: dict[str, float | int] = self._model._told(self._model._valid_batches)
         return figures
 
     def sample(self) -> str:

@@ -34,7 +34,7 @@ class PictureEncoder(nn.Module):
         self.output = nn.Linear(places * sizes[-1], output_size)
         self.place_size = sizes[-1]
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Tensor, lengths: None = None) -> tuple[Tensor, Tensor]:
         """Read pictures (B, S, S, 3) uint8 -> what is seen at each place (B, P, C), row by row; and in all (B, N)."""
         scaled = pictures.permute(0, 3, 1, 2).to(self.output.weight.dtype) / 127.5 - 1  # (B, 3, S, S), -1 to 1
         maps = self.convolutions(scaled).flatten(2).transpose(1, 2)  # (B, P, C)

@@ -40,7 +40,9 @@ def spread(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
         >>> mean.tolist(), deviation.tolist()
         ([2.0, 5.0], [1.0, 1.0])
     """
-    steps = np.concatenate([sequence.astype(np.float64) for sequence in sequences])  # (sum of T, F)
-    deviation = steps.std(axis=0)
+    number = sum(map(len, sequences))  # a sequence at a time: there may be more numbers than fit in memory twice
+    mean = sum(sequence.sum(axis=0, dtype=np.float64) for sequence in sequences) / number  # (F,)
+    variance = sum(((sequence - mean) ** 2).sum(axis=0) for sequence in sequences) / number
+    deviation = np.sqrt(variance)
     deviation[deviation < 1e-12] = 1.0
-    return torch.from_numpy(steps.mean(axis=0)).float(), torch.from_numpy(deviation).float()
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()

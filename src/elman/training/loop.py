@@ -12,6 +12,7 @@ of its step, so the position in the data is the step; everything else a run need
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import statistics
@@ -30,10 +31,20 @@ from torch import nn
 from elman.errors import DivergedError, Interrupted
 from elman.training.checkpoint import save_checkpoint
 from elman.training.progress import Progress, Report
-from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, measured, planned
+from elman.training.schedule import (
+    Schedule,
+    TrainingSettings,
+    budget_minutes,
+    fitted,
+    keeping_pace,
+    measured,
+    planned,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 30.0  # no more than so much work is lost to a power cut
 
@@ -159,6 +170,8 @@ def train(
         _set_random_state(resume["random"])
         state.carry = fabric.to_device(state.carry)
     state_began = time.perf_counter() - state.seconds
+    began_at = started if resume is None else state_began
+    deadline = began_at + 60 * budget_minutes(settings) - reserve  # of a time budget
 
     def save() -> None:
         if checkpoint is not None:
@@ -209,7 +222,13 @@ def train(
         if schedule is None:
             evaluation_seconds = time.perf_counter() - began
             step_seconds = _trial_seconds(fabric, task, batches, settings)
-            left = started + 60 * budget_minutes(settings) - time.perf_counter() - reserve
+            left = deadline - time.perf_counter()
+            if left < step_seconds:
+                logger.warning(
+                    "%g minutes were over before the first step: reading, measuring and judging take as long; there is "
+                    "one step now, give more --minutes",
+                    budget_minutes(settings),
+                )
             schedule = fitted(step_seconds, left, evaluation_seconds, len(batches), settings)
             minutes = schedule.total_steps * step_seconds / 60
             progress.note(
@@ -224,6 +243,8 @@ def train(
         if state.step == 0:
             save()
         last_saved = time.perf_counter()
+        state.seconds = last_saved - state_began
+        pace = _Pace(state, settings)
         durations: deque[float] = deque(maxlen=20)
         while not _finished(state, schedule, settings):
             began = time.perf_counter()
@@ -241,6 +262,8 @@ def train(
             progress.step(_report(state, schedule, durations, targets))
             if state.step == schedule.total_steps or state.step % schedule.eval_every == 0:
                 evaluate()
+                if planned(settings, len(batches)) is None and state.step < schedule.total_steps:
+                    schedule = state.schedule = pace.followed(schedule, deadline - time.perf_counter())
                 save()
                 last_saved = time.perf_counter()
             elif time.perf_counter() - last_saved > CHECKPOINT_SECONDS:
@@ -254,6 +277,32 @@ def train(
             progress.note(f"stopped early: no new best in {state.since_best} validations")
     task.network = network.module
     return state
+
+
+class _Pace:
+    """Lets a time budget be kept where the machine becomes slower while it trains, or fast again."""
+
+    def __init__(self, state: State, settings: TrainingSettings) -> None:
+        assert state.schedule is not None
+        self._state = state
+        self._settings = settings
+        self._most_steps = state.schedule.total_steps
+        self._since = state.step, state.step_seconds, state.seconds
+
+    def followed(self, schedule: Schedule, left: float) -> Schedule:
+        """Return the schedule that fits into what is ``left``, at the speed since the last call."""
+        now = self._state.step, self._state.step_seconds, self._state.seconds
+        steps, step_seconds, seconds = (after - before for after, before in zip(now, self._since, strict=True))
+        self._since = now
+        return keeping_pace(
+            schedule,
+            self._state.step,
+            self._most_steps,
+            step_seconds=step_seconds / steps,
+            evaluation_seconds=seconds - step_seconds,
+            left=left,
+            settings=self._settings,
+        )
 
 
 def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tuple[int, float]:

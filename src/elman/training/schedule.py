@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from elman.errors import UsageError
@@ -15,6 +15,7 @@ MEASURED_STEPS = (
 )  # at least and at most so many steps on trial, the first two not counted: they warm up the caches
 LEAST_STEPS = 1000  # that a time budget is not cut short before, however many passes over little data they are
 EVALUATION_SHARE = 0.08  # of a time budget may go into validating and sampling along the way
+SLACK = 0.03  # of a time budget: by no more than that it may be missed before the number of steps is changed
 
 
 @dataclass(kw_only=True)
@@ -80,9 +81,12 @@ class Schedule:
     total_steps: int
     warmup_steps: int
     eval_every: int
+    changed_at: int = 0
+    """The step at which the number of steps was changed last; 0: never."""
+    factor_there: float = 1.0
 
     def learning_rate_factor(self, step: int) -> float:
-        """Rise linearly over the warm-up, then fall linearly to zero at the last step.
+        """Rise linearly over the warm-up, then fall linearly to zero after the last step.
 
         Example:
             >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10)
@@ -91,7 +95,19 @@ class Schedule:
         """
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        return (self.total_steps - step) / (self.total_steps - self.warmup_steps)
+        falls_from = max(self.warmup_steps, self.changed_at)
+        return self.factor_there * (self.total_steps - step) / (self.total_steps - falls_from)
+
+    def ending_after(self, total_steps: int, step: int) -> Schedule:
+        """Change the number of steps at ``step``: from there the learning rate falls to zero in those that are left.
+
+        Example:
+            >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10).ending_after(25, step=20)
+            >>> [schedule.learning_rate_factor(step) for step in (20, 21, 24)]
+            [0.5, 0.4, 0.1]
+        """
+        step = max(step, self.warmup_steps)
+        return replace(self, total_steps=total_steps, changed_at=step, factor_there=self.learning_rate_factor(step))
 
 
 def budget_minutes(settings: TrainingSettings) -> float:
@@ -128,10 +144,38 @@ def measured(durations: list[float], settings: TrainingSettings) -> bool:
 def fitted(
     step_seconds: float, left: float, evaluation_seconds: float, batches_per_epoch: int, settings: TrainingSettings
 ) -> Schedule:
-    """Fit the number of steps, and of validations, into the ``left`` seconds of a time budget."""
+    """Fit the number of steps, at least one, and of validations, into the ``left`` seconds of a time budget."""
     evaluations = int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3))
     evaluations = max(3, min(settings.evaluations, evaluations))
     steps = int((left - evaluations * evaluation_seconds) / step_seconds)
     if settings.max_epochs:
         steps = min(steps, max(round(settings.max_epochs * batches_per_epoch), LEAST_STEPS))
     return _schedule(max(steps, 1), evaluations, settings)
+
+
+def keeping_pace(
+    schedule: Schedule,
+    step: int,
+    most_steps: int,
+    step_seconds: float,
+    evaluation_seconds: float,
+    left: float,
+    settings: TrainingSettings,
+) -> Schedule:
+    """Change the number of steps where the machine has become so slow, or fast again, that a time budget is missed.
+
+    Args:
+        schedule: the schedule so far.
+        step: how many steps are done.
+        most_steps: as many as were planned at first; there are never more.
+        step_seconds: how long steps take now.
+        evaluation_seconds: how long a validation takes.
+        left: seconds of the time budget.
+        settings: whose budget it is.
+    """
+    evaluations = math.ceil((schedule.total_steps - step) / schedule.eval_every)
+    rest = int((left - evaluations * evaluation_seconds) / step_seconds)
+    total_steps = min(most_steps, step + max(rest, 1))
+    if abs(total_steps - schedule.total_steps) * step_seconds <= SLACK * 60 * budget_minutes(settings):
+        return schedule
+    return schedule.ending_after(total_steps, step)
