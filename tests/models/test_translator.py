@@ -210,6 +210,13 @@ def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(cap
     assert problems.first == "text:2: the source has 5 tokens, of which source_length 4 are read"
 
 
+def test_where_sources_are_long_copying_the_first_sentence_is_judged_too():
+    sources = [f"{source}. Then {source}." for source in SOURCES[:20]]
+    figures = untrained().evaluate(sources, [f"{source}." for source in SOURCES[:20]])
+    assert figures["first_sentence_rouge1"] == figures["first_sentence_rougeL"] == 1.0
+    assert "first_sentence_rouge1" not in untrained().evaluate(SOURCES[:20], TARGETS[:20])
+
+
 def test_attention_finds_the_word_that_is_translated():
     read, written, weights = trained().attention_of("one two three four")
     assert (read, written[-1]) == (["one", "two", "three", "four"], "</s>")

@@ -33,7 +33,7 @@ from elman.models.writer import WriterModel, WriterNetwork, encoded, tell_cut
 from elman.nn.decoder import CELLS, DecoderState
 from elman.nn.recurrent import MERGES
 from elman.training.schedule import positive
-from elman.training.text_metrics import rouge, translation_metrics
+from elman.training.text_metrics import first_sentence, rouge, translation_metrics
 
 Texts = Any
 """A ``Path`` names a file of sources, or of pairs; a ``str`` is the text of such a file; or a list of texts."""
@@ -152,7 +152,8 @@ class Translator(WriterModel):
         """Judge the model on pairs of texts.
 
         Returns:
-            ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1),
+            ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1), where most
+            sources are of several sentences the same of copying the first (``first_sentence_rouge1`` ...),
             ``nats_per_token`` and ``perplexity`` of the targets told (the beginnings of those longer than
             ``max_length``), ``tokens``, ``unknown`` (of them <unk>), ``examples`` and ``left_out`` (pairs that could
             not be read).
@@ -169,7 +170,12 @@ class Translator(WriterModel):
     def _compared(self, examples: Examples) -> Report:
         written = self._best(examples.inputs)
         figures, signatures = translation_metrics(written, examples.labels)
-        return Report({**figures, **rouge(written, examples.labels)}, signatures=signatures)
+        figures.update(rouge(written, examples.labels))
+        first = [first_sentence(source) for source in examples.inputs]
+        if 2 * sum(one != source.strip() for one, source in zip(first, examples.inputs, strict=True)) > len(first):
+            copied = rouge(first, examples.labels)
+            figures.update({f"first_sentence_{name}": share for name, share in copied.items()})
+        return Report(figures, signatures=signatures)
 
     def _shown(self, examples: Examples) -> str:
         source, target = examples.inputs[0], examples.labels[0]

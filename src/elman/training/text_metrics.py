@@ -62,6 +62,16 @@ def rouge(written: Sequence[str], references: Sequence[str]) -> dict[str, float]
     return {name: total / max(len(written), 1) for name, total in sums.items()}
 
 
+def first_sentence(text: str) -> str:
+    """Return a text up to the end of its first sentence: what a summary has to beat.
+
+    Example:
+        >>> first_sentence("Sales rose by 3.5 %. Prices fell.")
+        'Sales rose by 3.5 %.'
+    """
+    return str(regex.split(r"(?<=[\p{Sentence_Break=STerm}.])\s+|(?<=。)", text.strip(), maxsplit=1)[0])
+
+
 def caption_metrics(written: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Judge captions, each against all that people wrote of its picture.
 
