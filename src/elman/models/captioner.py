@@ -426,6 +426,7 @@ class _Batches:
         self._counts = counts
         self._buckets = LengthBuckets(longest * counts, model.batch_tokens, model.seed)
         self.num_unknown = self._targets.num_unknown
+        self.longest = int(self._targets.lengths.max())
 
     def __len__(self) -> int:
         return len(self._buckets)

@@ -415,6 +415,7 @@ class _Batches:
         self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
         self._buckets = LengthBuckets(self._lengths + self._targets.lengths, model.batch_tokens, model.seed)
         self.num_unknown = self._targets.num_unknown
+        self.longest = int(self._targets.lengths.max())
 
     def __len__(self) -> int:
         return len(self._buckets)

@@ -155,13 +155,17 @@ class WriterModel(SupervisedModel):
     def _writes_unknown(self) -> bool:
         """Whether <unk> may be written, since something takes its place afterwards."""
 
-    def _written(self, inputs: Sequence[Any], first: int = 0) -> Iterator[list[Hypothesis]]:
+    def _written(
+        self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None
+    ) -> Iterator[list[Hypothesis]]:
         """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order.
 
         Args:
             inputs: what to write about.
             first: the number of the first one, from which what is drawn about it depends.
+            max_length: the most tokens to write; as the setting says where not given.
         """
+        max_length = max_length or self.max_length
         results: list[list[Hypothesis]] = [[] for _ in inputs]
         order = np.argsort(self._lengths(inputs), kind="stable").tolist()
         for start in range(0, len(order), SENTENCES):
@@ -169,11 +173,11 @@ class WriterModel(SupervisedModel):
             with torch.inference_mode():
                 state = self._read_inputs([inputs[row] for row in rows])
                 if self.temperature == 0:
-                    found = self._searched(state, len(rows))
+                    found = self._searched(state, len(rows), max_length)
                 else:
-                    found = self._drawn(state, [first + row for row in rows])
+                    found = self._drawn(state, [first + row for row in rows], max_length)
             for row, hypotheses in zip(rows, found, strict=True):
-                results[row] = [one._replace(ids=one.ids[: self.max_length]) for one in hypotheses]
+                results[row] = [one._replace(ids=one.ids[:max_length]) for one in hypotheses]
         yield from results
 
     def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -184,7 +188,7 @@ class WriterModel(SupervisedModel):
             logits[:, Tokenizer.unknown_id] = -torch.inf
         return logits, state
 
-    def _searched(self, state: DecoderState, number: int) -> list[list[Hypothesis]]:
+    def _searched(self, state: DecoderState, number: int, max_length: int) -> list[list[Hypothesis]]:
         found = beam_search(
             self._step,
             state,
@@ -192,12 +196,12 @@ class WriterModel(SupervisedModel):
             begin_id=Tokenizer.begin_id,
             end_id=Tokenizer.end_id,
             beam_size=self.beam_size,
-            max_length=self.max_length + 1,
+            max_length=max_length + 1,
             length_penalty=self.length_penalty,
         )
         return [hypotheses[: self.n_best] for hypotheses in found]
 
-    def _drawn(self, state: DecoderState, numbers: Sequence[int]) -> list[list[Hypothesis]]:
+    def _drawn(self, state: DecoderState, numbers: Sequence[int], max_length: int) -> list[list[Hypothesis]]:
         """Draw ``n_best`` sequences for each input, from the seed and the input's number."""
         inputs = torch.arange(len(numbers))
         state = state.chosen(inputs, inputs.repeat_interleave(self.n_best))
@@ -208,7 +212,7 @@ class WriterModel(SupervisedModel):
         written: list[list[int]] = [[] for _ in range(rows)]
         nats = torch.zeros(rows)
         alive = torch.ones(rows, dtype=torch.bool)
-        for _ in range(self.max_length + 1):
+        for _ in range(max_length + 1):
             logits, state = self._step(ids, state)
             ids = draw(probabilities(logits, sampling), generators)  # (R,)
             log_probs = logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
@@ -235,7 +239,9 @@ class WriterModel(SupervisedModel):
         began = time.perf_counter()
         number = min(JUDGED, len(self._valid.inputs))
         some = self._valid.chosen(range(min(SENTENCES, number)))
-        self._judge(some)  # a network that has learned nothing writes as much as it may: this is the longest it takes
+        batches = self._batches(some)
+        self._told(batches)
+        list(self._written(some.inputs, max_length=batches.longest))  # once it has learned, it writes no more than that
         return (time.perf_counter() - began) * number / len(some.inputs)
 
     def _judge(self, examples: Examples) -> Report:
@@ -281,6 +287,8 @@ class WriterBatches(Protocol):
 
     num_unknown: int
     """How many of the tokens to be written are <unk>."""
+    longest: int
+    """The most tokens of a text, </s> counted."""
 
     def __len__(self) -> int:
         """Batches in one pass."""

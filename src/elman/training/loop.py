@@ -234,7 +234,7 @@ def train(
             progress.note(
                 f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms fit into "
                 f"{budget_minutes(settings):g} min"
-                if minutes > 0.8 * budget_minutes(settings)
+                if not settings.max_epochs or minutes > 0.8 * budget_minutes(settings)
                 else f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms, {minutes:.1f} min: no more than "
                 f"{settings.max_epochs:g} passes over the data"
             )
