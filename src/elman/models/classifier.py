@@ -125,6 +125,8 @@ class Classifier(EncoderModel):
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
                 "is --label the right column?"
             )
+        if self.level == "numbers":
+            self._check_width([*train.inputs, *judged_on.inputs])
         self.network_ = self._build()
         if matrix is not None:
             self.network_.front.take(matrix, self.lexicon_)
@@ -137,7 +139,7 @@ class Classifier(EncoderModel):
         inputs: list[Any]
         if self.level == "numbers":
             series = read_series(source, label=self.label, problems=problems, encoding=self.encoding)
-            inputs, labels = self._same_width(series.sequences), series.labels or []
+            inputs, labels = list(series.sequences), series.labels or []
         else:
             examples = list(self._examples(source, problems))
             inputs, labels = [example.text for example in examples], [example.label for example in examples]
@@ -179,15 +181,14 @@ class Classifier(EncoderModel):
                         '"numbers"'
                     )
             return [str(text) for text in inputs]
-        return self._same_width(check_series(inputs))
+        return list(check_series(inputs))
 
-    def _same_width(self, sequences: list[Any]) -> list[Any]:
-        """Raise DataError where sequences have other features than those that the model learned from."""
-        wanted = self.num_features_ if self.__sklearn_is_fitted__() else 0
-        found = next((len(sequence[0]) for sequence in sequences if wanted and len(sequence[0]) != wanted), 0)
-        if found:
+    def _check_width(self, sequences: Sequence[Any]) -> None:
+        """Raise DataError where sequences of numbers have other features than those that the model learned from."""
+        wanted = self.num_features_
+        found = next((sequence.shape[1] for sequence in sequences if sequence.shape[1] != wanted), wanted)
+        if found != wanted:
             raise DataError(f"a sequence has {found} features a time step, but the model has learned from {wanted}")
-        return sequences
 
     def _learn_inputs(self, inputs: Sequence[Any], others: Sequence[Any]) -> NDArray[np.float32] | None:
         """Learn the words of the training texts, or the spread of the training numbers; return pretrained vectors."""
@@ -310,7 +311,7 @@ class Classifier(EncoderModel):
         if self.level == "numbers":
             source = lines.source if isinstance(lines.source, Path | str) else "\n".join(lines)
             series = read_series(source, problems, label=self.label, encoding=self.encoding, labelled=False)
-            for shares in self._probabilities(self._same_width(series.sequences), table):
+            for shares in self._probabilities(series.sequences, table):
                 yield self._written(shares, output_format)
             return
         for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
@@ -346,6 +347,8 @@ class Classifier(EncoderModel):
 
     def _hidden(self, inputs: Sequence[Any], table: Table) -> Tensor:
         """Read texts, or arrays; return what is passed to the output layer (N, features), in order."""
+        if self.level == "numbers":
+            self._check_width(inputs)
         sequences = inputs if self.level == "numbers" else [self._tokens(text) for text in inputs]
         network = self.network_.eval()
         hidden = torch.empty(len(sequences), network.encoder.output_size)
