@@ -137,9 +137,10 @@ class GeneratorModel(Model):
         return self._judge(self._valid)
 
     def _final_seconds(self) -> float:
-        began = time.perf_counter()
-        with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
-            batch, _ = next(self._losses(self._valid, num_streams=1))
+        for _ in range(2):  # the first time, kernels may have to be compiled
+            began = time.perf_counter()
+            with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
+                batch, _ = next(self._losses(self._valid, num_streams=1))
         return (time.perf_counter() - began) * self._valid.num_targets / batch.num_targets
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:

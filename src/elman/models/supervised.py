@@ -84,6 +84,7 @@ class SupervisedModel(Model):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
+        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
         began = time.perf_counter()
         some = self._valid.chosen(range(min(200, len(self._valid.inputs))))
         self._judge(some)

@@ -236,6 +236,7 @@ class WriterModel(SupervisedModel):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
+        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
         began = time.perf_counter()
         number = min(JUDGED, len(self._valid.inputs))
         some = self._valid.chosen(range(min(SENTENCES, number)))

@@ -213,8 +213,11 @@ def train(
                 state.since_best += 1
         progress.validated(state.step, metrics, sample, best=state.since_best == 0)
 
-    network.train()
     with _stop_signals() as stop, progress:
+        if not state.history and planned(settings, len(batches)) is None:
+            with torch.random.fork_rng():
+                task.sample()  # the first time, kernels may have to be compiled: that is not to count below
+        network.train()
         began = time.perf_counter()
         if not state.history:
             evaluate()
