@@ -126,6 +126,12 @@ def test_features_that_are_none_say_so(tmp_path):
     }.items():
         with pytest.raises(DataError, match=said):
             Pictures(tmp_path / f"{name}.npz", 16)
+    for path in (tmp_path / ("x" * 5000), tmp_path / "a\0b"):
+        with pytest.raises(DataError, match="cannot be read"):
+            Pictures(path, 16)
+    for odd, said in (([[1, 2], [3]], "no array"), ([1e300], "a number too large")):
+        with pytest.raises(DataError, match=said):
+            Pictures([odd], 16).read("X[0]")
     for name, said in {"nan": "NaN", "text": "is no features"}.items():
         with pytest.raises(DataError, match=said):
             Pictures(tmp_path / f"{name}.npz", 16).read("x")

@@ -100,7 +100,7 @@ def test_events_already_written_can_be_made_less_likely():
 
 def test_a_tune_that_ends_too_soon_says_so(caplog):
     trained().compose(seconds=60, max_events=20, seed=1)
-    assert "ends after max_events 20, with 2.5 of 60 seconds" in caplog.text
+    assert "ends after max_events 20, before it is as long as asked" in caplog.text
 
 
 def test_the_same_seed_writes_the_same_tune():

@@ -48,10 +48,9 @@ def trained(**changes):
     return Translator(**{**SMALL, "steps": 400, **changes}).fit(SOURCES, TARGETS, valid=TEST)
 
 
-def untrained(**changes):
-    return Translator(**{**SMALL, "steps": 1, "hidden_size": 5, "embedding_size": 4, **changes}).fit(
-        SOURCES[:20], TARGETS[:20]
-    )
+def untrained(init_from=None, **changes):
+    translator = Translator(**{**SMALL, "steps": 1, "hidden_size": 5, "embedding_size": 4, **changes})
+    return translator.fit(SOURCES[:20], TARGETS[:20], init_from=init_from)
 
 
 def by_hand(translator, source, target):
@@ -201,13 +200,16 @@ def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(cap
     sources, targets = ["one two three four five"] * 20, ["un deux trois quatre cinq six"] * 20
     with caplog.at_level(logging.WARNING):
         translator = Translator(**{**SMALL, "steps": 60}, max_length=3, source_length=4).fit(sources, targets)
-    assert "18 of 18 sources have more than source_length 4 tokens" in caplog.text
-    assert "18 of 18 texts to be written have more than max_length 3 tokens" in caplog.text
+    assert "18 of 18 examples have a text of more than source_length 4 tokens" in caplog.text
+    assert caplog.text.count("18 of 18 examples have a text of more than max_length 3 tokens") == 1
     assert translator.predict(sources[:1]) == ["un deux trois"]
-    assert translator.evaluate(sources[:2], targets[:2])["tokens"] == 6  # no </s> among them
+    figures = translator.evaluate(sources[:2], targets[:2])
+    assert (figures["tokens"], figures["cut"]) == (6, 4)  # no </s> among them
     problems = Problems()
     assert list(translator.annotate(Lines("one two\n" + sources[0] + "\n"), problems, "text"))[1] == "un deux trois\n"
     assert problems.first == "text:2: the source has 5 tokens, of which source_length 4 are read"
+    (texts,) = translator.set_params(n_best=5).translate(sources[:1])
+    assert len({text for text, _ in texts}) == 5
 
 
 def test_where_sources_are_long_copying_the_first_sentence_is_judged_too():
@@ -236,6 +238,12 @@ def test_an_unknown_word_is_replaced_by_the_one_that_was_looked_at():
     translator = Translator(**{**SMALL, "min_count": 9, "steps": 200}).fit(sources, targets)
     assert translator.target_tokenizer_.vocab_size == 5
     assert translator.predict(["Ottilie sleeps", "Bo sleeps"]) == ["Ottilie dort", "Bo dort"]
+
+
+def test_it_does_not_begin_from_a_model_of_another_kind_of_vocabulary(tmp_path):
+    untrained().save(tmp_path / "m")
+    with pytest.raises(UsageError, match="shared_vocabulary is True there, False here"):
+        untrained(shared_vocabulary=False, init_from=tmp_path / "m")
 
 
 def test_it_is_saved_and_loaded_with_all_it_needs(tmp_path):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz
 from elman.data.text import open_file
-from elman.errors import DataError, ModelError, UsageError, nearest
+from elman.errors import DataError, UsageError, nearest
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 100_000_000  # of a picture; one with more is taken for a bomb
@@ -51,7 +51,7 @@ class Pictures:
             self._arrays = {f"X[{row}]": array for row, array in enumerate(source)}
         elif not isinstance(source, Path):
             raise UsageError(f"the pictures are of type {type(source).__name__}; give a Path, or arrays")
-        elif source.is_dir():
+        elif _is_folder(source):
             paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
             self._paths = {str(path.relative_to(source)): path for path in paths}
             if not paths:
@@ -84,7 +84,10 @@ class Pictures:
         """
         if name in self._paths:
             return read_picture(self._paths[name], self._size)
-        array = np.asarray(self._arrays[name])
+        try:
+            array = np.asarray(self._arrays[name])
+        except ValueError as error:
+            raise DataError(f"{name}: no array ({error})") from None
         is_picture = array.dtype == np.uint8 and array.ndim > 1
         if is_picture and array.ndim == 3 and array.shape[2] == 3 and array.size:
             return _resized(array, self._size)
@@ -95,18 +98,19 @@ class Pictures:
             )
         if array.dtype.kind not in "fiu" or array.ndim == 0 or array.size == 0:
             raise DataError(f"{name}: an array of shape {array.shape} and type {array.dtype} is no features")
-        if not np.isfinite(array).all():
-            raise DataError(f"{name}: its features hold NaN or infinity")
-        return array.reshape(-1, array.shape[-1]).astype(np.float32)  # (R, F)
+        with np.errstate(over="ignore"):
+            features = array.reshape(-1, array.shape[-1]).astype(np.float32)  # (R, F)
+        if not np.isfinite(features).all():
+            raise DataError(f"{name}: its features hold NaN, infinity or a number too large")
+        return features
 
 
-def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]], learned_with: str) -> list[NDArray[np.float32]]:
+def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
     """Let an ONNX model look at pictures, their colours from 0 to 1, channels first.
 
     Args:
         encoder: the model's file: pictures (N, 3, S, S) to features (N, F), or (N, F, ...), which are made one row.
         pictures: (S, S, 3) each.
-        learned_with: the hash that the file must have; any where this is empty.
 
     Returns:
         The features of each picture (1, F).
@@ -114,7 +118,6 @@ def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]], learned_wit
     Raises:
         UsageError: onnxruntime is not installed, or there is no such file.
         DataError: the file is no such model.
-        ModelError: it is another one than was learned with.
     """
     try:
         import onnxruntime  # noqa: F401 (whether it is there)
@@ -124,8 +127,6 @@ def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]], learned_wit
         ) from None
     if not encoder.is_file():
         raise UsageError(f"--encoder {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
-    if learned_with and encoder_hash(encoder) != learned_with:
-        raise ModelError(f"--encoder {encoder}: not the encoder that the model learned with; name that one")
     stat = encoder.stat()
     try:
         session = _session(encoder, stat.st_mtime_ns, stat.st_size)
@@ -157,6 +158,13 @@ def _session(encoder: Path, modified: int, size: int) -> Any:
 def _hash(encoder: Path, modified: int, size: int) -> str:
     with encoder.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # whoever opens it will say why that cannot be done
+        return False
 
 
 def read_picture(path: Path, size: int) -> NDArray[np.uint8]:

@@ -271,8 +271,8 @@ def open_file(path: Path) -> IO[bytes]:
         siblings = [child.name for child in folder.iterdir()] if folder.is_dir() else []
         where = "" if folder.is_dir() else f" (nor a folder {folder})"
         raise DataError(f"{path}: there is no such file{where}{nearest(path.name, siblings)}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: it holds a NUL
+        raise DataError(f"{str(path)[:200]}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def other_encoding(path: Path, failed: str) -> str:

@@ -171,11 +171,15 @@ class Model(TrainingSettings, Settings, ABC):
                 progress.note(f"{folder}: no checkpoint yet, starting afresh")
         with _computing(self.threads, self.seed):
             former = self._former(saved, init_from)
+            if saved is not None:
+                self._check_same_settings(saved["config"]["settings"], folder)
+            elif former is not None:
+                self._check_same_architecture(former, init_from)
             task, batches = self._prepare(X, y, valid, former)
             if saved is not None:
-                self._check_same_run(saved, folder)
+                self._check_same_data(saved, folder)
             elif former is not None:
-                self._begin_from(former, init_from)
+                self.network_.load_state_dict(former.network_.state_dict())
             if folder is not None:
                 make_folder(folder)
                 if overwrite:
@@ -273,9 +277,8 @@ class Model(TrainingSettings, Settings, ABC):
             return type(self).from_saved(read_folder(Path(init_from)), Path(init_from))
         return None
 
-    def _check_same_run(self, saved: dict[str, Any], folder: Path | None) -> None:
-        """Raise UsageError where a resumed run would not be the run that was interrupted."""
-        self._check_same_settings(saved["config"]["settings"], folder)
+    def _check_same_data(self, saved: dict[str, Any], folder: Path | None) -> None:
+        """Raise UsageError where a resumed run would not go on with the data that it began with."""
         began = saved["config"]["data"]
         if any(began.get(part) != {**self.data_[part], "files": began[part]["files"]} for part in ("train", "valid")):
             raise UsageError(
@@ -293,13 +296,12 @@ class Model(TrainingSettings, Settings, ABC):
                 "settings it began with, or start afresh with --overwrite"
             )
 
-    def _begin_from(self, former: Model, init_from: Path | str | None) -> None:
-        """Take over the weights of a model of the same architecture."""
+    def _check_same_architecture(self, former: Model, init_from: Path | str | None) -> None:
+        """Raise UsageError where a model's weights could not be begun from."""
         for name in self.architecture:
             there, here = getattr(former, name), getattr(self, name)
             if there != here:
                 raise UsageError(f"{init_from}: {name} is {there!r} there, {here!r} here; they must be the same")
-        self.network_.load_state_dict(former.network_.state_dict())
 
     def _finish(self, state: State) -> None:
         """Take the best weights, judge them, and note what it cost."""

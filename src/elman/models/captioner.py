@@ -29,7 +29,7 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
-from elman.models.writer import WriterModel, WriterNetwork, WriterTask
+from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask
 from elman.nn.decoder import DecoderState
 from elman.nn.image import PictureEncoder
 from elman.nn.numbers import Standardised, spread
@@ -86,7 +86,7 @@ class Captioner(WriterModel):
     batch_tokens: int = 1000
     """Tokens in a batch of captions of about equal length, padding included; a picture's captions stay together."""
     max_length: int = 60
-    """The most tokens of a caption that is learned or written; longer ones are cut."""
+    """The most tokens of a caption that is learned or written; of longer ones the beginning is learned."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -101,17 +101,19 @@ class Captioner(WriterModel):
     # Learning.
 
     def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
-        self._spread: tuple[Tensor, Tensor] | None = None  # of ready features; None where pictures are looked at
-        self._encoder_hash: str = former._encoder_hash if isinstance(former, Captioner) else ""
-        return super()._prepare(X, y, valid, former)
+        prepared = super()._prepare(X, y, valid, former)
+        if self._spread is not None and self.encoder is not None and self.encoder.is_file():
+            self._encoder_hash = encoder_hash(self.encoder)
+        return prepared
 
     def _learn_texts(self, train: Examples) -> None:
         self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
+        self._encoder_hash = ""
+        self._spread: tuple[Tensor, Tensor] | None = None  # of features; None where pictures are looked at
         if train.inputs[0].ndim == 2:
             self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
             self._check_kind(train.inputs)
             self._spread = spread(train.inputs)
-            self._encoder_hash = "" if self.encoder is None else encoder_hash(self.encoder)
 
     def _batches(self, examples: Examples) -> _Batches:
         self._check_kind(examples.inputs)
@@ -162,8 +164,8 @@ class Captioner(WriterModel):
                     read[name] = str(error).partition(": ")[2] or str(error)  # without the file's name
             if self.encoder is not None:
                 shown = {name: array for name, array in read.items() if not isinstance(array, str) and array.ndim == 3}
-                features = encoded_by(self.encoder, list(shown.values()), self._encoder_hash)
-                read.update(zip(shown, features, strict=True))
+                if shown:
+                    read.update(zip(shown, encoded_by(self.encoder, list(shown.values())), strict=True))
             yield from read.items()
 
     def _unlike(self, array: NDArray[Any]) -> str:
@@ -176,6 +178,10 @@ class Captioner(WriterModel):
         return "" if array.shape[1] == known else f"features of {array.shape[1]} numbers, where the model reads {known}"
 
     def _check_kind(self, inputs: Sequence[NDArray[Any]]) -> None:
+        """Raise DataError where an input is not what the network looks at, ModelError where the encoder is another."""
+        found = encoder_hash(self.encoder) if self.encoder is not None and self.encoder.is_file() else ""
+        if found and self._encoder_hash and found != self._encoder_hash:
+            raise ModelError(f"--encoder {self.encoder}: not the encoder that the model learned with; name that one")
         unlike = next(filter(None, map(self._unlike, inputs)), "")
         if unlike:
             raise DataError(unlike)
@@ -193,7 +199,7 @@ class Captioner(WriterModel):
         if "features.json" in texts:
             try:
                 described = json.loads(texts["features.json"])
-                size, self._encoder_hash = int(described["number"]), str(described["encoder_sha256"])
+                size, self._encoder_hash = int(described["number"]), str(described.get("encoder_sha256", ""))
             except (ValueError, KeyError, TypeError) as error:
                 raise ModelError(f"features.json: not that of a model ({error}); copy the folder anew") from None
             self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
@@ -206,7 +212,7 @@ class Captioner(WriterModel):
         Returns:
             ``bleu1`` to ``bleu4`` (0 to 100), ``cider``, ``exact`` (the share of captions that equal one of the
             picture's), ``nats_per_token`` and ``perplexity`` of the captions told, ``tokens``, ``unknown`` (of them
-            <unk>), ``examples`` (pictures) and ``left_out``.
+            <unk>), ``cut`` (captions of which only the beginning counts), ``examples`` (pictures) and ``left_out``.
 
         Raises:
             DataError: the data cannot be read.
@@ -421,7 +427,8 @@ class _Batches:
         counts = np.array([len(some) for some in examples.labels])  # (pictures,)
         self._ends = np.cumsum(counts)
         texts = [caption for some in examples.labels for caption in some]
-        self._targets = model._targets(texts, model.tokenizer_)
+        self._targets = Targets(texts, model.tokenizer_, model.max_length)
+        self.num_cut = {"max_length": self._targets.num_cut}
         longest = np.maximum.reduceat(self._targets.lengths, self._ends - counts)
         self._counts = counts
         self._buckets = LengthBuckets(longest * counts, model.batch_tokens, model.seed)

@@ -256,15 +256,10 @@ class Composer(GeneratorModel):
         given = [] if primer is None else self._primer(primer, seconds, bars)
         ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
-        short = [f"{written.seconds:.1f} of {seconds:g} seconds"] if seconds and written.seconds < seconds - 1 else []
-        if bars is not None and (begun := len(self.tokenizer_.bars(ids))) < bars:
-            short = [f"{begun} of {bars} bars"]
-        if short:
-            logger.warning("the tune ends after max_events %s, with %s; allow more events", max_events, short[0])
         return written if seconds is None else cut(written, seconds)
 
     def _primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
-        """Return the events of a primer, which must leave something to write."""
+        """Return the events of a primer, which must not be longer than the whole tune."""
         tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
         if seconds is not None and tune.seconds >= seconds:
             raise UsageError(
@@ -315,7 +310,9 @@ class Composer(GeneratorModel):
             if bars is not None and len(places := tokenizer.bars(ids)) > bars:
                 return ids[: places[bars]]
             if seconds is not None and tokenizer.decode(ids).seconds >= seconds:
-                break
+                return ids
+        if seconds is not None or bars is not None:
+            logger.warning("the tune ends after max_events %d, before it is as long as asked; allow more", max_events)
         return ids
 
 

@@ -29,7 +29,7 @@ from elman.decoding.beam import Hypothesis
 from elman.errors import DataError, UsageError
 from elman.models.examples import Examples
 from elman.models.judging import Report
-from elman.models.writer import WriterModel, WriterNetwork, encoded, tell_cut
+from elman.models.writer import Targets, WriterModel, WriterNetwork, encoded
 from elman.nn.decoder import CELLS, DecoderState
 from elman.nn.recurrent import MERGES
 from elman.training.schedule import positive
@@ -155,8 +155,8 @@ class Translator(WriterModel):
             ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1), where most
             sources are of several sentences the same of copying the first (``first_sentence_rouge1`` ...),
             ``nats_per_token`` and ``perplexity`` of the targets told (the beginnings of those longer than
-            ``max_length``), ``tokens``, ``unknown`` (of them <unk>), ``examples`` and ``left_out`` (pairs that could
-            not be read).
+            ``max_length``), ``tokens``, ``unknown`` (of them <unk>), ``cut`` (sources and targets of which only the
+            beginning counts), ``examples`` and ``left_out`` (pairs that could not be read).
 
         Raises:
             DataError: the data cannot be read.
@@ -409,9 +409,10 @@ class _Batches:
 
     def __init__(self, model: Translator, examples: Examples) -> None:
         whole, limit = model._source_ids(examples.inputs), model.source_length
-        tell_cut("sources", sum(len(ids) > limit for ids in whole), len(whole), "source_length", limit)
         self._sources = [ids[:limit] for ids in whole]
-        self._targets = model._targets(examples.labels, model.target_tokenizer_)
+        self._targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
+        num_long = sum(len(ids) > limit for ids in whole)
+        self.num_cut = {"source_length": num_long, "max_length": self._targets.num_cut}
         self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
         self._buckets = LengthBuckets(self._lengths + self._targets.lengths, model.batch_tokens, model.seed)
         self.num_unknown = self._targets.num_unknown

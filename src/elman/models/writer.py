@@ -114,6 +114,13 @@ class WriterModel(SupervisedModel):
         else:
             self._learn_texts(train)
         batches = self._batches(train)
+        for setting, number in batches.num_cut.items():
+            if number:
+                logger.warning(
+                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise --%s",
+                    *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
+                    setting.replace("_", "-"),
+                )
         self._valid_batches = self._batches(judged_on)
         self.network_ = self._build()
         return WriterTask(self), batches
@@ -125,12 +132,6 @@ class WriterModel(SupervisedModel):
     @abstractmethod
     def _batches(self, examples: Examples) -> WriterBatches:
         """Put examples into batches."""
-
-    def _targets(self, texts: Sequence[str], tokenizer: Tokenizer) -> Targets:
-        """Encode what is to be written; tell where a text is longer than the network ever writes."""
-        targets = Targets(texts, tokenizer, self.max_length)
-        tell_cut("texts to be written", targets.num_cut, len(texts), "max_length", self.max_length)
-        return targets
 
     # The texts that are written.
 
@@ -177,7 +178,7 @@ class WriterModel(SupervisedModel):
                 else:
                     found = self._drawn(state, [first + row for row in rows], max_length)
             for row, hypotheses in zip(rows, found, strict=True):
-                results[row] = [one._replace(ids=one.ids[:max_length]) for one in hypotheses]
+                results[row] = hypotheses
         yield from results
 
     def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -196,7 +197,7 @@ class WriterModel(SupervisedModel):
             begin_id=Tokenizer.begin_id,
             end_id=Tokenizer.end_id,
             beam_size=self.beam_size,
-            max_length=max_length + 1,
+            max_length=max_length,
             length_penalty=self.length_penalty,
         )
         return [hypotheses[: self.n_best] for hypotheses in found]
@@ -212,7 +213,7 @@ class WriterModel(SupervisedModel):
         written: list[list[int]] = [[] for _ in range(rows)]
         nats = torch.zeros(rows)
         alive = torch.ones(rows, dtype=torch.bool)
-        for _ in range(max_length + 1):
+        for _ in range(max_length):
             logits, state = self._step(ids, state)
             ids = draw(probabilities(logits, sampling), generators)  # (R,)
             log_probs = logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
@@ -223,7 +224,7 @@ class WriterModel(SupervisedModel):
             if not alive.any():
                 break
         found = [
-            Hypothesis(tuple(one), float(total) / (len(one) + 1) ** self.length_penalty)
+            Hypothesis(tuple(one), float(total) / min(len(one) + 1, max_length) ** self.length_penalty)
             for one, total in zip(written, nats, strict=True)
         ]
         groups = [found[start : start + self.n_best] for start in range(0, rows, self.n_best)]
@@ -271,7 +272,8 @@ class WriterModel(SupervisedModel):
             nats += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
             tokens += len(wanted)
         figures = language_metrics(nats, tokens, 0, batches.num_unknown)
-        return {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
+        told = {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
+        return {**told, "cut": sum(batches.num_cut.values())}
 
 
 class WriterBatch(Protocol):
@@ -288,8 +290,10 @@ class WriterBatches(Protocol):
 
     num_unknown: int
     """How many of the tokens to be written are <unk>."""
+    num_cut: dict[str, int]
+    """How many texts are longer than a setting allows, by the setting."""
     longest: int
-    """The most tokens of a text, </s> counted."""
+    """The most tokens of a text to be written, </s> counted."""
 
     def __len__(self) -> int:
         """Batches in one pass."""
@@ -338,15 +342,6 @@ def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64
         return []
     flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
     return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
-
-
-def tell_cut(what: str, num_cut: int, number: int, setting: str, limit: int) -> None:
-    """Warn where some of a number of texts are longer than a setting allows."""
-    if num_cut:
-        logger.warning(
-            "%s of %s %s have more than %s %d tokens: of these only the beginnings count; raise --%s",
-            *(f"{num_cut:,}", f"{number:,}", what, setting, limit, setting.replace("_", "-")),
-        )
 
 
 def _generator(*numbers: int) -> torch.Generator:

@@ -169,9 +169,9 @@ def train(
         optimizer.load_state_dict(resume["optimizer"])
         _set_random_state(resume["random"])
         state.carry = fabric.to_device(state.carry)
-    state_began = time.perf_counter() - state.seconds
-    began_at = started if resume is None else state_began
-    deadline = began_at + 60 * budget_minutes(settings) - reserve  # of a time budget
+    state_began = started if resume is None else time.perf_counter() - state.seconds
+    budget = 60 * budget_minutes(settings)
+    deadline = state_began + budget - reserve  # of a time budget
 
     def save() -> None:
         if checkpoint is not None:
@@ -242,12 +242,10 @@ def train(
                 f"{settings.max_epochs:g} passes over the data"
             )
         state.schedule = schedule
-        task.plan(schedule.total_steps / len(batches))
+        task.plan((schedule.planned_steps or schedule.total_steps) / len(batches))
         if state.step == 0:
             save()
         last_saved = time.perf_counter()
-        state.seconds = last_saved - state_began
-        pace = _Pace(state, settings)
         durations: deque[float] = deque(maxlen=20)
         while not _finished(state, schedule, settings):
             began = time.perf_counter()
@@ -264,9 +262,15 @@ def train(
 
             progress.step(_report(state, schedule, durations, targets))
             if state.step == schedule.total_steps or state.step % schedule.eval_every == 0:
+                began = time.perf_counter()
                 evaluate()
-                if planned(settings, len(batches)) is None and state.step < schedule.total_steps:
-                    schedule = state.schedule = pace.followed(schedule, deadline - time.perf_counter())
+                is_budget = planned(settings, len(batches)) is None
+                if is_budget and state.step < schedule.total_steps and len(durations) == durations.maxlen:
+                    now, recent = time.perf_counter(), statistics.median(durations)
+                    schedule = keeping_pace(schedule, state.step, recent, now - began, deadline - now, budget)
+                    if schedule != state.schedule:
+                        progress.note(f"the speed has changed: {schedule.total_steps:,} steps fit into the time")
+                    state.schedule = schedule
                 save()
                 last_saved = time.perf_counter()
             elif time.perf_counter() - last_saved > CHECKPOINT_SECONDS:
@@ -280,32 +284,6 @@ def train(
             progress.note(f"stopped early: no new best in {state.since_best} validations")
     task.network = network.module
     return state
-
-
-class _Pace:
-    """Lets a time budget be kept where the machine becomes slower while it trains, or fast again."""
-
-    def __init__(self, state: State, settings: TrainingSettings) -> None:
-        assert state.schedule is not None
-        self._state = state
-        self._settings = settings
-        self._most_steps = state.schedule.total_steps
-        self._since = state.step, state.step_seconds, state.seconds
-
-    def followed(self, schedule: Schedule, left: float) -> Schedule:
-        """Return the schedule that fits into what is ``left``, at the speed since the last call."""
-        now = self._state.step, self._state.step_seconds, self._state.seconds
-        steps, step_seconds, seconds = (after - before for after, before in zip(now, self._since, strict=True))
-        self._since = now
-        return keeping_pace(
-            schedule,
-            self._state.step,
-            self._most_steps,
-            step_seconds=step_seconds / steps,
-            evaluation_seconds=seconds - step_seconds,
-            left=left,
-            settings=self._settings,
-        )
 
 
 def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tuple[int, float]:

@@ -84,6 +84,8 @@ class Schedule:
     changed_at: int = 0
     """The step at which the number of steps was changed last; 0: never."""
     factor_there: float = 1.0
+    planned_steps: int = 0
+    """The number of steps that was planned at first, where it was changed."""
 
     def learning_rate_factor(self, step: int) -> float:
         """Rise linearly over the warm-up, then fall linearly to zero after the last step.
@@ -106,8 +108,14 @@ class Schedule:
             >>> [schedule.learning_rate_factor(step) for step in (20, 21, 24)]
             [0.5, 0.4, 0.1]
         """
-        step = max(step, self.warmup_steps)
-        return replace(self, total_steps=total_steps, changed_at=step, factor_there=self.learning_rate_factor(step))
+        return replace(
+            self,
+            total_steps=total_steps,
+            warmup_steps=min(self.warmup_steps, step),
+            changed_at=step,
+            factor_there=self.learning_rate_factor(step),
+            planned_steps=self.planned_steps or self.total_steps,
+        )
 
 
 def budget_minutes(settings: TrainingSettings) -> float:
@@ -154,28 +162,23 @@ def fitted(
 
 
 def keeping_pace(
-    schedule: Schedule,
-    step: int,
-    most_steps: int,
-    step_seconds: float,
-    evaluation_seconds: float,
-    left: float,
-    settings: TrainingSettings,
+    schedule: Schedule, step: int, step_seconds: float, evaluation_seconds: float, left: float, budget: float
 ) -> Schedule:
     """Change the number of steps where the machine has become so slow, or fast again, that a time budget is missed.
+
+    There are never more steps than were planned at first.
 
     Args:
         schedule: the schedule so far.
         step: how many steps are done.
-        most_steps: as many as were planned at first; there are never more.
-        step_seconds: how long steps take now.
-        evaluation_seconds: how long a validation takes.
-        left: seconds of the time budget.
-        settings: whose budget it is.
+        step_seconds: how long a step takes now.
+        evaluation_seconds: how long a validation takes now.
+        left: seconds of the budget that are left.
+        budget: seconds of the whole budget.
     """
-    evaluations = math.ceil((schedule.total_steps - step) / schedule.eval_every)
-    rest = int((left - evaluations * evaluation_seconds) / step_seconds)
-    total_steps = min(most_steps, step + max(rest, 1))
-    if abs(total_steps - schedule.total_steps) * step_seconds <= SLACK * 60 * budget_minutes(settings):
+    step_and_share = step_seconds + evaluation_seconds / schedule.eval_every
+    rest = max(int((left - evaluation_seconds) / step_and_share), 1)  # a last validation comes in any case
+    total_steps = min(schedule.planned_steps or schedule.total_steps, step + rest)
+    if abs(total_steps - schedule.total_steps) * step_seconds <= SLACK * budget:
         return schedule
     return schedule.ending_after(total_steps, step)
