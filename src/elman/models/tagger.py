@@ -69,6 +69,10 @@ class Tagger(EncoderModel):
     the end with -1. Where not given, upos of CoNLL-U, and the last column of other formats."""
     word_column: int = 0
     """Where the words are, in formats other than CoNLL-U."""
+    hidden_size: int = 160
+    """Units of each layer and direction."""
+    num_layers: int = 2
+    """Stacked layers: each reads the outputs of the one below."""
     characters: Literal["lstm", "none"] = "lstm"
     """What reads the words' characters: a small LSTM from either side, or nothing."""
     crf: bool = False
