@@ -45,9 +45,13 @@ def main() -> None:
         if arguments.minutes is not None:
             model.set_params(minutes=arguments.minutes)
         model.fit(*train, valid=valid, progress=Progress())
-        figures = model.evaluate(*test)
+        figures, valid_metrics = model.evaluate(*test), model.metrics_["valid"]
         results.append(
-            {**figures, "seconds": model.metrics_["train"]["seconds"], "dev": model.metrics_["valid"]["accuracy"]}
+            {
+                **figures,
+                "seconds": model.metrics_["train"]["seconds"],
+                "dev": valid_metrics.get("span_f1", valid_metrics["accuracy"]),
+            }
         )
         print(seed, {name: round(value, 4) for name, value in results[-1].items()}, flush=True)
     for name in ("accuracy", "accuracy_unseen", "macro_f1", "span_f1"):
