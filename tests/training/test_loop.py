@@ -394,27 +394,28 @@ def test_a_time_budget_is_kept_and_its_steps_are_fixed(tmp_path, clock, step_sec
     assert validations == 3 or validations * evaluation_seconds <= 0.08 * 60 + evaluation_seconds
 
 
+def train_for_a_minute(clock, path, step_seconds, stop_at=None, resume=None):
+    """Train with steps that take so long; return the state and what was told. A signal may come at a step."""
+    task, notes = ToyTask(), Notes()
+    plain = task.training_step
+
+    def training_step(batch, carry):
+        clock.now += step_seconds
+        if batch.step == stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        return plain(batch, carry)
+
+    task.training_step = training_step
+    settings = TrainingSettings(minutes=1, learning_rate=1e-3, patience=0)
+    return loop.train(task, ToyBatches(), settings, progress=notes, checkpoint=path, resume=resume), notes
+
+
 def test_the_fixed_number_of_steps_outlives_an_interruption(tmp_path, clock):
-    def run(stop_at=None, resume=None, seconds=0.5):
-        task, notes = ToyTask(), Notes()
-        plain = task.training_step
-
-        def training_step(batch, carry):
-            clock.now += seconds
-            if batch.step == stop_at:
-                signal.raise_signal(signal.SIGTERM)
-            return plain(batch, carry)
-
-        task.training_step = training_step
-        settings = TrainingSettings(minutes=1, learning_rate=1e-3)
-        path = tmp_path / "c"
-        return loop.train(task, ToyBatches(), settings, progress=notes, checkpoint=path, resume=resume), notes
-
     with pytest.raises(Interrupted) as stopped:
-        run(stop_at=40)
+        train_for_a_minute(clock, tmp_path / "c", 0.5, stop_at=40)
     assert stopped.value.exit_code == 143
     saved = load_checkpoint(tmp_path / "c")
-    state, notes = run(resume=saved)
+    state, notes = train_for_a_minute(clock, tmp_path / "c", 0.5, resume=saved)
     assert saved["state"]["step"] == 41
     assert state.step == saved["state"]["schedule"]["total_steps"] == 112  # eight steps went into measuring
     assert not any("fit into" in note for note in notes.notes)
@@ -422,21 +423,21 @@ def test_the_fixed_number_of_steps_outlives_an_interruption(tmp_path, clock):
 
 @pytest.mark.parametrize("evaluation_seconds", [0.0, 0.5])
 @pytest.mark.parametrize(
-    ("slow", "steps"),
+    ("step_seconds", "steps"),
     [
-        (lambda step: step >= 300, 396),  # 588 fit at first; 28.8 s are left for steps of 0.3 s
-        (lambda step: step >= 10, 200),  # it begins within the warm-up
-        (lambda step: 300 <= step < 360, 468),  # 12 s were lost, then it became fast again
-        (lambda step: step == 440, 558),  # one long step does not say how long the others take
-        (lambda step: False, 588),
+        (lambda step: 0.3 if step >= 300 else 0.1, 396),  # 588 fit at first; 28.8 s are left for steps of 0.3 s
+        (lambda step: 0.3 if step >= 10 else 0.1, 200),  # it begins within the warm-up
+        (lambda step: 0.3 if 300 <= step < 360 else 0.1, 468),  # 12 s were lost, then it became fast again
+        (lambda step: 3.0 if step == 440 else 0.1, 558),  # one long step does not say how long the others take
+        (lambda step: 0.1, 588),
     ],
 )
-def test_a_budget_is_kept_on_a_machine_that_becomes_slow(clock, slow, steps, evaluation_seconds):
+def test_a_budget_is_kept_on_a_machine_that_becomes_slow(clock, step_seconds, steps, evaluation_seconds):
     task = ToyTask()
     training_step, validate = task.training_step, task.validate
 
     def slow_step(batch, carry):
-        clock.now += 3.0 if slow(440) and batch.step == 440 else 0.3 if slow(batch.step) else 0.1
+        clock.now += step_seconds(batch.step)
         return training_step(batch, carry)
 
     def slow_validation():
@@ -455,28 +456,16 @@ def test_a_budget_is_kept_on_a_machine_that_becomes_slow(clock, slow, steps, eva
 
 
 def test_a_run_that_is_resumed_on_a_slower_machine_keeps_its_budget(tmp_path, clock):
-    def run(seconds, stop_at=None, resume=None):
-        task = ToyTask()
-        plain = task.training_step
-
-        def training_step(batch, carry):
-            clock.now += seconds
-            if batch.step == stop_at:
-                signal.raise_signal(signal.SIGTERM)
-            return plain(batch, carry)
-
-        task.training_step = training_step
-        settings = TrainingSettings(minutes=1, learning_rate=1e-3, patience=0)
-        return loop.train(task, ToyBatches(), settings, progress=Progress(), checkpoint=tmp_path / "c", resume=resume)
-
     with pytest.raises(Interrupted):
-        run(0.1, stop_at=289)
+        train_for_a_minute(clock, tmp_path / "c", 0.1, stop_at=289)
     saved = load_checkpoint(tmp_path / "c")
     assert saved["state"]["schedule"]["total_steps"] == 588
     for name in ("changed_at", "factor_there", "planned_steps"):  # as it was kept before there were such
         del saved["state"]["schedule"][name]
     clock.now = 1000.0
-    state = run(0.2, resume=saved)  # 30.2 s are over; 29.8 s hold 149 steps of 0.2 s
+    state, _ = train_for_a_minute(
+        clock, tmp_path / "c", 0.2, resume=saved
+    )  # 30.2 s are over; 29.8 s hold 149 steps of 0.2 s
     assert state.step == pytest.approx(290 + 149, abs=5)
     assert clock.now - 1000 == pytest.approx(29.8, abs=1.5)
     assert state.schedule.planned_steps == 588

@@ -427,13 +427,11 @@ class _Batches:
         counts = np.array([len(some) for some in examples.labels])  # (pictures,)
         self._ends = np.cumsum(counts)
         texts = [caption for some in examples.labels for caption in some]
-        self._targets = Targets(texts, model.tokenizer_, model.max_length)
-        self.num_cut = {"max_length": self._targets.num_cut}
-        longest = np.maximum.reduceat(self._targets.lengths, self._ends - counts)
+        self.targets = Targets(texts, model.tokenizer_, model.max_length)
+        self.num_cut = {"max_length": self.targets.num_cut}
+        longest = np.maximum.reduceat(self.targets.lengths, self._ends - counts)
         self._counts = counts
         self._buckets = LengthBuckets(longest * counts, model.batch_tokens, model.seed)
-        self.num_unknown = self._targets.num_unknown
-        self.longest = int(self._targets.lengths.max())
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -443,7 +441,7 @@ class _Batches:
         rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
         owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
         pictures, lengths = _stacked([self._pictures[number] for number in numbers])
-        return PictureBatch(pictures, lengths, torch.from_numpy(owners), *self._targets.gather(rows))
+        return PictureBatch(pictures, lengths, torch.from_numpy(owners), *self.targets.gather(rows))
 
 
 def _stacked(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:

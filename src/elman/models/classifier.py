@@ -139,7 +139,7 @@ class Classifier(EncoderModel):
         inputs: list[Any]
         if self.level == "numbers":
             series = read_series(source, label=self.label, problems=problems, encoding=self.encoding)
-            inputs, labels = list(series.sequences), series.labels or []
+            inputs, labels = series.sequences, series.labels or []
         else:
             examples = list(self._examples(source, problems))
             inputs, labels = [example.text for example in examples], [example.label for example in examples]
@@ -181,7 +181,7 @@ class Classifier(EncoderModel):
                         '"numbers"'
                     )
             return [str(text) for text in inputs]
-        return list(check_series(inputs))
+        return check_series(inputs)
 
     def _check_width(self, sequences: Sequence[Any]) -> None:
         """Raise DataError where sequences of numbers have other features than those that the model learned from."""

@@ -410,13 +410,11 @@ class _Batches:
     def __init__(self, model: Translator, examples: Examples) -> None:
         whole, limit = model._source_ids(examples.inputs), model.source_length
         self._sources = [ids[:limit] for ids in whole]
-        self._targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
+        self.targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
         num_long = sum(len(ids) > limit for ids in whole)
-        self.num_cut = {"source_length": num_long, "max_length": self._targets.num_cut}
+        self.num_cut = {"source_length": num_long, "max_length": self.targets.num_cut}
         self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
-        self._buckets = LengthBuckets(self._lengths + self._targets.lengths, model.batch_tokens, model.seed)
-        self.num_unknown = self._targets.num_unknown
-        self.longest = int(self._targets.lengths.max())
+        self._buckets = LengthBuckets(self._lengths + self.targets.lengths, model.batch_tokens, model.seed)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -425,7 +423,7 @@ class _Batches:
         rows = self._buckets.rows(step)
         lengths = self._lengths[rows]
         sources = padded(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
-        return PairBatch(sources, torch.from_numpy(lengths), *self._targets.gather(rows))
+        return PairBatch(sources, torch.from_numpy(lengths), *self.targets.gather(rows))
 
 
 def _checked(texts: Any, name: str) -> list[str]:

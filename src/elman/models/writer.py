@@ -242,8 +242,9 @@ class WriterModel(SupervisedModel):
         number = min(JUDGED, len(self._valid.inputs))
         some = self._valid.chosen(range(min(SENTENCES, number)))
         batches = self._batches(some)
+        longest = int(batches.targets.lengths.max())
         self._told(batches)
-        list(self._written(some.inputs, max_length=batches.longest))  # once it has learned, it writes no more than that
+        list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
         return (time.perf_counter() - began) * number / len(some.inputs)
 
     def _judge(self, examples: Examples) -> Report:
@@ -271,7 +272,7 @@ class WriterModel(SupervisedModel):
             wanted = batch.targets[batch.targets != IGNORED].to(device)
             nats += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
             tokens += len(wanted)
-        figures = language_metrics(nats, tokens, 0, batches.num_unknown)
+        figures = language_metrics(nats, tokens, 0, batches.targets.num_unknown)
         told = {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
         return {**told, "cut": sum(batches.num_cut.values())}
 
@@ -288,12 +289,10 @@ class WriterBatch(Protocol):
 class WriterBatches(Protocol):
     """Examples in batches: see :class:`elman.training.loop.Batches`."""
 
-    num_unknown: int
-    """How many of the tokens to be written are <unk>."""
+    targets: Targets
+    """What is to be written."""
     num_cut: dict[str, int]
     """How many texts are longer than a setting allows, by the setting."""
-    longest: int
-    """The most tokens of a text to be written, </s> counted."""
 
     def __len__(self) -> int:
         """Batches in one pass."""
@@ -323,7 +322,7 @@ class Targets:
         whole = encoded(texts, tokenizer)
         begun = [np.concatenate(([tokenizer.begin_id], ids, [tokenizer.end_id])) for ids in whole]
         self._ids = [ids if len(ids) <= max_length + 2 else ids[: max_length + 1] for ids in begun]
-        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,)
+        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,), </s> counted
         self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in self._ids)
         self.num_cut = sum(len(ids) > max_length for ids in whole)
         """How many texts are longer."""

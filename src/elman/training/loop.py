@@ -213,15 +213,16 @@ def train(
                 state.since_best += 1
         progress.validated(state.step, metrics, sample, best=state.since_best == 0)
 
+    fixed = planned(settings, len(batches))  # None where there is a time budget
     with _stop_signals() as stop, progress:
-        if not state.history and planned(settings, len(batches)) is None:
+        if not state.history and fixed is None:
             with torch.random.fork_rng():
                 task.sample()  # the first time, kernels may have to be compiled: that is not to count below
         network.train()
         began = time.perf_counter()
         if not state.history:
             evaluate()
-        schedule = state.schedule or planned(settings, len(batches))
+        schedule = state.schedule or fixed
         if schedule is None:
             evaluation_seconds = time.perf_counter() - began
             step_seconds = _trial_seconds(fabric, task, batches, settings)
@@ -242,7 +243,7 @@ def train(
                 f"{settings.max_epochs:g} passes over the data"
             )
         state.schedule = schedule
-        task.plan((schedule.planned_steps or schedule.total_steps) / len(batches))
+        task.plan(schedule.most_steps / len(batches))
         if state.step == 0:
             save()
         last_saved = time.perf_counter()
@@ -264,8 +265,7 @@ def train(
             if state.step == schedule.total_steps or state.step % schedule.eval_every == 0:
                 began = time.perf_counter()
                 evaluate()
-                is_budget = planned(settings, len(batches)) is None
-                if is_budget and state.step < schedule.total_steps and len(durations) == durations.maxlen:
+                if fixed is None and state.step < schedule.total_steps and len(durations) == durations.maxlen:
                     now, recent = time.perf_counter(), statistics.median(durations)
                     schedule = keeping_pace(schedule, state.step, recent, now - began, deadline - now, budget)
                     if schedule != state.schedule:

@@ -87,6 +87,11 @@ class Schedule:
     planned_steps: int = 0
     """The number of steps that was planned at first, where it was changed."""
 
+    @property
+    def most_steps(self) -> int:
+        """As many steps as were planned at first; there are never more."""
+        return self.planned_steps or self.total_steps
+
     def learning_rate_factor(self, step: int) -> float:
         """Rise linearly over the warm-up, then fall linearly to zero after the last step.
 
@@ -114,7 +119,7 @@ class Schedule:
             warmup_steps=min(self.warmup_steps, step),
             changed_at=step,
             factor_there=self.learning_rate_factor(step),
-            planned_steps=self.planned_steps or self.total_steps,
+            planned_steps=self.most_steps,
         )
 
 
@@ -178,7 +183,7 @@ def keeping_pace(
     """
     step_and_share = step_seconds + evaluation_seconds / schedule.eval_every
     rest = max(int((left - evaluation_seconds) / step_and_share), 1)  # a last validation comes in any case
-    total_steps = min(schedule.planned_steps or schedule.total_steps, step + rest)
+    total_steps = min(schedule.most_steps, step + rest)
     if abs(total_steps - schedule.total_steps) * step_seconds <= SLACK * budget:
         return schedule
     return schedule.ending_after(total_steps, step)
