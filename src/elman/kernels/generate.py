@@ -9,13 +9,13 @@ The draw has two parts, which decoding/sampling.py uses too: ``distribute`` make
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from elman.kernels.activations import exp
 from elman.kernels.compiler import inline, kernel, linked
 from elman.kernels.gru import gru
 from elman.kernels.lstm import lstm
@@ -24,7 +24,6 @@ from elman.kernels.threads import run_together
 from elman.kernels.tile import WIDTH, multiply, pack_panels
 from elman.kernels.vector import (
     LANES,
-    add_atomically,
     get,
     get_byte,
     get_double,
@@ -36,10 +35,12 @@ from elman.kernels.vector import (
     put_integer,
     read_atomically,
     store,
+    write_atomically,
 )
 
 RELU, GRU, LSTM = 1, 2, 3  # the kernel's names for the modes; 0 is the RNN with tanh
 MODES = {"RNN_TANH": 0, "RNN_RELU": RELU, "GRU": GRU, "LSTM": LSTM}
+CLOCK = 8  # int64 in a cache line
 PATIENCE = 10_000  # how often to look for the others before letting another thread have the core
 THREADS_FROM = 1 << 20  # bytes of weights from which on several threads share one step
 TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
@@ -137,9 +138,9 @@ def distribute(probs: int, size: int, options: int, seen: int, order: int) -> No
 
     highest, temperature, total = get_double(probs, best), get_double(options, TEMPERATURE), 0.0
     for i in range(size):
-        weight = math.exp((get_double(probs, i) - highest) / temperature)  # at most 1: nothing overflows
-        put_double(probs, i, weight)
-        total += weight
+        put_double(probs, i, exp((get_double(probs, i) - highest) / temperature))  # at most 1: nothing overflows
+    for i in range(size):
+        total += get_double(probs, i)
     top_k, top_p = int(get_double(options, TOP_K)), get_double(options, TOP_P)
     if 0 < top_k < size or top_p < 1.0:
         total = keep_likeliest(probs, size, top_k if 0 < top_k < size else size, top_p, total, order)
@@ -152,15 +153,12 @@ def choose(probs: int, size: int, uniform: int, chosen: int) -> None:
     """Pick a token by inverting the cumulative distribution.
 
     Args:
-        probs: (V,) float64 probabilities.
+        probs: (V,) float64 probabilities; they sum to 1.
         size: V.
         uniform: one float64 in 0 … 1, below 1.
         chosen: one int64, the token on return; never one of probability 0.
     """
-    total = 0.0
-    for i in range(size):
-        total += get_double(probs, i)
-    limit, reached, last = get_double(uniform, 0) * total, 0.0, 0
+    limit, reached, last = get_double(uniform, 0), 0.0, 0
     for i in range(size):
         prob = get_double(probs, i)
         if prob > 0.0:
@@ -198,29 +196,30 @@ def draw_options(
 # ---------------------------------------------------------------- a stretch of text
 
 # What the kernel knows of a layer, as int64 in ``plan``: addresses.
-W, BIAS, U, U_N, BIAS_M, FIELDS = range(6)
+W, U, BIAS, FIELDS = range(4)
 
 
 @kernel
 def write(
-    ticket: int, tickets: int, meetings: int, streams: int, count: int, mode: int, vocab_size: int, num_layers: int,
+    ticket: int, tickets: int, clocks: int, streams: int, count: int, mode: int, vocab_size: int, num_layers: int,
     size: int, plan: int, first: int, first_size: int, head: int, head_bias: int,
     hidden: int, new_hidden: int, cell: int, logits: int, uniforms: int, options: int, seen: int,
     gates: int, embedded: int, probs: int, order: int, ids: int,
 ) -> None:  # fmt: skip
     """Draw and read ``count`` tokens in every stream.
 
-    All tickets run at the same time; each computes its share of every layer's units and meets the others before what it
-    has computed is read. So each thread reads its share of the weights, over and over, from its own cache.
+    All tickets run at the same time; each computes its share of every layer's units. So each thread reads its share of
+    the weights, over and over, from its own cache. What a ticket has computed it announces; before it reads what the
+    others have, it waits for them, and until then computes what can be known already: U h of the step that follows.
 
     Args:
         ticket, tickets: which share; where there are several, H must be a multiple of ``WIDTH``.
-        meetings: one int64, 0 on entry: how often a ticket has come to a meeting.
+        clocks: (tickets, CLOCK) int64, 0 on entry; the first of each row counts what its ticket has announced.
         streams, count: N and T.
         mode: 0 to 3, see ``MODES``.
         vocab_size, num_layers, size: V, L and H.
         plan: (L, FIELDS) int64, the layers.
-        first, first_size: a row for each token: its W x + b if W of the first layer is 0, else its embedding.
+        first, first_size: a row for each token: its W x if W of the first layer is 0, else its embedding.
         head, head_bias: Vᵀ in panels, and what is added to the logits.
         hidden, cell: (L, N, H), brought up to date.
         new_hidden: (L, N, H), room for the states that follow.
@@ -228,63 +227,68 @@ def write(
         uniforms: (N, T) float64 in 0 … 1.
         options: for the draw, see ``distribute``.
         seen: (N, V) bytes, brought up to date; or 0.
-        gates, embedded, probs, order: room to work in: (N, 4H) and (N, E) float32, (N, V) float64, (N, V) int64.
+        gates: (L, N, 4H) float32, room to work in.
+        embedded, probs, order: room for each ticket: (N, E) float32, V float64 and V int64, in rows of ``row_of(V)``.
         ids: (N, T) int64, the tokens on return.
     """
-    num_gates = 4 if mode == LSTM else (3 if mode == GRU else 1)
     low, high = share(size, ticket, tickets), share(size, ticket + 1, tickets)
     vocab_low, vocab_high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
-    is_table = get_integer(plan, W) == 0
-    into, into_stride = (gates, 4 * size) if is_table else (embedded, first_size)
-    met = 0
+    embedded += 4 * ticket * streams * first_size
+    probs, order = probs + 8 * ticket * row_of(vocab_size), order + 8 * ticket * row_of(vocab_size)
+    my_streams = (streams - ticket + tickets - 1) // tickets  # ticket, ticket + tickets, and so on
+    are_drawn_by_all = streams < tickets  # rather than wait for another's draw, each ticket makes it as well
+    now = 0
+    recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
     for position in range(count):
-        for row in range((streams - ticket + tickets - 1) // tickets):
-            draw(
-                ticket + row * tickets, streams, count, position, vocab_size, first, first_size,
-                logits, uniforms, options, seen, into, into_stride, probs, order, ids,
-            )  # fmt: skip
-        met = meet(meetings, met, tickets)
-        below, below_size = embedded, first_size
+        wait(clocks, now, tickets)
+        for row in range(streams if are_drawn_by_all else my_streams):
+            stream = row if are_drawn_by_all else ticket + row * tickets
+            weights, chosen = logits + 4 * stream * vocab_size, ids + 8 * (stream * count + position)
+            for i in range(vocab_size):
+                put_double(probs, i, get(weights, i))
+            distribute(probs, vocab_size, options, seen + stream * vocab_size if seen != 0 else 0, order)
+            choose(probs, vocab_size, uniforms + 8 * (stream * count + position), chosen)
+        if not are_drawn_by_all:
+            now = announce(clocks, now, ticket, tickets)
+            wait(clocks, now, tickets)
+
         for layer in range(num_layers):
-            at = 4 * layer * streams * size
-            h, new_h, c = hidden + at, new_hidden + at, cell + at
-            multiply_layer(
-                plan + 8 * FIELDS * layer,
-                streams,
-                mode,
-                num_gates,
-                size,
-                low,
-                high,
-                tickets,
-                below,
-                below_size,
-                h,
-                gates,
-            )
-            for stream in range(streams):
-                a, at = gates + 16 * stream * size, 4 * stream * size
-                for j in range(low, high, LANES):
-                    left = high - j
-                    if mode == LSTM:
-                        if_ = load(a, j, left), load(a, size + j, left)
-                        go = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
-                        _, _, _, _, c_t, h_t = lstm(*if_, *go, load(c + at, j, left))
-                        store(c + at, j, left, c_t)
-                    elif mode == GRU:
-                        rz = load(a, j, left), load(a, size + j, left)
-                        nm = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
-                        _, _, _, h_t = gru(*rz, *nm, load(h + at, j, left))
-                    else:
-                        h_t = rnn(load(a, j, left), mode)
-                    store(new_h + at, j, left, h_t)
-            met = meet(meetings, met, tickets)
-            below, below_size = new_h, size
+            fields, at = plan + 8 * FIELDS * layer, 4 * layer * streams * size
+            a = gates + 4 * at
+            if layer > 0:
+                below = new_hidden + at - 4 * streams * size
+                w = get_integer(fields, W)
+                add_product(streams, mode, size, low, high, tickets, a, 4 * size, below, size, w, a)
+            else:
+                look_up(
+                    streams, count, mode, size, low, high, tickets, get_integer(fields, W), first, first_size,
+                    embedded, ids + 8 * position, a,
+                )  # fmt: skip
+            activate(streams, mode, size, low, high, a, hidden + at, new_hidden + at, cell + at)
+            now = announce(clocks, now, ticket, tickets)
+            if layer + 1 < num_layers:
+                at += 4 * streams * size
+                recur(fields + 8 * FIELDS, streams, mode, size, low, high, tickets, hidden + at, gates + 4 * at)
+            wait(clocks, now, tickets)
+
+        if seen != 0:  # not before all have drawn
+            for row in range(my_streams):
+                stream = ticket + row * tickets
+                put_byte(seen + stream * vocab_size, get_integer(ids, stream * count + position), 1)
         if vocab_low < vocab_high:
             bias, panels, out = head_bias + 4 * vocab_low, head + 4 * vocab_low * size, logits + 4 * vocab_low
-            multiply(streams, vocab_high - vocab_low, size, bias, 0, below, size, 1, panels, out, vocab_size)
-        met = meet(meetings, met, tickets)
+            top = new_hidden + 4 * (num_layers - 1) * streams * size
+            multiply(streams, vocab_high - vocab_low, size, bias, 0, top, size, 1, panels, out, vocab_size)
+        now = announce(clocks, now, ticket, tickets)
         hidden, new_hidden = new_hidden, hidden
+        if position + 1 < count:
+            recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
+
+
+@inline
+def row_of(count: int) -> int:
+    """Round up to whole cache lines of 64 bytes, so that no two tickets write to the same."""
+    return -(-count // CLOCK) * CLOCK
 
 
 @inline
@@ -295,60 +299,97 @@ def share(total: int, ticket: int, tickets: int) -> int:
 
 
 @inline
-def meet(meetings: int, met: int, tickets: int) -> int:
-    """Wait until all tickets have come here; return how many have come to all meetings so far."""
-    met += tickets
+def announce(clocks: int, now: int, ticket: int, tickets: int) -> int:
+    """Let the other tickets know that what was to be computed until now is there; return the time that begins."""
     if tickets > 1:
-        add_atomically(meetings, 1)
-        waited = 0
-        while read_atomically(meetings) < met:
-            waited += 1
-            if waited % PATIENCE == 0:
-                give_way()  # the others may be waiting for this very core
-    return met
+        write_atomically(clocks + 8 * CLOCK * ticket, now + 1)
+    return now + 1
 
 
 @inline
-def draw(
-    stream: int, streams: int, count: int, position: int, vocab_size: int, first: int, first_size: int,
-    logits: int, uniforms: int, options: int, seen: int, into: int, into_stride: int, probs: int, order: int, ids: int,
-) -> None:  # fmt: skip
-    """Draw one stream's next token and look up its row of ``first``; the arguments are those of ``write``."""
-    weights, chosen = probs + 8 * stream * vocab_size, ids + 8 * (stream * count + position)
-    seen_here = seen + stream * vocab_size if seen != 0 else 0
-    for i in range(vocab_size):
-        put_double(weights, i, get(logits, stream * vocab_size + i))
-    distribute(weights, vocab_size, options, seen_here, order + 8 * stream * vocab_size)
-    choose(weights, vocab_size, uniforms + 8 * (stream * count + position), chosen)
-    token = get_integer(chosen, 0)
-    if seen != 0:
-        put_byte(seen_here, token, 1)
-    for j in range(0, first_size, LANES):
-        left = first_size - j
-        store(into + 4 * stream * into_stride, j, left, load(first + 4 * token * first_size, j, left))
+def wait(clocks: int, now: int, tickets: int) -> None:
+    """Wait until all tickets have announced as much as this one."""
+    if tickets > 1:
+        for other in range(tickets):
+            waited = 0
+            while read_atomically(clocks + 8 * CLOCK * other) < now:
+                waited += 1
+                if waited % PATIENCE == 0:
+                    give_way()  # the others may be waiting for this very core
+
+
+# What follows computes the units ``low`` to ``high`` of one layer. A stream's gates lie side by side, (4, H); those
+# of a GRU in the order n, r, z, m: n has only W x in it, and m only U h.
 
 
 @inline
-def multiply_layer(
-    fields: int, streams: int, mode: int, num_gates: int, size: int, low: int, high: int, tickets: int,
-    below: int, below_size: int, h: int, gates: int,
+def add_product(
+    streams: int, mode: int, size: int, low: int, high: int, tickets: int,
+    start: int, start_stride: int, x: int, depth: int, panels: int, gates: int,
 ) -> None:  # fmt: skip
-    """Compute what goes into the gates of the units ``low`` to ``high``: W x + b + U h, the GRU's m by itself."""
-    w, bias, u = get_integer(fields, W), get_integer(fields, BIAS), get_integer(fields, U)
-    stride = 4 * size
-    together = 2 if mode == GRU else num_gates  # so many gates have their part of U in one piece
-    if w != 0:
-        for gate in range(num_gates if tickets > 1 else 1):  # one ticket computes all gates at once
-            column, columns = gate * size + low, high - low if tickets > 1 else num_gates * size
-            d, panels, c = bias + 4 * column, w + 4 * column * below_size, gates + 4 * column
-            multiply(streams, columns, below_size, d, 0, below, below_size, 1, panels, c, stride)
-    for gate in range(together if tickets > 1 else 1):
-        column, columns = gate * size + low, high - low if tickets > 1 else together * size
-        panels, c = u + 4 * column * size, gates + 4 * column
-        multiply(streams, columns, size, c, stride, h, size, 1, panels, c, stride)
+    """Set as many gates as the cell has, from the first given one on, to start + A x, where A lies in panels."""
+    num_gates = 4 if mode == LSTM else (3 if mode == GRU else 1)
+    for gate in range(num_gates if tickets > 1 else 1):  # one ticket computes all gates at once
+        column, columns = gate * size + low, high - low if tickets > 1 else num_gates * size
+        a, c = panels + 4 * column * depth, gates + 4 * column
+        multiply(streams, columns, depth, start + 4 * column, start_stride, x, depth, 1, a, c, 4 * size)
+
+
+@inline
+def recur(
+    fields: int, streams: int, mode: int, size: int, low: int, high: int, tickets: int, h: int, gates: int
+) -> None:
+    """Begin a layer's step with what its past says: the gates become b + U h."""
+    u, bias = get_integer(fields, U), get_integer(fields, BIAS)
     if mode == GRU:
-        d, panels, c = get_integer(fields, BIAS_M) + 4 * low, get_integer(fields, U_N) + 4 * low * size, 3 * size + low
-        multiply(streams, high - low, size, d, 0, h, size, 1, panels, gates + 4 * c, stride)
+        for stream in range(streams):
+            for j in range(low, high, LANES):
+                store(gates + 16 * stream * size, j, high - j, load(bias, j, high - j))
+        bias, gates = bias + 4 * size, gates + 4 * size
+    add_product(streams, mode, size, low, high, tickets, bias, 0, h, size, u, gates)
+
+
+@inline
+def look_up(
+    streams: int, count: int, mode: int, size: int, low: int, high: int, tickets: int, w: int, first: int,
+    first_size: int, embedded: int, ids: int, gates: int,
+) -> None:  # fmt: skip
+    """Add W x of the first layer to the gates: from a table if W is 0, else by looking up the embeddings x."""
+    for stream in range(streams):
+        row, a = first + 4 * get_integer(ids, stream * count) * first_size, gates + 16 * stream * size
+        if w == 0:
+            for gate in range(first_size // size):
+                for j in range(gate * size + low, gate * size + high, LANES):
+                    left = gate * size + high - j
+                    store(a, j, left, load(a, j, left) + load(row, j, left))
+        else:
+            for j in range(0, first_size, LANES):
+                store(embedded + 4 * stream * first_size, j, first_size - j, load(row, j, first_size - j))
+    if w != 0:
+        add_product(streams, mode, size, low, high, tickets, gates, 4 * size, embedded, first_size, w, gates)
+
+
+@inline
+def activate(
+    streams: int, mode: int, size: int, low: int, high: int, gates: int, h: int, new_h: int, cell: int
+) -> None:
+    """Compute the layer's next state from its gates."""
+    for stream in range(streams):
+        a, at = gates + 16 * stream * size, 4 * stream * size
+        for j in range(low, high, LANES):
+            left = high - j
+            if mode == LSTM:
+                if_ = load(a, j, left), load(a, size + j, left)
+                go = load(a, 2 * size + j, left), load(a, 3 * size + j, left)
+                _, _, _, _, c_t, h_t = lstm(*if_, *go, load(cell + at, j, left))
+                store(cell + at, j, left, c_t)
+            elif mode == GRU:
+                n, m = load(a, j, left), load(a, 3 * size + j, left)
+                rz = load(a, size + j, left), load(a, 2 * size + j, left)
+                _, _, _, h_t = gru(*rz, n, m, load(h + at, j, left))
+            else:
+                h_t = rnn(load(a, j, left), mode)
+            store(new_h + at, j, left, h_t)
 
 
 class Writer:
@@ -376,19 +417,21 @@ class Writer:
         self._kept: list[Tensor] = []  # what the plan's addresses point at
         rows = []
         for layer, (weight_ih, weight_hh, bias_ih, bias_hh) in enumerate(layers):
-            bias, bias_m = bias_ih.detach().clone(), bias_hh.detach()
-            inside = 2 * size if mode == "GRU" else len(bias)  # the GRU's last bias stands inside the product with r
-            bias[:inside] += bias_m[:inside]
-            weight_ih, weight_hh = weight_ih.detach().contiguous(), weight_hh.detach().contiguous()
-            u = self._keep(pack_panels(weight_hh[:inside], transposed=True))
-            u_n = self._keep(pack_panels(weight_hh[inside:], transposed=True)) if mode == "GRU" else 0
-            is_table = layer == 0 and len(embedding) * len(bias) <= TABLE_LIMIT
-            w = 0 if is_table else self._keep(pack_panels(weight_ih, transposed=True))
+            w, u, b, b_m = (tensor.detach() for tensor in (weight_ih, weight_hh, bias_ih, bias_hh))
+            if mode == "GRU":  # torch's order is r, z, n; and the last of b_m stands inside the product with r
+                w, b = (torch.cat([tensor[2 * size :], tensor[: 2 * size]]) for tensor in (w, b))
+                bias = torch.cat([b, b_m[2 * size :]])
+                bias[size : 3 * size] += b_m[: 2 * size]
+            else:
+                bias = b + b_m
+            is_table = layer == 0 and len(embedding) * len(w) <= TABLE_LIMIT
             if layer == 0:
-                first = torch.addmm(bias, embedding, weight_ih.T) if is_table else embedding
-                self._first = first.detach().contiguous()
-            fields = {W: w, BIAS: self._keep(bias), U: u, U_N: u_n}
-            fields[BIAS_M] = self._keep(bias_m[inside:].contiguous()) if mode == "GRU" else 0
+                self._first = (embedding @ w.T if is_table else embedding).detach().contiguous()
+            fields = {
+                W: 0 if is_table else self._keep(pack_panels(w.contiguous(), transposed=True)),
+                U: self._keep(pack_panels(u.contiguous(), transposed=True)),
+                BIAS: self._keep(bias),
+            }
             rows.append([fields[field] for field in range(FIELDS)])
         self._plan = torch.tensor(rows, dtype=torch.int64)
         self._head = pack_panels(head_weight.detach().contiguous(), transposed=True)
@@ -427,19 +470,19 @@ class Writer:
         streams, count = uniforms.shape
         options = draw_options(**sampling)
         ids = torch.empty(streams, count, dtype=torch.int64)
+        tickets, row = self._num_threads(), row_of(self._vocab_size)
         rooms = (
-            torch.empty(streams, 4 * self._size),
-            torch.empty(streams, self._first.shape[1]),
-            torch.empty(streams, self._vocab_size, dtype=torch.float64),
-            torch.empty(streams, self._vocab_size, dtype=torch.int64),
+            torch.empty(len(self._plan), streams, 4 * self._size),
+            torch.empty(tickets, streams, self._first.shape[1]),
+            torch.empty(tickets, row, dtype=torch.float64),
+            torch.empty(tickets, row, dtype=torch.int64),
         )
-        meetings = torch.zeros(1, dtype=torch.int64)
+        clocks = torch.zeros(tickets, CLOCK, dtype=torch.int64)
         new_hidden = torch.empty_like(state[0])
         weights = (self._plan, self._first, self._head, self._head_bias)
         plan, first, head, head_bias = (tensor.data_ptr() for tensor in weights)
-        tickets = self._num_threads()
         run_together(
-            write, tickets, meetings.data_ptr(), streams, count, MODES[self._mode], self._vocab_size, len(self._plan),
+            write, tickets, clocks.data_ptr(), streams, count, MODES[self._mode], self._vocab_size, len(self._plan),
             self._size, plan, first, self._first.shape[1], head, head_bias,
             state[0].data_ptr(), new_hidden.data_ptr(), state[-1].data_ptr(),
             logits.data_ptr(), uniforms.data_ptr(), options.data_ptr(), 0 if seen is None else seen.data_ptr(),

@@ -26,6 +26,7 @@ from numba.extending import intrinsic, models, overload, register_model
 F32 = ir.FloatType()
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
+SHIFT = 1.5 * 2.0**52 + 1023  # adding it rounds to an integer, and puts that where a float64 has its exponent's bits
 CONTRACT = (
     "contract",
 )  # a * b + c may become one rounding, nothing else may change: NaN and infinity stay what they are
@@ -276,6 +277,25 @@ _compile_scalar(get_integer, put_integer, np.int64)
 _compile_scalar(get_byte, put_byte, np.int8)
 
 
+def power_of_two(shifted: float) -> float:
+    """Make 2ⁿ of ``SHIFT`` + n, for integers n in -1022 … 1023, by its bits."""
+    return (np.float64(shifted).view(np.int64) << np.int64(52)).view(np.float64)
+
+
+@overload(power_of_two, strict=False)
+def _power_of_two(shifted: Any) -> Any:
+    return lambda shifted: _shift_bits(shifted)
+
+
+@intrinsic
+def _shift_bits(typing: Any, shifted: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(arguments[0], I64)
+        return builder.bitcast(builder.shl(bits, ir.Constant(I64, 52)), ir.DoubleType())
+
+    return types.float64(types.float64), generate
+
+
 def add_atomically(address: int, number: int) -> int:
     """Add to one int64 that other threads add to as well; return what it was."""
     before = get_integer(address, 0)
@@ -297,7 +317,7 @@ def _atomic_add(typing: Any, address: Any, number: Any) -> Any:
 
 
 def read_atomically(address: int) -> int:
-    """Read one int64 that other threads write, and all that they wrote before it."""
+    """Read one int64 that another thread writes, and thereby all that it wrote before."""
     return get_integer(address, 0)
 
 
@@ -309,9 +329,28 @@ def _read_atomically(address: Any) -> Any:
 @intrinsic
 def _atomic_load(typing: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "seq_cst", 8)
+        return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "acquire", 8)
 
     return types.intp(types.intp), generate
+
+
+def write_atomically(address: int, number: int) -> None:
+    """Write one int64 that other threads read, after all that was written before."""
+    put_integer(address, 0, number)
+
+
+@overload(write_atomically, strict=False)
+def _write_atomically(address: Any, number: Any) -> Any:
+    return lambda address, number: _atomic_store(address, np.int64(number))
+
+
+@intrinsic
+def _atomic_store(typing: Any, address: Any, number: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[1], builder.inttoptr(arguments[0], I64.as_pointer()), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), generate
 
 
 def give_way() -> None:
