@@ -40,7 +40,7 @@ from elman.kernels.vector import (
 
 RELU, GRU, LSTM = 1, 2, 3  # the kernel's names for the modes; 0 is the RNN with tanh
 MODES = {"RNN_TANH": 0, "RNN_RELU": RELU, "GRU": GRU, "LSTM": LSTM}
-CLOCK = 8  # int64 in a cache line
+CLOCK = 16  # int64 from one ticket's memory to another's: two cache lines, as processors fetch them in pairs
 PATIENCE = 10_000  # how often to look for the others before letting another thread have the core
 THREADS_FROM = 1 << 20  # bytes of weights from which on several threads share one step
 TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
@@ -229,7 +229,7 @@ def write(
         seen: (N, V) bytes, brought up to date; or 0.
         gates: (L, N, 4H) float32, room to work in.
         embedded, probs, order: room for each ticket: (N, E) float32, V float64 and V int64, in rows of ``row_of(V)``.
-        ids: (N, T) int64, the tokens on return.
+        ids: for each ticket (N, T) int64; the first has the tokens on return.
     """
     low, high = share(size, ticket, tickets), share(size, ticket + 1, tickets)
     vocab_low, vocab_high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
@@ -237,6 +237,8 @@ def write(
     probs, order = probs + 8 * ticket * row_of(vocab_size), order + 8 * ticket * row_of(vocab_size)
     my_streams = (streams - ticket + tickets - 1) // tickets  # ticket, ticket + tickets, and so on
     are_drawn_by_all = streams < tickets  # rather than wait for another's draw, each ticket makes it as well
+    if are_drawn_by_all:
+        ids += 8 * ticket * streams * count
     now = 0
     recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
     for position in range(count):
@@ -287,7 +289,7 @@ def write(
 
 @inline
 def row_of(count: int) -> int:
-    """Round up to whole cache lines of 64 bytes, so that no two tickets write to the same."""
+    """Round up so that no two tickets write to the same cache lines."""
     return -(-count // CLOCK) * CLOCK
 
 
@@ -469,7 +471,6 @@ class Writer:
         """
         streams, count = uniforms.shape
         options = draw_options(**sampling)
-        ids = torch.empty(streams, count, dtype=torch.int64)
         tickets, row = self._num_threads(), row_of(self._vocab_size)
         rooms = (
             torch.empty(len(self._plan), streams, 4 * self._size),
@@ -477,6 +478,7 @@ class Writer:
             torch.empty(tickets, row, dtype=torch.float64),
             torch.empty(tickets, row, dtype=torch.int64),
         )
+        ids = torch.empty(tickets, streams, count, dtype=torch.int64)
         clocks = torch.zeros(tickets, CLOCK, dtype=torch.int64)
         new_hidden = torch.empty_like(state[0])
         weights = (self._plan, self._first, self._head, self._head_bias)
@@ -490,7 +492,7 @@ class Writer:
         )  # fmt: skip
         if count % 2:
             state[0].copy_(new_hidden)
-        return ids
+        return ids[0]
 
     def _num_threads(self) -> int:
         """Take several threads where their meetings cost less than they save."""

@@ -20,6 +20,7 @@ import torch
 from elman.kernels.compiler import IS_JIT_OFF, Kernel
 
 MASK_VARIABLE = "ELMAN_NO_OPENMP"
+UNLIMITED = 2**31 - 1  # OpenMP's number of threads at most, where the user has not set OMP_THREAD_LIMIT
 
 
 def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
@@ -35,8 +36,8 @@ def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
     num_threads = min(tickets, torch.get_num_threads())
     if num_threads < 2:
         _c_function(kernel.address)(block)
-    elif (parallel := _openmp()) is not None:
-        parallel(kernel.address, block, num_threads, 0)
+    elif (openmp := _openmp()) is not None:
+        openmp.GOMP_parallel(kernel.address, block, num_threads, 0)
     else:
         call = _c_function(kernel.address)
         others = [_pool(os.getpid()).submit(call, block) for _ in range(num_threads - 1)]
@@ -51,6 +52,10 @@ def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
         run(kernel, *arguments, tickets=1)
         return
     block = _block(kernel, arguments, tickets)
+    openmp = _openmp()
+    if openmp is not None and _starts_as_many_as_asked(openmp):
+        openmp.GOMP_parallel(kernel.address, block, tickets, 0)
+        return
     call = _c_function(kernel.address)
     others = [Thread(target=call, args=(block,), daemon=True) for _ in range(tickets - 1)]
     for other in others:
@@ -79,19 +84,25 @@ def _c_function(address: int) -> Any:
 
 @cache
 def _openmp() -> Any:
-    """Find the entry point of the OpenMP library that torch runs on; None where there is none."""
+    """Find the OpenMP library that torch runs on, if it is GCC's; None where there is none."""
     if os.environ.get(MASK_VARIABLE):
         return None
     bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
     for name in (*map(str, bundled), "libgomp.so.1"):
         try:
-            function = ctypes.CDLL(name).GOMP_parallel
+            library = ctypes.CDLL(name)
+            library.GOMP_parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+            library.GOMP_parallel.restype = None
         except (OSError, AttributeError):
             continue
-        function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-        function.restype = None
-        return function
+        return library
     return None
+
+
+def _starts_as_many_as_asked(openmp: Any) -> bool:
+    """Tell whether OpenMP may not start fewer threads: where it may, those that have begun would wait for ever."""
+    is_limited = openmp.omp_get_thread_limit() < UNLIMITED
+    return not (openmp.omp_get_dynamic() or is_limited or openmp.omp_in_parallel())
 
 
 @cache
