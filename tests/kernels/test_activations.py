@@ -1,12 +1,12 @@
-"""tanh and sigmoid against numpy's in float64, at a million float32, and where there is no number."""
+"""tanh and sigmoid against numpy's in float64, at a million float32; exp against numpy's; and what is no number."""
 
 import numpy as np
 import pytest
 
-from elman.kernels.activations import sigmoid, tanh
+from elman.kernels.activations import exp, sigmoid, tanh
 from elman.kernels.compiler import IS_JIT_OFF, kernel
 from elman.kernels.threads import run
-from elman.kernels.vector import LANES, load, store
+from elman.kernels.vector import LANES, get_double, load, put_double, store
 
 GUARD = 12345.0
 
@@ -21,6 +21,22 @@ def apply_tanh(ticket: int, x: int, y: int, count: int) -> None:
 def apply_sigmoid(ticket: int, x: int, y: int, count: int) -> None:
     for j in range(0, count, LANES):
         store(y, j, count - j, sigmoid(load(x, j, count - j)))
+
+
+@kernel
+def apply_exp(ticket: int, x: int, count: int) -> None:
+    for i in range(count):
+        put_double(x, i, exp(get_double(x, i)))
+
+
+@pytest.fixture
+def call_exp(load):
+    def call_exp(numbers):
+        x = np.array(numbers, np.float64)
+        run(load(apply_exp), x.ctypes.data, len(x), tickets=1)
+        return x
+
+    return call_exp
 
 
 @pytest.fixture
@@ -105,3 +121,14 @@ def test_a_part_of_a_vector_gives_what_a_whole_one_gives(call, count):
     x = np.linspace(-9, 9, 4 * LANES, dtype=np.float32)
     for function in (apply_tanh, apply_sigmoid):
         np.testing.assert_array_equal(call(function, x[:count]), call(function, x)[:count])
+
+
+def test_exp_of_what_is_at_most_zero(call_exp):
+    x = -np.concatenate([np.linspace(0, 2, 100_003)[:: 100 if IS_JIT_OFF else 1], np.geomspace(1e-300, 707, 10_007)])
+    exact = np.exp(x.astype(np.longdouble))  # 64 bits of mantissa, where the processor has them
+    assert np.abs((call_exp(x) - exact) / exact).max() <= 4e-16
+
+
+def test_exp_of_nothing_and_of_no_number(call_exp):
+    found = call_exp([0.0, -0.0, -709.0, -1e300, -np.inf, np.nan])
+    np.testing.assert_array_equal(found, [1, 1, 0, 0, 0, np.nan])

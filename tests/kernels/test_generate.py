@@ -93,13 +93,39 @@ def test_a_vocabulary_too_large_for_the_table_is_embedded(mode, monkeypatch):
     written_equals_loop(Network(mode, 6, 2), 2, 7)
 
 
-@pytest.mark.skipif(IS_JIT_OFF, reason="Python takes one ticket after the other: none can wait for another")
-@pytest.mark.parametrize("mode", LAYERS)
-@pytest.mark.parametrize(("num_layers", "streams", "vocab_size"), [(1, 1, VOCAB), (2, 3, 100)])
-def test_two_threads_that_share_a_step_write_the_same(mode, num_layers, streams, vocab_size, monkeypatch):
+@pytest.fixture(params=[2, 3])
+def tickets(request, monkeypatch):
+    """Let so many threads share a step, however small it is."""
+    if IS_JIT_OFF:
+        pytest.skip("Python takes one ticket after the other: none can wait for another")
     monkeypatch.setattr(generate, "THREADS_FROM", 0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    written_equals_loop(Network(mode, 64, num_layers, vocab_size), streams, 13)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("tickets")
+@pytest.mark.parametrize("table_limit", [0, generate.TABLE_LIMIT])
+@pytest.mark.parametrize("mode", LAYERS)
+@pytest.mark.parametrize(("num_layers", "streams", "vocab_size"), [(1, 1, VOCAB), (1, 2, 100), (2, 5, 100), (3, 1, 70)])
+def test_threads_that_share_a_step_write_the_same(mode, num_layers, streams, vocab_size, table_limit, monkeypatch):
+    monkeypatch.setattr(generate, "TABLE_LIMIT", table_limit)
+    written_equals_loop(Network(mode, 96, num_layers, vocab_size), streams, 13)
+
+
+@pytest.mark.parametrize("streams", [1, 4])
+def test_threads_meet_the_repetition_penalty_at_the_same_time(tickets, streams, monkeypatch):
+    """What one thread marks as seen, another that is still drawing must not see yet."""
+    network = Network("GRU", 96, 1, 40)
+    logits, state = network.start(streams)
+    uniforms = torch.rand(streams, 300, dtype=torch.float64)
+    found = []
+    for count in (1, tickets):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        seen = torch.zeros(streams, 40, dtype=torch.bool)
+        start = (logits.clone(), (state[0].clone(),))
+        ids = network.writer().write(*start, uniforms, seen, repetition_penalty=3.0, top_p=0.9)
+        found.append((ids.tolist(), seen.tolist()))
+    assert found[0] == found[1]
 
 
 def test_draws_follow_the_distribution():

@@ -4,6 +4,7 @@ import ctypes
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from elman.kernels import threads
 from elman.kernels.compiler import kernel
-from elman.kernels.threads import MASK_VARIABLE, layer, run
+from elman.kernels.threads import MASK_VARIABLE, layer, run, run_together
 from elman.kernels.vector import add_atomically, get_integer, put_integer
 
 
@@ -62,6 +63,35 @@ def test_tickets_run_at_the_same_time_and_all_are_done_when_run_returns(load, nu
         run(meet_and_part, arrived.ctypes.data, turn % 2, done.ctypes.data, tickets=2)
         assert done.tolist() == [1, 1]
         assert arrived[0] == 1_000_002
+
+
+@pytest.mark.usefixtures("machine_code", "either_layer")
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_waits_for_each_other_runs_together_whatever_torch_has(load, num_threads, count):
+    num_threads(count)
+    load(meet_and_part)
+    arrived, done = np.zeros(1, np.int64), np.zeros(2, np.int64)
+    run_together(meet_and_part, arrived.ctypes.data, 2, done.ctypes.data, tickets=2)
+    assert done.tolist() == [1, 1]
+
+
+TOGETHER = """
+import torch
+from elman.kernels.generate import Writer
+from elman.kernels import generate
+
+generate.THREADS_FROM = 0
+torch.set_num_threads(2)
+layer = torch.nn.GRU(4, 64)
+writer = Writer("GRU", torch.zeros(5, 4), layer.all_weights, torch.zeros(5, 64), torch.zeros(5))
+print(writer.write(torch.zeros(1, 5), (torch.zeros(1, 1, 64),), torch.rand(1, 9, dtype=torch.float64)).shape)
+"""
+
+
+@pytest.mark.usefixtures("machine_code")
+@pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": 1}, {"OMP_DYNAMIC": "true"}])
+def test_where_openmp_may_start_fewer_threads_nobody_waits_for_ever(python, limit):
+    assert python(TOGETHER, **limit) == "torch.Size([1, 9])\n"
 
 
 @pytest.mark.usefixtures("either_layer")
@@ -115,7 +145,7 @@ def test_the_threads_are_those_of_torch(num_threads, monkeypatch, load):
         asked_for.append(count)
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(block)
 
-    monkeypatch.setattr(threads, "_openmp", lambda: parallel)
+    monkeypatch.setattr(threads, "_openmp", lambda: SimpleNamespace(GOMP_parallel=parallel))
     counts = np.zeros(9, np.int64)
     for count, tickets in ((1, 9), (2, 9), (3, 9), (3, 2), (3, 1), (3, 0)):
         num_threads(count)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elman.bench import limits
 from elman.bench.kernels import TORCH
 from elman.bench.rows import CELLS, Row, Shape, make_row, reading_figures, written_bytes
-from elman.bench.timing import computing_on, in_turn, timed
+from elman.bench.timing import Work, computing_on, in_turn, timed
 from elman.decoding.sampling import Sampling
 from elman.kernels.generate import Writer
 
@@ -59,6 +59,12 @@ def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape]
             yield from _rows(cell, shape, repeats, threads)
 
 
+def _go_on(work: Work, threads: int) -> None:
+    """Be in the middle of a long text: the threads are awake, and the caches hold what this work reads."""
+    torch.set_num_threads(threads)
+    work()
+
+
 def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[Row]:
     network = Network(cell, shape)
     weights: Any = network.rnn.all_weights
@@ -75,11 +81,14 @@ def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iter
     reads = {count: limits.reading(num_bytes, shape.hidden_size, count, CHARACTERS["elman"]) for count in threads}
     watches = {}
     for count in threads:
-        prepare = partial(torch.set_num_threads, count)
-        torch_write = partial(network.write, CHARACTERS["torch"])
-        watches[f"elman {count}"] = timed(write, prepare=prepare, parts=CHARACTERS["elman"])
-        watches[f"torch {count}"] = timed(torch_write, prepare=prepare, parts=CHARACTERS["torch"])
-        watches[f"limit {count}"] = timed(reads[count].work, prepare=prepare)
+        works: dict[str, tuple[Work, int]] = {
+            "elman": (write, CHARACTERS["elman"]),
+            "torch": (partial(network.write, CHARACTERS["torch"]), CHARACTERS["torch"]),
+            "limit": (reads[count].work, 1),
+        }
+        for name, (work, parts) in works.items():
+            prepare = partial(_go_on, work, count)
+            watches[f"{name} {count}"] = timed(work, prepare=prepare, parts=parts)
     with computing_on(None):  # and leave torch so
         found = in_turn(watches, repeats)
     best = min(found[f"torch {count}"] for count in threads)

@@ -30,6 +30,7 @@ from elman.kernels.vector import (
     get_integer,
     give_way,
     load,
+    prefetch,
     put_byte,
     put_double,
     put_integer,
@@ -42,7 +43,7 @@ RELU, GRU, LSTM = 1, 2, 3  # the kernel's names for the modes; 0 is the RNN with
 MODES = {"RNN_TANH": 0, "RNN_RELU": RELU, "GRU": GRU, "LSTM": LSTM}
 CLOCK = 16  # int64 from one ticket's memory to another's: two cache lines, as processors fetch them in pairs
 PATIENCE = 10_000  # how often to look for the others before letting another thread have the core
-THREADS_FROM = 1 << 20  # bytes of weights from which on several threads share one step
+THREADS_FROM = 1 << 19  # bytes of weights from which on several threads share one step
 TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
 
 # where the options of a draw lie among five float64
@@ -272,6 +273,9 @@ def write(
                 at += 4 * streams * size
                 recur(fields + 8 * FIELDS, streams, mode, size, low, high, tickets, hidden + at, gates + 4 * at)
             wait(clocks, now, tickets)
+            if tickets > 1:  # call for the others' part at once; else the first product comes upon it line by line
+                for j in range(0, streams * size, LANES):
+                    prefetch(new_hidden, layer * streams * size + j)
 
         if seen != 0:  # not before all have drawn
             for row in range(my_streams):

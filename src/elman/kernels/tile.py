@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from elman.kernels import vector
 from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
 from elman.kernels.threads import run
-from elman.kernels.vector import F32, I32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store
+from elman.kernels.vector import F32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store
 
 ROWS = {"zmm": 8, "ymm": 6, "xmm": 6, "v": 8}[vector.registers()]  # of one tile: what the registers hold, less three
 VECTORS = 2
@@ -98,13 +98,9 @@ def _compiled_tile(
         is_whole = builder.icmp_signed(">=", columns, constant(WIDTH))
 
         # what is added and stored at the end is called for at the beginning
-        prefetched = ir.IntType(8).as_pointer()
-        declared = ir.FunctionType(ir.VoidType(), [prefetched, I32, I32, I32])
-        prefetch = cgutils.get_or_insert_function(builder.module, declared, "llvm.prefetch.p0")
         for at in places:
             for base, stride in ((start, start_stride), (c, c_stride)):
-                pointer = builder.bitcast(corner(base, stride, *at), prefetched)
-                builder.call(prefetch, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+                vector.emit_prefetch(builder, builder.bitcast(corner(base, stride, *at), ir.IntType(8).as_pointer()))
 
         # through an empty piece of assembly: else LLVM derives each address from the one before, in a long chain
         hide = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
@@ -123,8 +119,7 @@ def _compiled_tile(
             ]
             for part in range(VECTORS):
                 ahead = builder.add(index, constant((AHEAD * WIDTH) + part * LANES))
-                pointer = vector.pointer_to(builder, panel, ahead, ir.IntType(8))
-                builder.call(prefetch, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+                vector.emit_prefetch(builder, vector.pointer_to(builder, panel, ahead, ir.IntType(8)))
             scalars = [builder.load(builder.gep(pointer, [at_k])) for pointer in a_rows]
             spread = [vector.emit_broadcast(builder, scalar) for scalar in scalars]
             return [

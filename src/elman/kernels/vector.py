@@ -124,6 +124,13 @@ def emit_store(builder: ir.IRBuilder, values: Any, pointer: Any, mask: Any = Non
     builder.call(function, [values, pointer, ir.Constant(I32, 4), mask])
 
 
+def emit_prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
+    """Call for the cache line where a pointer to bytes points, for reading."""
+    declared = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), I32, I32, I32])
+    function = cgutils.get_or_insert_function(builder.module, declared, "llvm.prefetch.p0")
+    builder.call(function, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+
+
 # ---------------------------------------------------------------- memory
 
 
@@ -191,6 +198,25 @@ def _store_part(typing: Any, address: Any, index: Any, count: Any, values: Any) 
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp, vector), generate
+
+
+def prefetch(address: int, index: int) -> None:
+    """Call for the cache line of one float32, without waiting for it."""
+
+
+@overload(prefetch, strict=False)
+def _prefetch(address: Any, index: Any) -> Any:
+    return lambda address, index: _call_for(address, index)
+
+
+@intrinsic
+def _call_for(typing: Any, address: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, index = arguments
+        emit_prefetch(builder, pointer_to(builder, address, index, ir.IntType(8)))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), generate
 
 
 def floats(address: int, index: int, count: int) -> Any:

@@ -33,7 +33,7 @@ from elman.training.schedule import positive
 RecurrentState = Tensor | tuple[Tensor, Tensor]
 """``(num_layers, B, H)``, a pair of them for LSTM: a value that can be kept, copied, rewound and handed back."""
 
-LONGEST_STRETCH = 64  # tokens that the kernels write before they are handed out
+LONGEST_STRETCH = 256  # tokens that the kernels write before they are handed out
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
 
