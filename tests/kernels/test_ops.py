@@ -331,23 +331,34 @@ def test_nan_in_a_weight_comes_out_as_in_torch(name):
 # ---------------------------------------------------------------- the operator by itself
 
 
+TENSORS = 11  # of the arguments of ``elman::recurrent``, the first; some may be None
+every_number_of_directions = pytest.mark.parametrize("directions", [1, 2])
+
+
 def operands(
-    mode, size, lengths=None, is_reverse=False, needs_gates=True, requires_grad=True, steps=5, batch_size=4, parts=2
+    mode, size, lengths=None, directions=1, needs_gates=True, requires_grad=True, steps=5, batch_size=4, parts=2
 ):
-    """All arguments of ``elman::recurrent``: the first seven are tensors, for all but the LSTM one of them None."""
+    """All arguments of ``elman::recurrent``; of its tensors those are None that the cell or the direction has not."""
     torch.manual_seed(1)
     rows = ops.GATES[mode] * size
-    shapes = [(steps, batch_size, 3), (batch_size, size), (batch_size, size), (rows, 3), (rows, size), (rows,), (rows,)]
+    states = [(directions, batch_size, size)] * 2
+    shapes = [(steps, batch_size, 3), *states, *[(rows, 3), (rows, size), (rows,), (rows,)] * directions]
     tensors = [torch.randn(shape).div_(3).requires_grad_(requires_grad) for shape in shapes]
     if mode != "LSTM":
         tensors[2] = None
-    return [*tensors, lengths, mode, is_reverse, parts, needs_gates]
+    return [*tensors, *[None] * (TENSORS - len(tensors)), lengths, mode, parts, needs_gates]
+
+
+def random_gradients(directions=1, steps=5, batch_size=4, size=17):
+    """Gradients for outputs, hidden state and cell."""
+    state = (directions, batch_size, size)
+    return [torch.randn(shape) for shape in ((steps, batch_size, directions * size), state, state)]
 
 
 def differentiate(arguments, d_results):
     """The results of ``elman::recurrent``, then the gradients for its tensors, given those of its three results."""
-    tensors = [None if tensor is None else tensor.detach().requires_grad_() for tensor in arguments[:7]]
-    results = [result for result in torch.ops.elman.recurrent(*tensors, *arguments[7:])[:3] if result.numel()]
+    tensors = [None if tensor is None else tensor.detach().requires_grad_() for tensor in arguments[:TENSORS]]
+    results = [result for result in torch.ops.elman.recurrent(*tensors, *arguments[TENSORS:])[:3] if result.numel()]
     used = [tensor for tensor in tensors if tensor is not None]
     return [*results, *torch.autograd.grad(results, used, d_results[: len(results)])]
 
@@ -373,40 +384,43 @@ def shifted(tensor):
 
 @pytest.mark.parametrize("lay_out", [spaced, transposed, shifted])
 @pytest.mark.parametrize("lengths", [None, torch.tensor([2, 5, 0, 3])], ids=["whole", "lengths"])
+@every_number_of_directions
 @every_mode
-def test_arguments_and_gradients_may_lie_in_memory_in_any_way(mode, lengths, lay_out):
-    arguments = operands(mode, 17, lengths)
-    d_results = [torch.randn(shape) for shape in ((5, 4, 17), (4, 17), (4, 17))]
-    strange = [None if tensor is None else lay_out(tensor.detach()) for tensor in arguments[:7]]
+def test_arguments_and_gradients_may_lie_in_memory_in_any_way(mode, directions, lengths, lay_out):
+    arguments = operands(mode, 17, lengths, directions)
+    d_results = random_gradients(directions)
+    strange = [None if tensor is None else lay_out(tensor.detach()) for tensor in arguments[:TENSORS]]
     assert_equal(
-        differentiate([*strange, *arguments[7:]], [lay_out(d) for d in d_results]), differentiate(arguments, d_results)
+        differentiate([*strange, *arguments[TENSORS:]], [lay_out(d) for d in d_results]),
+        differentiate(arguments, d_results),
     )
 
 
 @every_mode
 def test_arguments_and_gradients_may_be_expanded(mode):
     arguments = operands(mode, 17)
-    expanded = [None if tensor is None else tensor[:1].detach().expand(tensor.shape) for tensor in arguments[:7]]
+    expanded = [None if tensor is None else tensor[:1].detach().expand(tensor.shape) for tensor in arguments[:TENSORS]]
     copies = [None if tensor is None else tensor.contiguous() for tensor in expanded]
-    d_results = [torch.randn(1).expand(shape) for shape in ((5, 4, 17), (4, 17), (4, 17))]
+    d_results = [torch.randn(1).expand(d.shape) for d in random_gradients()]
     assert_equal(
-        differentiate([*expanded, *arguments[7:]], d_results),
-        differentiate([*copies, *arguments[7:]], [d.contiguous() for d in d_results]),
+        differentiate([*expanded, *arguments[TENSORS:]], d_results),
+        differentiate([*copies, *arguments[TENSORS:]], [d.contiguous() for d in d_results]),
     )
 
 
-@pytest.mark.parametrize("is_reverse", [False, True])
+@every_number_of_directions
 @pytest.mark.parametrize("has_lengths", [False, True])
 @every_mode
-def test_chunks_equal_the_whole_and_without_gates_all_is_the_same(monkeypatch, mode, has_lengths, is_reverse):
+def test_chunks_equal_the_whole_and_without_gates_all_is_the_same(monkeypatch, mode, has_lengths, directions):
     steps, batch_size = 12, 25
     lengths = torch.arange(batch_size) % (steps + 1) if has_lengths else None
-    arguments = operands(mode, 5, lengths, is_reverse, steps=steps, batch_size=batch_size)
-    d_results = [torch.randn(shape) for shape in ((steps, batch_size, 5), (batch_size, 5), (batch_size, 5))]
+    arguments = operands(mode, 5, lengths, directions, steps=steps, batch_size=batch_size)
+    d_results = random_gradients(directions, steps, batch_size, 5)
     whole_batch = differentiate(arguments, d_results)
     monkeypatch.setattr(ops, "CHUNK", 1)  # the smallest chunk has DEPTH tokens
-    num_chunks = len(ops._tokens_of(arguments[0], lengths, is_reverse, 2, ops.GATES[mode] * 5).chunks)
-    assert num_chunks == (2 if has_lengths else 3)
+    for is_reverse in (False, True):
+        num_chunks = len(ops._tokens_of(arguments[0], lengths, is_reverse, 2, ops.GATES[mode] * 5).chunks)
+        assert num_chunks == (2 if has_lengths else 3)
     assert_near(differentiate(arguments, d_results), whole_batch)
     with torch.no_grad():
         with_gates, without = (torch.ops.elman.recurrent(*arguments[:-1], needs_gates) for needs_gates in (True, False))
@@ -416,11 +430,41 @@ def test_chunks_equal_the_whole_and_without_gates_all_is_the_same(monkeypatch, m
 
 @pytest.mark.parametrize("has_lengths", [False, True])
 @every_mode
-def test_rows_may_be_dealt_out_to_any_number_of_threads(mode, has_lengths):
+def test_the_second_direction_is_the_first_over_reversed_rows(mode, has_lengths):
+    """Outputs, states and gradients of each direction are those of a layer of its own; those of the inputs add up."""
+    lengths = LENGTHS if has_lengths else torch.full((5,), 5)
+    both = operands(mode, 17, LENGTHS if has_lengths else None, 2, batch_size=5)
+    d_results = random_gradients(2, batch_size=5)
+    time = torch.arange(5)[:, None]
+    mirror = torch.where(time < lengths, lengths - 1 - time, time)[:, :, None]  # (T, B, 1)
+    turned = lambda values: values.gather(0, mirror.expand_as(values))  # noqa: E731
+    alone = []
+    for direction in range(2):
+        turn = turned if direction else (lambda values: values)
+        states = [None if state is None else state[direction][None] for state in both[1:3]]
+        weights = both[3 + 4 * direction :][:4]
+        arguments = [turn(both[0].detach()), *states, *weights, *[None] * 4, *both[TENSORS:]]
+        own = slice(17 * direction, 17 * (direction + 1))
+        given = [turn(d_results[0][..., own]), *(d[direction][None] for d in d_results[1:])]
+        y, *rest = differentiate(arguments, given)
+        count = 2 if mode == "LSTM" else 1
+        final, d_inputs, d_first, d_weights = rest[:count], rest[count], rest[count + 1 : -4], rest[-4:]
+        alone.append((turn(y), final, turn(d_inputs), d_first, d_weights))
+    ahead, back = alone
+    pairs = lambda part: [torch.cat(two) for two in zip(ahead[part], back[part], strict=True)]  # noqa: E731
+    expected = [torch.cat((ahead[0], back[0]), -1), *pairs(1), ahead[2] + back[2], *pairs(3), *ahead[4], *back[4]]
+    assert_near(differentiate(both, d_results), expected)
+
+
+@pytest.mark.parametrize("has_lengths", [False, True])
+@every_number_of_directions
+@every_mode
+def test_rows_may_be_dealt_out_to_any_number_of_threads(mode, directions, has_lengths):
     lengths = LENGTHS if has_lengths else None
-    d_results = [torch.randn(shape) for shape in ((5, 5, 17), (5, 17), (5, 17))]
+    d_results = random_gradients(directions, batch_size=5)
     alone, *shared = (
-        differentiate(operands(mode, 17, lengths, batch_size=5, parts=parts), d_results) for parts in (1, 2, 3, 8)
+        differentiate(operands(mode, 17, lengths, directions, batch_size=5, parts=parts), d_results)
+        for parts in (1, 2, 3, 8)
     )
     for found in shared:
         assert_near(found, alone)
@@ -483,37 +527,40 @@ SOME_LENGTHS = torch.tensor([5, 2, 0, 3])
 CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
 
 
+@every_number_of_directions
 @every_mode
-def test_opcheck(mode):
+def test_opcheck(mode, directions):
     """Schema, autograd, shapes of the fake implementation; tracing with symbolic shapes where there are gradients."""
     for lengths in (None, SOME_LENGTHS):
-        torch.library.opcheck(torch.ops.elman.recurrent.default, tuple(operands(mode, 3, lengths)))
-        without = operands(mode, 3, lengths, needs_gates=False, requires_grad=False)
+        torch.library.opcheck(torch.ops.elman.recurrent.default, tuple(operands(mode, 3, lengths, directions)))
+        without = operands(mode, 3, lengths, directions, needs_gates=False, requires_grad=False)
         torch.library.opcheck(torch.ops.elman.recurrent.default, tuple(without), test_utils=CHECKS)
 
 
 @pytest.mark.parametrize("lengths", [None, SOME_LENGTHS], ids=["whole", "lengths"])
+@every_number_of_directions
 @every_mode
-def test_opcheck_of_the_backward_pass(mode, lengths):
-    arguments = backward_arguments(mode, lengths)
+def test_opcheck_of_the_backward_pass(mode, directions, lengths):
+    arguments = backward_arguments(mode, lengths, directions)
     torch.library.opcheck(torch.ops.elman.recurrent_backward.default, arguments, test_utils=CHECKS)
 
 
-def backward_arguments(mode, lengths, needs_inputs=True):
+def backward_arguments(mode, lengths, directions, needs_inputs=True):
     with torch.no_grad():
-        arguments = operands(mode, 3, lengths, requires_grad=False)
-        x, h, c, w, u, *_ = arguments
+        arguments = operands(mode, 3, lengths, directions, requires_grad=False)
+        x, h, c, w, u, _, _, w_reverse, u_reverse, *_ = arguments
         y, h_n, c_n, gates, cells = torch.ops.elman.recurrent(*arguments)
     d_cell = None if c is None else torch.randn(c_n.shape)
     given = (torch.randn(y.shape), torch.randn(h_n.shape), d_cell)
-    return (*given, x, h, w, u, lengths, y, gates, cells, mode, False, 2, needs_inputs)
+    return (*given, x, h, w, u, w_reverse, u_reverse, lengths, y, gates, cells, mode, 2, needs_inputs)
 
 
 @pytest.mark.parametrize("needs_gates", [False, True])
+@every_number_of_directions
 @every_mode
-def test_fake_tensors_have_the_shapes_of_real_ones(mode, needs_gates):
-    arguments = operands(mode, 7, needs_gates=needs_gates, requires_grad=False)
-    back = backward_arguments(mode, None, needs_gates)
+def test_fake_tensors_have_the_shapes_of_real_ones(mode, directions, needs_gates):
+    arguments = operands(mode, 7, None, directions, needs_gates=needs_gates, requires_grad=False)
+    back = backward_arguments(mode, None, directions, needs_gates)
     for operator, tensors in ((torch.ops.elman.recurrent, arguments), (torch.ops.elman.recurrent_backward, back)):
         real = operator(*tensors)
         with FakeTensorMode() as mode_of_fakes:

@@ -298,19 +298,19 @@ for at_start in (False, True):
 
     for mode, gates in ops.GATES.items():
         for size in (1, LANES - 1, LANES + 1):
-            shapes = ((3, 2, 3), (2, size), (2, size), (gates * size, 3), (gates * size, size))
+            shapes = ((3, 2, 3), (2, 2, size), (2, 2, size), (gates * size, 3), (gates * size, size))
             x, h, c, w, u = (torch.from_numpy(guarded(*shape, at_start=at_start)) for shape in shapes)
             bias = torch.from_numpy(guarded(gates * size, at_start=at_start))
             for tensor in (x, h, c, w, u, bias):
                 tensor.normal_()
             c = c if mode == "LSTM" else None
             for lengths in (None, torch.tensor([3, 1])):
-                how = (mode, False, 2, True)
-                y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, w, u, bias, bias, lengths, *how)
+                how, weights = (mode, 2, True), (w, u, bias, bias) * 2
+                y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, *weights, lengths, *how)
                 y, *saved = (torch.from_numpy(guarded(*t.shape, at_start=at_start)).copy_(t) if t.numel() else t
                              for t in (y, *saved))
                 dy = torch.from_numpy(guarded(*y.shape, at_start=at_start)).normal_()
-                torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, lengths, y, *saved, *how)
+                torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, w, u, lengths, y, *saved, *how)
 print("whole")
 """
 

@@ -37,7 +37,7 @@ def gru(r: Any, z: Any, n: Any, m: Any, h_before: Any) -> Any:
 def gru_forward(
     ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
     offsets: int, places: int, size: int, stride: int,
-    u_rz: int, u_n: int, b_m: int, hidden: int, gates: int, outputs: int,
+    u_rz: int, u_n: int, b_m: int, hidden: int, gates: int, outputs: int, y_stride: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
 
@@ -47,6 +47,7 @@ def gru_forward(
         hidden: (B, stride), h_0 on entry, each row's last state on return.
         gates: (N, 4H), W x_t + b for r, z and n on entry; r, z, n and m on return.
         outputs: (T · B, H), h_t on return.
+        y_stride: how far the rows of ``outputs`` lie apart.
     """
     h_row, gate_stride = hidden + 4 * get_integer(firsts, ticket) * stride, 4 * size
     for step in range(count):
@@ -58,7 +59,7 @@ def gru_forward(
         multiply(rows, size, size, b_m, 0, h_row, stride, 1, u_n, gate + 12 * size, gate_stride)
         for row in range(rows):
             a, h = gate + 4 * row * gate_stride, h_row + 4 * row * stride
-            y = outputs + 4 * place_of(places, token + row) * size
+            y = outputs + 4 * place_of(places, token + row) * y_stride
             for j in range(0, size, LANES):
                 left = size - j
                 from_x = load(a, j, left), load(a, size + j, left), load(a, 2 * size + j, left)
@@ -74,18 +75,20 @@ def gru_forward(
 def gru_backward(
     ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
     offsets: int, places: int, size: int, stride: int,
-    u_rz: int, u_n: int, d_hidden: int, gates: int, outputs: int, h_0: int, before: int, d_outputs: int,
-    d_bias: int, d_gates: int,
+    u_rz: int, u_n: int, d_hidden: int, gates: int, h_0: int, before: int, d_bias: int,
+    outputs: int, d_outputs: int, y_stride: int, d_gates: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, with the arguments of ``gru_forward`` and these.
 
     Args:
         u_rz, u_n: U's rows for r and z, and for n, in panels.
         d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
-        gates, outputs, d_outputs: what the forward pass gave, and the gradient for its outputs.
+        gates: what the forward pass gave.
         h_0: (B, H).
         before: (N,) int64, where each token's h_{t-1} is: n ≥ 0 for token n, n < 0 for row -1 - n of h_0.
         d_bias: (tickets, 4H), what each adds its part of the gradients for the biases of r, z, n and m to.
+        outputs, d_outputs: (T · B, H), what the forward pass gave, and the gradient for it.
+        y_stride: how far the rows of both lie apart.
         d_gates: (N, 4H), on return the gradients for what goes into r, z and n, and for m.
     """
     dh_row, db = d_hidden + 4 * get_integer(firsts, ticket) * stride, d_bias + 16 * ticket * size
@@ -98,9 +101,9 @@ def gru_backward(
         for row in range(rows):
             token = start + row
             a, da, dh = gates + 16 * token * size, d_gates + 16 * token * size, dh_row + 4 * row * stride
-            dy = d_outputs + 4 * place_of(places, token) * size
+            dy = d_outputs + 4 * place_of(places, token) * y_stride
             number = get_integer(before, token)
-            h = outputs + 4 * place_of(places, number) * size if number >= 0 else h_0 + 4 * (-1 - number) * size
+            h = outputs + 4 * place_of(places, number) * y_stride if number >= 0 else h_0 + 4 * (-1 - number) * size
             for j in range(0, size, LANES):
                 left = size - j
                 r, z = load(a, j, left), load(a, size + j, left)

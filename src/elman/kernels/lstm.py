@@ -34,7 +34,7 @@ def lstm(i: Any, f: Any, g: Any, o: Any, c_before: Any) -> Any:
 def lstm_forward(
     ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
     offsets: int, places: int, size: int, stride: int,
-    u: int, hidden: int, cell: int, gates: int, cells: int, outputs: int,
+    u: int, hidden: int, cell: int, gates: int, cells: int, outputs: int, y_stride: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
 
@@ -44,6 +44,7 @@ def lstm_forward(
         gates: (N, 4H), W x_t + b on entry; i, f, g and o on return.
         cells: (N, H), c_{t-1} on return.
         outputs: (T · B, H), h_t on return.
+        y_stride: how far the rows of ``outputs`` lie apart.
     """
     first_row, gate_stride = 4 * get_integer(firsts, ticket) * stride, 4 * size
     h_row, c_row = hidden + first_row, cell + first_row
@@ -55,7 +56,7 @@ def lstm_forward(
         multiply(rows, 4 * size, size, gate, gate_stride, h_row, stride, 1, u, gate, gate_stride)
         for row in range(rows):
             a, at = gate + 4 * row * gate_stride, 4 * (token + row) * size
-            y = outputs + 4 * place_of(places, token + row) * size
+            y = outputs + 4 * place_of(places, token + row) * y_stride
             h, c = h_row + 4 * row * stride, c_row + 4 * row * stride
             for j in range(0, size, LANES):
                 left = size - j
@@ -76,8 +77,8 @@ def lstm_forward(
 def lstm_backward(
     ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
     offsets: int, places: int, size: int, stride: int,
-    u: int, zeros: int, d_hidden: int, d_cell: int, gates: int, cells: int, d_outputs: int,
-    d_bias: int, d_gates: int,
+    u: int, zeros: int, d_hidden: int, d_cell: int, gates: int, cells: int, d_bias: int,
+    d_outputs: int, y_stride: int, d_gates: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, with the arguments of ``lstm_forward`` and these.
 
@@ -85,8 +86,9 @@ def lstm_backward(
         u: U in panels.
         zeros: H zeros.
         d_hidden, d_cell: (B, stride), the gradients for each row's last state on entry, for the first on return.
-        gates, cells, d_outputs: what the forward pass gave, and the gradient for its outputs.
+        gates, cells: what the forward pass gave.
         d_bias: (tickets, 4H), what each adds its part of the gradient for b to.
+        d_outputs: (T · B, H), the gradient for the outputs, its rows ``y_stride`` apart.
         d_gates: (N, 4H), on return the gradient for W x_t + b + U h_{t-1}.
     """
     first_row, gate_stride = 4 * get_integer(firsts, ticket) * stride, 4 * size
@@ -99,7 +101,7 @@ def lstm_backward(
         for row in range(rows):
             token = start + row
             a, da, at = gates + 16 * token * size, d_gates + 16 * token * size, 4 * token * size
-            dy = d_outputs + 4 * place_of(places, token) * size
+            dy = d_outputs + 4 * place_of(places, token) * y_stride
             dh, dc = dh_row + 4 * row * stride, dc_row + 4 * row * stride
             for j in range(0, size, LANES):
                 left = size - j

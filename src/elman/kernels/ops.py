@@ -1,6 +1,6 @@
 """The kernels as torch operators: registered, with shapes for tracing and gradients.
 
-    elman::recurrent            one layer in one direction, over a padded batch with or without lengths
+    elman::recurrent            one layer in one or both directions, over a padded batch with or without lengths
     elman::recurrent_backward   its gradients
 
 Inside, sequences of different lengths become one list of N tokens, step by step, longest rows first: what has ended is
@@ -39,6 +39,7 @@ class Tokens(NamedTuple):
     order: Tensor | None  # (B,) which row of the batch is row r here; None for the batch's own order
     places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
     found: Tensor | None  # (T · B,) the token at each place, N where there is none; None where they are the same
+    padding: Tensor | None  # the places where there is no token; None where there is one everywhere
 
     @property
     def parts(self) -> int:
@@ -75,10 +76,13 @@ class Tokens(NamedTuple):
         copy[:, : rows.shape[1]] = rows
         return copy
 
-    def put_rows(self, state: Tensor, size: int) -> Tensor:
-        """Copy a state back into the batch's order."""
-        rows = state[:, :size]
-        return rows.contiguous() if self.order is None else torch.empty_like(rows).index_copy_(0, self.order, rows)
+    def put_rows(self, state: Tensor, into: Tensor) -> None:
+        """Copy a state back into (B, H), in the batch's order."""
+        rows = state[:, : into.shape[1]]
+        if self.order is None:
+            into.copy_(rows)
+        else:
+            into.index_copy_(0, self.order, rows)
 
 
 def _tokens_of(inputs: Tensor, lengths: Tensor | None, is_reverse: bool, parts: int, num_gates: int) -> Tokens:
@@ -117,9 +121,10 @@ def _tokens(
     first_states = np.broadcast_to(-1 - np.arange(rows), (1, rows))
     tokens = np.where(is_running, tokens, first_states)
     earlier = (tokens[1:], first_states) if is_reverse else (first_states, tokens[:-1])
-    found = None
+    found = padding = None
     if places is not None:
         found = torch.full((steps * rows,), len(places)).index_copy_(0, places, torch.arange(len(places)))
+        padding = (found == len(places)).nonzero()[:, 0]
     step_ends = ends[:, -1]
     cuts = np.searchsorted(step_ends, np.arange(0, is_running.sum(), chunk), side="right")
     cuts = np.unique(np.concatenate((cuts, [steps])))
@@ -134,6 +139,7 @@ def _tokens(
         order=order,
         places=places,
         found=found,
+        padding=padding,
     )
 
 
@@ -187,9 +193,10 @@ def _rows(batch: Tensor) -> Tensor:
 
 torch.library.define(
     "elman::recurrent",
-    "(Tensor inputs, Tensor hidden, Tensor? cell, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
-    "Tensor? bias_hh, Tensor? lengths, str mode, bool is_reverse, int parts, bool needs_gates) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "(Tensor inputs, Tensor hidden, Tensor? cell, "
+    "Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, "  # autograd is slow with Tensor[]
+    "Tensor? weight_ih_reverse, Tensor? weight_hh_reverse, Tensor? bias_ih_reverse, Tensor? bias_hh_reverse, "
+    "Tensor? lengths, str mode, int parts, bool needs_gates) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
 
@@ -198,72 +205,77 @@ def recurrent(
     inputs: Tensor,
     hidden: Tensor,
     cell: Tensor | None,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    lengths: Tensor | None,
-    mode: str,
-    is_reverse: bool,
-    parts: int,
-    needs_gates: bool,
+    *weights_and_settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Run one layer in one direction.
+    """Run one layer in D directions: ahead, and, if D is 2, back from each row's true end.
 
     Args:
         inputs: (T, B, I) float32 on the CPU, as all here.
-        hidden, cell: (B, H), the initial state; cell for the LSTM only.
-        weight_ih, weight_hh, bias_ih, bias_hh: as in torch.nn; both biases or none.
+        hidden, cell: (D, B, H), the initial states; cell for the LSTM only.
+        weight_ih, weight_hh, bias_ih, bias_hh: as in torch.nn; both biases or none; and again for the second direction.
         lengths: (B,) int64 in 0 … T, or None when every row has T steps.
         mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
-        is_reverse: start from each row's true end.
         parts: in how many parts threads take the rows; ``gates`` and ``cells`` are laid out by them.
         needs_gates: whether there will be a backward pass.
 
     Returns:
-        Outputs (T, B, H), zero beyond a row's length; the hidden state and the cell (B, H) at each row's end; and what
-        the backward pass needs: gates (N, 4H) and cells (N, H). What a cell does not have is empty.
+        Outputs (T, B, D·H), the directions side by side, zero beyond a row's length; the hidden states and the cells
+        (D, B, H) at each row's end; and what the backward pass needs: gates (D, N, 4H) and cells (D, N, H). What a cell
+        does not have is empty.
     """
-    batch_size, size = hidden.shape
+    weights, (lengths, mode, parts, needs_gates) = weights_and_settings[:8], weights_and_settings[8:]
+    num_directions, batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
-    tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
+    tokens = _tokens_of(inputs, lengths, False, parts, num_gates)
     x = tokens.take(_rows(inputs))  # (N, I)
-    count = x.shape[0]
-    stride = _stride(size)
-    h = tokens.take_rows(hidden, stride)
-    c = h.new_empty(0) if cell is None else tokens.take_rows(cell, stride)
-    outputs = x.new_empty(count, size) if tokens.places is None else x.new_zeros(len(inputs) * batch_size, size)
-    kept = count if needs_gates else tokens.longest
-    if mode.startswith("RNN"):
-        gates = outputs if tokens.places is None else x.new_empty(count, size)
-    else:
-        gates = x.new_empty(kept, 4 * size)
-    cells = x.new_empty((kept, size) if mode == "LSTM" else 0)
+    outputs = x.new_empty(len(inputs) * batch_size, num_directions * size)
+    if tokens.padding is not None:
+        outputs.index_fill_(0, tokens.padding, 0)
+    has_gates, has_cells = mode in ("GRU", "LSTM"), mode == "LSTM"
+    kept = len(x) if needs_gates else tokens.longest
+    rooms = num_directions if needs_gates else 1  # one for each direction, or the same for all
+    gates = x.new_empty((rooms, kept, 4 * size) if has_gates else (rooms, 0))
+    cells = x.new_empty((rooms, kept, size) if has_cells else (rooms, 0))
 
-    bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
-    w, u = pack_panels(weight_ih.contiguous(), transposed=True), weight_hh.contiguous()
-    if mode == "GRU":
-        u_rz, u_n = pack_panels(u[: 2 * size], transposed=True), pack_panels(u[2 * size :], transposed=True)
-        kernel, buffers = gru_forward, [u_rz, u_n, bias_m, h]
-    elif mode == "LSTM":
-        kernel, buffers = lstm_forward, [pack_panels(u, transposed=True), h, c]
-    else:
-        kernel, buffers = rnn_forward, [pack_panels(u, transposed=True), h]
-    addresses = [buffer.data_ptr() for buffer in buffers]
-    for steps, part in tokens.chunks:
-        forgotten = part.start if len(gates) < count else 0  # the tokens before the first that ``gates`` holds
-        _multiply(x[part], w, bias, gates[part.start - forgotten : part.stop - forgotten, :num_gates])
-        into = [_origin(gates, forgotten), _origin(cells, forgotten), outputs.data_ptr()]
+    hidden_n, cell_n = x.new_empty(hidden.shape), x.new_empty(0 if cell is None else cell.shape)
+    for direction in range(num_directions):
+        weight_ih, weight_hh, bias_ih, bias_hh = weights[4 * direction :][:4]
+        is_reverse = direction == 1
+        tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
+        stride = _stride(size)
+        h = tokens.take_rows(hidden[direction], stride)
+        c = h.new_empty(0) if cell is None else tokens.take_rows(cell[direction], stride)
+        y = outputs[:, direction * size : (direction + 1) * size]
+        a, c_before = gates[direction % rooms], cells[direction % rooms]
+        if not has_gates:  # room for a chunk; or, where the rows are as long, the outputs are computed in place
+            a = y if tokens.places is None and num_directions == 1 else x.new_empty(tokens.longest, size)
+
+        bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
+        w, u = pack_panels(weight_ih.contiguous(), transposed=True), weight_hh.contiguous()
         if mode == "GRU":
-            into = [into[0], into[2]]
-        elif mode != "LSTM":
-            into = [into[0], into[2], int(mode == "RNN_RELU")]
-        where = (*_walk(steps, is_reverse), *tokens.addresses)
-        run(kernel, tokens.parts, *where, size, stride, *addresses, *into, tickets=tokens.parts)
-    if mode.startswith("RNN") or not needs_gates:
-        gates, cells = x.new_empty(0), x.new_empty(0)
-    final_cell = x.new_empty(0) if cell is None else tokens.put_rows(c, size)
-    return outputs.view(*inputs.shape[:2], size), tokens.put_rows(h, size), final_cell, gates, cells
+            u_rz, u_n = pack_panels(u[: 2 * size], transposed=True), pack_panels(u[2 * size :], transposed=True)
+            kernel, buffers = gru_forward, [u_rz, u_n, bias_m, h]
+        elif mode == "LSTM":
+            kernel, buffers = lstm_forward, [pack_panels(u, transposed=True), h, c]
+        else:
+            kernel, buffers = rnn_forward, [pack_panels(u, transposed=True), h]
+        addresses = [buffer.data_ptr() for buffer in buffers]
+        for steps, part in tokens.chunks:
+            forgotten = part.start if len(a) < len(x) else 0  # the tokens before the first that there is room for
+            _multiply(x[part], w, bias, a[part.start - forgotten : part.stop - forgotten, :num_gates])
+            into = [_origin(a, forgotten), y.data_ptr(), y.stride(0)]
+            if mode == "LSTM":
+                into.insert(1, _origin(c_before, forgotten))
+            elif mode != "GRU":
+                into.append(int(mode == "RNN_RELU"))
+            where = (*_walk(steps, is_reverse), *tokens.addresses)
+            run(kernel, tokens.parts, *where, size, stride, *addresses, *into, tickets=tokens.parts)
+        tokens.put_rows(h, hidden_n[direction])
+        if cell is not None:
+            tokens.put_rows(c, cell_n[direction])
+    if not needs_gates:
+        gates, cells = gates.new_empty(num_directions, 0), cells.new_empty(num_directions, 0)
+    return outputs.view(*inputs.shape[:2], num_directions * size), hidden_n, cell_n, gates, cells
 
 
 def _origin(rows: Tensor, first: int) -> int:
@@ -284,29 +296,31 @@ def _stride(size: int) -> int:
 
 def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, mode: str) -> tuple[Tensor, Tensor]:
     """Return the bias that is added to W x, and the GRU's inside the product with r."""
+    size = weight_hh.shape[1]
     if bias_ih is None or bias_hh is None:
         zeros = weight_hh.new_zeros(len(weight_hh))
-        return zeros, zeros[: weight_hh.shape[1]]
+        return zeros, zeros[:size]
     if mode != "GRU":
         return bias_ih + bias_hh, bias_hh
-    size = weight_hh.shape[1]
     bias = bias_ih.clone()
     bias[: 2 * size] += bias_hh[: 2 * size]
     return bias, bias_hh[2 * size :].contiguous()
 
 
 @torch.library.register_fake("elman::recurrent")
-def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mode, is_reverse, parts, needs_gates):  # type: ignore[no-untyped-def]
+def _(inputs, hidden, cell, *weights_and_settings):  # type: ignore[no-untyped-def]
+    lengths, mode, _, needs_gates = weights_and_settings[8:]
     steps, batch_size, _ = inputs.shape
-    size = hidden.shape[1]
+    num_directions, _, size = hidden.shape
     count = steps * batch_size
     if lengths is not None and needs_gates and not mode.startswith("RNN"):
         count = torch.library.get_ctx().new_dynamic_size()
     has_gates, has_cells = needs_gates and mode in ("GRU", "LSTM"), needs_gates and mode == "LSTM"
-    gates = inputs.new_empty(count, 4 * size) if has_gates else inputs.new_empty(0)
-    cells = inputs.new_empty(count, size) if has_cells else inputs.new_empty(0)
+    gates = inputs.new_empty((num_directions, count, 4 * size) if has_gates else (num_directions, 0))
+    cells = inputs.new_empty((num_directions, count, size) if has_cells else (num_directions, 0))
     final_cell = inputs.new_empty(0 if cell is None else cell.shape)
-    return inputs.new_empty(steps, batch_size, size), hidden.new_empty(hidden.shape), final_cell, gates, cells
+    outputs = inputs.new_empty(steps, batch_size, num_directions * size)
+    return outputs, hidden.new_empty(hidden.shape), final_cell, gates, cells
 
 
 # ---------------------------------------------------------------- the layer, back
@@ -314,9 +328,10 @@ def _(inputs, hidden, cell, weight_ih, weight_hh, bias_ih, bias_hh, lengths, mod
 
 torch.library.define(
     "elman::recurrent_backward",
-    "(Tensor d_outputs, Tensor d_hidden, Tensor? d_cell, Tensor inputs, Tensor hidden, Tensor weight_ih, "
-    "Tensor weight_hh, Tensor? lengths, Tensor outputs, Tensor gates, Tensor cells, str mode, bool is_reverse, "
-    "int parts, bool needs_inputs) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "(Tensor d_outputs, Tensor d_hidden, Tensor? d_cell, Tensor inputs, Tensor hidden, "
+    "Tensor weight_ih, Tensor weight_hh, Tensor? weight_ih_reverse, Tensor? weight_hh_reverse, Tensor? lengths, "
+    "Tensor outputs, Tensor gates, Tensor cells, str mode, int parts, bool needs_inputs) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
 
@@ -329,93 +344,108 @@ def recurrent_backward(
     hidden: Tensor,
     weight_ih: Tensor,
     weight_hh: Tensor,
+    weight_ih_reverse: Tensor | None,
+    weight_hh_reverse: Tensor | None,
     lengths: Tensor | None,
     outputs: Tensor,
     gates: Tensor,
     cells: Tensor,
     mode: str,
-    is_reverse: bool,
     parts: int,
     needs_inputs: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Compute the gradients of ``recurrent``.
 
     Args:
-        d_outputs, d_hidden, d_cell: the gradients for its outputs and final state.
-        inputs, hidden, weight_ih, weight_hh, lengths, mode, is_reverse, parts: its arguments.
+        d_outputs, d_hidden, d_cell: the gradients for its outputs and final states.
+        inputs, hidden, the weights, lengths, mode, parts: its arguments.
         outputs, gates, cells: its results.
         needs_inputs: whether the gradient for the inputs is asked for.
 
     Returns:
-        The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), weight_ih, weight_hh,
-        bias_ih and bias_hh.
+        The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), and for weight_ih,
+        weight_hh, bias_ih and bias_hh of each direction (empty where there is none).
     """
-    size = hidden.shape[1]
+    weights: list[Any] = [weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse]
+    num_directions, _, size = hidden.shape
     num_gates = GATES[mode] * size
-    tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
-    x, y, dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
+    x, all_y, all_dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
     stride = _stride(size)
-    h_0 = tokens.take_rows(hidden)
-    dh = tokens.take_rows(d_hidden, stride)
-    dc = dh.new_empty(0) if d_cell is None else tokens.take_rows(d_cell, stride)
     zeros = x.new_zeros(max(size, inputs.shape[2]))
     columns = 4 * size if mode == "GRU" else num_gates
-    scratch = x.new_empty(tokens.longest, columns)  # the gradients for one chunk's gates
-    d_weight_ih, d_weight_hh = weight_ih.new_zeros(weight_ih.shape), weight_hh.new_zeros(weight_hh.shape)
-    d_bias = x.new_zeros(tokens.parts, columns)
-
-    u = weight_hh.contiguous()
-    if mode == "GRU":
-        u_rz, u_n = pack_panels(u[: 2 * size], transposed=False), pack_panels(u[2 * size :], transposed=False)
-        kernel, buffers = gru_backward, [u_rz, u_n, dh, gates, y, h_0, tokens.before, dy, d_bias]
-    elif mode == "LSTM":
-        kernel, buffers = lstm_backward, [pack_panels(u, transposed=False), zeros, dh, dc, gates, cells, dy, d_bias]
-    else:
-        kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, y, dy, d_bias]
-    addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
-    w = pack_panels(weight_ih.contiguous(), transposed=False) if needs_inputs else x
+    tokens = _tokens_of(inputs, lengths, False, parts, num_gates)
     dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
     dx[-1:] = 0  # what padding gets
-    for steps, part in reversed(tokens.chunks):
-        d_gates = scratch[: part.stop - part.start]
-        walk = _walk(steps, not is_reverse)
-        into = _origin(d_gates, part.start)
-        run(kernel, tokens.parts, *walk, *tokens.addresses, size, stride, *addresses, into, *last, tickets=tokens.parts)
-        from_inputs, before = d_gates[:, :num_gates], tokens.before[part]
-        if needs_inputs:
-            _multiply(from_inputs, w, zeros, dx[part])
-        from_x, places = (x[part] if tokens.places is None else x), tokens.places_of(part)
-        _add_transposed(from_inputs, from_x, d_weight_ih, places)
+    scratch = x.new_empty(tokens.longest, columns)  # the gradients for one chunk's gates
+
+    d_hidden_0, d_cell_0 = x.new_empty(hidden.shape), x.new_empty(0 if d_cell is None else hidden.shape)
+    d_weights: list[Tensor] = []
+    for direction in range(num_directions):
+        is_reverse = direction == 1
+        w, u = weights[2 * direction :][:2]
+        tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
+        own = slice(direction * size, (direction + 1) * size)
+        y, dy = all_y[:, own], all_dy[:, own]
+        h_0 = tokens.take_rows(hidden[direction])
+        dh = tokens.take_rows(d_hidden[direction], stride)
+        dc = dh.new_empty(0) if d_cell is None else tokens.take_rows(d_cell[direction], stride)
+        d_weight_ih, d_weight_hh = w.new_zeros(w.shape), u.new_zeros(u.shape)
+        d_bias = x.new_zeros(tokens.parts, columns)
+
+        u = u.contiguous()
+        kept = [gates[direction], cells[direction]]
         if mode == "GRU":
-            _add_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], tokens.places, before, h_0)
-            _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], tokens.places, before, h_0)
+            u_rz, u_n = pack_panels(u[: 2 * size], transposed=False), pack_panels(u[2 * size :], transposed=False)
+            kernel, buffers = gru_backward, [u_rz, u_n, dh, kept[0], h_0, tokens.before, d_bias, y, dy]
+        elif mode == "LSTM":
+            kernel, buffers = lstm_backward, [pack_panels(u, transposed=False), zeros, dh, dc, *kept, d_bias, dy]
         else:
-            _add_transposed(d_gates, y, d_weight_hh, tokens.places, before, h_0)
+            kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, d_bias, y, dy]
+        addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
+        w = pack_panels(w.contiguous(), transposed=False) if needs_inputs else x
+        for steps, part in reversed(tokens.chunks):
+            d_gates = scratch[: part.stop - part.start]
+            where = (*_walk(steps, not is_reverse), *tokens.addresses, size, stride)
+            into = (all_dy.stride(0), _origin(d_gates, part.start), *last)
+            run(kernel, tokens.parts, *where, *addresses, *into, tickets=tokens.parts)
+            from_inputs, before = d_gates[:, :num_gates], tokens.before[part]
+            if needs_inputs:
+                _multiply(from_inputs, w, dx[part] if is_reverse else zeros, dx[part])
+            from_x, places = (x[part] if tokens.places is None else x), tokens.places_of(part)
+            _add_transposed(from_inputs, from_x, d_weight_ih, places)
+            if mode == "GRU":
+                _add_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], tokens.places, before, h_0)
+                _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], tokens.places, before, h_0)
+            else:
+                _add_transposed(d_gates, y, d_weight_hh, tokens.places, before, h_0)
+        d_bias = d_bias.sum(0)
+        d_bias_hh = torch.cat((d_bias[: 2 * size], d_bias[3 * size :])) if mode == "GRU" else d_bias
+        d_weights += [d_weight_ih, d_weight_hh, d_bias[:num_gates].clone(), d_bias_hh]
+        tokens.put_rows(dh, d_hidden_0[direction])
+        if d_cell is not None:
+            tokens.put_rows(dc, d_cell_0[direction])
     d_inputs = tokens.put(dx, inputs) if needs_inputs else dx
-    d_bias = d_bias.sum(0)
-    d_bias_ih = d_bias[:num_gates].clone()
-    d_bias_hh = torch.cat((d_bias[: 2 * size], d_bias[3 * size :])) if mode == "GRU" else d_bias
-    d_cell_0 = x.new_empty(0) if d_cell is None else tokens.put_rows(dc, size)
-    return d_inputs, tokens.put_rows(dh, size), d_cell_0, d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh
+    nothing = (x.new_empty(0) for _ in range(8 - len(d_weights)))
+    return d_inputs, d_hidden_0, d_cell_0, *d_weights, *nothing
 
 
 @torch.library.register_fake("elman::recurrent_backward")
 def _(  # type: ignore[no-untyped-def]
-    d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells, mode, is_reverse,
-    parts, needs_inputs,
+    d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse, lengths,
+    outputs, gates, cells, mode, parts, needs_inputs,
 ):  # fmt: skip
     d_inputs = inputs.new_empty(inputs.shape if needs_inputs else 0)
     d_cell_0 = inputs.new_empty(0 if d_cell is None else d_cell.shape)
-    bias = weight_hh.new_empty(weight_hh.shape[0])
-    weights = (tensor.new_empty(tensor.shape) for tensor in (weight_ih, weight_hh))
-    return d_inputs, hidden.new_empty(hidden.shape), d_cell_0, *weights, bias, bias.new_empty(bias.shape)
+    biases = [len(weight_ih)] * 2
+    shapes = [weight_ih.shape, weight_hh.shape, *biases] * len(hidden) + [0] * (8 - 4 * len(hidden))
+    return d_inputs, hidden.new_empty(hidden.shape), d_cell_0, *(inputs.new_empty(shape) for shape in shapes)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, hidden, cell, weight_ih, weight_hh, bias_ih, _, lengths, mode, is_reverse, parts, _ = inputs
+    x, hidden, cell, w, u, bias_ih, _, w_reverse, u_reverse, _, _, lengths, mode, parts, _ = inputs
     outputs, _, _, gates, cells = output
-    ctx.save_for_backward(x, hidden, weight_ih, weight_hh, lengths, outputs, gates, cells)
-    ctx.settings = (mode, is_reverse, parts)
+    ctx.save_for_backward(x, hidden, w, u, w_reverse, u_reverse, lengths, outputs, gates, cells)
+    ctx.settings = (mode, parts)
     ctx.has_cell, ctx.has_bias = cell is not None, bias_ih is not None
     ctx.set_materialize_grads(False)  # else zeros would be made for the gates
 
@@ -425,27 +455,16 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     needs_inputs = ctx.needs_input_grad[0]
     saved = ctx.saved_tensors
-    hidden, outputs = saved[1], saved[5]
+    hidden, outputs = saved[1], saved[7]
     d_outputs = torch.zeros_like(outputs) if d_outputs is None else d_outputs
     d_hidden = torch.zeros_like(hidden) if d_hidden is None else d_hidden
     d_cell = (torch.zeros_like(hidden) if d_cell is None else d_cell) if ctx.has_cell else None
     found = torch.ops.elman.recurrent_backward(d_outputs, d_hidden, d_cell, *saved, *ctx.settings, needs_inputs)
-    d_inputs, d_hidden_0, d_cell_0, d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh = found
-    biases = (d_bias_ih, d_bias_hh) if ctx.has_bias else (None, None)
-    cell = d_cell_0 if ctx.has_cell else None
-    return (
-        d_inputs if needs_inputs else None,
-        d_hidden_0,
-        cell,
-        d_weight_ih,
-        d_weight_hh,
-        *biases,
-        None,
-        None,
-        None,
-        None,
-        None,
-    )
+    d_inputs, d_hidden_0, d_cell_0, *d_weights = found
+    is_there = [True, True, ctx.has_bias, ctx.has_bias]  # of each direction's weights
+    is_there += is_there if len(hidden) == 2 else [False] * 4
+    gradients = (gradient if there else None for gradient, there in zip(d_weights, is_there, strict=True))
+    return d_inputs if needs_inputs else None, d_hidden_0, d_cell_0 if ctx.has_cell else None, *gradients, *[None] * 4
 
 
 def _refuse(ctx: Any, *_: Tensor | None) -> None:

@@ -46,7 +46,7 @@ def rnn(a: Any, is_relu: int) -> Any:
 def rnn_forward(
     ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
     offsets: int, places: int, size: int, stride: int,
-    u: int, hidden: int, a: int, outputs: int, is_relu: int,
+    u: int, hidden: int, a: int, outputs: int, y_stride: int, is_relu: int,
 ) -> None:  # fmt: skip
     """Run ``count`` steps: ``first``, ``first + by`` and on.
 
@@ -62,6 +62,7 @@ def rnn_forward(
         hidden: (B, stride), h_0 on entry, each row's last state on return.
         a: (N, H), W x_t + b on entry, overwritten.
         outputs: (T · B, H), h_t on return; may be ``a`` where ``places`` is 0.
+        y_stride: how far the rows of ``outputs`` lie apart.
         is_relu: whether g is relu.
     """
     h_row = hidden + 4 * get_integer(firsts, ticket) * stride
@@ -73,7 +74,7 @@ def rnn_forward(
         multiply(rows, size, size, a_row, size, h_row, stride, 1, u, a_row, size)
         for r in range(rows):
             at, h = a_row + 4 * r * size, h_row + 4 * r * stride
-            y = outputs + 4 * place_of(places, token + r) * size
+            y = outputs + 4 * place_of(places, token + r) * y_stride
             for j in range(0, size, LANES):
                 left = size - j
                 h_t = rnn(load(at, j, left), is_relu)
@@ -85,7 +86,7 @@ def rnn_forward(
 def rnn_backward(
     ticket: int, tickets: int, first: int, count: int, by: int, firsts: int, batch_sizes: int,
     offsets: int, places: int, size: int, stride: int,
-    u: int, zeros: int, d_hidden: int, outputs: int, d_outputs: int, d_bias: int, d_a: int,
+    u: int, zeros: int, d_hidden: int, d_bias: int, outputs: int, d_outputs: int, y_stride: int, d_a: int,
     is_relu: int,
 ) -> None:  # fmt: skip
     """Run back through the steps, the last one first, with the arguments of ``rnn_forward`` and these.
@@ -94,8 +95,9 @@ def rnn_backward(
         u: U in panels.
         zeros: H zeros.
         d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
-        outputs, d_outputs: (T · B, H), what the forward pass gave, and the gradient for it.
         d_bias: (tickets, H), what each adds its part of the gradient for b to.
+        outputs, d_outputs: (T · B, H), what the forward pass gave, and the gradient for it.
+        y_stride: how far the rows of both lie apart.
         d_a: (N, H), on return the gradient for W x_t + b + U h_{t-1}.
     """
     dh_row, db = d_hidden + 4 * get_integer(firsts, ticket) * stride, d_bias + 4 * ticket * size
@@ -105,7 +107,7 @@ def rnn_backward(
         token = get_integer(offsets, t * tickets + ticket)
         for r in range(rows):
             da, dh = d_a + 4 * (token + r) * size, dh_row + 4 * r * stride
-            at = 4 * place_of(places, token + r) * size
+            at = 4 * place_of(places, token + r) * y_stride
             for j in range(0, size, LANES):
                 left = size - j
                 h_t = load(outputs + at, j, left)

@@ -83,17 +83,18 @@ def _is_torch_faster(mode: str, rows: int, size: int, needs_gradient: bool) -> b
 
 
 def run_fused(
-    mode: str, inputs: Tensor, state: State, weights: list[Any], lengths: Tensor | None, is_reverse: bool
+    mode: str, inputs: Tensor, state: State, weights: list[list[nn.Parameter]], lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """One layer in one direction through kernels/."""
+    """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H)."""
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
-    biases = weights[2:4] if len(weights) > 2 else (None, None)
+    absent: list[Any] = [None, None]  # biases, or a second direction
+    tensors = [tensor for own in [*weights, absent][:2] for tensor in [*own, *absent][:4]]
+    is_learning = any(tensor is not None and tensor.requires_grad for tensor in (inputs, *state, *tensors))
+    needs_gates = torch.is_grad_enabled() and is_learning
     cell = state[1] if mode == "LSTM" else None
-    tensors = (inputs, *state, *weights)
-    needs_gates = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     outputs, *final, _, _ = torch.ops.elman.recurrent(
-        inputs, state[0], cell, *weights[:2], *biases, lengths, mode, is_reverse, torch.get_num_threads(), needs_gates
+        inputs, state[0], cell, *tensors, lengths, mode, torch.get_num_threads(), needs_gates
     )
     return outputs, tuple(final[: len(state)])
 

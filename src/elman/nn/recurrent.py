@@ -4,8 +4,8 @@
                      └─ direction 1, back  ─┴─ merge ─▶ dropout ─▶ the next layer … ─▶ output (T, B, H·D), state
 
 A stack runs in one of two ways. Where torch's own kernel is chosen and can do all of it, one call does
-(``_run_stack``). Otherwise (``_run_layers``) layers and directions run one by one, each through one door:
-``_run_direction``. Everything runs time first; ``forward`` holds the one transposition from and to batch first.
+(``_run_stack``). Otherwise (``_run_layers``) the layers run one by one, each through one door: ``_run_layer``.
+Everything runs time first; ``forward`` holds the one transposition from and to batch first.
 
 Inside this file a state is always a tuple, ``(hidden,)`` or ``(hidden, cell)``, and lengths lie on the CPU.
 """
@@ -219,57 +219,62 @@ class Recurrent(nn.RNNBase):
         return run_torch(self.mode, inputs, state, self._flat_weights, lengths, settings)
 
     def _run_layers(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
-        """Layer by layer and direction by direction, merging in between."""
-        finals: list[State] = []  # one per layer and direction, each part (B, H)
+        """Layer by layer, merging directions in between."""
+        finals: list[State] = []  # one per layer, each part (D, B, H)
         for layer in range(self.num_layers):
             if layer > 0:
                 inputs = functional.dropout(inputs, self.dropout, self.training)
-            directions = []
-            for direction in range(self.num_directions):
-                index = layer * self.num_directions + direction
-                start = tuple(part[index] for part in state)  # (B, H) each
-                weights = self.all_weights[index]
-                outputs, final = self._run_direction(inputs, start, weights, lengths, direction == 1, backend)
-                directions.append(outputs)
-                finals.append(final)
-            inputs = MERGES[self.merge](*directions) if self.bidirectional else directions[0]  # (T, B, output_size)
-        return inputs, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+            own = slice(layer * self.num_directions, (layer + 1) * self.num_directions)
+            start = tuple(part[own] for part in state)  # (D, B, H) each
+            outputs, final = self._run_layer(inputs, start, self.all_weights[own], lengths, backend)
+            finals.append(final)
+            inputs = self._merge(outputs)  # (T, B, output_size)
+        final = finals[0] if len(finals) == 1 else tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+        return inputs, final
 
-    def _run_direction(
+    def _merge(self, outputs: Tensor) -> Tensor:
+        """Make one output of the directions that lie side by side, (T, B, D·H)."""
+        if not self.bidirectional or self.merge == "concat":
+            return outputs
+        directions = outputs.view(*outputs.shape[:2], 2, outputs.shape[2] // 2)  # (T, B, 2, H)
+        return MERGES[self.merge](*directions.unbind(2))
+
+    def _run_layer(
         self,
         inputs: Tensor,
         state: State,
-        weights: list[nn.Parameter],
+        weights: list[list[nn.Parameter]],
         lengths: Tensor | None,
-        is_reverse: bool,
         backend: str,
     ) -> tuple[Tensor, State]:
-        """One layer in one direction: the door through which every backend comes.
+        """One layer in all its directions: the door through which every backend comes.
 
         Args:
             inputs: (T, B, I), time first; anything may lie beyond a row's length.
-            state: its initial state, each part (B, H).
-            weights: weight_ih (G·H, I), weight_hh (G·H, H), then bias_ih, bias_hh (G·H,) if there are biases, then
-                weight_hr if there is a projection.
+            state: its initial state, each part (D, B, H).
+            weights: for each direction weight_ih (G·H, I), weight_hh (G·H, H), then bias_ih, bias_hh (G·H,) if there
+                are biases, then weight_hr if there is a projection.
             lengths: (B,) int64 on the CPU, or None when every row has T steps.
-            is_reverse: start from each row's true end.
             backend: ``fused``, ``torch`` or ``reference``.
 
         Returns:
-            Outputs (T, B, H), zero beyond a row's length, and the state at each row's true end, each part (B, H).
+            Outputs (T, B, D·H), zero beyond a row's length, and the state at each row's true end, each part (D, B, H).
         """
         if backend == "fused":
-            return run_fused(self.mode, inputs, state, weights, lengths, is_reverse)
-        if is_reverse:
-            inputs = _flip(inputs, lengths)
-        if backend == "reference":
-            outputs, final = run_reference(self.mode, inputs, state, weights, lengths)
-        else:
-            start = tuple(part[None] for part in state)  # (1, B, H) each
-            settings = (self.bias, 1, 0.0, self.training, False)
-            outputs, final = run_torch(self.mode, inputs, start, weights, lengths, settings)
-            final = tuple(part[0] for part in final)
-        return _flip(outputs, lengths) if is_reverse else outputs, final
+            return run_fused(self.mode, inputs, state, weights, lengths)
+        outputs, finals = [], []
+        for direction, own in enumerate(weights):
+            x = _flip(inputs, lengths) if direction == 1 else inputs
+            start = tuple(part[direction] for part in state)  # (B, H) each
+            if backend == "reference":
+                y, final = run_reference(self.mode, x, start, own, lengths)
+            else:
+                settings = (self.bias, 1, 0.0, self.training, False)
+                y, final = run_torch(self.mode, x, tuple(part[None] for part in start), own, lengths, settings)
+                final = tuple(part[0] for part in final)
+            outputs.append(_flip(y, lengths) if direction == 1 else y)
+            finals.append(final)
+        return torch.cat(outputs, dim=-1), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _first_state(self, inputs: Tensor) -> State:
         """The state for a caller who gave none, each part (L·D, B, H)."""
