@@ -39,7 +39,6 @@ class Tokens(NamedTuple):
     order: Tensor | None  # (B,) which row of the batch is row r here; None for the batch's own order
     places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
     found: Tensor | None  # (T · B,) the token at each place, N where there is none; None where they are the same
-    padding: Tensor | None  # the places where there is no token; None where there is one everywhere
 
     @property
     def parts(self) -> int:
@@ -121,10 +120,9 @@ def _tokens(
     first_states = np.broadcast_to(-1 - np.arange(rows), (1, rows))
     tokens = np.where(is_running, tokens, first_states)
     earlier = (tokens[1:], first_states) if is_reverse else (first_states, tokens[:-1])
-    found = padding = None
+    found = None
     if places is not None:
         found = torch.full((steps * rows,), len(places)).index_copy_(0, places, torch.arange(len(places)))
-        padding = (found == len(places)).nonzero()[:, 0]
     step_ends = ends[:, -1]
     cuts = np.searchsorted(step_ends, np.arange(0, is_running.sum(), chunk), side="right")
     cuts = np.unique(np.concatenate((cuts, [steps])))
@@ -139,7 +137,6 @@ def _tokens(
         order=order,
         places=places,
         found=found,
-        padding=padding,
     )
 
 
@@ -228,9 +225,8 @@ def recurrent(
     num_gates = GATES[mode] * size
     tokens = _tokens_of(inputs, lengths, False, parts, num_gates)
     x = tokens.take(_rows(inputs))  # (N, I)
-    outputs = x.new_empty(len(inputs) * batch_size, num_directions * size)
-    if tokens.padding is not None:
-        outputs.index_fill_(0, tokens.padding, 0)
+    make = x.new_empty if tokens.places is None else x.new_zeros
+    outputs = make(len(inputs) * batch_size, num_directions * size)
     has_gates, has_cells = mode in ("GRU", "LSTM"), mode == "LSTM"
     kept = len(x) if needs_gates else tokens.longest
     rooms = num_directions if needs_gates else 1  # one for each direction, or the same for all
