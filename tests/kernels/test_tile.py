@@ -209,19 +209,21 @@ def check_transposed(rows, columns, depth, block, gaps, has_numbers, has_places)
     scattered = np.full((depth + 7, columns), NAN, np.float32)
     scattered[places] = b
     (a_memory, a_stride), (b_memory, b_stride) = spaced(a, gaps[0]), spaced(scattered, gaps[1])
-    c_memory, c_stride = spaced(c_0, gaps[2], UNTOUCHED)
     tickets = -(-rows // block)
     room = TERMS * (columns + WIDTH + STRIP)
     scratch = np.full(tickets * room + 1, UNTOUCHED, np.float32)
     where = (address(numbers), address(first)) if has_numbers else (0, 0)
-    run(
-        multiply_transposed, block, rows, columns, depth, address(a_memory), a_stride, address(b_memory), b_stride,
-        *where, address(places) if has_places else 0, address(scratch), room, address(c_memory), c_stride,
-        tickets=tickets,
-    )  # fmt: skip
-    np.testing.assert_array_equal(c_memory[:, :columns], c_0 + a.T @ wanted)
-    assert np.all(c_memory[:, columns:] == UNTOUCHED)
-    assert scratch[-1] == UNTOUCHED
+    zeros = np.zeros(WIDTH, np.float32)
+    for begins, before in ((False, c_0), (True, np.full_like(c_0, NAN))):  # what C holds is added to, or not looked at
+        c_memory, c_stride = spaced(before, gaps[2], UNTOUCHED)
+        run(
+            multiply_transposed, block, rows, columns, depth, address(a_memory), a_stride, address(b_memory), b_stride,
+            *where, address(places) if has_places else 0, address(scratch), room, address(zeros) if begins else 0,
+            address(c_memory), c_stride, tickets=tickets,
+        )  # fmt: skip
+        np.testing.assert_array_equal(c_memory[:, :columns], a.T @ wanted + (0 if begins else c_0))
+        assert np.all(c_memory[:, columns:] == UNTOUCHED)
+        assert scratch[-1] == UNTOUCHED
 
 
 @pytest.mark.parametrize(("has_numbers", "has_places"), [(False, False), (False, True), (True, False), (True, True)])
@@ -293,7 +295,7 @@ for at_start in (False, True):
         room = TERMS * (columns + WIDTH + STRIP)
         scratch = guarded(room, at_start=at_start)
         run(multiply_transposed, 256, depth, columns, rows, a.ctypes.data, depth, e.ctypes.data, columns, 0, 0, 0,
-            scratch.ctypes.data, room, total.ctypes.data, columns, tickets=1)
+            scratch.ctypes.data, room, 0, total.ctypes.data, columns, tickets=1)
         assert np.array_equal(total, a.T @ e)
 
     for mode, gates in ops.GATES.items():

@@ -154,15 +154,20 @@ def _multiply(a: Tensor, panels: Tensor, start: Tensor, out: Tensor) -> None:
     )  # fmt: skip
 
 
-def _add_transposed(
+def _multiply_transposed(
     a: Tensor,
     b: Tensor,
     out: Tensor,
     places: Tensor | None,
     before: Tensor | None = None,
     first: Tensor | None = None,
+    *,
+    zeros: Tensor | None,
 ) -> None:
-    """Compute out += aᵀ · b, whose rows are at ``places``; with ``before`` and ``first``, of the token before each."""
+    """Add aᵀ · b to ``out``, or begin with ``zeros``.
+
+    The rows of b are at ``places``; with ``before`` and ``first``, they are those of the token before each.
+    """
     (rows, columns), depth = out.shape, a.shape[0]
     share = -(-rows // torch.get_num_threads())
     block = -(-share // ROWS) * ROWS
@@ -171,8 +176,8 @@ def _add_transposed(
     scratch = a.new_empty(tickets * room)
     run(
         multiply_transposed, block, rows, columns, depth, a.data_ptr(), a.stride(0), b.data_ptr(), b.stride(0),
-        _address(before), _address(first), _address(places), scratch.data_ptr(), room, out.data_ptr(), out.stride(0),
-        tickets=tickets,
+        _address(before), _address(first), _address(places), scratch.data_ptr(), room, _address(zeros),
+        out.data_ptr(), out.stride(0), tickets=tickets,
     )  # fmt: skip
 
 
@@ -367,7 +372,7 @@ def recurrent_backward(
     num_gates = GATES[mode] * size
     x, all_y, all_dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
     stride = _stride(size)
-    zeros = x.new_zeros(max(size, inputs.shape[2]))
+    zeros = x.new_zeros(max(size, inputs.shape[2], WIDTH))
     columns = 4 * size if mode == "GRU" else num_gates
     tokens = _tokens_of(inputs, lengths, False, parts, num_gates)
     dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
@@ -385,7 +390,8 @@ def recurrent_backward(
         h_0 = tokens.take_rows(hidden[direction])
         dh = tokens.take_rows(d_hidden[direction], stride)
         dc = dh.new_empty(0) if d_cell is None else tokens.take_rows(d_cell[direction], stride)
-        d_weight_ih, d_weight_hh = w.new_zeros(w.shape), u.new_zeros(u.shape)
+        make = x.new_empty if tokens.chunks else x.new_zeros
+        d_weight_ih, d_weight_hh = make(w.shape), make(u.shape)
         d_bias = x.new_zeros(tokens.parts, columns)
 
         u = u.contiguous()
@@ -399,21 +405,22 @@ def recurrent_backward(
             kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, d_bias, y, dy]
         addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
         w = pack_panels(w.contiguous(), transposed=False) if needs_inputs else x
-        for steps, part in reversed(tokens.chunks):
+        for number, (steps, part) in enumerate(reversed(tokens.chunks)):
             d_gates = scratch[: part.stop - part.start]
             where = (*_walk(steps, not is_reverse), *tokens.addresses, size, stride)
             into = (all_dy.stride(0), _origin(d_gates, part.start), *last)
             run(kernel, tokens.parts, *where, *addresses, *into, tickets=tokens.parts)
-            from_inputs, before = d_gates[:, :num_gates], tokens.before[part]
+            from_inputs = d_gates[:, :num_gates]
             if needs_inputs:
                 _multiply(from_inputs, w, dx[part] if is_reverse else zeros, dx[part])
             from_x, places = (x[part] if tokens.places is None else x), tokens.places_of(part)
-            _add_transposed(from_inputs, from_x, d_weight_ih, places)
+            begin, of_past = zeros if number == 0 else None, (tokens.places, tokens.before[part], h_0)
+            _multiply_transposed(from_inputs, from_x, d_weight_ih, places, zeros=begin)
             if mode == "GRU":
-                _add_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], tokens.places, before, h_0)
-                _add_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], tokens.places, before, h_0)
+                _multiply_transposed(d_gates[:, : 2 * size], y, d_weight_hh[: 2 * size], *of_past, zeros=begin)
+                _multiply_transposed(d_gates[:, 3 * size :], y, d_weight_hh[2 * size :], *of_past, zeros=begin)
             else:
-                _add_transposed(d_gates, y, d_weight_hh, tokens.places, before, h_0)
+                _multiply_transposed(d_gates, y, d_weight_hh, *of_past, zeros=begin)
         d_bias = d_bias.sum(0)
         d_bias_hh = torch.cat((d_bias[: 2 * size], d_bias[3 * size :])) if mode == "GRU" else d_bias
         d_weights += [d_weight_ih, d_weight_hh, d_bias[:num_gates].clone(), d_bias_hh]

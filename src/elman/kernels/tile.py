@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from elman.kernels import vector
 from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
 from elman.kernels.threads import run
-from elman.kernels.vector import F32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store
+from elman.kernels.vector import F32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store, transpose
 
 ROWS = {"zmm": 8, "ymm": 6, "xmm": 6, "v": 8}[vector.registers()]  # of one tile: what the registers hold, less three
 VECTORS = 2
@@ -238,12 +238,16 @@ def pack(ticket: int, columns: int, depth: int, b: int, b_depth: int, b_column: 
         for k in range(depth):
             pack_row(b + 4 * (k * b_depth + first), count, panel + 4 * k * WIDTH)
         return
-    for k in range(0, depth, LANES):  # a cache line of each column, so that what is written stays in the cache
-        for column in range(WIDTH):
-            source = b + 4 * (first + column) * b_column
-            for term in range(k, min(k + LANES, depth)):
-                value = get(source, term * b_depth) if column < count else ZERO
-                put(panel, term * WIDTH + column, value)
+    for k in range(0, depth, LANES):  # a square of LANES x LANES numbers at a time
+        for part in range(0, WIDTH, LANES):
+            source, into = b + 4 * ((first + part) * b_column + k), panel + 4 * (k * WIDTH + part)
+            if k + LANES <= depth and part + LANES <= count:
+                transpose(source, b_column, into, WIDTH)
+                continue
+            for column in range(LANES):
+                for term in range(min(LANES, depth - k)):
+                    value = get(source, column * b_column + term) if part + column < count else ZERO
+                    put(into, term * WIDTH + column, value)
 
 
 def pack_panels(weight: torch.Tensor, *, transposed: bool) -> torch.Tensor:
@@ -278,7 +282,7 @@ def multiply_rows(
 @kernel
 def multiply_transposed(
     ticket: int, block: int, rows: int, columns: int, depth: int, a: int, a_stride: int, b: int, b_stride: int,
-    b_rows: int, b_first: int, b_places: int, scratch: int, scratch_size: int, c: int, c_stride: int,
+    b_rows: int, b_first: int, b_places: int, scratch: int, scratch_size: int, zeros: int, c: int, c_stride: int,
 ) -> None:  # fmt: skip
     """Compute C += Aᵀ·B for one block of C's rows; A (depth x rows) and B (depth x columns) lie row by row.
 
@@ -293,6 +297,7 @@ def multiply_transposed(
         b_first: the rows of the negative numbers.
         b_places: which row of ``b`` row n of B is (int64); 0 for row n.
         scratch, scratch_size: room for each ticket's block of B's panels and of A: TERMS · (columns + WIDTH + STRIP).
+        zeros: ``WIDTH`` zeros to begin the sums with, whatever C holds: C = Aᵀ·B; 0 to add to C.
         c, c_stride: C.
     """
     first = ticket * block
@@ -321,8 +326,9 @@ def multiply_transposed(
                 for r in range(row, end, ROWS):
                     from_a, panel = strip + 4 * (r - row) * terms, panels + 4 * j * terms
                     at, left = c + 4 * ((first + r) * c_stride + j), columns - j
+                    start, start_stride = (zeros, 0) if zeros != 0 and k == 0 else (at, c_stride)
                     if end - r >= ROWS:
-                        tile(ROWS, left, terms, at, c_stride, from_a, 1, ROWS, panel, at, c_stride)
+                        tile(ROWS, left, terms, start, start_stride, from_a, 1, ROWS, panel, at, c_stride)
                     else:
                         left = min(left, WIDTH)
-                        multiply(end - r, left, terms, at, c_stride, from_a, 1, ROWS, panel, at, c_stride)
+                        multiply(end - r, left, terms, start, start_stride, from_a, 1, ROWS, panel, at, c_stride)

@@ -219,6 +219,38 @@ def _call_for(typing: Any, address: Any, index: Any) -> Any:
     return types.void(types.intp, types.intp), generate
 
 
+def transpose(source: int, source_stride: int, into: int, stride: int) -> None:
+    """Copy a square of ``LANES`` rows of ``LANES`` numbers, its columns becoming rows; strides count numbers."""
+    for row in range(LANES):
+        for column in range(LANES):
+            put(into, column * stride + row, get(source, row * source_stride + column))
+
+
+@overload(transpose, strict=False)
+def _transpose(source: Any, source_stride: Any, into: Any, stride: Any) -> Any:
+    return lambda source, source_stride, into, stride: _transpose_vectors(source, source_stride, into, stride)
+
+
+@intrinsic
+def _transpose_vectors(typing: Any, source: Any, source_stride: Any, into: Any, stride: Any) -> Any:
+    """Shuffle like cards: the rows of one half between those of the other, number by number, till all is turned."""
+    low = [lane // 2 + LANES * (lane % 2) for lane in range(LANES)]
+    masks = [ir.Constant(INTEGERS, [lane + half for lane in low]) for half in (0, LANES // 2)]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, source_stride, into, stride = arguments
+        at = lambda base, step, row: pointer_to(builder, base, builder.mul(step, ir.Constant(I64, row)))  # noqa: E731
+        rows = [emit_load(builder, at(source, source_stride, row)) for row in range(LANES)]
+        for _ in range(LANES.bit_length() - 1):
+            pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
+            rows = [builder.shuffle_vector(*pair, mask) for pair in pairs for mask in masks]
+        for row, values in enumerate(rows):
+            emit_store(builder, values, at(into, stride, row))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), generate
+
+
 def floats(address: int, index: int, count: int) -> Any:
     """See memory as a numpy array of ``count`` float32; only in Python."""
     return np.ctypeslib.as_array((ctypes.c_float * count).from_address(address + 4 * index))
