@@ -112,6 +112,21 @@ def test_threads_that_share_a_step_write_the_same(mode, num_layers, streams, voc
     written_equals_loop(Network(mode, 96, num_layers, vocab_size), streams, 13)
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("mode", ["RNN_TANH", "GRU", "LSTM"])
+def test_threads_give_the_bits_of_one_over_thousands_of_steps(tickets, mode, num_layers, monkeypatch):
+    """A thread that reads before another has written, or writes while it reads, is found out sooner or later."""
+    writer = Network(mode, 192, num_layers, 97).writer()
+    start = torch.randn(1, 97), tuple(torch.randn(num_layers, 1, 192) for _ in range(1 + (mode == "LSTM")))
+    uniforms = torch.rand(1, 3_000, dtype=torch.float64)
+    found = []
+    for count in (1, tickets):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        logits, state = start[0].clone(), tuple(part.clone() for part in start[1])
+        found.append([writer.write(logits, state, uniforms), logits, *state])
+    assert all(map(torch.equal, *found))
+
+
 @pytest.mark.parametrize("streams", [1, 4])
 def test_threads_meet_the_repetition_penalty_at_the_same_time(tickets, streams, monkeypatch):
     """What one thread marks as seen, another that is still drawing must not see yet."""

@@ -75,6 +75,18 @@ def test_what_waits_for_each_other_runs_together_whatever_torch_has(load, num_th
     assert done.tolist() == [1, 1]
 
 
+@pytest.mark.usefixtures("machine_code")
+@pytest.mark.parametrize("limit", [{"thread_limit": 7}, {"dynamic": 1}, {"in_parallel": 1}, {"max_active_levels": 0}])
+def test_openmp_is_not_asked_where_it_may_start_fewer_threads(load, limit, monkeypatch):
+    asked = {"thread_limit": threads.UNLIMITED, "dynamic": 0, "in_parallel": 0, "max_active_levels": 1, **limit}
+    answers = {name if name == "in_parallel" else f"get_{name}": answer for name, answer in asked.items()}
+    openmp = SimpleNamespace(**{f"omp_{name}": lambda answer=answer: answer for name, answer in answers.items()})
+    monkeypatch.setattr(threads, "_openmp", lambda: openmp)  # which has no GOMP_parallel
+    arrived, done = np.zeros(1, np.int64), np.zeros(2, np.int64)
+    run_together(load(meet_and_part), arrived.ctypes.data, 2, done.ctypes.data, tickets=2)
+    assert done.tolist() == [1, 1]
+
+
 TOGETHER = """
 import torch
 from elman.kernels.generate import Writer
@@ -89,7 +101,7 @@ print(writer.write(torch.zeros(1, 5), (torch.zeros(1, 1, 64),), torch.rand(1, 9,
 
 
 @pytest.mark.usefixtures("machine_code")
-@pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": 1}, {"OMP_DYNAMIC": "true"}])
+@pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": 1}, {"OMP_DYNAMIC": "true"}, {"OMP_MAX_ACTIVE_LEVELS": 0}])
 def test_where_openmp_may_start_fewer_threads_nobody_waits_for_ever(python, limit):
     assert python(TOGETHER, **limit) == "torch.Size([1, 9])\n"
 
@@ -183,6 +195,14 @@ torch.set_num_threads(2)
 print(layer())
 {TRAIN}
 torch.save(found, os.environ["RESULTS"])
+"""
+FORKED = f"""
+import os
+import signal
+import torch
+
+torch.set_num_threads(2)
+{TRAIN}
 if hasattr(os, "fork"):  # the child starts threads of its own
     process = os.fork()
     if process == 0:
@@ -202,3 +222,9 @@ def test_without_openmp_python_threads_give_the_same_bits(python, tmp_path, num_
     masked = torch.load(tmp_path / "results")
     assert len(masked) == len(scope["found"])
     assert all(map(torch.equal, masked, scope["found"]))
+
+
+@pytest.mark.usefixtures("machine_code")
+@pytest.mark.parametrize("mask", [None, "1"])
+def test_a_forked_process_starts_threads_of_its_own(python, mask):
+    python(FORKED, **{MASK_VARIABLE: mask})

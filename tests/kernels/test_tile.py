@@ -249,7 +249,7 @@ def test_any_transposed_product_is_exact_on_whole_numbers(sizes, block, gaps, ha
 
 
 GUARDED = """
-import ctypes, mmap
+import ctypes, itertools, mmap
 import numpy as np
 import torch
 from elman.kernels import ops
@@ -306,13 +306,20 @@ for at_start in (False, True):
             for tensor in (x, h, c, w, u, bias):
                 tensor.normal_()
             c = c if mode == "LSTM" else None
-            for lengths in (None, torch.tensor([3, 1])):
-                how, weights = (mode, 2, True), (w, u, bias, bias) * 2
-                y, h_n, c_n, *saved = torch.ops.elman.recurrent(x, h, c, *weights, lengths, *how)
+            for lengths, directions, keeps in itertools.product((None, torch.tensor([3, 1])), (1, 2), (False, True)):
+                start = (h[:directions], None if c is None else c[:directions])
+                none = (None,) * 4
+                weights = (w, u, bias, bias, *((w, u, bias, bias) if directions == 2 else none))
+                results = torch.ops.elman.recurrent(x, *start, *weights, lengths, mode, 2, keeps)
+                if not keeps:
+                    continue
+                y, h_n, c_n, *saved = results
                 y, *saved = (torch.from_numpy(guarded(*t.shape, at_start=at_start)).copy_(t) if t.numel() else t
                              for t in (y, *saved))
                 dy = torch.from_numpy(guarded(*y.shape, at_start=at_start)).normal_()
-                torch.ops.elman.recurrent_backward(dy, h, c, x, h, w, u, w, u, lengths, y, *saved, *how)
+                for needs_inputs in (False, True):
+                    torch.ops.elman.recurrent_backward(dy, *start, x, start[0], w, u, *weights[4:6], lengths, y, *saved,
+                                                       mode, 2, needs_inputs)
 print("whole")
 """
 

@@ -72,7 +72,7 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Draw one token a stream, by inverting the cumulative distribution at one uniform number.
 
     Args:
-        probs: (N, V) probabilities.
+        probs: (N, V) probabilities; each row sums to 1.
         generators: N of them: a stream's text does not depend on how many are written beside it.
 
     Returns:

@@ -26,7 +26,7 @@ ONE, HALF = f(1), f(0.5)
 LOG2_E, LN2 = math.log2(math.e), math.log(2)
 LN2_HIGH = math.ldexp(math.floor(math.ldexp(LN2, 32)), -32)  # so few bits that its product with an exponent is exact
 LN2_LOW = 1.9082149292705877e-10  # ln 2 - LN2_HIGH
-TAYLOR = tuple(1 / math.factorial(k) for k in range(14))  # the next term is below 4e-18 on |r| ≤ ln(2) / 2
+TAYLOR = tuple(1 / math.factorial(k) for k in range(14))  # the next term is below 5e-18 on |r| ≤ ln(2) / 2
 SMALLEST = -708.0  # below, exp(x) is no normal float64 any more
 
 

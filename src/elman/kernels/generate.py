@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.activations import exp
-from elman.kernels.compiler import inline, kernel, linked
+from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
 from elman.kernels.gru import gru
 from elman.kernels.lstm import lstm
 from elman.kernels.rnn import rnn
@@ -205,13 +205,14 @@ def write(
     ticket: int, tickets: int, clocks: int, streams: int, count: int, mode: int, vocab_size: int, num_layers: int,
     size: int, plan: int, first: int, first_size: int, head: int, head_bias: int,
     hidden: int, new_hidden: int, cell: int, logits: int, uniforms: int, options: int, seen: int,
-    gates: int, embedded: int, probs: int, order: int, ids: int,
+    gates: int, embedded: int, probs: int, order: int, apart: int, ids: int,
 ) -> None:  # fmt: skip
     """Draw and read ``count`` tokens in every stream.
 
     All tickets run at the same time; each computes its share of every layer's units. So each thread reads its share of
     the weights, over and over, from its own cache. What a ticket has computed it announces; before it reads what the
-    others have, it waits for them, and until then computes what can be known already: U h of the step that follows.
+    others have, it waits for them, and until then computes what can be known already: U h of the next layer, and of the
+    first one in the next step.
 
     Args:
         ticket, tickets: which share; where there are several, H must be a multiple of ``WIDTH``.
@@ -229,29 +230,30 @@ def write(
         options: for the draw, see ``distribute``.
         seen: (N, V) bytes, brought up to date; or 0.
         gates: (L, N, 4H) float32, room to work in.
-        embedded, probs, order: room for each ticket: (N, E) float32, V float64 and V int64, in rows of ``row_of(V)``.
-        ids: for each ticket (N, T) int64; the first has the tokens on return.
+        embedded, probs, order: room for each ticket: (N, E) float32, V float64 and V int64.
+        apart: how far the rooms of two tickets lie apart in ``probs`` and ``order``.
+        ids: (N, T) int64, the tokens on return; for one stream (tickets, T), the tokens for each ticket.
     """
     low, high = share(size, ticket, tickets), share(size, ticket + 1, tickets)
     vocab_low, vocab_high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
     embedded += 4 * ticket * streams * first_size
-    probs, order = probs + 8 * ticket * row_of(vocab_size), order + 8 * ticket * row_of(vocab_size)
+    probs, order = probs + 8 * ticket * apart, order + 8 * ticket * apart
     my_streams = (streams - ticket + tickets - 1) // tickets  # ticket, ticket + tickets, and so on
-    are_drawn_by_all = streams < tickets  # rather than wait for another's draw, each ticket makes it as well
-    if are_drawn_by_all:
-        ids += 8 * ticket * streams * count
+    is_drawn_by_all = streams == 1  # rather than wait for another's draw, each ticket makes it as well
+    if is_drawn_by_all:
+        ids += 8 * ticket * count
     now = 0
     recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
     for position in range(count):
         wait(clocks, now, tickets)
-        for row in range(streams if are_drawn_by_all else my_streams):
-            stream = row if are_drawn_by_all else ticket + row * tickets
+        for row in range(1 if is_drawn_by_all else my_streams):
+            stream = 0 if is_drawn_by_all else ticket + row * tickets
             weights, chosen = logits + 4 * stream * vocab_size, ids + 8 * (stream * count + position)
             for i in range(vocab_size):
                 put_double(probs, i, get(weights, i))
             distribute(probs, vocab_size, options, seen + stream * vocab_size if seen != 0 else 0, order)
             choose(probs, vocab_size, uniforms + 8 * (stream * count + position), chosen)
-        if not are_drawn_by_all:
+        if not is_drawn_by_all:
             now = announce(clocks, now, ticket, tickets)
             wait(clocks, now, tickets)
 
@@ -292,12 +294,6 @@ def write(
 
 
 @inline
-def row_of(count: int) -> int:
-    """Round up so that no two tickets write to the same cache lines."""
-    return -(-count // CLOCK) * CLOCK
-
-
-@inline
 def share(total: int, ticket: int, tickets: int) -> int:
     """Say where a ticket's columns begin: at a panel's beginning, or at the end."""
     panels = -(-total // WIDTH)
@@ -325,7 +321,7 @@ def wait(clocks: int, now: int, tickets: int) -> None:
 
 
 # What follows computes the units ``low`` to ``high`` of one layer. A stream's gates lie side by side, (4, H); those
-# of a GRU in the order n, r, z, m: n has only W x in it, and m only U h.
+# of a GRU in the order n, r, z, m: n has no U h in it, and m no W x.
 
 
 @inline
@@ -475,14 +471,14 @@ class Writer:
         """
         streams, count = uniforms.shape
         options = draw_options(**sampling)
-        tickets, row = self._num_threads(), row_of(self._vocab_size)
+        tickets, apart = self._num_threads(), -(-self._vocab_size // CLOCK) * CLOCK
         rooms = (
             torch.empty(len(self._plan), streams, 4 * self._size),
             torch.empty(tickets, streams, self._first.shape[1]),
-            torch.empty(tickets, row, dtype=torch.float64),
-            torch.empty(tickets, row, dtype=torch.int64),
+            torch.empty(tickets, apart, dtype=torch.float64),
+            torch.empty(tickets, apart, dtype=torch.int64),
         )
-        ids = torch.empty(tickets, streams, count, dtype=torch.int64)
+        ids = torch.empty(tickets if streams == 1 else streams, count, dtype=torch.int64)
         clocks = torch.zeros(tickets, CLOCK, dtype=torch.int64)
         new_hidden = torch.empty_like(state[0])
         weights = (self._plan, self._first, self._head, self._head_bias)
@@ -492,14 +488,14 @@ class Writer:
             self._size, plan, first, self._first.shape[1], head, head_bias,
             state[0].data_ptr(), new_hidden.data_ptr(), state[-1].data_ptr(),
             logits.data_ptr(), uniforms.data_ptr(), options.data_ptr(), 0 if seen is None else seen.data_ptr(),
-            *(room.data_ptr() for room in rooms), ids.data_ptr(), tickets=tickets,
+            *(room.data_ptr() for room in rooms), apart, ids.data_ptr(), tickets=tickets,
         )  # fmt: skip
         if count % 2:
             state[0].copy_(new_hidden)
-        return ids[0]
+        return ids[:streams]
 
     def _num_threads(self) -> int:
-        """Take several threads where their meetings cost less than they save."""
-        if self._size % WIDTH or self.num_bytes < THREADS_FROM:
+        """Take several threads where waiting for each other costs less than they save."""
+        if IS_JIT_OFF or self._size % WIDTH or self.num_bytes < THREADS_FROM:  # Python's tickets do not run together
             return 1
         return min(torch.get_num_threads(), self._size // WIDTH)

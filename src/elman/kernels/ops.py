@@ -228,7 +228,10 @@ def recurrent(
     weights, (lengths, mode, parts, needs_gates) = weights_and_settings[:8], weights_and_settings[8:]
     num_directions, batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
-    tokens = _tokens_of(inputs, lengths, False, parts, num_gates)
+    stride = _stride(size)
+    directions = (False, True)[:num_directions]  # whether it is the one back
+    orders = [_tokens_of(inputs, lengths, is_reverse, parts, num_gates) for is_reverse in directions]
+    tokens = orders[0]
     x = tokens.take(_rows(inputs))  # (N, I)
     make = x.new_empty if tokens.places is None else x.new_zeros
     outputs = make(len(inputs) * batch_size, num_directions * size)
@@ -239,16 +242,13 @@ def recurrent(
     cells = x.new_empty((rooms, kept, size) if has_cells else (rooms, 0))
 
     hidden_n, cell_n = x.new_empty(hidden.shape), x.new_empty(0 if cell is None else cell.shape)
-    for direction in range(num_directions):
+    for direction, (is_reverse, tokens) in enumerate(zip(directions, orders, strict=True)):
         weight_ih, weight_hh, bias_ih, bias_hh = weights[4 * direction :][:4]
-        is_reverse = direction == 1
-        tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
-        stride = _stride(size)
         h = tokens.take_rows(hidden[direction], stride)
         c = h.new_empty(0) if cell is None else tokens.take_rows(cell[direction], stride)
         y = outputs[:, direction * size : (direction + 1) * size]
         a, c_before = gates[direction % rooms], cells[direction % rooms]
-        if not has_gates:  # room for a chunk; or, where the rows are as long, the outputs are computed in place
+        if not has_gates:  # room for a chunk; or outputs in place, where they lie as the tokens do
             a = y if tokens.places is None and num_directions == 1 else x.new_empty(tokens.longest, size)
 
         bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
@@ -374,17 +374,17 @@ def recurrent_backward(
     stride = _stride(size)
     zeros = x.new_zeros(max(size, inputs.shape[2], WIDTH))
     columns = 4 * size if mode == "GRU" else num_gates
-    tokens = _tokens_of(inputs, lengths, False, parts, num_gates)
+    directions = (False, True)[:num_directions]  # whether it is the one back
+    orders = [_tokens_of(inputs, lengths, is_reverse, parts, num_gates) for is_reverse in directions]
+    tokens = orders[0]
     dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
     dx[-1:] = 0  # what padding gets
     scratch = x.new_empty(tokens.longest, columns)  # the gradients for one chunk's gates
 
     d_hidden_0, d_cell_0 = x.new_empty(hidden.shape), x.new_empty(0 if d_cell is None else hidden.shape)
     d_weights: list[Tensor] = []
-    for direction in range(num_directions):
-        is_reverse = direction == 1
+    for direction, (is_reverse, tokens) in enumerate(zip(directions, orders, strict=True)):
         w, u = weights[2 * direction :][:2]
-        tokens = _tokens_of(inputs, lengths, is_reverse, parts, num_gates)
         own = slice(direction * size, (direction + 1) * size)
         y, dy = all_y[:, own], all_dy[:, own]
         h_0 = tokens.take_rows(hidden[direction])
@@ -439,8 +439,8 @@ def _(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     d_inputs = inputs.new_empty(inputs.shape if needs_inputs else 0)
     d_cell_0 = inputs.new_empty(0 if d_cell is None else d_cell.shape)
-    biases = [len(weight_ih)] * 2
-    shapes = [weight_ih.shape, weight_hh.shape, *biases] * len(hidden) + [0] * (8 - 4 * len(hidden))
+    num_directions, rows = hidden.shape[0], weight_ih.shape[0]
+    shapes = [weight_ih.shape, weight_hh.shape, rows, rows] * num_directions + [0] * (8 - 4 * num_directions)
     return d_inputs, hidden.new_empty(hidden.shape), d_cell_0, *(inputs.new_empty(shape) for shape in shapes)
 
 

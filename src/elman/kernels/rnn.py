@@ -61,7 +61,7 @@ def rnn_forward(
         u: Uᵀ in panels.
         hidden: (B, stride), h_0 on entry, each row's last state on return.
         a: (N, H), W x_t + b on entry, overwritten.
-        outputs: (T · B, H), h_t on return; may be ``a`` where ``places`` is 0.
+        outputs: (T · B, H), h_t on return; may be ``a`` where ``places`` is 0 and ``y_stride`` is H.
         y_stride: how far the rows of ``outputs`` lie apart.
         is_relu: whether g is relu.
     """

@@ -2,7 +2,8 @@
 
 Torch's threads wait by spinning; a second pool beside them would fight them for the cores. So a kernel runs in the
 pool that torch uses, through the entry point that GCC's OpenMP library gives to compiled code. Where that library is
-not to be found (masked, macOS, Windows), Python threads call the kernel, which does not hold the interpreter's lock.
+not to be found (masked, macOS, Windows), and in a forked process, where it would wait for threads that were not forked,
+Python threads call the kernel, which does not hold the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from elman.kernels.compiler import IS_JIT_OFF, Kernel
 
 MASK_VARIABLE = "ELMAN_NO_OPENMP"
+PROCESS = os.getpid()
 UNLIMITED = 2**31 - 1  # OpenMP's number of threads at most, where the user has not set OMP_THREAD_LIMIT
 
 
@@ -47,7 +49,10 @@ def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
 
 
 def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
-    """Run a kernel for all tickets at the same time, each in a thread of its own: they can wait for each other."""
+    """Run a kernel for all tickets at the same time, each in a thread of its own: they can wait for each other.
+
+    Python threads do it where OpenMP may start fewer than it is asked for, too.
+    """
     if tickets == 1:
         run(kernel, *arguments, tickets=1)
         return
@@ -82,9 +87,13 @@ def _c_function(address: int) -> Any:
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
 
-@cache
 def _openmp() -> Any:
-    """Find the OpenMP library that torch runs on, if it is GCC's; None where there is none."""
+    """Return the OpenMP library that torch runs on, if it is GCC's and may be used; else None."""
+    return _library() if os.getpid() == PROCESS else None
+
+
+@cache
+def _library() -> Any:
     if os.environ.get(MASK_VARIABLE):
         return None
     bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
@@ -101,7 +110,7 @@ def _openmp() -> Any:
 
 def _starts_as_many_as_asked(openmp: Any) -> bool:
     """Tell whether OpenMP may not start fewer threads: where it may, those that have begun would wait for ever."""
-    is_limited = openmp.omp_get_thread_limit() < UNLIMITED
+    is_limited = openmp.omp_get_thread_limit() < UNLIMITED or openmp.omp_get_max_active_levels() < 1
     return not (openmp.omp_get_dynamic() or is_limited or openmp.omp_in_parallel())
 
 

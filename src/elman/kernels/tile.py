@@ -284,7 +284,7 @@ def multiply_transposed(
     ticket: int, block: int, rows: int, columns: int, depth: int, a: int, a_stride: int, b: int, b_stride: int,
     b_rows: int, b_first: int, b_places: int, scratch: int, scratch_size: int, zeros: int, c: int, c_stride: int,
 ) -> None:  # fmt: skip
-    """Compute C += Aᵀ·B for one block of C's rows; A (depth x rows) and B (depth x columns) lie row by row.
+    """Compute C += Aᵀ·B, or C = Aᵀ·B, for one block of C's rows; A (depth x rows) and B (depth x columns) lie by rows.
 
     Args:
         ticket: which block of rows.

@@ -88,8 +88,9 @@ def run_fused(
     """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H)."""
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
-    absent: list[Any] = [None, None]  # biases, or a second direction
-    tensors = [tensor for own in [*weights, absent][:2] for tensor in [*own, *absent][:4]]
+    tensors: list[Any] = [None] * 8  # the second direction, or biases, may be absent
+    for direction, own in enumerate(weights):
+        tensors[4 * direction : 4 * direction + len(own)] = own
     is_learning = any(tensor is not None and tensor.requires_grad for tensor in (inputs, *state, *tensors))
     needs_gates = torch.is_grad_enabled() and is_learning
     cell = state[1] if mode == "LSTM" else None

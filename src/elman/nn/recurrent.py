@@ -332,7 +332,8 @@ class RNN(Recurrent, nn.RNN):  # type: ignore[misc]  # forward knows lengths
             ``"zeros"``, ``"random"`` (standard normal, from torch's generator) or ``"learned"`` (a parameter, zero at
             first); and ``backend``: ``"fused"`` for Elman's kernels (float32 on the CPU), ``"torch"`` for torch.nn's,
             ``"reference"`` for the slow float64 loops of ``nn/reference.py``, ``"auto"`` for the fastest. Gradients of
-            gradients need ``"torch"``.
+            gradients need ``"torch"``; so do outputs that are changed in place before the backward pass, which the
+            kernels still need.
 
     Raises:
         UsageError: a setting is out of range or unknown.
