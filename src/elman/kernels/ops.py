@@ -229,8 +229,7 @@ def recurrent(
     num_directions, batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
     stride = _stride(size)
-    directions = (False, True)[:num_directions]  # whether it is the one back
-    orders = [_tokens_of(inputs, lengths, is_reverse, parts, num_gates) for is_reverse in directions]
+    orders = [_tokens_of(inputs, lengths, direction == 1, parts, num_gates) for direction in range(num_directions)]
     tokens = orders[0]
     x = tokens.take(_rows(inputs))  # (N, I)
     make = x.new_empty if tokens.places is None else x.new_zeros
@@ -242,7 +241,8 @@ def recurrent(
     cells = x.new_empty((rooms, kept, size) if has_cells else (rooms, 0))
 
     hidden_n, cell_n = x.new_empty(hidden.shape), x.new_empty(0 if cell is None else cell.shape)
-    for direction, (is_reverse, tokens) in enumerate(zip(directions, orders, strict=True)):
+    for direction, tokens in enumerate(orders):
+        is_reverse = direction == 1
         weight_ih, weight_hh, bias_ih, bias_hh = weights[4 * direction :][:4]
         h = tokens.take_rows(hidden[direction], stride)
         c = h.new_empty(0) if cell is None else tokens.take_rows(cell[direction], stride)
@@ -374,8 +374,7 @@ def recurrent_backward(
     stride = _stride(size)
     zeros = x.new_zeros(max(size, inputs.shape[2], WIDTH))
     columns = 4 * size if mode == "GRU" else num_gates
-    directions = (False, True)[:num_directions]  # whether it is the one back
-    orders = [_tokens_of(inputs, lengths, is_reverse, parts, num_gates) for is_reverse in directions]
+    orders = [_tokens_of(inputs, lengths, direction == 1, parts, num_gates) for direction in range(num_directions)]
     tokens = orders[0]
     dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
     dx[-1:] = 0  # what padding gets
@@ -383,7 +382,8 @@ def recurrent_backward(
 
     d_hidden_0, d_cell_0 = x.new_empty(hidden.shape), x.new_empty(0 if d_cell is None else hidden.shape)
     d_weights: list[Tensor] = []
-    for direction, (is_reverse, tokens) in enumerate(zip(directions, orders, strict=True)):
+    for direction, tokens in enumerate(orders):
+        is_reverse = direction == 1
         w, u = weights[2 * direction :][:2]
         own = slice(direction * size, (direction + 1) * size)
         y, dy = all_y[:, own], all_dy[:, own]

@@ -340,18 +340,8 @@ def power_of_two(shifted: float) -> float:
     return (np.float64(shifted).view(np.int64) << np.int64(52)).view(np.float64)
 
 
-@overload(power_of_two, strict=False)
-def _power_of_two(shifted: Any) -> Any:
-    return lambda shifted: _shift_bits(shifted)
-
-
-@intrinsic
-def _shift_bits(typing: Any, shifted: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(arguments[0], I64)
-        return builder.bitcast(builder.shl(bits, ir.Constant(I64, 52)), ir.DoubleType())
-
-    return types.float64(types.float64), generate
+def _emit_power_of_two(builder: ir.IRBuilder, shifted: Any) -> Any:
+    return builder.bitcast(builder.shl(builder.bitcast(shifted, I64), ir.Constant(I64, 52)), ir.DoubleType())
 
 
 def add_atomically(address: int, number: int) -> int:
@@ -379,17 +369,24 @@ def read_atomically(address: int) -> int:
     return get_integer(address, 0)
 
 
-@overload(read_atomically, strict=False)
-def _read_atomically(address: Any) -> Any:
-    return lambda address: _atomic_load(address)
+def _emit_read_atomically(builder: ir.IRBuilder, address: Any) -> Any:
+    return builder.load_atomic(builder.inttoptr(address, I64.as_pointer()), "acquire", 8)
 
 
-@intrinsic
-def _atomic_load(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "acquire", 8)
+def _compile_unary(function: Callable[..., Any], number: Any, emit: Callable[..., Any]) -> None:
+    """Give a function from one number to another of the same type its compiled form."""
 
-    return types.intp(types.intp), generate
+    @intrinsic
+    def call(typing: Any, value: Any) -> Any:
+        return number(number), lambda context, builder, signature, arguments: emit(builder, arguments[0])
+
+    @overload(function, strict=False)
+    def implementation(value: Any) -> Any:
+        return lambda value: call(value)
+
+
+_compile_unary(power_of_two, types.float64, _emit_power_of_two)
+_compile_unary(read_atomically, types.intp, _emit_read_atomically)
 
 
 def write_atomically(address: int, number: int) -> None:
