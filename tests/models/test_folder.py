@@ -227,11 +227,11 @@ def test_a_full_disk_while_saving_leaves_the_former_model(folder, monkeypatch, t
 def test_a_full_disk_at_the_end_of_training_keeps_the_checkpoint(tmp_path, monkeypatch, shell, easy_file, tiny_flags):
     folder = tmp_path / "m"
 
-    def full(contents):
+    def full(folder, contents, removed):
         raise StorageError(f"{folder}: cannot be written (No space left on device)")
 
     with monkeypatch.context() as patch:
-        patch.setattr("elman.training.checkpoint.write_files", full)
+        patch.setattr("elman.models.folder.replace_files", full)
         answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags)
     assert answer.code == 6
     assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
@@ -264,9 +264,13 @@ def test_an_unfinished_training_loads_its_best_weights(tmp_path, tiny, easy, she
     assert torch.equal(elman.load(tmp_path / "copy").read("the")[0], loaded.read("the")[0])
 
 
-def test_an_unfinished_training_without_a_validation_is_told(tmp_path):
-    (tmp_path / "m").mkdir()
-    save_checkpoint(tmp_path / "m" / "checkpoint.safetensors", {"state": {"best": None}, "config": {}, "texts": {}})
+def test_an_unfinished_training_without_a_validation_is_told(tmp_path, tiny, easy, monkeypatch):
+    def batch(self, step):
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(StreamBatches, "batch", batch)
+    with pytest.raises(RuntimeError, match="injected"):
+        tiny(steps=4).fit(easy, out=tmp_path / "m")
     with pytest.raises(ModelError, match="go on with --resume"):
         elman.load(tmp_path / "m")
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import ModelError, StorageError
-from elman.training.checkpoint import flatten, load_checkpoint, replacing, save_checkpoint, unflatten, write_files
+from elman.files import replacing, write_files
+from elman.training.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 
 DTYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool),

@@ -17,8 +17,7 @@ from elman.cli.arguments import parse
 from elman.data.images import write_picture
 from elman.data.samples import SAMPLES, sample_pictures, sample_text
 from elman.errors import UsageError, nearest
-from elman.models.folder import make_folder
-from elman.training.checkpoint import write_files
+from elman.files import make_folder, write_files
 from elman.training.schedule import positive
 
 ACTIONS = ("list", "show")

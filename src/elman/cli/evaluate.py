@@ -12,9 +12,9 @@ import tyro
 
 from elman.cli.arguments import examples, parse
 from elman.errors import UsageError
+from elman.files import write_files
 from elman.models import load
 from elman.models.judging import Report
-from elman.training.checkpoint import write_files
 
 
 @dataclass(kw_only=True)

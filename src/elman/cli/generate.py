@@ -16,8 +16,8 @@ from elman.data.music import read_tunes
 from elman.decoding.sampling import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
+from elman.files import write_files
 from elman.models import load
-from elman.training.checkpoint import write_files
 
 
 @dataclass(kw_only=True)

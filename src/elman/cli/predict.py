@@ -13,8 +13,8 @@ import tyro
 from elman.cli.arguments import parse, source
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
+from elman.files import write_files
 from elman.models import load
-from elman.training.checkpoint import write_files
 
 
 @dataclass(kw_only=True)

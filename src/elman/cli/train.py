@@ -19,7 +19,7 @@ from elman.models.base import Model
 from elman.models.captioner import Captioner
 from elman.models.classifier import Classifier
 from elman.models.composer import Composer
-from elman.models.folder import read_config, read_folder
+from elman.models.folder import read_config
 from elman.models.language_model import LanguageModel
 from elman.models.settings import saved_settings
 from elman.models.tagger import Tagger
@@ -218,7 +218,7 @@ def _defaults(words: Sequence[str], model: type[Model]) -> Model:
         return model()
     settings: dict[str, Any] = {}
     if given.init_from is not None:
-        architecture = saved_settings(model, read_folder(given.init_from).config, given.init_from)
+        architecture = saved_settings(model, read_config(given.init_from), given.init_from)
         settings |= {name: architecture[name] for name in model.architecture if name in architecture}
     if given.resume and given.out is not None and (config := read_config(given.out, missing_ok=True)):
         settings |= saved_settings(model, config, given.out)

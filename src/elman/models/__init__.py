@@ -29,12 +29,15 @@ def load(folder: Path | str) -> Any:
         ModelError: there is no model, or it is damaged, altered, or from a newer version.
     """
     from elman.errors import ModelError
-    from elman.models.folder import CONFIG, read_folder
+    from elman.models.folder import CONFIG, SavedModel, read_folder
 
     folder = Path(folder)
-    saved = read_folder(folder)
-    task = saved.config.get("task")
-    if task not in _HOMES:
-        raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(_HOMES)}')
-    module, name = _HOMES[task]
-    return getattr(import_module(module), name).from_saved(saved, folder)
+
+    def build(saved: SavedModel) -> Any:
+        task = saved.config["task"]
+        if task not in _HOMES:
+            raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(_HOMES)}')
+        module, name = _HOMES[task]
+        return getattr(import_module(module), name).from_saved(saved, folder)
+
+    return read_folder(folder, build)

@@ -14,13 +14,13 @@ stands in attributes that end in an underscore.
 
 from __future__ import annotations
 
-import json
+import logging
 import platform
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,14 +30,28 @@ import torch
 from torch import nn
 
 from elman.data.lines import Lines, Problems
-from elman.errors import ModelError, UsageError
-from elman.models.folder import SavedModel, is_finished, make_folder, open_run, read_folder, write_folder
+from elman.documents import write_json
+from elman.errors import ModelError, StorageError, UsageError
+from elman.files import working_in
+from elman.models.folder import (
+    SavedModel,
+    Texts,
+    Weights,
+    check_finite,
+    compose,
+    is_finished,
+    open_run,
+    read_folder,
+    write_folder,
+)
 from elman.models.judging import Report
 from elman.models.settings import Settings, saved_settings
-from elman.training.checkpoint import FILE_NAME
+from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.loop import Batches, State, Task, predict_cost, train
 from elman.training.progress import Progress
 from elman.training.schedule import TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and writing the folder: 1 to 2 s measured
 
@@ -157,19 +171,26 @@ class Model(TrainingSettings, Settings, ABC):
             raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
         progress = progress or Progress()
         folder = Path(out) if out is not None else None
-        saved = None
-        if folder is not None:
-            if is_finished(folder, resume):
-                finished = read_folder(folder)
-                self._check_same_settings(type(self).from_saved(finished, folder).to_json(), folder)
-                progress.note(f"{folder}: the training is finished; nothing to resume")
-                return self._adopt(finished)
-            saved = open_run(folder, resume, overwrite)
-            if saved is not None:
-                progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
-            elif resume:
-                progress.note(f"{folder}: no checkpoint yet, starting afresh")
-        with _computing(self.threads, self.seed):
+        with ExitStack() as stack:
+            saved = None
+            if folder is not None:
+                if is_finished(folder, resume):
+                    finished = read_folder(folder, lambda saved: type(self).from_saved(saved, folder))
+                    self._check_same_settings(finished.to_json(), folder)
+                    with suppress(ModelError, StorageError), working_in(folder):
+                        pass  # completes what a process left that was killed while it moved its files
+                    progress.note(f"{folder}: the training is finished; nothing to resume")
+                    learned = vars(finished).keys() - self.get_params().keys()
+                    vars(self).update({name: vars(finished)[name] for name in learned})
+                    return self
+                stack.enter_context(working_in(folder))
+                unfinished = open_run(folder, resume, overwrite)
+                if unfinished is not None:
+                    saved = self._load_unfinished(unfinished)
+                    progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
+                elif resume:
+                    progress.note(f"{folder}: no checkpoint yet, starting afresh")
+            stack.enter_context(_computing(self.threads, self.seed))
             former = self._former(saved, init_from)
             if saved is not None:
                 self._check_same_settings(saved["config"]["settings"], folder)
@@ -180,12 +201,12 @@ class Model(TrainingSettings, Settings, ABC):
                 self._check_same_data(saved, folder)
             elif former is not None:
                 self.network_.load_state_dict(former.network_.state_dict())
-            if folder is not None:
-                make_folder(folder)
-                if overwrite:
-                    (folder / FILE_NAME).unlink(missing_ok=True)  # or --resume would go on with the former run
             self.metrics_: dict[str, Any] = {}
             self.history_: list[dict[str, Any]] = []
+            if folder is not None:
+                compose(self._saved({}))  # what cannot be written is to fail now, not after the last step
+                if overwrite:
+                    (folder / FILE_NAME).unlink(missing_ok=True)  # or --resume would go on with the former run
             reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
             state = train(
                 task,
@@ -199,9 +220,8 @@ class Model(TrainingSettings, Settings, ABC):
                 resume=saved,
             )
             self._finish(state)
-        if folder is not None:
-            self.save(folder)
-            (folder / FILE_NAME).unlink(missing_ok=True)
+            if folder is not None:
+                write_folder(folder, self._saved(self._drawings()), removed=[FILE_NAME])
         return self
 
     def save(self, folder: Path | str) -> None:
@@ -212,18 +232,31 @@ class Model(TrainingSettings, Settings, ABC):
             StorageError: the folder cannot be written.
         """
         self._check_fitted()
-        write_folder(
-            Path(folder),
-            SavedModel(
-                config=self._config(),
-                weights=self.network_.state_dict(),
-                texts=self._texts(),
-                metrics=self.metrics_,
-                history=self.history_,
-                card=self._card(),
-                pictures=self._pictures(),
-            ),
+        with working_in(Path(folder)):
+            write_folder(Path(folder), self._saved(self._drawings()))
+
+    def _saved(self, pictures: dict[str, str]) -> SavedModel:
+        """Return what a folder is to hold."""
+        return SavedModel(
+            config=self._config(),
+            weights=Weights.of(self.network_.state_dict()),
+            texts=self._texts(),
+            metrics=self.metrics_,
+            history=self.history_,
+            card=self._card(),
+            pictures=pictures,
         )
+
+    def _drawings(self) -> dict[str, str]:
+        """Draw the pictures; a model is not lost because one of them fails."""
+        from elman.drawing.curves import loss_curves
+
+        try:
+            curves = {"curves.svg": loss_curves(self.history_)} if self.history_ else {}
+            return {**curves, **self._pictures()}
+        except Exception as error:
+            logger.warning("the pictures are left out: %s: %s", type(error).__name__, error)
+            return {}
 
     @classmethod
     def from_saved(cls, saved: SavedModel, folder: Path) -> Self:
@@ -237,21 +270,51 @@ class Model(TrainingSettings, Settings, ABC):
             model = cls(**settings)
             model.check()
             return model._adopt(saved)
-        except ModelError as error:  # a damaged tokenizer.json, which does not know where it stands
-            raise ModelError(f"{folder}: {error}") from error
-        except (RuntimeError, TypeError, KeyError, UsageError) as error:
-            first_line = str(error).splitlines()[0]
-            raise ModelError(f"{folder}: the weights and the settings do not fit together ({first_line})") from error
+        except (ModelError, UsageError) as error:  # some do not know where the folder stands
+            said = str(error)
+            raise ModelError(said if said.startswith(str(folder)) else f"{folder}: {said}") from error
 
     def _adopt(self, saved: SavedModel) -> Self:
         self._restore_texts(saved.texts)
+        self._check_shapes(saved.weights.shapes)
+        weights = saved.weights.load()
+        check_finite(weights, ModelError)
         self.network_ = self._build()
-        self.network_.load_state_dict(saved.weights)
+        self.network_.load_state_dict(weights)
         self.network_.eval()
         self.metrics_ = saved.metrics
         self.history_ = saved.history
         self.data_ = saved.config.get("data", {})
         return self
+
+    def _check_shapes(self, found: dict[str, tuple[int, ...]]) -> None:
+        """Raise ModelError unless weights of these shapes fit the settings; no memory is taken for the network."""
+        with torch.device("meta"):
+            expected = {name: tuple(part.shape) for name, part in self._build().state_dict().items()}
+        for name in (*expected, *found):
+            if expected.get(name) != found.get(name):
+                raise ModelError(
+                    f"the weights and the settings do not fit together: {name} is {_shape(found.get(name))}, and the "
+                    f"settings make it {_shape(expected.get(name))}; copy the folder anew"
+                )
+
+    def _load_unfinished(self, stored: Stored) -> dict[str, Any]:
+        """Read the checkpoint to go on from, once its header fits the settings that it says.
+
+        Raises:
+            ModelError: it does not.
+        """
+        former = self._unfinished(stored.skeleton)
+        former._check_shapes(stored.shapes_of("network"))
+        if stored.skeleton["state"]["best"] is not None:
+            former._check_shapes(stored.shapes_of("state", "best", "network"))
+        return stored.load()
+
+    def _unfinished(self, saved: dict[str, Any]) -> Self:
+        """Return a model with the settings and the vocabulary of an interrupted run."""
+        former = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
+        former._restore_texts(Texts(saved["texts"]))
+        return former
 
     def _check_device(self) -> None:
         """Raise UsageError where there is no such device; a model trained on one is loaded anywhere."""
@@ -270,11 +333,9 @@ class Model(TrainingSettings, Settings, ABC):
     def _former(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
         """Return the model whose vocabulary this run uses: the interrupted one, or the one to begin from."""
         if saved is not None:
-            former = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
-            former._restore_texts(saved["texts"])
-            return former
+            return self._unfinished(saved)
         if init_from is not None:
-            return type(self).from_saved(read_folder(Path(init_from)), Path(init_from))
+            return read_folder(Path(init_from), lambda saved: type(self).from_saved(saved, Path(init_from)))
         return None
 
     def _check_same_data(self, saved: dict[str, Any], folder: Path | None) -> None:
@@ -355,7 +416,7 @@ class Model(TrainingSettings, Settings, ABC):
     def _card(self) -> str:
         """Write the model card."""
         lines = [f"# {type(self).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
-        lines += [f"- {name}: {json.dumps(value)}" for name, value in self.data_.items()]
+        lines += [f"- {name}: {write_json(value)}" for name, value in self.data_.items()]
         for title, part in (("Validation", "valid"), ("Training", "train")):
             values = self.metrics_.get(part, {})  # none where an unfinished training was loaded
             lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
@@ -369,6 +430,10 @@ class Model(TrainingSettings, Settings, ABC):
 def num_parameters(network: nn.Module) -> int:
     """Count the trained numbers of a network; time steps share them, so their number does not depend on length."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
 
 
 def equation_symbol(name: str) -> str:

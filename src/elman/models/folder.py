@@ -6,9 +6,12 @@
     metrics.json  log.csv  curves.svg  README.md        what a person reads
     checkpoint.safetensors                              while it trains: everything needed to go on, one file
 
-Every file is written beside, and all are moved into place once all are written: where the disk is full, the former
-model still stands. The checkpoint holds the settings and the tokenizer too and is
-removed last, so that a run that is killed while it saves can still go on. Nothing is ever pickled.
+All files are replaced in one act (:mod:`elman.files`): a process that is killed at any moment leaves the old model or
+the new one. The checkpoint holds the settings and the tokenizer too and goes with the same act, so that a run that is
+killed while it saves can still go on. Nothing is ever pickled.
+
+A folder may come from a stranger. Its files are regular and have a stated size at most, its JSON has the shape that is
+asked for, and the weights are read only when their header fits the network that the settings describe.
 """
 
 from __future__ import annotations
@@ -16,23 +19,73 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
+import logging
 import math
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from elman import __version__
-from elman.errors import ModelError, StorageError
-from elman.training import checkpoint
+from elman.documents import check_shape, read_json, write_json
+from elman.errors import ModelError, UsageError
+from elman.files import JOURNAL, check_regular, current, read_file, replace_files
+from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
+from elman.training.loop import STATE
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+
+MOST_TEXT = 64 << 20  # bytes of a file of text, such as tokenizer.json
+MOST_CONFIG = 4 << 20
+MOST_HASHED = 1 << 30  # bytes of weights that are hashed before anything else; of more, only what fits is hashed at all
+
+_MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
+_METRICS = {
+    "valid?": {str: (float, None)},
+    "train?": {str: (float, None)},
+    "parameters?": int,
+    "versions?": {str: str},
+}
+_PART = {"files": [str]}  # of the data: where it came from
+_CHECKPOINT = {
+    "state": STATE,
+    "network": {str: object},
+    "config": {**_MODEL, "data": {"train": _PART, "valid": _PART}},
+    "texts": {str: str},
+}
+
+Model = TypeVar("Model")
+
+logger = logging.getLogger(__name__)
+
+
+class Texts(dict[str, str]):
+    """The further files that a model needs, by name; one that is missing is a ModelError."""
+
+    def __missing__(self, name: str) -> str:
+        """Raise ModelError: the model needs a file that the folder does not have."""
+        raise ModelError(f"{name}: is missing from the files that {CONFIG} names; copy the folder anew")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights whose shapes are known before they are read."""
+
+    shapes: dict[str, tuple[int, ...]]
+    load: Callable[[], dict[str, Tensor]]
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> Weights:
+        """Wrap weights that are in memory."""
+        return cls({name: tuple(tensor.shape) for name, tensor in tensors.items()}, lambda: tensors)
 
 
 @dataclass
@@ -40,26 +93,51 @@ class SavedModel:
     """What a model's folder holds, as values."""
 
     config: dict[str, Any]  # task, settings, data
-    weights: dict[str, Tensor]
+    weights: Weights
     texts: dict[str, str]  # further files that the model needs, by name: tokenizer.json
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     card: str = ""
-    pictures: dict[str, str] = field(default_factory=dict)  # SVG documents besides the loss curves, by name
+    pictures: dict[str, str] = field(default_factory=dict)  # SVG documents, by name
 
 
-def write_folder(folder: Path, model: SavedModel) -> None:
-    """Write a model into its folder; ``config.json``, which vouches for the others, comes last.
+# ---------------------------------------------------------------- writing
+
+
+def write_folder(folder: Path, model: SavedModel, removed: Iterable[str] = ()) -> None:
+    """Replace the model in a folder in one act; the caller holds the folder's lock.
+
+    Args:
+        folder: it exists.
+        model: what to write.
+        removed: names of files that go in the same act; of a former model those that this one does not have go anyway.
 
     Raises:
-        StorageError: the folder cannot be made or written, or the disk is full.
+        UsageError: a weight is NaN or infinite, or a file would be larger than what is read back.
+        StorageError: the folder cannot be written, or the disk is full; the former model is still there.
     """
-    from elman.drawing.curves import loss_curves
+    contents = compose(model)
+    former = current(folder, CONFIG)
+    if former is not None:
+        with suppress(ModelError):  # of a damaged one the other files stay
+            removed = {*removed, *_files(folder, _read_config(folder))}
+    replace_files(folder, contents, removed)
 
-    make_folder(folder)
-    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.items()}
-    weights = safetensors.torch.save(tensors)
-    vouched = {WEIGHTS: weights, **{name: text.encode() for name, text in model.texts.items()}}
+
+def compose(model: SavedModel) -> dict[str, bytes]:
+    """Return the files of a model's folder by name, as they are to be written.
+
+    Raises:
+        UsageError: a weight is NaN or infinite, or a file would be larger than what is read back.
+    """
+    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.load().items()}
+    check_finite(tensors, UsageError)
+    vouched = {WEIGHTS: safetensors.torch.save(tensors)}
+    vouched |= {name: _bytes(text) for name, text in model.texts.items()}
+    for name, content in vouched.items():
+        most = MOST_BYTES if name == WEIGHTS else MOST_TEXT
+        if len(content) > most:
+            raise UsageError(f"{name} would have {len(content):,} bytes, and at most {most:,} are read back")
     config = {
         "format": FORMAT,
         "elman": __version__,
@@ -69,84 +147,103 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     contents = dict(vouched)
     if model.history:
         contents["log.csv"] = _csv(model.history).encode()
-        contents["curves.svg"] = loss_curves(model.history).encode()
-    contents.update({name: picture.encode() for name, picture in model.pictures.items()})
-    contents["metrics.json"] = _json(model.metrics).encode()
-    contents["README.md"] = model.card.encode()
-    contents[CONFIG] = _json(config).encode()
-    checkpoint.write_files({folder / name: content for name, content in contents.items()})
+    contents.update({name: _bytes(picture) for name, picture in model.pictures.items()})
+    contents["metrics.json"] = _bytes(write_json(model.metrics, indent=2) + "\n")
+    contents["README.md"] = _bytes(model.card)
+    contents[CONFIG] = _bytes(write_json(config, indent=2) + "\n")
+    return contents
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder where it is missing.
+def check_finite(tensors: dict[str, Tensor], kind: type[ModelError | UsageError]) -> None:
+    """Raise an error of a kind where a weight is NaN or infinite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise kind(f"the weight {name} holds NaN or infinity, with which nothing can be computed; train again")
 
-    Raises:
-        StorageError: it cannot be made, or a file of that name is in the way.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: the folder cannot be made ({error.strerror}); name another with --out"
-        ) from error
+
+def _bytes(text: str) -> bytes:
+    """Encode a text; what UTF-8 cannot hold, such as bytes of a file's name that are not UTF-8, is written escaped."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+# ---------------------------------------------------------------- reading
 
 
 def is_finished(folder: Path, resume: bool) -> bool:
     """Tell whether a run to be resumed has come to its end already."""
-    return resume and (folder / CONFIG).exists() and not (folder / checkpoint.FILE_NAME).exists()
+    return resume and current(folder, CONFIG) is not None and current(folder, FILE_NAME) is None
 
 
-def open_run(folder: Path, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
     """Return the checkpoint to go on from, or None to start afresh.
 
     Raises:
         ModelError: the folder holds something that would be lost.
     """
-    unfinished = folder / checkpoint.FILE_NAME
+    unfinished = current(folder, FILE_NAME)
     if resume:
-        return checkpoint.load_checkpoint(unfinished) if unfinished.exists() else None
+        return None if unfinished is None else _open_unfinished(unfinished)
     if overwrite:
         return None
-    if unfinished.exists():
+    if unfinished is not None:
         raise ModelError(f"{folder}: holds an unfinished training; go on with --resume, or start over with --overwrite")
-    if (folder / CONFIG).exists():
+    if current(folder, CONFIG) is not None:
         raise ModelError(
             f"{folder}: holds another model; name another folder with --out, or replace it with --overwrite"
         )
     return None
 
 
-def read_folder(folder: Path) -> SavedModel:
+def read_folder(folder: Path, build: Callable[[SavedModel], Model]) -> Model:
     """Read a model's folder, or, where its training has not finished, the best weights so far from the checkpoint.
+
+    Args:
+        folder: the folder.
+        build: makes a model of what it holds. Where another process replaces the folder meanwhile, it is called again.
 
     Raises:
         ModelError: there is no model, or it is damaged, altered, or from a newer version.
     """
-    if not (folder / CONFIG).exists() and (folder / checkpoint.FILE_NAME).exists():
-        return _read_unfinished(folder / checkpoint.FILE_NAME)
-    config = _read_json(folder)
-    found = config.get("format")
-    if not isinstance(found, int) or found > FORMAT:
-        raise ModelError(
-            f"{folder / CONFIG}: format {found!r}, written by Elman {config.get('elman')}; this is Elman "
-            f"{__version__}, which reads up to format {FORMAT}: upgrade with pip install -U elman"
-        )
-    vouched = {name: _vouched(folder / name, digest) for name, digest in _files(folder, config).items()}
-    try:
-        weights = safetensors.torch.load(vouched.pop(WEIGHTS))
-        texts = {name: content.decode() for name, content in vouched.items()}
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{folder}: a file is not UTF-8 text ({error.reason}); copy the folder anew") from error
-    except (safetensors.SafetensorError, KeyError) as error:
-        raise ModelError(
-            f"{folder / WEIGHTS}: not a safetensors file ({error}); train again or copy it anew"
-        ) from error
+    while True:
+        before = _state_of(folder)
+        try:
+            return build(_read(folder))
+        except ModelError:
+            if _state_of(folder) == before:
+                raise
+
+
+def _state_of(folder: Path) -> list[tuple[int, int] | None]:
+    """Return what changes when a folder's files are replaced."""
+    found: list[tuple[int, int] | None] = []
+    for name in (JOURNAL, CONFIG, FILE_NAME):
+        try:
+            status = (folder / name).stat()
+            found.append((status.st_ino, status.st_mtime_ns))
+        except (OSError, ValueError):
+            found.append(None)
+    return found
+
+
+def _read(folder: Path) -> SavedModel:
+    unfinished = current(folder, FILE_NAME) if current(folder, CONFIG) is None else None
+    if unfinished is not None:
+        return _read_unfinished(_open_unfinished(unfinished))
+    config = _read_config(folder)
+    files = _files(folder, config)
+    texts = Texts()
+    for name, digest in files.items():
+        if name != WEIGHTS:
+            try:
+                texts[name] = _vouched(folder, name, digest, MOST_TEXT).decode()
+            except UnicodeDecodeError as error:
+                raise ModelError(f"{folder / name}: is not UTF-8 text ({error.reason}); copy the folder anew") from None
     return SavedModel(
         config={key: value for key, value in config.items() if key not in ("format", "elman", "files")},
-        weights=weights,
+        weights=_open_weights(folder, files[WEIGHTS]),
         texts=texts,
-        metrics=_read_optional(folder / "metrics.json"),
-        history=_read_history(folder / "log.csv"),
+        metrics=_read_metrics(folder),
+        history=_read_history(folder),
     )
 
 
@@ -156,84 +253,138 @@ def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
     Raises:
         ModelError: there is nothing to read (unless ``missing_ok``), or it is damaged.
     """
-    if (folder / checkpoint.FILE_NAME).exists():
-        config = checkpoint.load_checkpoint(folder / checkpoint.FILE_NAME).get("config")
-        if not isinstance(config, dict):
-            raise ModelError(f"{folder / checkpoint.FILE_NAME}: not the checkpoint of a model; delete it")
+    unfinished = current(folder, FILE_NAME)
+    if unfinished is not None:
+        config: dict[str, Any] = _open_unfinished(unfinished).skeleton["config"]
         return config
-    return {} if missing_ok and not (folder / CONFIG).exists() else _read_json(folder)
+    return {} if missing_ok and current(folder, CONFIG) is None else _read_config(folder)
 
 
-def _read_unfinished(path: Path) -> SavedModel:
-    saved = checkpoint.load_checkpoint(path)
+def _open_unfinished(path: Path) -> Stored:
+    stored = open_checkpoint(path)
     try:
-        best, config, texts = saved["state"]["best"], saved["config"], saved["texts"]
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not the checkpoint of a model ({error} is missing); delete it") from error
-    if best is None:
-        raise ModelError(f"{path}: this training has not come to its first validation yet; go on with --resume")
-    return SavedModel(config=config, weights=best["network"], texts=texts)
+        check_shape(stored.skeleton, _CHECKPOINT)
+    except ValueError as error:
+        raise ModelError(f"{path}: not the checkpoint of a model ({error}); delete it") from None
+    return stored
 
 
-def _read_json(folder: Path) -> dict[str, Any]:
+def _read_unfinished(stored: Stored) -> SavedModel:
+    if stored.skeleton["state"]["best"] is None:
+        raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with --resume")
+    return SavedModel(
+        config=stored.skeleton["config"],
+        weights=Weights(
+            stored.shapes_of("state", "best", "network"), lambda: stored.load()["state"]["best"]["network"]
+        ),
+        texts=Texts(stored.skeleton["texts"]),
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {folder} makes one")
+    path = current(folder, CONFIG)
+    if path is None:
+        raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)")
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
-    except FileNotFoundError as error:
-        raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / CONFIG}: cannot be read ({error}); train again or copy the folder anew") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{folder / CONFIG}: not a JSON object; train again or copy the folder anew")
-    return config
+        config = read_json(read_file(path, MOST_CONFIG), {"format?": object, "elman?": object})
+        found = config.get("format")
+        if isinstance(found, bool) or not isinstance(found, int) or found != FORMAT:
+            raise ModelError(
+                f"{folder / CONFIG}: format {found!r}, written by Elman {config.get('elman')}; this is Elman "
+                f"{__version__}, which reads up to format {FORMAT}: upgrade with pip install -U elman"
+            )
+        check_shape(config, {**_MODEL, "files": {str: str}})
+    except ValueError as error:
+        raise ModelError(f"{folder / CONFIG}: cannot be read ({error}); train again or copy the folder anew") from None
+    return dict(config)
 
 
 def _files(folder: Path, config: dict[str, Any]) -> dict[str, str]:
-    files = config.get("files")
-    if not isinstance(files, dict) or WEIGHTS not in files or any(Path(name).name != name for name in files):
+    files: dict[str, str] = config["files"]
+    if WEIGHTS not in files or any(Path(name).name != name or name.startswith(".") or "\0" in name for name in files):
         raise ModelError(f'{folder / CONFIG}: "files" does not name {WEIGHTS} and its hash; copy the folder anew')
     return files
 
 
-def _vouched(path: Path, digest: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the folder anew") from error
+def _vouched(folder: Path, name: str, digest: str, most: int) -> bytes:
+    content = read_file(current(folder, name) or folder / name, most)
     if hashlib.sha256(content).hexdigest() != digest:
-        raise ModelError(
-            f"{path}: not the file that {CONFIG} vouches for ({len(content):,} bytes, another SHA-256): it is cut off "
-            "or was altered; train again or copy the folder anew"
-        )
+        raise _altered(folder / name, len(content))
     return content
 
 
-def _read_optional(path: Path) -> dict[str, Any]:
+def _altered(path: Path, size: int) -> ModelError:
+    return ModelError(
+        f"{path}: not the file that {CONFIG} vouches for ({size:,} bytes, another SHA-256): it is cut off or was "
+        "altered; train again or copy the folder anew"
+    )
+
+
+def _open_weights(folder: Path, digest: str) -> Weights:
+    def load() -> dict[str, Tensor]:
+        return safetensors.torch.load(_vouched(folder, WEIGHTS, digest, MOST_BYTES))
+
+    path = current(folder, WEIGHTS) or folder / WEIGHTS
     try:
-        metrics = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        size = check_regular(path, MOST_BYTES)
+        with path.open("rb") as stream:
+            if size < MOST_HASHED and hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                raise _altered(path, size)
+        with safetensors.safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the folder anew") from error
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file ({error}); train again or copy it anew") from error
+    return Weights(shapes, load)
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    """Read the figures; they are for people, so that a model without them, or with damaged ones, loads too."""
+    path = current(folder, "metrics.json")
+    if path is None:
         return {}
-    return metrics if isinstance(metrics, dict) else {}
-
-
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    """Read the log back: whole numbers as int, others as float, an empty cell as None."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError, AttributeError):
+        metrics: dict[str, Any] = read_json(read_file(path, MOST_CONFIG), _METRICS)
+    except (ValueError, ModelError) as error:
+        logger.warning("%s: its figures are left out (%s)", folder / "metrics.json", error)
+        return {}
+    for part in ("valid", "train"):
+        if part in metrics:
+            metrics[part] = {name: figure for name, figure in metrics[part].items() if figure is not None}
+    return metrics
+
+
+def _read_history(folder: Path) -> list[dict[str, Any]]:
+    """Read the log back: whole numbers as int, others as float, an empty cell as None."""
+    path = current(folder, "log.csv")
+    if path is None:
+        return []
+    try:
+        text = read_file(path, MOST_TEXT).decode()
+        names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        history = [{name: _number(cell) for name, cell in zip(names, row, strict=True)} for row in rows]
+        if "step" not in names or not any(name.startswith("nats_per_") for name in names):
+            raise ValueError("it has no column of steps, or none of losses")
+        if not all(isinstance(row["step"], int) for row in history):
+            raise ValueError("a step is no whole number")
+        return history
+    except (ValueError, csv.Error, ModelError) as error:
+        logger.warning("%s: its rows are left out (%s)", folder / "log.csv", error)
         return []
 
 
 def _number(cell: str) -> float | int | None:
     if cell == "":
         return None
-    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if cell.lstrip("-").isdecimal() and len(cell) < 20:
+        return int(cell)
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell[:20]} is not a finite number")
+    return number
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
@@ -246,4 +397,4 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

@@ -8,21 +8,21 @@ goes into the file's metadata. Nothing is pickled; reading a stranger's checkpoi
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
 
-from elman.errors import ModelError, StorageError
+from elman.errors import ModelError
+from elman.files import check_regular, replacing
 
 FILE_NAME = "checkpoint.safetensors"
+MOST_BYTES = 8 << 30  # of a checkpoint, and of a model's weights
 
-_TENSOR, _TUPLE, _ITEMS = "$tensor", "$tuple", "$items"
+_TENSOR, _TUPLE, _ITEMS, _FLOAT = "$tensor", "$tuple", "$items", "$float"
 
 
 def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
@@ -60,6 +60,8 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
         if all(isinstance(key, str) for key in value):
             return {key: child(key, item) for key, item in value.items()}
         return {_ITEMS: [[key, child(key, item)] for key, item in value.items()]}
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+        return {_FLOAT: str(value)}
     return value
 
 
@@ -70,6 +72,8 @@ def unflatten(skeleton: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(skeleton, dict):
         if _TENSOR in skeleton:
             return tensors[skeleton[_TENSOR]]
+        if _FLOAT in skeleton:
+            return float(skeleton[_FLOAT])
         if _TUPLE in skeleton:
             return tuple(unflatten(item, tensors) for item in skeleton[_TUPLE])
         if _ITEMS in skeleton:
@@ -91,7 +95,72 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, torch.Tensor] = {}
     skeleton = flatten(state, tensors)
     with replacing(path) as beside:
-        safetensors.torch.save_file(tensors, beside, metadata={"elman": json.dumps(skeleton)})
+        try:
+            safetensors.torch.save_file(tensors, beside, metadata={"elman": json.dumps(skeleton, allow_nan=False)})
+        except safetensors.SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+class Stored(NamedTuple):
+    """A checkpoint of which only the header has been read: what it holds, without the tensors' numbers."""
+
+    path: Path
+    skeleton: Any
+    """The state, with ``{"$tensor": path}`` in place of a tensor."""
+    shapes: dict[str, tuple[int, ...]]
+    """The shape of each tensor, by its path."""
+
+    def shapes_of(self, *keys: str) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of a part of the state that holds tensors by name, such as a network's.
+
+        Raises:
+            ModelError: there is no such part.
+        """
+        try:
+            part = self.skeleton
+            for key in keys:
+                part = part[key]
+            return {name: self.shapes[tensor[_TENSOR]] for name, tensor in part.items()}
+        except (KeyError, TypeError, AttributeError):
+            raise self._damaged(f"it holds no weights under {'.'.join(keys)}") from None
+
+    def load(self) -> dict[str, Any]:
+        """Read all of it.
+
+        Raises:
+            ModelError: the file is not a whole Elman checkpoint.
+        """
+        try:
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in self.shapes}
+            state: dict[str, Any] = unflatten(self.skeleton, tensors)
+        except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
+        return state
+
+    def _damaged(self, reason: object) -> ModelError:
+        return ModelError(
+            f"{self.path}: not a whole Elman checkpoint ({reason}); delete it to start the training afresh"
+        )
+
+
+def open_checkpoint(path: Path) -> Stored:
+    """Read the header of what :func:`save_checkpoint` wrote, however large its tensors are.
+
+    Raises:
+        ModelError: the file is not a whole Elman checkpoint.
+    """
+    stored = Stored(path, None, {})
+    try:
+        check_regular(path, MOST_BYTES)
+        with safetensors.safe_open(path, framework="pt") as file:
+            skeleton = json.loads((file.metadata() or {})["elman"])
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise stored._damaged(error) from error
+    if not isinstance(skeleton, dict):
+        raise stored._damaged("it is not a dictionary")
+    return Stored(path, skeleton, shapes)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -100,58 +169,4 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: the file is not a whole Elman checkpoint.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            skeleton = json.loads((file.metadata() or {})["elman"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-        state: dict[str, Any] = unflatten(skeleton, tensors)
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path}: not a whole Elman checkpoint ({error}); delete it to start the training afresh"
-        ) from error
-    return state
-
-
-def write_files(contents: dict[Path, bytes]) -> None:
-    """Write several files: all of them, in their order, or, where one cannot be written, none.
-
-    Raises:
-        StorageError: the disk is full, the folder is missing or may not be written.
-    """
-    with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
-        for path, content in reversed(contents.items()):
-            with stack.enter_context(replacing(path)).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a file beside ``path`` to write; move it into place once it is complete and on disk.
-
-    Args:
-        path: the file to be written or replaced.
-
-    Yields:
-        The temporary name. Where the block fails it is removed, and what stood at ``path`` still stands.
-
-    Raises:
-        StorageError: the disk is full, the folder is missing or may not be written.
-    """
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except StorageError:  # of another file, written in the same block
-        raise
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StorageError(
-            f"{path}: cannot be written ({reason}); make room or name another folder with --out. "
-            "What was saved before is intact."
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
+    return open_checkpoint(path).load()

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from elman.errors import DivergedError, Interrupted
+from elman.documents import check_shape
+from elman.errors import DivergedError, Interrupted, ModelError
 from elman.training.checkpoint import save_checkpoint
 from elman.training.progress import Progress, Report
 from elman.training.schedule import (
@@ -100,6 +101,22 @@ class Task(Protocol):
         ...
 
 
+STATE = {  # of a state as the checkpoint keeps it
+    "step": int,
+    "targets": int,
+    "seconds": float,
+    "step_seconds": float,
+    "loss": (float, None),
+    "first_loss": (float, None),
+    "carry": object,
+    "schedule": ({"total_steps": int, "warmup_steps": int, "eval_every": int, "changed_at?": int,
+                  "factor_there?": float, "planned_steps?": int}, None),
+    "best": ({"step": int, "metrics": {str: float}, "network": {str: object}}, None),
+    "since_best": int,
+    "history": [{str: (float, None)}],
+}  # fmt: skip
+
+
 @dataclass
 class State:
     """Everything that changes while a network is trained, and is kept in the checkpoint."""
@@ -122,9 +139,18 @@ class State:
 
     @classmethod
     def restored(cls, saved: dict[str, Any]) -> State:
-        """Return the state that :meth:`saved` described."""
-        schedule = Schedule(**saved["schedule"]) if saved["schedule"] else None
-        return cls(**{**saved, "schedule": schedule})
+        """Return the state that :meth:`saved` described.
+
+        Raises:
+            ValueError: it describes none.
+        """
+        check_shape(saved, STATE)
+        kept = {name: saved[name] for name in STATE}
+        if saved["schedule"] is not None:
+            kept["schedule"] = schedule = Schedule.restored(saved["schedule"])
+            if not 0 <= saved["step"] <= schedule.total_steps:
+                raise ValueError(f"it is at step {saved['step']} of {schedule.total_steps}")
+        return cls(**kept)
 
 
 def train(
@@ -158,16 +184,14 @@ def train(
     Raises:
         DivergedError: the loss became NaN or exploded.
         Interrupted: SIGINT or SIGTERM came; the checkpoint was written first.
+        ModelError: the checkpoint to go on from does not fit.
     """
     started = time.perf_counter() if started is None else started
     fabric, network = _set_up(task, settings)
     optimizer: Any = fabric.setup_optimizers(_optimizer(network, settings, settings.learning_rate))
     state = State()
     if resume is not None:
-        state = State.restored(resume["state"])
-        network.load_state_dict(resume["network"])
-        optimizer.load_state_dict(resume["optimizer"])
-        _set_random_state(resume["random"])
+        state = _restore(resume, network, optimizer)
         state.carry = fabric.to_device(state.carry)
     state_began = started if resume is None else time.perf_counter() - state.seconds
     budget = 60 * budget_minutes(settings)
@@ -386,6 +410,33 @@ def _report(state: State, schedule: Schedule, durations: deque[float], targets: 
         targets_per_second=targets / recent,
         seconds_left=(schedule.total_steps - state.step) * recent,
     )
+
+
+def _restore(saved: dict[str, Any], network: nn.Module, optimizer: Any) -> State:
+    """Take network, optimizer and random numbers back to where a checkpoint was written; return the state there.
+
+    Raises:
+        ModelError: a part of the checkpoint does not fit.
+    """
+    try:
+        state = State.restored(saved["state"])
+        network.load_state_dict(saved["network"])
+        groups = optimizer.state_dict()["param_groups"]  # what the settings say, whatever the file does
+        optimizer.load_state_dict({"state": saved["optimizer"]["state"], "param_groups": groups})
+        for parameter, moments in optimizer.state.items():
+            if {name: part.shape for name, part in moments.items()} != {
+                "step": torch.Size(),
+                "exp_avg": parameter.shape,
+                "exp_avg_sq": parameter.shape,
+            }:
+                raise ValueError(f"the optimizer's state of a weight of shape {tuple(parameter.shape)} is another's")
+        _set_random_state(saved["random"])
+    except Exception as error:  # torch checks each part in its own way
+        raise ModelError(
+            f"the checkpoint does not fit the training ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            "start afresh with --overwrite"
+        ) from error
+    return state
 
 
 def _random_state() -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from elman.errors import UsageError
 
@@ -86,6 +86,21 @@ class Schedule:
     factor_there: float = 1.0
     planned_steps: int = 0
     """The number of steps that was planned at first, where it was changed."""
+
+    @classmethod
+    def restored(cls, saved: dict[str, Any]) -> Schedule:
+        """Return the schedule that a checkpoint describes.
+
+        Raises:
+            ValueError: it could not be followed.
+        """
+        schedule = cls(**{field.name: saved[field.name] for field in fields(cls) if field.name in saved})
+        starts = max(schedule.warmup_steps, schedule.changed_at)
+        if not (schedule.warmup_steps >= 0 and schedule.changed_at >= 0 and starts < schedule.total_steps):
+            raise ValueError("its schedule has no steps left after the warm-up")
+        if schedule.eval_every < 1 or schedule.planned_steps < 0 or not 0 <= schedule.factor_there <= 1:
+            raise ValueError("its schedule cannot be followed")
+        return schedule
 
     @property
     def most_steps(self) -> int:

@@ -1,0 +1,337 @@
+"""Writing a file or a whole folder as one act, and reading what may come from a stranger.
+
+A file is written beside its place, under ``.NAME.new``, and moved there once it is on disk. A folder cannot be moved
+onto another one, so several files of a folder are replaced through a journal:
+
+    1. every new file is written as .NAME.new
+    2. .journal.json, which names them (and the files that are to go), is moved into place: this commits them
+    3. the files are moved into place, and the journal goes last
+
+A process that is killed before 2 leaves the old files, one that is killed after it the new ones: :func:`current` finds
+them wherever they are, and whoever writes into the folder next completes the moves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from elman.documents import read_json, write_json
+from elman.errors import ModelError, StorageError
+
+JOURNAL = ".journal.json"
+LOCK = ".lock"
+MOST_JOURNAL = 1 << 20  # bytes
+
+logger = logging.getLogger(__name__)
+
+
+class Journal(NamedTuple):
+    """What was committed in a folder, and may not have been moved into place."""
+
+    files: frozenset[str] = frozenset()
+    """The names of the new files."""
+    removed: frozenset[str] = frozenset()
+    """The names of the files that are no longer wanted."""
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Read a file of a folder that may come from a stranger.
+
+    Args:
+        path: the file; it must be a regular one, and no link that leads out of its folder.
+        most: the most bytes that it may have.
+
+    Raises:
+        ModelError: it is too large, something else than a file, or cannot be read.
+    """
+    try:
+        check_regular(path, most)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path}: cannot be read ({reason}); train again or copy the folder anew") from error
+
+
+def check_regular(path: Path, most: int) -> int:
+    """Return the size of a file in bytes; raise ModelError where it is too large, no file, or lies elsewhere."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelError(f"{path}: is no regular file, as every file of a model must be; copy the folder anew")
+    if path.is_symlink() and path.resolve().parent != path.parent.resolve():
+        raise ModelError(f"{path}: is a link that leads out of the folder; put the file itself there")
+    if status.st_size > most:
+        raise ModelError(f"{path}: has {status.st_size:,} bytes, and such a file has at most {most:,}")
+    return status.st_size
+
+
+def current(folder: Path, name: str) -> Path | None:
+    """Find a file of a folder whose files may be about to be replaced.
+
+    Returns:
+        Where its current content lies; None where there is no such file.
+
+    Raises:
+        ModelError: the folder's journal is damaged.
+    """
+    journal = read_journal(folder)
+    if name in journal.removed:
+        return None
+    if name in journal.files and (beside := _beside(folder / name)).exists():
+        return beside
+    path = folder / name
+    return path if os.path.lexists(path) else None
+
+
+def read_journal(folder: Path) -> Journal:
+    """Read what was committed in a folder and may not have been moved into place; nothing where there is no journal.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    path = folder / JOURNAL
+    if not os.path.lexists(path):
+        return Journal()
+    try:
+        found = read_json(read_file(path, MOST_JOURNAL), {"files": [str], "removed": [str]})
+        names = [*found["files"], *found["removed"]]
+        if any(Path(name).name != name or name.startswith(".") or "\0" in name for name in names):
+            raise ValueError("it names a file outside of the folder")
+    except ValueError as error:
+        raise ModelError(f"{path}: not the journal of a folder ({error}); delete it or copy the folder anew") from None
+    return Journal(frozenset(found["files"]), frozenset(found["removed"]))
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_files(contents: dict[Path, bytes]) -> None:
+    """Write several files: all of them, in their order, or, where one cannot be written, none.
+
+    Raises:
+        StorageError: the disk is full, the folder is missing or may not be written.
+    """
+    with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
+        for path, content in reversed(contents.items()):
+            _write(stack.enter_context(replacing(path)), content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a file beside ``path`` to write; move it into place once it is complete and on disk.
+
+    Args:
+        path: the file to be written or replaced.
+
+    Yields:
+        The temporary name. Where the block fails it is removed, and what stood at ``path`` still stands.
+
+    Raises:
+        StorageError: the disk is full, the folder is missing or may not be written.
+    """
+    beside = _beside(path)
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except StorageError:  # of another file, written in the same block
+        raise
+    except OSError as error:
+        raise _not_written(path, error) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def replace_files(folder: Path, contents: dict[str, bytes], removed: Iterable[str] = ()) -> None:
+    """Replace files of a folder in one act; the caller holds the folder's lock.
+
+    Args:
+        folder: it exists.
+        contents: the files by name; none begins with a dot.
+        removed: names of files that are to go.
+
+    Raises:
+        StorageError: a file cannot be written; the folder's files are what they were before.
+    """
+    complete(folder)
+    path = folder
+    try:
+        for name, content in contents.items():
+            path = folder / name
+            _write(_beside(path), content)
+        _sync_folder(folder)
+        path = folder / JOURNAL
+        gone = sorted(set(removed) - set(contents))
+        _write(_beside(path), write_json({"files": list(contents), "removed": gone}).encode())
+        _beside(path).replace(path)
+    except OSError as error:
+        for left in (*(folder / name for name in contents), folder / JOURNAL):
+            with suppress(OSError):
+                _beside(left).unlink(missing_ok=True)
+        raise _not_written(path, error) from error
+    try:
+        complete(folder)
+    except OSError as error:  # it is committed: whoever reads the folder finds the new files
+        logger.warning("%s: its files are saved, but could not be moved into place (%s)", folder, error.strerror)
+
+
+def complete(folder: Path) -> None:
+    """Move what was committed into place, and clear away what was not; the caller holds the folder's lock.
+
+    Raises:
+        OSError: a file cannot be moved.
+        ModelError: the folder's journal is damaged.
+    """
+    journal = read_journal(folder)
+    if journal != Journal():
+        _sync_folder(folder)
+        for name in journal.files:
+            with suppress(FileNotFoundError):  # it was moved before
+                _beside(folder / name).replace(folder / name)
+        for name in journal.removed:
+            (folder / name).unlink(missing_ok=True)
+        _sync_folder(folder)
+        (folder / JOURNAL).unlink()
+        _sync_folder(folder)
+    for left in folder.glob(".*.new"):
+        left.unlink(missing_ok=True)
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Make a folder where it is missing, and keep other processes from writing into it.
+
+    The lock is the process's own: it ends with it, however that ends. A folder that was made here and is still empty at
+    the end is removed.
+
+    Raises:
+        StorageError: the folder cannot be made or written.
+        ModelError: somebody else is writing into it; the message says who.
+    """
+    made = _make_folder(folder)
+    try:
+        with _locked(folder):
+            try:
+                complete(folder)
+            except OSError as error:
+                raise _not_written(folder, error) from error
+            yield
+    finally:
+        with suppress(OSError):  # something was saved there
+            for one in made:
+                one.rmdir()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where it is missing.
+
+    Raises:
+        StorageError: it cannot be made, or a file of that name is in the way.
+    """
+    _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder; return what had to be made, the innermost first."""
+    try:
+        made = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{folder}: the folder cannot be made ({reason}); name another with --out") from error
+    return made
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder / LOCK
+    try:
+        descriptor = _open_lock(path)
+    except OSError as error:
+        raise _not_written(folder, error) from error
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}".encode())
+        yield
+    finally:
+        if sys.platform == "win32":  # there an open file cannot be removed
+            os.close(descriptor)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        if sys.platform != "win32":
+            os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Open a lock file and lock it; raise ModelError where somebody else has."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            _lock(descriptor)
+        except (BlockingIOError, PermissionError):
+            holder = os.read(descriptor, 200).decode("utf-8", "replace") or "another process"
+            os.close(descriptor)
+            raise ModelError(
+                f"{path.parent}: {holder} is writing into this folder; wait for its end, or name another folder with "
+                "--out"
+            ) from None
+        except OSError:
+            pass  # a file system without locks: go on as if alone
+        with suppress(OSError):
+            if os.path.samestat(path.lstat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)  # its former holder has just removed it
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to disk, where the system can do that."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_written(path: Path, error: OSError) -> StorageError:
+    still = ". What was saved before is intact." if path.exists() else ""
+    return StorageError(
+        f"{path}: cannot be written ({error.strerror or error}); make room or name another folder with --out{still}"
+    )
