@@ -50,8 +50,9 @@ def read_json(content: str | bytes, shape: Any = object) -> Any:
             ...
         ValueError: words[0] is 1, expected a text
     """
+    text = content.decode() if isinstance(content, bytes) else content
     try:
-        value = json.loads(content, parse_int=_integer, parse_float=_number, parse_constant=_number)
+        value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     check_shape(value, shape)

@@ -16,11 +16,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_MESSAGE = 1000  # characters
+
 
 class ElmanError(Exception):
     """The base of the tree: every error that Elman raises on purpose."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        if len(message) > LONGEST_MESSAGE:  # it quotes data, which may be of any length
+            message = f"{message[: LONGEST_MESSAGE - 300]} ... {message[-300:]}"
+        super().__init__(message)
 
 
 class UsageError(ElmanError, ValueError):

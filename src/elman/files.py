@@ -149,7 +149,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except StorageError:  # of another file, written in the same block
         raise
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise _not_written(path, error, path.exists()) from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -181,7 +181,7 @@ def replace_files(folder: Path, contents: dict[str, bytes], removed: Iterable[st
         for left in (*(folder / name for name in contents), folder / JOURNAL):
             with suppress(OSError):
                 _beside(left).unlink(missing_ok=True)
-        raise _not_written(path, error) from error
+        raise _not_written(path, error, any((folder / name).exists() for name in contents)) from error
     try:
         complete(folder)
     except OSError as error:  # it is committed: whoever reads the folder finds the new files
@@ -227,7 +227,7 @@ def working_in(folder: Path) -> Iterator[None]:
             try:
                 complete(folder)
             except OSError as error:
-                raise _not_written(folder, error) from error
+                raise _not_written(folder, error, False) from error
             yield
     finally:
         with suppress(OSError):  # something was saved there
@@ -261,7 +261,7 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         descriptor = _open_lock(path)
     except OSError as error:
-        raise _not_written(folder, error) from error
+        raise _not_written(folder, error, False) from error
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}".encode())
@@ -330,8 +330,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _not_written(path: Path, error: OSError) -> StorageError:
-    still = ". What was saved before is intact." if path.exists() else ""
+def _not_written(path: Path, error: OSError, kept: bool) -> StorageError:
+    still = ". What was saved before is intact." if kept else ""
     return StorageError(
         f"{path}: cannot be written ({error.strerror or error}); make room or name another folder with --out{still}"
     )

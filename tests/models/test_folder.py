@@ -14,7 +14,8 @@ import torch
 
 import elman
 from elman.data.batching import StreamBatches
-from elman.errors import ModelError, StorageError
+from elman.errors import ModelError, StorageError, UsageError
+from elman.files import read_file, working_in
 from elman.training.checkpoint import load_checkpoint, save_checkpoint
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "metrics.json", "log.csv", "curves.svg", "README.md"}
@@ -27,6 +28,13 @@ def folder(saved, tmp_path):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def listing(folder):
+    """What stands in a folder, where not all of it can be read."""
+    return {
+        path.name: (path.lstat().st_ino, path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.iterdir()
+    }
 
 
 def change_config(folder, change):
@@ -110,6 +118,32 @@ def other_weights(folder):
     vouched_garbage("model.safetensors", content)(folder)
 
 
+def vouched_weights(change):
+    """Weights of another content that their config vouches for."""
+
+    def damage(folder):
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        change(weights)
+        vouched_garbage("model.safetensors", safetensors.torch.save(weights))(folder)
+
+    return damage
+
+
+def replaced(name, make):
+    """Something else than a file stands where a file should."""
+
+    def damage(folder):
+        (folder / name).unlink()
+        make(folder / name)
+
+    return damage
+
+
+def large(path):
+    with path.open("wb") as file:
+        file.truncate(10 << 30)
+
+
 DAMAGES = {
     "weights cut off": cut("model.safetensors", 0.5),
     "weights empty": cut("model.safetensors", 0),
@@ -142,13 +176,41 @@ DAMAGES = {
     "vouched garbage as tokenizer": vouched_garbage("tokenizer.json", b"{}"),
     "vouched bytes as tokenizer": vouched_garbage("tokenizer.json", b"\xff\xff"),
     "vouched weights of another network": other_weights,
+    "vouched NaN": vouched_weights(lambda weights: weights["head.bias"].fill_(torch.nan)),
+    "vouched infinity": vouched_weights(lambda weights: weights["rnn.weight_hh_l0"][0, :1].fill_(-torch.inf)),
+    "vouched weights of another shape": vouched_weights(lambda weights: weights.update({"head.bias": torch.zeros(3)})),
+    "vouched weights too many": vouched_weights(lambda weights: weights.update({"more": torch.zeros(3)})),
+    "a million layers": setting(num_layers=10**6),
+    "layers that the weights do not have": setting(num_layers=90),
+    "a layer of gigabytes": setting(hidden_size=16_000),
+    "a size beyond all limits": setting(hidden_size=10**12),
+    "a number of 400 digits": setting(hidden_size=10**400),
+    "a number that is none": setting(forget_bias=float("nan")),
+    "settings of a wrong type": setting(dropout=[0.5]),
+    "a task that is a list": config(task=["lm"]),
+    "an object nested too deeply": lambda folder: (folder / "config.json").write_text("[" * 100_000),
+    "hashes that are numbers": config(files={"model.safetensors": 1}),
+    "a file named with NUL": config(files={"model.safetensors": "0", "a\0b": "0"}),
+    "a hidden file": config(files={"model.safetensors": "0", ".lock": "0"}),
+    "a tokenizer of another level": setting(level="word"),
+    **{
+        f"{kind} as {name}": replaced(name, make)
+        for name in ("config.json", "tokenizer.json", "model.safetensors")
+        for kind, make in {
+            "a pipe": os.mkfifo,
+            "a device": lambda path: path.symlink_to("/dev/zero"),
+            "a folder": Path.mkdir,
+            "ten gigabytes": large,
+            "a link outside": lambda path: path.symlink_to(path.parent.parent / "easy.txt"),
+        }.items()
+    },
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_command_refuses_it(shell, folder, easy_file, damage):
     DAMAGES[damage](folder)
-    before = contents(folder)
+    before = listing(folder)
     with pytest.raises(ModelError):
         elman.load(folder)
     for verb, *files in (["generate"], ["predict", easy_file], ["evaluate", easy_file], ["info"]):
@@ -161,7 +223,7 @@ def test_every_command_refuses_it(shell, folder, easy_file, damage):
     answer = shell("train", "lm", easy_file, "--out", folder, "--resume")
     assert answer.code == 4, answer.err
     assert shell("train", "lm", easy_file, "--out", folder).code == 4
-    assert contents(folder) == before
+    assert listing(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -322,3 +384,210 @@ def test_a_model_trained_on_another_device_loads_here(folder):
     model = elman.load(folder)
     assert model.device == "cuda"
     assert model.generate("the ", max_tokens=3, seed=1)
+
+
+# ---------------------------------------------------------------- what is not vouched for
+
+
+FIGURES = [
+    *(b"", b"[1]", b"\xff", b"{" * 99_999, b"a" * 200_000, b'"\n', b'{"valid": 1}', b'{"parameters": 1e400}'),
+    *(b'{"valid": {"nats_per_token": "x"}}', b'{"valid": {"x": null}}', b"a,b\n1\n", b"step\n1\n"),
+    *(b"step,nats_per_token\n" + row for row in (b"x,y\n", b",1\n", b"1,nan\n", b"9" * 5000 + b",1\n")),
+]
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "log.csv"])
+@pytest.mark.parametrize("content", FIGURES)
+def test_figures_that_are_damaged_are_left_out(folder, tmp_path, name, content, shell):
+    (folder / name).write_bytes(content)
+    model = elman.load(folder)
+    model.save(tmp_path / "copy")
+    assert elman.load(tmp_path / "copy").read("the")[0].equal(model.read("the")[0])
+    assert shell("info", folder).code == 0
+
+
+def test_data_of_another_type_are_refused(folder):
+    config(data=[1])(folder)
+    with pytest.raises(ModelError, match="data is"):
+        elman.load(folder)
+
+
+def test_what_is_not_finite_is_null_in_json(tmp_path, tiny, easy):
+    model = tiny().fit(easy)
+    model.metrics_["valid"]["perplexity"] = float("inf")
+    model.save(tmp_path / "m")
+    written = (tmp_path / "m" / "metrics.json").read_text()
+    metrics = json.loads(written, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+    assert metrics["valid"]["perplexity"] is None
+    assert "perplexity" not in elman.load(tmp_path / "m").metrics_["valid"]
+    elman.load(tmp_path / "m").save(tmp_path / "m")
+
+
+def test_weights_that_are_not_finite_are_not_saved(folder, tiny, easy):
+    model = tiny(seed=3).fit(easy)
+    model.network_.head.bias.data[1] = float("nan")
+    before = contents(folder)
+    with pytest.raises(UsageError, match=r"head\.bias holds NaN"):
+        model.save(folder)
+    assert contents(folder) == before
+
+
+# ---------------------------------------------------------------- whoever else writes there
+
+
+def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path, tiny, easy):
+    """The model's card and its config name the data."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    path.write_text(easy)
+    tiny().fit(path, out=tmp_path / "m")
+    assert "caf\\udce9.txt" in (tmp_path / "m" / "README.md").read_text()
+    assert elman.load(tmp_path / "m").data_["train"]["files"] == [str(path)]
+    assert tiny().fit(path, out=tmp_path / "m", resume=True).metrics_["train"]["steps"] == 4
+
+
+def test_what_cannot_be_written_fails_before_the_first_step(tmp_path, tiny, easy, monkeypatch):
+    monkeypatch.setattr("elman.models.folder.MOST_TEXT", 100)
+    monkeypatch.setattr(StreamBatches, "batch", lambda self, step: pytest.fail("a step was taken"))
+    with pytest.raises(UsageError, match=r"tokenizer\.json would have .* bytes, and at most 100 are read back"):
+        tiny().fit(easy, out=tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_picture_that_fails_does_not_lose_the_model(tmp_path, tiny, easy, monkeypatch, caplog):
+    def fail(history):
+        raise ZeroDivisionError("a font is missing")
+
+    monkeypatch.setattr("elman.drawing.curves.loss_curves", fail)
+    tiny().fit(easy, out=tmp_path / "m")
+    assert {path.name for path in (tmp_path / "m").iterdir()} == FILES - {"curves.svg"}
+    assert "the pictures are left out: ZeroDivisionError: a font is missing" in caplog.text
+    assert elman.load(tmp_path / "m").seed == 1
+
+
+def test_a_second_training_into_the_same_folder_is_refused(tmp_path, tiny, easy, shell, easy_file, tiny_flags):
+    folder = tmp_path / "m"
+    with working_in(folder):
+        with pytest.raises(ModelError, match=f"process {os.getpid()} on .* is writing into this folder"):
+            tiny().fit(easy, out=folder)
+        answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags, "--overwrite")
+        assert answer.code == 4
+        with pytest.raises(ModelError, match="is writing"):
+            tiny().fit(easy).save(folder)
+    tiny().fit(easy, out=folder)
+
+
+def test_a_model_of_another_task_leaves_nothing_behind(folder):
+    tagger = elman.Tagger(hidden_size=4, num_layers=1, steps=1, characters="none").fit(
+        [["a", "b"]] * 6, [["B-X", "I-X"]] * 6
+    )
+    tagger.save(folder)
+    assert not (folder / "tokenizer.json").exists()
+    assert elman.load(folder).predict([["a", "b"]]) == tagger.predict([["a", "b"]])
+
+
+def test_a_reader_meets_a_folder_that_is_being_replaced(folder, tiny, easy, monkeypatch):
+    """Between its config and its weights, another process puts a new model into the folder."""
+    other = tiny(seed=7).fit(easy)
+    plain, calls = read_file, []
+
+    def reading(path, most):
+        content = plain(path, most)
+        calls.append(path.name)
+        if len(calls) == 1:
+            other.save(folder)
+        return content
+
+    monkeypatch.setattr("elman.models.folder.read_file", reading)
+    assert elman.load(folder).seed == 7
+    assert calls[0] == "config.json"
+
+
+# ---------------------------------------------------------------- a stranger's checkpoint
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory, tiny, easy):
+    """A training that stopped after its first validation."""
+    folder = tmp_path_factory.mktemp("unfinished") / "m"
+    with pytest.MonkeyPatch.context() as patch:
+        plain = StreamBatches.batch
+
+        def batch(self, step):
+            if step == 3:
+                raise RuntimeError("injected")
+            return plain(self, step)
+
+        patch.setattr(StreamBatches, "batch", batch)
+        with pytest.raises(RuntimeError, match="injected"):
+            tiny(steps=4, evaluations=2).fit(easy, out=folder)
+    return folder
+
+
+def at(*keys, value):
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        state[keys[-1]] = value
+
+    return change
+
+
+def without(*keys):
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        del state[keys[-1]]
+
+    return change
+
+
+CHECKPOINTS = {
+    "no state": without("state"),
+    "no config": without("config"),
+    "no network": without("network"),
+    "no optimizer": without("optimizer"),
+    "no texts": without("texts"),
+    "no tokenizer": without("texts", "tokenizer.json"),
+    "no random numbers": without("random"),
+    "state a list": at("state", value=[1]),
+    "step a text": at("state", "step", value="3"),
+    "step beyond the end": at("state", "step", value=10**9),
+    "a schedule without steps": at("state", "schedule", "total_steps", value=0),
+    "a schedule of texts": at("state", "schedule", "eval_every", value="2"),
+    "validations every 0 steps": at("state", "schedule", "eval_every", value=0),
+    "history a number": at("state", "history", value=3),
+    "best a number": at("state", "best", value=3),
+    "best without weights": at("state", "best", "network", value={}),
+    "best of another shape": at("state", "best", "network", "head.bias", value=torch.zeros(2)),
+    "weights of another shape": at("network", "head.bias", value=torch.zeros(2)),
+    "weights that are texts": at("network", "head.bias", value="x"),
+    "moments of another shape": at("optimizer", "state", 0, "exp_avg", value=torch.zeros(2)),
+    "moments of another name": at("optimizer", "state", 0, "more", value=torch.zeros(2)),
+    "moments of a weight too many": at("optimizer", "state", 99, value={"step": torch.tensor(1.0)}),
+    "an optimizer that is a text": at("optimizer", value="x"),
+    "random numbers that are none": at("random", "torch", value=torch.zeros(3)),
+    "texts that are numbers": at("texts", "tokenizer.json", value=3),
+    "settings a list": at("config", "settings", value=[]),
+    "settings of another size": at("config", "settings", "hidden_size", value=16_000),
+    "data of another type": at("config", "data", "train", value=[]),
+    "another task": at("config", "task", value="tagger"),
+    "a carried state of another shape": at("state", "carry", value=torch.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("change", CHECKPOINTS)
+def test_a_checkpoint_that_does_not_fit_is_refused(unfinished, tmp_path, shell, easy_file, change):
+    folder = shutil.copytree(unfinished, tmp_path / "m")
+    state = load_checkpoint(folder / "checkpoint.safetensors")
+    CHECKPOINTS[change](state)
+    save_checkpoint(folder / "checkpoint.safetensors", state)
+    before = contents(folder)
+    answer = shell("train", "lm", easy_file, "--out", folder, "--resume")
+    assert answer.code in (2, 4), answer.err
+    assert contents(folder) == before
+    assert shell("generate", folder, "--max-tokens", 3).code in (0, 4)  # what it needs may be whole
+
+
+def test_the_checkpoint_of_the_test_above_can_be_resumed(unfinished, tmp_path, shell, easy_file):
+    folder = shutil.copytree(unfinished, tmp_path / "m")
+    assert shell("train", "lm", easy_file, "--out", folder, "--resume").code == 0

@@ -8,7 +8,6 @@ Each distinct word of a batch is looked up, and read by the network, once.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from elman.data.vocabulary import Vocabulary
+from elman.documents import read_json, write_json
 from elman.errors import ModelError
 
 UNKNOWN = "<unk>"
+MOST_DIMENSIONS = 16_384  # of a pretrained vector
 LONGEST = 40  # characters of a word that are read: of a longer word its first and its last
 
 
@@ -107,7 +108,7 @@ class Lexicon:
     def to_json(self) -> str:
         """Write the lexicon as the text of a ``words.json``."""
         vectors = {"size": self.vector_size, "words": self.vector_words}
-        return json.dumps({"counts": self._counts, "vectors": vectors}, ensure_ascii=False)
+        return write_json({"counts": self._counts, "vectors": vectors})
 
     @classmethod
     def from_json(cls, text: str, lowercase: bool = True, min_count: int = 1) -> Lexicon:
@@ -117,15 +118,13 @@ class Lexicon:
             ModelError: it is something else.
         """
         try:
-            document = json.loads(text)
-            counts, words, size = document["counts"], document["vectors"]["words"], document["vectors"]["size"]
-            if not all(isinstance(count, int) for count in counts.values()):
-                raise TypeError("a count is no whole number")
-            if not isinstance(size, int) or not all(isinstance(word, str) for word in words):
-                raise TypeError("a vector's word is no text")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            document = read_json(text, {"counts": {str: int}, "vectors": {"words": [str], "size": int}})
+            if not 0 <= document["vectors"]["size"] <= MOST_DIMENSIONS:
+                raise ValueError(f"vectors.size is {document['vectors']['size']}, expected 0 to {MOST_DIMENSIONS:,}")
+        except ValueError as error:
             raise ModelError(f"words.json: not the words of a model ({error}); copy the folder anew") from None
-        return cls(counts, lowercase, min_count, words, size)
+        vectors = document["vectors"]
+        return cls(document["counts"], lowercase, min_count, vectors["words"], vectors["size"])
 
 
 class WordSequences:

@@ -7,7 +7,6 @@ symusic reads and writes the files, miditok makes the events.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from elman.data.lines import Lines, Problems
 from elman.data.synthesis import synthesised
 from elman.data.text import open_file
+from elman.documents import read_json, write_json
 from elman.errors import DataError, ModelError, UsageError
 
 ENDINGS = (".mid", ".midi", ".abc")
@@ -222,7 +222,7 @@ class EventTokenizer:
 
     def to_json(self) -> str:
         """Write which events these are as the text of an ``events.json``."""
-        return json.dumps({"events": self.kind, "names": self.names})
+        return write_json({"events": self.kind, "names": self.names})
 
     @classmethod
     def from_json(cls, text: str) -> EventTokenizer:
@@ -232,11 +232,11 @@ class EventTokenizer:
             ModelError: it is something else, or this miditok numbers its events otherwise.
         """
         try:
-            document = json.loads(text)
+            document = read_json(text, {"events": str, "names": [str]})
             kind, names = document["events"], document["names"]
             if kind not in cls.kinds:
                 raise ValueError(f"no events are called {kind!r}")
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise ModelError(f"events.json: not the events of a model ({error}); copy the folder anew") from None
         tokenizer = cls(kind)
         if tokenizer.names != names:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.data.text import pieces
+from elman.documents import read_json, write_json
 from elman.errors import DataError, ModelError, UsageError
 
 Ids: TypeAlias = NDArray[np.int32]
@@ -51,6 +52,12 @@ class StreamDecoder:
     def finish(self) -> str:
         """Return what is still held back: the replacement character for a character that was never completed."""
         return ""
+
+
+_DOCUMENT = {  # of a tokenizer.json
+    "model": {"type": str, "vocab": {str: int}, "merges?": [object]},
+    "pre_tokenizer": {str: object},
+}
 
 
 class Tokenizer(ABC):
@@ -116,11 +123,12 @@ class Tokenizer(ABC):
         """Write the tokenizer as the text of a ``tokenizer.json``."""
 
     @staticmethod
-    def from_json(text: str) -> Tokenizer:
+    def from_json(text: str, level: str | None = None) -> Tokenizer:
         """Read back what `to_json` wrote.
 
         Args:
             text: the content of a ``tokenizer.json``.
+            level: the level that it must have; any where not given.
 
         Returns:
             The tokenizer, of the level that was written.
@@ -134,21 +142,28 @@ class Tokenizer(ABC):
             ('char', [4, 6, 5, 3])
         """
         try:
-            document = json.loads(text)
-            model: dict[str, Any] = document["model"]
-            vocabulary = sorted(model["vocab"], key=model["vocab"].__getitem__)
-            if [model["vocab"][token] for token in vocabulary] != list(range(len(vocabulary))):
+            document = read_json(text, _DOCUMENT)
+            ids: dict[str, int] = document["model"]["vocab"]
+            vocabulary = sorted(ids, key=ids.__getitem__)
+            if [ids[token] for token in vocabulary] != list(range(len(vocabulary))):
                 raise ValueError("the ids are not 0, 1, 2 and so on")
-            if model["type"] == "BPE":
-                return BytePairTokenizer(vocabulary, [(left, right) for left, right in model["merges"]])
-            if document["pre_tokenizer"] == CharacterTokenizer.rule:
-                return CharacterTokenizer(vocabulary)
-            if document["pre_tokenizer"]["behavior"] == WordTokenizer.rule["behavior"]:
-                return WordTokenizer(vocabulary)
-            raise ValueError("it cuts text in a way that Elman does not know")
+            tokenizer = Tokenizer._restored(document, vocabulary)
         except Exception as error:  # Hugging Face raises plain Exceptions
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(f"tokenizer.json is damaged or not Elman's ({reason}); copy the model again") from None
+        if level not in (None, tokenizer.level):
+            raise ModelError(f"tokenizer.json is of level {tokenizer.level}, not {level}; copy the model again")
+        return tokenizer
+
+    @staticmethod
+    def _restored(document: dict[str, Any], vocabulary: list[str]) -> Tokenizer:
+        if document["model"]["type"] == "BPE":
+            return BytePairTokenizer(vocabulary, [(left, right) for left, right in document["model"]["merges"]])
+        if document["pre_tokenizer"] == CharacterTokenizer.rule:
+            return CharacterTokenizer(vocabulary)
+        if document["pre_tokenizer"].get("behavior") == WordTokenizer.rule["behavior"]:
+            return WordTokenizer(vocabulary)
+        raise ValueError("it cuts text in a way that Elman does not know")
 
 
 class CharacterTokenizer(Tokenizer):
@@ -459,7 +474,7 @@ def _word_level_json(vocabulary: list[str], rule: dict[str, Any], decoder: dict[
         "decoder": decoder,
         "model": {"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN},
     }
-    return json.dumps(document, ensure_ascii=False)
+    return write_json(document)
 
 
 def split_words(text: str) -> list[str]:

@@ -104,7 +104,7 @@ class Model(TrainingSettings, Settings, ABC):
         """Return the files that a saved model needs besides its weights, such as ``tokenizer.json``."""
 
     @abstractmethod
-    def _restore_texts(self, texts: dict[str, str]) -> None:
+    def _restore_texts(self, texts: Texts) -> None:
         """Take back what :meth:`_texts` returned."""
 
     # The estimator's protocol, spoken without importing scikit-learn.
@@ -240,7 +240,7 @@ class Model(TrainingSettings, Settings, ABC):
         return SavedModel(
             config=self._config(),
             weights=Weights.of(self.network_.state_dict()),
-            texts=self._texts(),
+            texts=Texts(self._texts()),
             metrics=self.metrics_,
             history=self.history_,
             card=self._card(),

@@ -8,7 +8,6 @@ pictures | features, captions ──read──▶ examples ──split, encode�
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,11 @@ from elman.data.lines import Lines, Problems
 from elman.data.series import NumberSequences
 from elman.data.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis
+from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
+from elman.models.folder import Texts, check_width
 from elman.models.judging import Report
 from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask
 from elman.nn.decoder import DecoderState
@@ -190,18 +191,15 @@ class Captioner(WriterModel):
         texts = {"tokenizer.json": self.tokenizer_.to_json()}
         if self._spread is not None:
             described = {"number": len(self._spread[0]), "encoder_sha256": self._encoder_hash}
-            texts["features.json"] = json.dumps(described)
+            texts["features.json"] = write_json(described)
         return texts
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
-        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
+    def _restore_texts(self, texts: Texts) -> None:
+        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
         self._spread, self._encoder_hash = None, ""
         if "features.json" in texts:
-            try:
-                described = json.loads(texts["features.json"])
-                size, self._encoder_hash = int(described["number"]), str(described.get("encoder_sha256", ""))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ModelError(f"features.json: not that of a model ({error}); copy the folder anew") from None
+            described = texts.read("features.json", {"number": int, "encoder_sha256?": str})
+            size, self._encoder_hash = check_width(described["number"]), described.get("encoder_sha256", "")
             self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
 
     # Judging.
@@ -325,7 +323,7 @@ class Captioner(WriterModel):
             for name, texts in zip(inputs, self._captions(list(inputs.values()), first + start), strict=True):
                 if output_format == "jsonl":
                     named = [{"text": text, "score": round(score, 4)} for text, score in texts]
-                    said[name] = json.dumps({"picture": name, "captions": named}, ensure_ascii=False) + "\n"
+                    said[name] = write_json({"picture": name, "captions": named}) + "\n"
                 elif self.n_best == 1:
                     said[name] = f"{name}\t{texts[0][0]}\n"
                 else:
@@ -470,5 +468,5 @@ def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
 
 def _problem(name: str, what: str, output_format: str | None) -> str:
     if output_format == "jsonl":
-        return json.dumps({"picture": name, "problem": what}, ensure_ascii=False) + "\n"
+        return write_json({"picture": name, "problem": what}) + "\n"
     return f"{name}\t\n"

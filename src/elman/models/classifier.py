@@ -8,7 +8,6 @@ file ──Delimited | JsonLines | folder | series──▶ examples ──split
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,10 +26,12 @@ from elman.data.lines import Lines, Problems, arrived
 from elman.data.series import NumberSequences, check_series, read_series
 from elman.data.tables import Example, format_of, read_folder, reader_named
 from elman.data.tokenizer import BytePairTokenizer, Tokenizer, split_words
+from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.models.base import Model
 from elman.models.encoder import Encoder, EncoderModel, NumberTable, SequenceBatch, Table, WordTable, by_length
 from elman.models.examples import Examples
+from elman.models.folder import Texts, check_width
 from elman.models.judging import Report, judged
 from elman.nn.heads import SoftmaxHead
 from elman.nn.numbers import Standardised, spread
@@ -116,7 +117,7 @@ class Classifier(EncoderModel):
         train, judged_on = self.read(X, y, valid=valid)
         matrix = None
         if isinstance(former, Classifier):
-            self._restore_texts(former._texts())
+            self._restore_texts(Texts(former._texts()))
         else:
             self.labels_ = tuple(sorted(set(train.labels)))
             matrix = self._learn_inputs(train.inputs, judged_on.inputs)
@@ -228,15 +229,14 @@ class Classifier(EncoderModel):
         if self.tokenizer_ is not None:
             texts["tokenizer.json"] = self.tokenizer_.to_json()
         if self.level == "numbers":
-            texts["features.json"] = json.dumps({"number": self.num_features_})
+            texts["features.json"] = write_json({"number": self.num_features_})
         return texts
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
+    def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
-        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"]) if "tokenizer.json" in texts else None
+        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], "bpe") if self.level == "bpe" else None
         if self.level == "numbers":
-            self.num_features_ = int(json.loads(texts["features.json"])["number"])
-            size = self.num_features_
+            self.num_features_ = size = check_width(texts.read("features.json", {"number": int})["number"])
             self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
 
     # Judging.
@@ -323,14 +323,14 @@ class Classifier(EncoderModel):
                 elif output_format == "text":
                     yield "\n"
                 else:
-                    yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
+                    yield write_json({"line": example.line, "problem": example.problem}) + "\n"
 
     def _written(self, shares: NDArray[np.float64], output_format: str | None) -> str:
         label = self.labels_[int(shares.argmax())]
         if output_format == "text":
             return f"{label}\n"
         named = {str(name): round(float(share), 4) for name, share in zip(self.labels_, shares, strict=True)}
-        return json.dumps({"label": label, "probabilities": named}, ensure_ascii=False) + "\n"
+        return write_json({"label": label, "probabilities": named}) + "\n"
 
     def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
         columns = self.text, self.label, not self.no_header

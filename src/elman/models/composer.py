@@ -24,6 +24,7 @@ from elman.data.music import EventTokenizer, Tune, cut, read_tunes
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.base import Model
+from elman.models.folder import Texts
 from elman.models.generator import GeneratorModel, GeneratorTask, expanded
 from elman.training.loop import Batches
 from elman.training.metrics import language_metrics
@@ -146,7 +147,7 @@ class Composer(GeneratorModel):
     def _texts(self) -> dict[str, str]:
         return {"events.json": self.tokenizer_.to_json()}
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
+    def _restore_texts(self, texts: Texts) -> None:
         self.tokenizer_ = EventTokenizer.from_json(texts["events.json"])
 
     # Judging.

@@ -6,9 +6,8 @@ when predicting:      ──WordTable, each distinct token encoded once──▶
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,7 +20,9 @@ from torch import Tensor, nn
 from elman.data.lexicon import Lexicon, Words, padded
 from elman.data.series import NumberSequences
 from elman.data.vectors import read_vectors
+from elman.documents import write_json
 from elman.errors import ModelError, UsageError
+from elman.models.folder import Texts
 from elman.models.supervised import SupervisedModel
 from elman.nn.dropout import LockedDropout
 from elman.nn.numbers import Standardised
@@ -32,6 +33,7 @@ from elman.training.schedule import positive
 logger = logging.getLogger(__name__)
 
 PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
+MOST_LABELS = 10_000
 KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 
 
@@ -154,16 +156,13 @@ class EncoderModel(SupervisedModel):
     # What a folder keeps.
 
     def _texts(self) -> dict[str, str]:
-        return {"words.json": self.lexicon_.to_json(), "labels.json": json.dumps(self.labels_, ensure_ascii=False)}
+        return {"words.json": self.lexicon_.to_json(), "labels.json": write_json(self.labels_)}
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
+    def _restore_texts(self, texts: Texts) -> None:
         self.lexicon_ = Lexicon.from_json(texts["words.json"], self._ignores_case, self.min_count)
-        try:
-            self.labels_ = tuple(json.loads(texts["labels.json"]))
-            if not all(isinstance(label, Hashable) for label in self.labels_):
-                raise TypeError("a label is a list or an object")
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"labels.json: not the labels of a model ({error}); copy the folder anew") from None
+        self.labels_ = tuple(texts.read("labels.json", [(str, int, float, bool)]))
+        if not 1 <= len(self.labels_) <= MOST_LABELS:
+            raise ModelError(f"labels.json: {len(self.labels_):,} labels; a model has 1 to {MOST_LABELS:,}")
 
 
 @dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed

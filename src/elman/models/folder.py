@@ -45,6 +45,7 @@ CONFIG = "config.json"
 
 MOST_TEXT = 64 << 20  # bytes of a file of text, such as tokenizer.json
 MOST_CONFIG = 4 << 20
+MOST_FEATURES = 1_000_000
 MOST_HASHED = 1 << 30  # bytes of weights that are hashed before anything else; of more, only what fits is hashed at all
 
 _MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
@@ -70,6 +71,17 @@ logger = logging.getLogger(__name__)
 class Texts(dict[str, str]):
     """The further files that a model needs, by name; one that is missing is a ModelError."""
 
+    def read(self, name: str, shape: Any) -> Any:
+        """Read a file of JSON that has a shape; see :mod:`elman.documents`.
+
+        Raises:
+            ModelError: the file is missing, or something else.
+        """
+        try:
+            return read_json(self[name], shape)
+        except ValueError as error:
+            raise ModelError(f"{name}: not that of a model ({error}); copy the folder anew") from None
+
     def __missing__(self, name: str) -> str:
         """Raise ModelError: the model needs a file that the folder does not have."""
         raise ModelError(f"{name}: is missing from the files that {CONFIG} names; copy the folder anew")
@@ -94,11 +106,18 @@ class SavedModel:
 
     config: dict[str, Any]  # task, settings, data
     weights: Weights
-    texts: dict[str, str]  # further files that the model needs, by name: tokenizer.json
+    texts: Texts
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     card: str = ""
     pictures: dict[str, str] = field(default_factory=dict)  # SVG documents, by name
+
+
+def check_width(number: int) -> int:
+    """Return how many numbers a model reads at a step; raise ModelError where that is none, or absurd."""
+    if not 1 <= number <= MOST_FEATURES:
+        raise ModelError(f"features.json: {number} numbers at a step; there are 1 to {MOST_FEATURES:,}")
+    return number
 
 
 # ---------------------------------------------------------------- writing

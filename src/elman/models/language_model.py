@@ -24,6 +24,7 @@ from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenize
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
 from elman.models.base import Model
+from elman.models.folder import Texts
 from elman.models.generator import GeneratorModel, GeneratorTask, RecurrentState, expanded
 from elman.training.loop import Batches
 from elman.training.metrics import language_metrics
@@ -171,8 +172,8 @@ class LanguageModel(GeneratorModel):
     def _texts(self) -> dict[str, str]:
         return {"tokenizer.json": self.tokenizer_.to_json()}
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
-        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
+    def _restore_texts(self, texts: Texts) -> None:
+        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
 
     # Judging.
 

@@ -6,11 +6,30 @@ import dataclasses
 import numbers
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from elman.errors import ModelError, UsageError, nearest
+
+LARGEST = 2**63 - 1  # of a setting that has no limit of its own
+LIMITS = {  # the largest value of each setting: beyond it lies a mistake, or a folder that means harm
+    **dict.fromkeys(("minutes", "epochs", "max_epochs"), 10_000_000),
+    **dict.fromkeys(("steps", "warmup_steps"), 10**12),
+    **dict.fromkeys(("evaluations", "patience"), 1_000_000),
+    "threads": 1024,
+    "num_layers": 100,
+    **dict.fromkeys(("hidden_size", "embedding_size", "character_size", "feature_size"), 16_384),
+    **dict.fromkeys(("channels", "picture_size"), 4096),
+    "window": 1000,
+    **dict.fromkeys(("batch_size", "bptt_length", "longest", "max_length"), 1_000_000),
+    "source_length": 100_000,
+    "batch_tokens": 100_000_000,
+    **dict.fromkeys(("vocab_size", "vector_words"), 10_000_000),
+    "transpose": 127,
+    **dict.fromkeys(("beam_size", "n_best"), 1000),
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,6 +37,7 @@ class Settings:
     """A keyword-only dataclass that can be asked for its fields, changed by name, and written as JSON."""
 
     task: ClassVar[str]
+    limits: ClassVar[Mapping[str, float]] = LIMITS
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name, as scikit-learn asks for them."""
@@ -37,12 +57,14 @@ class Settings:
         return self
 
     def check(self) -> None:
-        """Raise UsageError where a name is none of those that a setting allows."""
+        """Raise UsageError where a value is of another type, too large, or none of the names that a setting allows."""
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), _choices(hints[field.name])
             if not choices:
                 _check_type(field.name, value, hints[field.name])
+                if isinstance(value, numbers.Real):
+                    _check_size(field.name, value, self.limits.get(field.name, LARGEST))
             if choices and value is not None and value not in choices:
                 listed = ", ".join(choices)
                 raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{nearest(str(value), choices)}')
@@ -104,6 +126,12 @@ def _choices(hint: Any) -> tuple[str, ...]:
     if get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(choice for part in get_args(hint) for choice in _choices(part))
     return ()
+
+
+def _check_size(name: str, value: Any, most: float) -> None:
+    if not -most <= value <= most:  # NaN is neither
+        shown = value if abs(value) < 1e30 else "NaN or beyond 10^30"
+        raise UsageError(f"{name} is {shown}; it must be at most {most:,}")
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:

@@ -8,7 +8,6 @@ file ──Conllu | Columns.read──▶ Sentence(words, tags) ──WordSequen
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +25,12 @@ from elman.data.labels import Columns, Conllu, Plain, Sentence, format_of, tell_
 from elman.data.lexicon import WordSequences, padded
 from elman.data.lines import Lines, Problems, arrived
 from elman.decoding.viterbi import viterbi
+from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError, nearest
 from elman.models.base import Model
 from elman.models.encoder import Encoder, EncoderModel, SequenceBatch, WordTable, by_length
 from elman.models.examples import Examples
+from elman.models.folder import Texts
 from elman.models.judging import Report, judged
 from elman.nn.crf import LinearChainCRF
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
@@ -84,7 +85,7 @@ class Tagger(EncoderModel):
         train, judged_on = self.read(X, y, valid=valid)
         matrix = None
         if isinstance(former, Tagger):
-            self._restore_texts(former._texts())
+            self._restore_texts(Texts(former._texts()))
         else:
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
@@ -115,11 +116,12 @@ class Tagger(EncoderModel):
         return TaggerNetwork(self, self._word_encoder(), self.labels_, self.scheme_)
 
     def _texts(self) -> dict[str, str]:
-        return {**super()._texts(), "scheme.json": json.dumps(self.scheme_)}
+        return {**super()._texts(), "scheme.json": write_json(self.scheme_)}
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
+    def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
-        self.scheme_ = texts["scheme.json"].strip('"\n')
+        texts.read("labels.json", [str])
+        self.scheme_ = texts.read("scheme.json", str)
         if self.scheme_ not in ("", *schemes.SCHEMES):
             raise ModelError(f"scheme.json: not a scheme of tags but {self.scheme_[:20]!r}; copy the folder anew")
 
@@ -317,9 +319,9 @@ class TaggerNetwork(nn.Module):
         self.words = words
         self.encoder = Encoder(settings, words.output_size)
         self.head = SoftmaxHead(self.encoder.output_size, len(labels))
-        allowed = tuple(map(torch.from_numpy, schemes.allowed(labels))) if scheme else ()  # (K, K) and (K,)
-        self.crf = LinearChainCRF(len(labels), *allowed) if settings.crf else None
-        self._constraints = [torch.zeros(mask.shape).masked_fill(~mask, -torch.inf) for mask in allowed]
+        allowed = schemes.allowed(labels) if scheme else ()  # (K, K) and (K,)
+        self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if settings.crf else None
+        self._constraints = [torch.from_numpy(np.where(mask, 0, -np.inf).astype(np.float32)) for mask in allowed]
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Read a batch while training; return the logits (B, T, K)."""
@@ -431,6 +433,6 @@ def _no_format(name: str, known: Sequence[str]) -> str:
 
 def _json_line(sentence: Sentence, tags: list[str], probabilities: list[float]) -> str:
     if sentence.problem:
-        return json.dumps({"line": sentence.line, "problem": sentence.problem}, ensure_ascii=False) + "\n"
+        return write_json({"line": sentence.line, "problem": sentence.problem}) + "\n"
     shares = [round(share, 4) for share in probabilities]
-    return json.dumps({"words": sentence.words, "tags": tags, "probabilities": shares}, ensure_ascii=False) + "\n"
+    return write_json({"words": sentence.words, "tags": tags, "probabilities": shares}) + "\n"

@@ -8,7 +8,6 @@ two files | TSV | JSON lines ──read──▶ pairs ──split, encode──
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
 from elman.data.tables import Example, reader_named
 from elman.data.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis
+from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.models.examples import Examples
 from elman.models.judging import Report
@@ -140,11 +140,11 @@ class Translator(WriterModel):
             "tokenizer.json": self.target_tokenizer_.to_json(),
         }
 
-    def _restore_texts(self, texts: dict[str, str]) -> None:
-        self.target_tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"])
+    def _restore_texts(self, texts: Texts) -> None:
+        self.target_tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
         self.source_tokenizer_ = self.target_tokenizer_
         if not self.shared_vocabulary:
-            self.source_tokenizer_ = Tokenizer.from_json(texts["source_tokenizer.json"])
+            self.source_tokenizer_ = Tokenizer.from_json(texts["source_tokenizer.json"], self.level)
 
     # Judging.
 
@@ -301,10 +301,10 @@ class Translator(WriterModel):
             for example, texts in zip(examples, self._translated(sources, first=number), strict=True):
                 self._tell_length(example, lines, problems)
                 if output_format == "jsonl" and example.problem:
-                    yield json.dumps({"line": example.line, "problem": example.problem}, ensure_ascii=False) + "\n"
+                    yield write_json({"line": example.line, "problem": example.problem}) + "\n"
                 elif output_format == "jsonl":
                     named = [{"text": text, "score": round(score, 4)} for text, score in texts]
-                    yield json.dumps({"source": example.text, "translations": named}, ensure_ascii=False) + "\n"
+                    yield write_json({"source": example.text, "translations": named}) + "\n"
                 elif self.n_best == 1:
                     yield f"{texts[0][0]}\n"
                 else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -26,7 +26,9 @@ from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
+from elman.models.folder import Texts
 from elman.models.judging import Report
+from elman.models.settings import LIMITS
 from elman.models.supervised import SupervisedModel
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
@@ -45,6 +47,7 @@ SENTENCES = 64  # that are written about together
 class WriterModel(SupervisedModel):
     """A model that writes a text about each input: the settings of its decoder, and how it searches."""
 
+    limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
@@ -110,7 +113,7 @@ class WriterModel(SupervisedModel):
     def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
         if isinstance(former, type(self)):
-            self._restore_texts(former._texts())
+            self._restore_texts(Texts(former._texts()))
         else:
             self._learn_texts(train)
         batches = self._batches(train)
@@ -169,8 +172,9 @@ class WriterModel(SupervisedModel):
         max_length = max_length or self.max_length
         results: list[list[Hypothesis]] = [[] for _ in inputs]
         order = np.argsort(self._lengths(inputs), kind="stable").tolist()
-        for start in range(0, len(order), SENTENCES):
-            rows = order[start : start + SENTENCES]
+        together = max(SENTENCES * 5 // max(self.beam_size, self.n_best, 5), 1)  # a large beam takes their memory
+        for start in range(0, len(order), together):
+            rows = order[start : start + together]
             with torch.inference_mode():
                 state = self._read_inputs([inputs[row] for row in rows])
                 if self.temperature == 0:

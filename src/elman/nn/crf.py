@@ -76,10 +76,12 @@ class LinearChainCRF(nn.Module):
             if mask.shape != like.shape:
                 raise UsageError(f"{name} has shape {tuple(mask.shape)}, expected {tuple(like.shape)}")
             self.register_buffer(name, mask)
+        if not self.allowed.is_meta:  # there are masks to look at, not only their shapes
+            self._check_constraints()
+
+    def _check_constraints(self) -> None:
         reached = self.allowed_start
-        for length in range(
-            1, num_labels + 2
-        ):  # a sequence of K + 1 labels has a label twice, so it can go on for ever
+        for length in range(1, len(reached) + 2):  # a sequence of K + 1 labels has a label twice: it can go on for ever
             if not reached.any():
                 raise UsageError(f"the constraints leave no sequence of {length} labels; allow more of them")
             reached = self.allowed[reached].any(0)

@@ -1,0 +1,78 @@
+"""JSON that is JSON, and of the shape that was asked for."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.documents import read_json, write_json
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def without_nan(value):
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@given(values)
+def test_what_is_written_is_json_and_comes_back(value):
+    written = write_json(value)
+    assert json.loads(written, parse_constant=refuse) == without_nan(value)
+    assert read_json(written) == without_nan(value)
+
+
+@pytest.mark.parametrize(
+    ("content", "shape", "words"),
+    [
+        ("[1, 2", object, "delimiter"),
+        ("NaN", object, "NaN is not a finite number"),
+        ('{"a": Infinity}', object, "Infinity is not a finite number"),
+        ("1e999", object, "1e999 is not a finite number"),
+        ("9" * 5000, object, "is too large"),
+        ("[" * 100_000, object, "nested too deeply"),
+        (b"\xff\xfe", object, "utf"),
+        ('{"a": 1}', {"b": int}, 'it has no "b"'),
+        ('{"a": {"c": 1}}', {"a": {"b": int}}, 'a has no "b"'),
+        ('{"a": true}', {"a": int}, "a is true, expected a whole number"),
+        ('{"a": 1.5}', {"a": int}, "a is 1.5, expected a whole number"),
+        ('{"a": [1, "x"]}', {"a": [int]}, r'a\[1\] is "x", expected a whole number'),
+        ('{"a": 1}', {"a": [int]}, "a is 1, expected a list"),
+        ('{"a": []}', {"a": {str: int}}, "a is .., expected an object"),
+        ('{"a": {"x": null}}', {"a": {str: (int, str)}}, "a.x is null, expected a whole number or a text"),
+        ('{"a": "x"}', {"a": ([int], None)}, 'a is "x", expected a list'),
+        ('{"a": 1}', {"a": bool}, "a is 1, expected true or false"),
+        ('"' + "x" * 999 + '"', int, r"it is \"xxxx.*\.\.\., expected"),
+    ],
+)
+def test_what_does_not_fit_says_where(content, shape, words):
+    with pytest.raises(ValueError, match=words):
+        read_json(content, shape)
+
+
+@pytest.mark.parametrize(
+    ("content", "shape"),
+    [
+        ('{"a": 1, "more": []}', {"a": float}),
+        ("{}", {"a?": int}),
+        ('{"a": null}', {"a": ([int], None)}),
+        ('{"a": {"x": 1, "y": "z"}}', {"a": {str: (int, str)}}),
+        ("false", bool),
+        ("null", None),
+    ],
+)
+def test_what_fits_is_returned(content, shape):
+    assert read_json(content, shape) == json.loads(content)

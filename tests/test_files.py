@@ -1,0 +1,232 @@
+"""Files that are replaced in one act: whatever stops the process, and whoever else writes there."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from elman.errors import ModelError, StorageError
+from elman.files import JOURNAL, LOCK, current, make_folder, read_file, replace_files, working_in
+
+OLD = {"config": b"old config", "weights": b"old weights" * 50, "labels": b"old labels"}
+NEW = {"config": b"new config, longer", "weights": b"new weights", "log": b"new log"}
+NEWER = {"config": b"newest", "weights": b"newest weights", "labels": b"newest labels"}
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+
+
+def contents(folder):
+    """What a reader finds, whatever has been moved into place."""
+    names = {*OLD, *NEW, *NEWER}
+    paths = {name: current(folder, name) for name in names}
+    return {name: path.read_bytes() for name, path in paths.items() if path is not None}
+
+
+def killed(action, moment):
+    """Run ``action`` in a process that dies just before its change to files of that number; False where it came to
+    its end.
+
+    Python announces each file that is opened, renamed or removed: that is where the process dies, whatever the code
+    looks like. What it had written into a file and not yet handed to the system is lost with it.
+    """
+    child = os.fork()
+    if child == 0:
+        counted = 0
+
+        def die(event, arguments):
+            nonlocal counted
+            if event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE):
+                counted += 1
+                if counted > moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(die)
+        try:
+            action()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def save(folder, files, removed=()):
+    with working_in(folder):
+        replace_files(folder, files, removed)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_process_killed_at_any_moment_leaves_the_old_files_or_the_new_ones(tmp_path):
+    found = []
+
+    def check(moment):
+        folder = tmp_path / str(moment)
+        assert contents(folder) in (OLD, NEW), moment
+        found.append(contents(folder) == NEW)
+        save(folder, NEWER, removed=["log"])  # whoever comes next clears up
+        assert contents(folder) == NEWER
+        assert {path.name for path in folder.iterdir()} == set(NEWER)
+
+    for moment in range(200):
+        save(tmp_path / str(moment), OLD)
+        was_killed = killed(lambda moment=moment: save(tmp_path / str(moment), NEW, removed=["labels"]), moment)
+        check(moment)
+        if not was_killed:
+            break
+    assert found == sorted(found), "once committed, it stays so"
+    assert 5 < found.index(True) < len(found) - 5, "there are moments before and after the commit"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_process_killed_while_it_completes_what_another_began(tmp_path):
+    draw = random.Random(1)
+    for first, second in [(draw.randrange(4, 24), draw.randrange(30)) for _ in range(24)]:
+        folder = tmp_path / f"{first}-{second}"
+        save(folder, OLD)
+        killed(lambda folder=folder: save(folder, NEW, removed=["labels"]), first)
+        killed(lambda folder=folder: save(folder, NEWER, removed=["log"]), second)
+        assert contents(folder) in (OLD, NEW, NEWER), (first, second)
+
+
+@pytest.mark.parametrize("failing", range(1, 12))
+def test_a_disk_that_fills_leaves_the_old_files_or_has_the_new_ones(tmp_path, monkeypatch, failing):
+    save(tmp_path, OLD)
+    plain, calls = os.fsync, []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    refusal = None
+    try:
+        save(tmp_path, NEW, removed=["labels"])
+    except StorageError as error:
+        refusal = str(error)
+    if refusal is None:
+        assert contents(tmp_path) == NEW
+        return
+    assert "What was saved before is intact" in refusal
+    assert contents(tmp_path) == OLD
+    assert {path.name for path in tmp_path.iterdir()} == set(OLD)
+
+
+def test_a_name_that_cannot_be_replaced_is_found_beside(tmp_path, caplog):
+    """A folder stands where a file is to go: what was committed is read all the same."""
+    (tmp_path / "log").mkdir()
+    save(tmp_path, NEW)
+    assert contents(tmp_path) == NEW
+    assert "could not be moved into place" in caplog.text
+
+
+DAMAGED = [
+    *(b"", b"[]", b"\xff", b"[" * 9999, b'{"files": []}', b'{"files": [1], "removed": []}'),
+    *(b'{"files": ["../x"], "removed": []}', b'{"files": [".lock"], "removed": []}'),
+    b'{"files": ["a\\u0000b"], "removed": []}',
+]
+
+
+@pytest.mark.parametrize("journal", DAMAGED)
+def test_a_damaged_journal_is_refused(tmp_path, journal):
+    (tmp_path / JOURNAL).write_bytes(journal)
+    with pytest.raises(ModelError, match="journal"):
+        current(tmp_path, "config")
+    with pytest.raises(ModelError, match="journal"):
+        save(tmp_path, NEW)
+
+
+# ---------------------------------------------------------------- the lock
+
+
+def test_the_second_to_write_into_a_folder_is_refused(tmp_path):
+    with working_in(tmp_path), pytest.raises(ModelError, match=f"process {os.getpid()} on .* is writing"):
+        save(tmp_path, NEW)
+    save(tmp_path, NEW)
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_another_process_holds_the_lock_until_it_dies(tmp_path):
+    program = "import sys, time; from pathlib import Path; from elman.files import working_in\n"
+    program += "with working_in(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(ModelError, match=f"process {other.pid} on .* is writing"):
+            save(tmp_path, NEW)
+        other.kill()
+        other.wait()
+    assert (tmp_path / LOCK).exists()  # it could not clear up, and that does not matter
+    save(tmp_path, NEW)
+    assert contents(tmp_path) == NEW
+
+
+def test_a_folder_that_was_made_for_nothing_goes(tmp_path):
+    with pytest.raises(KeyError), working_in(tmp_path / "a" / "b"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "kept").mkdir()
+    with working_in(tmp_path / "kept"):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "kept"]
+
+
+def test_a_folder_that_cannot_be_made_or_written(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="cannot be made"), working_in(tmp_path / "file"):
+        pass
+    with pytest.raises(StorageError, match="cannot be made"):
+        make_folder(tmp_path / "a\0b")
+    (tmp_path / LOCK).symlink_to("elsewhere")
+    with pytest.raises(StorageError, match="cannot be written"), working_in(tmp_path):
+        pass
+
+
+# ---------------------------------------------------------------- a stranger's file
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+def sparse(path):
+    with path.open("wb") as file:
+        file.truncate(10 << 30)
+
+
+def outside(path):
+    (path.parent.parent / "secret").write_bytes(b"secret")
+    path.symlink_to(path.parent.parent / "secret")
+
+
+STRANGE = {
+    "a pipe": (fifo, "no regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    "a folder": (lambda path: path.mkdir(), "no regular file"),
+    "ten gigabytes": (sparse, "10,737,418,240 bytes"),
+    "a link outside": (outside, "leads out of the folder"),
+    "a loop": (lambda path: path.symlink_to(path), "cannot be read"),
+    "a link to nothing": (lambda path: path.symlink_to("nothing"), "cannot be read"),
+    "nothing": (lambda path: None, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_only_a_regular_file_of_a_bounded_size_is_read(tmp_path, kind):
+    make, words = STRANGE[kind]
+    folder = tmp_path / "m"
+    folder.mkdir()
+    make(folder / "config.json")
+    began = time.monotonic()
+    with pytest.raises(ModelError, match=words):
+        read_file(folder / "config.json", 1 << 20)
+    assert time.monotonic() - began < 5  # a hang is the failure, not a slow machine
+
+
+def test_a_link_within_the_folder_is_read(tmp_path):
+    (tmp_path / "real").write_bytes(b"content")
+    (tmp_path / "config.json").symlink_to("real")
+    assert read_file(tmp_path / "config.json", 100) == b"content"
