@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-LONGEST_MESSAGE = 1000  # characters
+LONGEST_MESSAGE = 900  # characters
 
 
 class ElmanError(Exception):

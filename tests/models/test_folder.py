@@ -16,6 +16,7 @@ import elman
 from elman.data.batching import StreamBatches
 from elman.errors import ModelError, StorageError, UsageError
 from elman.files import read_file, working_in
+from elman.models.settings import LIMITS
 from elman.training.checkpoint import load_checkpoint, save_checkpoint
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "metrics.json", "log.csv", "curves.svg", "README.md"}
@@ -591,3 +592,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(unfinished, tmp_path, shell, 
 def test_the_checkpoint_of_the_test_above_can_be_resumed(unfinished, tmp_path, shell, easy_file):
     folder = shutil.copytree(unfinished, tmp_path / "m")
     assert shell("train", "lm", easy_file, "--out", folder, "--resume").code == 0
+
+
+def test_the_limits_are_documented():
+    rows = [row for row in (Path(__file__).parents[2] / "docs" / "folders.md").read_text().splitlines() if "|" in row]
+    for name, most in LIMITS.items():
+        shown = f"{most:,}" if most < 10**12 else "10^12"
+        assert any(f"`{name}`" in row and shown in row for row in rows), name
