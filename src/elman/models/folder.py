@@ -42,6 +42,8 @@ from elman.training.loop import STATE
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+FIGURES = ("metrics.json", "log.csv", "curves.svg", "confusion.svg", "attention.svg", "roll.svg")
+"""What a folder may hold besides: of a former model these go where the new one does not have them."""
 
 MOST_TEXT = 64 << 20  # bytes of a file of text, such as tokenizer.json
 MOST_CONFIG = 4 << 20
@@ -136,10 +138,10 @@ def write_folder(folder: Path, model: SavedModel, removed: Iterable[str] = ()) -
         StorageError: the folder cannot be written, or the disk is full; the former model is still there.
     """
     contents = compose(model)
-    former = current(folder, CONFIG)
-    if former is not None:
+    removed = {*removed, *FIGURES}
+    if current(folder, CONFIG) is not None:
         with suppress(ModelError):  # of a damaged one the other files stay
-            removed = {*removed, *_files(folder, _read_config(folder))}
+            removed |= _files(folder, _read_config(folder)).keys()
     replace_files(folder, contents, removed)
 
 
