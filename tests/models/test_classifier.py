@@ -231,7 +231,7 @@ def test_it_is_an_estimator():
     assert classifier.fit(TEXTS, [label == "praise" for label in LABELS]).classes_.tolist() == [False, True]
 
 
-@pytest.mark.parametrize("labels", [[3, 7] * 12, [0.5, 1.5] * 12, [True, False] * 12, ["b", "a"] * 12])
+@pytest.mark.parametrize("labels", [[3, 7] * 12, [0.0, 1.0] * 12, [True, False] * 12, ["b", "a"] * 12])
 def test_labels_keep_their_type(labels, tmp_path):
     classifier = Classifier(**SMALL, steps=2).fit(TEXTS, np.array(labels), out=tmp_path / "m")
     for model in (classifier, elman.load(tmp_path / "m")):
@@ -254,7 +254,9 @@ def test_long_and_empty_texts():
         ([], [], DataError, "X is empty"),
         (TEXTS, LABELS[1:], UsageError, "24 texts, but 23 labels"),
         ([1, 2], ["a", "b"], UsageError, r"X\[0\] is of type int"),
-        (["a", "b"], ["x", None], UsageError, "several types"),
+        (["a", "b"], ["x", None], DataError, r"y\[1\] is missing \(None\)"),
+        (["a", "b"], [True, 2], UsageError, "several types"),
+        (["a", "b"], [0.5, 1.5], UsageError, r"y\[0\] is 0\.5, a continuous value"),
         (["a", "b"], ["x", "x"], DataError, "every example is labelled 'x'"),
         (["a", "b"], ["x", "y"], DataError, "too few examples"),
         ("text,label\n,\n", None, DataError, "text:2: the text is empty"),

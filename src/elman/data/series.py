@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from elman.data.inputs import take_rows
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz
 from elman.data.tables import Delimited, column_names
@@ -71,10 +72,12 @@ def check_series(inputs: Any) -> list[Array]:
         [(3, 1), (2, 1)]
     """
     sequences: list[Array] = []
-    for row, values in enumerate(inputs):
+    for row, values in enumerate(take_rows(inputs)):
         try:
+            if isinstance(values, np.ndarray) and values.dtype.kind in "cmM":  # NumPy would drop a part of them
+                raise TypeError(f"they are {values.dtype}")
             array = _float32(values)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # the last is torch's, where gradients are kept
             raise UsageError(f"X[{row}] is no array of numbers: {error}") from None
         array = array[:, None] if array.ndim == 1 else array
         if array.ndim != 2 or not len(array):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -30,6 +31,11 @@ class Sampling:
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
+        for name, value in asdict(self).items():
+            if name != "greedy" and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
+                raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
+        if not isinstance(self.top_k, numbers.Integral):
+            raise UsageError(f"top_k is {self.top_k}; it must be a whole number")
         if not 0 < self.temperature < float("inf"):
             raise UsageError(f"temperature is {self.temperature}; it must be above zero (--greedy takes the likeliest)")
         if self.top_k < 0:

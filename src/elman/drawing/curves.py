@@ -11,14 +11,15 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> str:
     """Draw the training and the validation loss.
 
     Args:
-        history: one row a validation, with ``step``, ``train_nats`` and ``nats_per_token`` or ``nats_per_target``.
+        history: one row a validation, with ``step``, ``train_nats`` and ``nats_per_token`` or ``nats_per_target``
+            (none where no target was known).
 
     Returns:
         An SVG document.
     """
     from matplotlib.figure import Figure
 
-    loss = next(name for name in history[0] if name.startswith("nats_per_"))
+    loss = next((name for name in history[0] if name.startswith("nats_per_")), "nats_per_target")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in (

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
 from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
+from elman.data.inputs import check_pairs, take_captions, take_pictures
 from elman.data.lines import Lines, Problems
 from elman.data.series import NumberSequences
 from elman.data.tokenizer import Tokenizer
@@ -39,9 +40,9 @@ from elman.training.schedule import positive
 from elman.training.text_metrics import caption_metrics
 
 Images = Any
-"""A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in a list."""
+"""A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in order."""
 Captions = Any
-"""A ``Path`` names a file of captions, a ``str`` is its text; or the captions of each picture, in a list."""
+"""A ``Path`` names a file of captions, a ``str`` is its text; or the captions of each picture, by name or in order."""
 
 WINDOW = 128  # pictures that are looked at together
 
@@ -127,7 +128,7 @@ class Captioner(WriterModel):
         if labels is None:
             raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
         problems = Problems()
-        pictures = Pictures(source, self.picture_size)
+        pictures = Pictures(take_pictures(source), self.picture_size)
         if isinstance(labels, Path | str):
             captions = read_captions(labels, problems, self.encoding)
             where = str(labels) if isinstance(labels, Path) else "captions"
@@ -245,7 +246,7 @@ class Captioner(WriterModel):
     def describe(self, X: Images) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` captions of each picture with their scores; see :meth:`Translator.translate`."""
         self._check_fitted()
-        pictures = Pictures(X, self.picture_size)
+        pictures = Pictures(take_pictures(X), self.picture_size)
         inputs: list[NDArray[Any]] = []
         for name, array in self._seen(pictures, pictures.names):
             if isinstance(array, str):
@@ -451,19 +452,12 @@ def _stacked(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
 
 
 def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
-    """Accept the captions of each picture as Python has them: one, or a list of them; by name, or in order."""
-    by_name = isinstance(captions, Mapping)
-    named = dict(captions) if by_name else dict(enumerate(captions))
-    if not by_name and len(named) != len(names):
-        raise UsageError(f"there are {len(names):,} pictures, but captions of {len(named):,}")
-    found: dict[str, list[str]] = {}
-    for key, some in named.items():
-        texts = [some] if isinstance(some, str) else list(some)
-        odd = next((text for text in texts if not isinstance(text, str)), None)
-        if odd is not None:
-            raise UsageError(f"captions[{key!r}] holds a {type(odd).__name__}; captions are texts")
-        found[str(key) if by_name else names[key]] = [text for text in texts if text.strip()]
-    return found
+    """Take the captions of each picture as Python has them, by name or in order; return them by name."""
+    found = take_captions(captions)
+    if isinstance(captions, Mapping):
+        return {str(name): texts for name, texts in found.items()}
+    check_pairs(len(names), len(found), "pictures", "captions of {:,}")
+    return dict(zip(names, found.values(), strict=True))
 
 
 def _problem(name: str, what: str, output_format: str | None) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.inputs import check_alone, check_pairs, take_labels, take_texts
 from elman.data.lexicon import Lexicon, WordSequences
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.series import NumberSequences, check_series, read_series
@@ -42,7 +43,9 @@ from elman.training.metrics import calibration_error
 from elman.training.schedule import positive
 
 Inputs = Any
-"""A ``Path`` names a file or a folder, a ``str`` is the text of a table; or texts; or arrays of numbers (T, F)."""
+"""A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of
+one column or an iterator. Where labels are wanted, a ``str`` is the text of a table; a text by itself is a list of one.
+"""
 
 WINDOW = 1024  # texts of a file that are classified together
 
@@ -118,9 +121,12 @@ class Classifier(EncoderModel):
         matrix = None
         if isinstance(former, Classifier):
             self._restore_texts(Texts(former._texts()))
+            train = train.spelled_as(self.labels_)
+            self._check_known("the training data", train.labels)
         else:
             self.labels_ = tuple(sorted(set(train.labels)))
             matrix = self._learn_inputs(train.inputs, judged_on.inputs)
+        self._check_known("the validation data", judged_on.spelled_as(self.labels_).labels)
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
@@ -136,6 +142,7 @@ class Classifier(EncoderModel):
     def _read(self, source: Inputs, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
             return self._given(source, labels)
+        check_alone(source, labels)
         problems = Problems()
         inputs: list[Any]
         if self.level == "numbers":
@@ -162,27 +169,35 @@ class Classifier(EncoderModel):
         """Accept texts, or arrays of numbers, and their labels as Python has them."""
         if labels is None:
             raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
-        labels = np.asarray(labels).tolist()
-        inputs = self._sequences(inputs)
+        inputs, labels = self._values(inputs), take_labels(labels)
         if not inputs:
             raise DataError("there are no examples: X is empty")
-        if len(inputs) != len(labels):
-            raise UsageError(f"there are {len(inputs):,} texts, but {len(labels):,} labels")
-        if len({type(label) for label in labels}) > 1 or not isinstance(labels[0], str | int | float | bool):
-            raise UsageError("the labels are of several types; make them all texts, or all whole numbers")
+        check_pairs(len(inputs), len(labels), "texts", "{:,} labels")
         return Examples(inputs, labels)
 
-    def _sequences(self, inputs: Any) -> list[Any]:
-        """Check texts, or arrays of numbers, that Python hands over."""
-        if self.level != "numbers":
-            for row, text in enumerate(inputs):
-                if not isinstance(text, str):
-                    raise UsageError(
-                        f"X[{row}] is of type {type(text).__name__}, not a text; for sequences of numbers set level "
-                        '"numbers"'
-                    )
-            return [str(text) for text in inputs]
-        return check_series(inputs)
+    def _values(self, inputs: Any) -> list[Any]:
+        """Take texts, or arrays of numbers, as Python has them."""
+        return (
+            check_series(inputs)
+            if self.level == "numbers"
+            else take_texts(inputs, hint='; for sequences of numbers set level "numbers"')
+        )
+
+    def _sequences(self, inputs: Inputs) -> list[Any]:
+        """Take what is to be classified: texts, or arrays of numbers, or a file of them without anything wrong."""
+        if not isinstance(inputs, Path):
+            return self._values(inputs)
+        problems = Problems(shown=0)
+        found: list[Any]
+        if self.level == "numbers":
+            found = read_series(inputs, problems, label=self.label, encoding=self.encoding, labelled=False).sequences
+        elif inputs.is_dir():
+            found = [example.text for example in read_folder(inputs, problems, self.encoding)]
+        else:
+            found = [example.text for example in self._unlabelled(Lines(inputs, self.encoding), problems, None)]
+        if problems.count:
+            raise DataError(problems.first)
+        return found
 
     def _check_width(self, sequences: Sequence[Any]) -> None:
         """Raise DataError where sequences of numbers have other features than those that the model learned from."""
@@ -255,6 +270,7 @@ class Classifier(EncoderModel):
         return self.report(X, y).metrics
 
     def _judge(self, examples: Examples) -> Report:
+        examples = examples.spelled_as(self.labels_)
         probabilities = self._probabilities(examples.inputs)  # (N, K)
         number = {label: index for index, label in enumerate(self.labels_)}
         targets = np.array([number.get(label, -1) for label in examples.labels])  # (N,)
@@ -262,7 +278,8 @@ class Classifier(EncoderModel):
         likelihoods = np.maximum(probabilities[known, targets[known]], np.finfo(np.float64).tiny)
         report = self.compared(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
         report.metrics["calibration_error"] = calibration_error(probabilities, targets)
-        report.metrics["nats_per_target"] = float(-np.log(likelihoods).sum()) / max(int(known.sum()), 1)
+        if known.any():
+            report.metrics["nats_per_target"] = float(0.0 - np.log(likelihoods).sum()) / int(known.sum())
         report.metrics["unknown_labels"] = int((~known).sum())
         return report
 
@@ -427,7 +444,7 @@ class _Task:
             self._weights = torch.tensor([each / max(counts[label], 1) for label in model.labels_])
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        return -metrics["accuracy" if self._weights is None else "macro_f1"], metrics["nats_per_target"]
+        return -metrics["accuracy" if self._weights is None else "macro_f1"], metrics.get("nats_per_target", 0.0)
 
     def plan(self, passes: float) -> None:
         pass

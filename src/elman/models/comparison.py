@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from elman.data.inputs import take_sources, take_texts
 from elman.data.text import Source, Text
 from elman.errors import UsageError, nearest
 from elman.models.base import num_parameters
@@ -60,10 +61,13 @@ def compare_language_models(
     Raises:
         UsageError: a model's name or numbers cannot be read.
     """
+    models = take_texts(models, "models")
     planned = [_planned(name, settings) for name in models]
     for model in planned:
         if isinstance(model, LanguageModel):
             model.check()
+    X = take_sources(X)  # noqa: N806 (scikit-learn's name)
+    valid = None if valid is None else take_sources(valid, "valid")
     for source in (X, valid):
         if source is not None:
             Text(source, settings.encoding)  # a missing file is told before anything begins

@@ -19,6 +19,7 @@ import torch
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
+from elman.data.inputs import check_there, take_items
 from elman.data.lines import Lines, Problems
 from elman.data.music import EventTokenizer, Tune, cut, read_tunes
 from elman.decoding.sampling import Sampling
@@ -28,7 +29,7 @@ from elman.models.folder import Texts
 from elman.models.generator import GeneratorModel, GeneratorTask, expanded
 from elman.training.loop import Batches
 from elman.training.metrics import language_metrics
-from elman.training.schedule import positive
+from elman.training.schedule import positive, whole
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Composer(GeneratorModel):
             self.tokenizer_ = EventTokenizer(self.events)
         if valid is None:
             every = max(round(1 / self.valid_fraction), 2)
-            if len(tunes) < 2:
+            if len(tunes) == 1:
                 raise DataError("one tune is too little: give more, or name others to validate on with --valid")
             last = len(tunes) if len(tunes) < every else 0  # of few tunes the last one is held out
             numbers = {number for number in range(1, len(tunes) + 1) if number % every == 0 or number == last}
@@ -112,16 +113,17 @@ class Composer(GeneratorModel):
     def _tunes(self, music: Music, problems: Problems) -> list[Tune]:
         if isinstance(music, Path | str):
             return read_tunes(music, problems, self.encoding)
-        tunes = list(music)
+        tunes = take_items(music, "X", "tunes")
         for row, tune in enumerate(tunes):
+            check_there(tune, f"X[{row}]")
             if not isinstance(tune, Tune):
                 raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; Tune.read makes one")
-        if not tunes:
-            raise DataError("there are no tunes: X is empty")
         return tunes
 
     def _corpus(self, tunes: Sequence[Tune]) -> Corpus:
         """Put the events of tunes one after the other, each between its ends."""
+        if not tunes:
+            raise DataError("there are no tunes: X is empty")
         begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
         sequences = [np.concatenate((begin, self.tokenizer_.encode(tune), end)) for tune in tunes]
         offsets = np.cumsum([0, *map(len, sequences)])
@@ -189,8 +191,10 @@ class Composer(GeneratorModel):
     def predict(self, X: Music) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return, for each tune, every event with its surprisal in nats, its end among them."""
         self._check_fitted()
-        corpus = self._corpus(self._tunes(X, Problems()))
-        names = self.tokenizer_.names
+        tunes = self._tunes(X, Problems())
+        if not tunes:
+            return []
+        corpus, names = self._corpus(tunes), self.tokenizer_.names
         found = []
         for batch, losses in self._losses(corpus, 1):
             for targets, nats in zip(batch.targets, losses, strict=True):
@@ -246,6 +250,8 @@ class Composer(GeneratorModel):
         self._check_fitted()
         sampling = sampling or Sampling()
         sampling.check()
+        limits = {"bars": bars, "max_events": max_events, "seed": seed}
+        whole(**{name: number for name, number in limits.items() if number is not None})
         for name, value in (("seconds", seconds), ("bars", bars)):
             if value is not None:
                 positive(name, value)
@@ -261,6 +267,8 @@ class Composer(GeneratorModel):
 
     def _primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
         """Return the events of a primer, which must not be longer than the whole tune."""
+        if not isinstance(primer, Tune | Path | str):
+            raise UsageError(f"the primer is of type {type(primer).__name__}; give a Tune, or the Path of its file")
         tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
         if seconds is not None and tune.seconds >= seconds:
             raise UsageError(

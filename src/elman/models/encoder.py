@@ -21,8 +21,9 @@ from elman.data.lexicon import Lexicon, Words, padded
 from elman.data.series import NumberSequences
 from elman.data.vectors import read_vectors
 from elman.documents import write_json
-from elman.errors import ModelError, UsageError
+from elman.errors import DataError, ModelError, UsageError
 from elman.models.folder import Texts
+from elman.models.judging import Report
 from elman.models.supervised import SupervisedModel
 from elman.nn.dropout import LockedDropout
 from elman.nn.numbers import Standardised
@@ -95,6 +96,26 @@ class EncoderModel(SupervisedModel):
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Return the share of labels that are right."""
         return float(self.evaluate(X, y)["accuracy"])
+
+    def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
+        """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
+        report = super().report(X, y)
+        metrics = report.metrics
+        if metrics["unknown_labels"] == metrics.get("tokens", metrics.get("examples")):
+            found = [label for label, rates in report.labels.items() if rates["support"]]
+            logger.warning("%s; so every answer counts as wrong", self._unknown("the data", found))
+        return report
+
+    def _check_known(self, part: str, labels: Iterable[Hashable]) -> None:
+        """Raise DataError where a part of the data has no label that the model knows: it would be of no use."""
+        found = set(labels)
+        if found.isdisjoint(self.labels_):
+            raise DataError(self._unknown(part, sorted(map(str, found))))
+
+    def _unknown(self, part: str, found: Sequence[str]) -> str:
+        known = [str(label) for label in self.labels_]
+        shown, learned = (", ".join(some[:5]) + (" ..." if len(some) > 5 else "") for some in (found, known))
+        return f"no label in {part} ({shown}) is one that the model knows ({learned}); is it the right column?"
 
     def _pictures(self) -> dict[str, str]:
         return {"confusion.svg": self._report.picture()} if hasattr(self, "_report") else {}

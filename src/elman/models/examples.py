@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from elman.data.spelling import Label, Spelling
 from elman.errors import DataError
 
 
@@ -22,6 +23,16 @@ class Examples(NamedTuple):
     def chosen(self, rows: Sequence[int]) -> Examples:
         """Return some of the examples."""
         return Examples([self.inputs[row] for row in rows], [self.labels[row] for row in rows])
+
+    def spelled_as(self, known: Iterable[Label]) -> Examples:
+        """Write each label as the known one that it is; see :class:`~elman.data.spelling.Spelling`.
+
+        Example:
+            >>> Examples(["so", "so, so"], ["1", "1.0"]).spelled_as([0, 1]).labels
+            [1, 1]
+        """
+        of = Spelling(known).of
+        return self._replace(labels=[[*map(of, own)] if isinstance(own, list) else of(own) for own in self.labels])
 
     def split(self, fraction: float, seed: int, strata: Sequence[Hashable]) -> tuple[Examples, Examples]:
         """Hold a part of the examples out, drawn with the seed.

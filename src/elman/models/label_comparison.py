@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from elman.data.inputs import take_texts
 from elman.errors import DataError, UsageError, nearest
 from elman.models.base import num_parameters
 from elman.models.classifier import Classifier
@@ -94,10 +95,13 @@ def _compare(
     progress: Progress | None,
 ) -> Iterator[LabelRow]:
     settings.check()
+    names = take_texts(names, "models")
     networks = {name: _network(name, settings, baselines) for name in names if name not in baselines}
     made = {name: baselines[name]() for name in names if name in baselines}  # a missing package is told at once
     train, held_out = settings.read(X, valid=valid)
-    seen = set(chain(*train.inputs)) if isinstance(settings, Tagger) else set()
+    is_tagger = isinstance(settings, Tagger)
+    seen = set(chain(*train.inputs)) if is_tagger else set()
+    held_out = held_out.spelled_as(set(chain(*train.labels) if is_tagger else train.labels))
     for name in names:
         if progress is not None:
             progress.note(f"-- {name}")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from elman.data.batching import IGNORED
 from elman.data.corpus import Corpus, build_corpus
+from elman.data.inputs import take_sources, take_texts
 from elman.data.lines import Lines, Problems
 from elman.data.text import Source, Text
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
@@ -28,7 +29,7 @@ from elman.models.folder import Texts
 from elman.models.generator import GeneratorModel, GeneratorTask, RecurrentState, expanded
 from elman.training.loop import Batches
 from elman.training.metrics import language_metrics
-from elman.training.schedule import positive
+from elman.training.schedule import positive, whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,8 +103,8 @@ class LanguageModel(GeneratorModel):
         Returns:
             The training and the validation corpus, the second cut off after ``valid_characters``.
         """
-        text = Text(_listed(X), self.encoding)
-        valid_text = text if valid is None else Text(_listed(valid), self.encoding)
+        text = Text(take_sources(X), self.encoding)
+        valid_text = text if valid is None else Text(take_sources(valid, "valid"), self.encoding)
         train_end = text.split(self.valid_fraction, by_line=self.lines) if valid is None else text.num_characters
         if isinstance(former, LanguageModel):
             self.tokenizer_: Tokenizer = former.tokenizer_
@@ -192,7 +193,7 @@ class LanguageModel(GeneratorModel):
             DataError: the text cannot be read or has fewer than two tokens.
         """
         self._check_fitted()
-        text = Text(_listed(X), self.encoding)
+        text = Text(take_sources(X), self.encoding)
         corpus = build_corpus(text, self.tokenizer_, 0, None, lines=self.lines)
         if corpus.num_targets < 1:
             found = f"{len(corpus.ids)} token{'s' if len(corpus.ids) != 1 else ''}"
@@ -207,12 +208,19 @@ class LanguageModel(GeneratorModel):
         """Yield every token of a text with its surprisal in nats, ``-log p(token | all before it)``.
 
         The first token of a stream has none (None). In line mode each line ends with ``</s>``.
+
+        Raises:
+            UsageError: X is no text.
+            DataError: a text is missing, cannot be read or holds no token.
         """
         self._check_fitted()
-        text = Text(_listed(X), self.encoding)
+        text = Text(take_sources(X), self.encoding)
         corpus = build_corpus(text, self.tokenizer_, 0, None, lines=self.lines)
         if not len(corpus.ids):
             raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
+        return self._surprisals(corpus)
+
+    def _surprisals(self, corpus: Corpus) -> Iterator[tuple[str, float | None]]:
         if not self.lines:
             yield self.tokenizer_.tokens(corpus.ids[:1])[0], None
         for batch, losses in self._losses(corpus, num_streams=1):
@@ -274,6 +282,8 @@ class LanguageModel(GeneratorModel):
 
     def _content(self, text: str | Path) -> str:
         """Return a text, or a file's content, with newlines as training reads them."""
+        if not isinstance(text, str | Path):
+            raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
         return "".join(Text(text, self.encoding).chunks()) if text != "" else ""
 
     def _read(self, content: str, state: RecurrentState | None) -> Iterator[tuple[Tensor, RecurrentState]]:
@@ -319,7 +329,7 @@ class LanguageModel(GeneratorModel):
             greedy: take the likeliest token every time.
             num_samples: how many texts to write.
             seed: the same seed gives the same texts; another each time where not given.
-            stop: texts that end the writing; they are not part of the result.
+            stop: a text that ends the writing, or several; they are not part of the result.
             state: what ``read`` or an earlier ``generate`` returned.
             return_state: hand back the state after the last token written, too.
 
@@ -330,6 +340,7 @@ class LanguageModel(GeneratorModel):
         Raises:
             UsageError: an argument is outside its limits.
         """
+        whole(num_samples=num_samples)
         sampling = Sampling(
             temperature=temperature,
             top_k=top_k,
@@ -373,6 +384,7 @@ class LanguageModel(GeneratorModel):
         self._check_fitted()
         sampling.check()
         prompt = self._content(prompt)
+        whole(max_tokens=max_tokens, seed=0 if seed is None else seed)
         positive("max_tokens", max_tokens, or_zero=True)
         positive("num_samples", num_samples)
         first_seed = torch.Generator().seed() % 2**31 if seed is None else seed  # the caller's generator stays as it is
@@ -393,6 +405,7 @@ class LanguageModel(GeneratorModel):
         if prompt and not prompt[-1].isspace():
             for decoder in decoders:
                 decoder.push(int(self.tokenizer_.encode(prompt)[-1]))  # whether a space is due before the next word
+        stop = [stop] if isinstance(stop, str) else take_texts(stop, "stop")
         buffers = [StopBuffer(stop) for _ in range(num_samples)]
         ended = [False] * num_samples
         for ids, state_after in self._sampled(logits, state, sampling, generators, max_tokens, seen, self._forbidden):
@@ -429,12 +442,3 @@ class LanguageModel(GeneratorModel):
             last = logits[-1:]
         assert state is not None
         return last, state
-
-
-def _listed(source: Any) -> Source:
-    """Accept what scikit-learn hands over: an array of texts."""
-    if isinstance(source, str | Path):
-        return source
-    if isinstance(source, bytes):
-        raise UsageError("the text is bytes; decode it first, or pass the pathlib.Path of its file")
-    return [item if isinstance(item, Path) else str(item) for item in source]

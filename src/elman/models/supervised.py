@@ -6,9 +6,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
 from elman.models.base import Model
 from elman.models.examples import Examples
 from elman.models.judging import Report
@@ -38,14 +39,14 @@ class SupervisedModel(Model):
         Args:
             X: the inputs, or a file of examples.
             y: what is to be said of each, where X does not hold it.
-            valid: other examples, or a pair of such an X and y; a part of the first ones where not given.
+            valid: other examples, or a pair (X, y) of such; a part of the first ones where not given.
         """
         train = self._read(X, y)
         left_out = train.left_out
         if valid is None:
             train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
         else:
-            judged_on = self._read(*(valid[:2] if isinstance(valid, tuple) else (valid,)))
+            judged_on = self._read_valid(valid)
         others = valid if isinstance(valid, tuple) else (valid,)
         self.data_ = {
             "train": train.described(X, y),
@@ -54,6 +55,23 @@ class SupervisedModel(Model):
         }
         self._valid = judged_on
         return train, judged_on
+
+    def _read_valid(self, valid: Any) -> Examples:
+        """Read the examples to validate on; messages about values say that it is these."""
+        if isinstance(valid, Path | str):
+            return self._read(valid)
+        pair = valid[:2] if isinstance(valid, Examples) else valid
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            number = f", of {len(pair)} items" if isinstance(pair, tuple) else ""
+            raise UsageError(
+                f"valid is of type {type(valid).__name__}{number}; give a pair, valid=(X, y), or the Path of a file"
+            )
+        try:
+            return self._read(*pair)
+        except (DataError, UsageError) as error:
+            if any(isinstance(part, Path | str) for part in pair):  # then the message names the file
+                raise
+            raise type(error)(f"valid: {error}") from None
 
     @abstractmethod
     def _read(self, source: Any, labels: Any = None) -> Examples:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.inputs import check_alone, check_pairs, take_sentences, take_tags
 from elman.data.labels import Columns, Conllu, Plain, Sentence, format_of, tell_inconsistent
 from elman.data.lexicon import WordSequences, padded
 from elman.data.lines import Lines, Problems, arrived
@@ -38,8 +39,9 @@ from elman.nn.words import WordEncoder
 from elman.training.loop import Batches
 from elman.training.metrics import span_metrics
 
-Sentences = Path | str | Sequence[Sequence[str]]
-"""A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence."""
+Sentences = Any
+"""A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
+Series, a frame of one column or an iterator."""
 
 Format = Conllu | Columns | Plain
 
@@ -86,10 +88,13 @@ class Tagger(EncoderModel):
         matrix = None
         if isinstance(former, Tagger):
             self._restore_texts(Texts(former._texts()))
+            train = train.spelled_as(self.labels_)
+            self._check_known("the training data", chain(*map(self._inside, train.labels)))
         else:
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
             matrix = self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
+        self._check_known("the validation data", chain(*map(self._inside, judged_on.spelled_as(self.labels_).labels)))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
         if matrix is not None:
@@ -99,6 +104,7 @@ class Tagger(EncoderModel):
     def _read(self, source: Sentences, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
             return _given(source, labels)
+        check_alone(source, labels)
         problems, lines = Problems(), Lines(source, self.encoding)
         reader = format_of(source, self.column, self.word_column, self.encoding)
         sentences = list(reader.read(lines, problems, tagged=True))
@@ -135,7 +141,7 @@ class Tagger(EncoderModel):
 
     # Judging.
 
-    def evaluate(self, X: Sentences, y: Sequence[Sequence[str]] | None = None) -> dict[str, float | int]:  # noqa: N803
+    def evaluate(self, X: Sentences, y: Any = None) -> dict[str, float | int]:  # noqa: N803
         """Judge the model on tagged sentences.
 
         Returns:
@@ -150,6 +156,7 @@ class Tagger(EncoderModel):
         return self.report(X, y).metrics
 
     def _judge(self, examples: Examples) -> Report:
+        examples = examples.spelled_as(self.labels_)
         nats, targets, unknown = 0.0, 0, 0
         inside = [self._inside(tags) for tags in examples.labels]
         predicted = [[""] * len(tags) for tags in inside]
@@ -162,7 +169,9 @@ class Tagger(EncoderModel):
             for piece, tags in zip(pieces, self._decoded(logits, lengths), strict=True):
                 predicted[piece.row][piece.within] = tags
         report = self.compared(examples, [self._outside(tags) for tags in predicted], self.lexicon_)
-        report.metrics.update(nats_per_target=nats / max(targets, 1), unknown_labels=unknown)
+        if targets:
+            report.metrics["nats_per_target"] = nats / targets
+        report.metrics["unknown_labels"] = unknown
         return report
 
     def compared(self, examples: Examples, predicted: Sequence[Sequence[str]], seen: Container[str]) -> Report:
@@ -192,14 +201,20 @@ class Tagger(EncoderModel):
 
         Returns:
             A tag for every word.
+
+        Raises:
+            UsageError: the sentences are no lists of words.
+            DataError: a word is missing.
         """
         self._check_fitted()
+        if isinstance(X, str) and "\n" not in X:
+            raise UsageError(f"X is one line; give the words of each sentence in a list, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
             reader = format_of(X, self.column, self.word_column, self.encoding)
             read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
             sentences = [sentence.words for sentence in read if sentence.words or sentence.problem]
         else:
-            sentences = [[str(word) for word in words] for words in X]
+            sentences = take_sentences(X)
         return [tags for tags, _ in self._tag(sentences, self._table(), False)]
 
     def annotate(
@@ -384,7 +399,7 @@ class _Task:
         self.network: nn.Module = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        return -metrics.get("span_f1", metrics["accuracy"]), metrics["nats_per_target"]
+        return -metrics.get("span_f1", metrics["accuracy"]), metrics.get("nats_per_target", 0.0)
 
     def plan(self, passes: float) -> None:
         pass
@@ -402,25 +417,19 @@ class _Task:
         return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
 
 
-def _given(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]] | None) -> Examples:
-    """Accept sentences and their tags as Python has them; a sentence without words is left out."""
-    if tags is None:
+def _given(X: Any, y: Any) -> Examples:  # noqa: N803
+    """Take sentences and their tags as Python has them; a sentence without words is left out."""
+    if y is None:
         raise UsageError("the tags are missing: fit(sentences, tags) takes a tag for every word")
-    if len(sentences) != len(tags):
-        raise UsageError(f"there are {len(sentences):,} sentences, but tags for {len(tags):,}")
+    sentences, tags = take_sentences(X), take_tags(y)
+    check_pairs(len(sentences), len(tags), "sentences", "tags for {:,}")
     for row, (words, own) in enumerate(zip(sentences, tags, strict=True)):
-        if isinstance(words, str):
-            raise UsageError(f"sentence {row} is a text; a sentence is a list of words, such as {words.split()[:3]}")
         if len(words) != len(own):
             raise UsageError(f"sentence {row} has {len(words)} words, but {len(own)} tags")
-    rows = [row for row, words in enumerate(sentences) if len(words)]
+    rows = [row for row, words in enumerate(sentences) if words]
     if not rows:
         raise DataError("there are no sentences, or none has a word")
-    return Examples(
-        [[str(word) for word in sentences[row]] for row in rows],
-        [[str(tag) for tag in tags[row]] for row in rows],
-        len(sentences) - len(rows),
-    )
+    return Examples([sentences[row] for row in rows], [tags[row] for row in rows], left_out=len(sentences) - len(rows))
 
 
 def _is_number(column: str) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
+from elman.data.inputs import check_alone, check_pairs, take_text, take_texts
 from elman.data.lexicon import padded
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
@@ -36,7 +37,8 @@ from elman.training.schedule import positive
 from elman.training.text_metrics import first_sentence, rouge, translation_metrics
 
 Texts = Any
-"""A ``Path`` names a file of sources, or of pairs; a ``str`` is the text of such a file; or a list of texts."""
+"""A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
+iterator. Where targets are wanted, a ``str`` is the text of such a file; a text by itself is a list of one."""
 
 WINDOW = 512  # sources of a file that are translated together
 
@@ -107,6 +109,7 @@ class Translator(WriterModel):
         if isinstance(source, Path | str) and isinstance(labels, Path | str):
             pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
         elif isinstance(source, Path | str):
+            check_alone(source, labels)
             table = table_of_pairs(source, (self.source, self.target), not self.no_header, self.encoding)
             pairs = list(table.read(Lines(source, self.encoding), problems, labelled=True))
         else:
@@ -117,12 +120,11 @@ class Translator(WriterModel):
         return Examples([pair.text for pair in pairs], [str(pair.label) for pair in pairs], problems.count)
 
     def _given(self, sources: Any, targets: Any) -> Examples:
-        """Accept texts as Python has them."""
+        """Take texts as Python has them."""
         if targets is None:
             raise UsageError("the targets are missing: fit(sources, targets) takes a target for every source")
-        examples = Examples(_checked(sources, "X"), _checked(targets, "y"))
-        if len(examples.inputs) != len(examples.labels):
-            raise UsageError(f"there are {len(examples.inputs):,} sources, but {len(examples.labels):,} targets")
+        examples = Examples(take_texts(sources), take_texts(targets, "y"))
+        check_pairs(len(examples.inputs), len(examples.labels), "sources", "{:,} targets")
         if not examples.inputs:
             raise DataError("there are no pairs: X is empty")
         return examples
@@ -183,18 +185,36 @@ class Translator(WriterModel):
 
     # Translating.
 
-    def predict(self, X: Sequence[str]) -> list[str]:  # noqa: N803
-        """Return the best translation of each text."""
-        self._check_fitted()
-        return self._best(_checked(X, "X"))
+    def predict(self, X: Texts) -> list[str]:  # noqa: N803
+        """Return the best translation of each text.
 
-    def translate(self, X: Sequence[str]) -> list[list[tuple[str, float]]]:  # noqa: N803
-        """Return the ``n_best`` translations of each text with their scores, the best first.
+        Args:
+            X: the texts; or a ``Path``: a file of sources in a format that ``elman predict`` reads.
+
+        Raises:
+            UsageError: X is one text, or holds what is no text.
+            DataError: a text is missing, or cannot be read.
+        """
+        self._check_fitted()
+        return self._best(self._given_sources(X))
+
+    def translate(self, X: Texts) -> list[list[tuple[str, float]]]:  # noqa: N803
+        """Return the ``n_best`` translations of each text with their scores, the best first; see :meth:`predict`.
 
         A score is the log-probability in nats, divided by the length to the power of ``length_penalty``.
         """
         self._check_fitted()
-        return list(self._translated(_checked(X, "X")))
+        return list(self._translated(self._given_sources(X)))
+
+    def _given_sources(self, X: Texts) -> list[str]:  # noqa: N803
+        """Take what is to be translated: texts, or a file of them without anything wrong."""
+        if not isinstance(X, Path):
+            return take_texts(X)
+        problems = Problems(shown=0)
+        found = [example.text for example in self.sources(Lines(X, self.encoding), problems)]
+        if problems.count:
+            raise DataError(problems.first)
+        return found
 
     def _best(self, sources: Sequence[str]) -> list[str]:
         return [texts[0][0] for texts in self._translated(sources)]
@@ -232,6 +252,7 @@ class Translator(WriterModel):
         self._check_fitted()
         if self.attention == "none":
             raise UsageError('attention is "none": this model looks at nothing; train one with --attention luong')
+        source = take_text(source, "source")
         (hypotheses,) = self._written([source])
         ids = [*hypotheses[0].ids, Tokenizer.end_id]
         words, weights = self._looked(source, list(hypotheses[0].ids))
@@ -424,15 +445,6 @@ class _Batches:
         lengths = self._lengths[rows]
         sources = padded(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
         return PairBatch(sources, torch.from_numpy(lengths), *self.targets.gather(rows))
-
-
-def _checked(texts: Any, name: str) -> list[str]:
-    """Check the texts that Python hands over."""
-    texts = [texts] if isinstance(texts, str) else list(texts)
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UsageError(f"{name}[{row}] is of type {type(text).__name__}, not a text")
-    return [str(text) for text in texts]
 
 
 def _spelled(source: str, tokens: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -70,8 +71,17 @@ class TrainingSettings:
 
 def positive(name: str, value: float, *, or_zero: bool = False) -> None:
     """Raise UsageError unless ``value`` is a finite number above zero (or zero, where that is allowed)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
     if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
         raise UsageError(f"{name} is {value}; it must be {'at least zero' if or_zero else 'above zero'}")
+
+
+def whole(**values: int) -> None:
+    """Raise UsageError unless each value is a whole number."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise UsageError(f"{name} is of type {type(value).__name__}; it must be a whole number")
 
 
 @dataclass(frozen=True)
