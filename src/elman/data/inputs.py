@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -227,6 +227,8 @@ def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[
     """
     if isinstance(values, Path):
         return values
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | AbstractSet):
+        raise UsageError(f"the pictures are of type {type(values).__name__}; give a Path, or arrays")
     is_array = isinstance(values, np.ndarray) and values.ndim > 0
     if is_array and values.size and (values.ndim, values.dtype.kind) in ((1, "f"), (1, "i"), (1, "u"), (3, "u")):
         raise UsageError(f"{name} is one array of shape {values.shape}, where pictures are wanted in a list")
@@ -239,7 +241,8 @@ def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[
         named = {f"{name}[{row}]": picture for row, picture in enumerate(given)}
     for own, picture in named.items():
         check_there(picture, own)
-        if isinstance(picture, str | bytes | Path | Mapping | AbstractSet):
+        is_nested = isinstance(picture, Sequence) and not isinstance(picture, str | bytes)
+        if not (is_nested or hasattr(picture, "__array__") or hasattr(picture, "__array_interface__")):
             kind = type(picture).__name__
             raise UsageError(f"{own} is of type {kind}, not an array; a Path takes the place of all pictures")
     return list(named.values()) if by_name is None else by_name

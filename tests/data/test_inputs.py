@@ -1,0 +1,256 @@
+"""Python values as data: what is taken is what a plain list holds, and what is refused is told by its row."""
+
+import datetime
+import enum
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data import inputs
+from elman.errors import DataError, UsageError
+
+pd = pytest.importorskip("pandas")
+sparse = pytest.importorskip("scipy.sparse")
+
+TEXTS = ["good", "bad", "né"]
+ODD_INDEX = [7, 7, -1]
+
+FORMS = {  # every way to hand over a column
+    "list": lambda values: values,
+    "tuple": tuple,
+    "array": np.array,
+    "objects": lambda values: np.array(values, object),
+    "column of an array": lambda values: np.array(values)[:, None],
+    "column of objects": lambda values: np.array(values, object)[:, None],
+    "masked, nothing masked": np.ma.array,
+    "generator": lambda values: (value for value in values),
+    "iterator": iter,
+    "dict's values": lambda values: dict(enumerate(values)).values(),
+    "Series": lambda values: pd.Series(values, index=ODD_INDEX),
+    "Series of objects": lambda values: pd.Series(values, index=ODD_INDEX, dtype=object),
+    "Categorical": lambda values: pd.Series(values, index=ODD_INDEX, dtype="category"),
+    "Index": pd.Index,
+    "frame of one column": lambda values: pd.DataFrame({"a": values}, index=ODD_INDEX),
+    "frame of one categorical column": lambda values: pd.DataFrame({"a": pd.Categorical(values)}),
+}
+TEXT_FORMS = {
+    "strings": lambda values: pd.Series(values, dtype="string"),
+    "strings of pyarrow": lambda values: pd.Series(values, dtype="string[pyarrow]"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS | TEXT_FORMS)
+def test_every_form_of_texts_is_its_list(form):
+    made = (FORMS | TEXT_FORMS)[form]
+    assert inputs.take_texts(made(TEXTS)) == TEXTS
+    assert {type(text) for text in inputs.take_texts(made(TEXTS))} == {str}
+    assert inputs.take_sources(made(TEXTS)) == TEXTS
+    assert inputs.take_labels(made(TEXTS)) == TEXTS
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("labels", [[1, 0, 1], [True, False, True], [1.0, 0.0, 1.0]], ids=str)
+def test_every_form_of_labels_is_its_list_and_keeps_the_type(form, labels):
+    found = inputs.take_labels(FORMS[form](labels))
+    assert found == labels
+    assert {type(label) for label in found} == {type(labels[0])}
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        (pd.Series([1, 0], dtype="Int64"), [1, 0]),
+        (pd.Series([True, False], dtype="boolean"), [True, False]),
+        (np.array([1, 2], np.int8), [1, 2]),
+        ([np.int64(1), 2], [1, 2]),
+        ([np.bool_(True), False], [True, False]),
+        ([1, 2.0], [1.0, 2.0]),
+        ([1, "1", np.float32(1)], ["1", "1", "1"]),
+        ([True, "true", "False"], ["True", "True", "False"]),
+        (np.array([1, "a"], object), ["1", "a"]),
+        (["1", "1.0", "true"], ["1", "1.0", "true"]),  # all texts: they stay as they are
+        ([enum.IntEnum("Mood", ["GOOD"]).GOOD], [1]),
+        ([enum.StrEnum("Mood", {"GOOD": "good"}).GOOD], ["good"]),
+    ],
+)
+def test_labels_of_special_types(labels, wanted):
+    found = inputs.take_labels(labels)
+    assert found == wanted
+    assert [type(label) for label in found] == [type(label) for label in wanted]
+
+
+WORDS = [["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        WORDS,
+        tuple(map(tuple, WORDS)),
+        np.array(WORDS),
+        np.array(WORDS, object),
+        [np.array(words) for words in WORDS],
+        [pd.Series(words, index=[5, 5]) for words in WORDS],
+        pd.Series(WORDS, index=[3, 1]),
+        pd.DataFrame({"words": WORDS}),
+        ((word for word in words) for words in WORDS),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_form_of_sentences_is_its_lists(sentences):
+    assert inputs.take_sentences(sentences) == WORDS
+
+
+def test_tags_are_texts():
+    assert inputs.take_tags(np.array([[0, 1], [1, 0]])) == [["0", "1"], ["1", "0"]]
+    assert inputs.take_tags([[True], [1, "1", 1.0]]) == [["True"], ["1", "1", "1"]]
+    assert inputs.take_tags([[], ["A"]]) == [[], ["A"]]
+
+
+NOT_A_COLUMN = {  # of any kind of value: what is handed over, and what must be said of it
+    "None": (None, "is None"),
+    "number": (5, "single value of type int"),
+    "bytes": (b"good", "bytes"),
+    "bytearray": (bytearray(b"good"), "bytearray"),
+    "path": (Path("a.csv"), "is a path"),
+    "dict": ({"text": TEXTS}, r"X\['text'\]"),
+    "ordered dict": (OrderedDict(text=TEXTS), "OrderedDict"),
+    "set": (set(TEXTS), "no order"),
+    "keys": ({"a": 1}.keys(), "no order"),
+    "frame": (pd.DataFrame({"text": TEXTS, "label": TEXTS}), r"2 columns \(text, label\).*df\['text'\]"),
+    "frame without columns": (pd.DataFrame(index=[1, 2]), "0 columns"),
+    "array of one value": (np.array("good"), "single value"),
+    "two columns": (np.array([TEXTS, TEXTS]).T, r"shape \(3, 2\)"),
+    "one row": (np.array([TEXTS]), r"shape \(1, 3\)"),
+    "three dimensions": (np.zeros((1, 2, 3)), r"shape \(1, 2, 3\)"),
+    "tensor": (torch.zeros(3), "tensor"),
+    "sparse matrix": (sparse.csr_matrix(np.eye(3)), "sparse"),
+    "sparse array": (sparse.coo_array(np.eye(3)), "sparse"),
+    "object": (object(), "single value of type object"),
+    "class": (list, "single value"),
+}
+MISSING = {
+    "None": [None],
+    "NaN": [float("nan")],
+    "NumPy's NaN": np.array([np.nan]),
+    "float32": [np.float32("nan")],
+    "NA": [pd.NA],
+    "NaT": [pd.NaT],
+    "no date": np.array(["NaT"], "M8[s]"),
+    "masked": np.ma.array(["a"], mask=[True]),
+    "masked constant": [np.ma.masked],
+    "Series": pd.Series([None], dtype=object, index=[9]),
+    "strings": pd.Series([None], dtype="string"),
+    "strings of pyarrow": pd.Series([None], dtype="string[pyarrow]"),
+    "whole numbers": pd.Series([None], dtype="Int64"),
+    "truth values": pd.Series([None], dtype="boolean"),
+    "Categorical": pd.Series([None], dtype="category"),
+    "frame": pd.DataFrame({"a": [None]}),
+}
+TAKERS = [inputs.take_texts, inputs.take_labels, inputs.take_sentences, inputs.take_tags, inputs.take_sources]
+
+
+@pytest.mark.parametrize("take", TAKERS)
+def test_what_is_no_column_is_refused(take):
+    for values, said in NOT_A_COLUMN.values():
+        if take is inputs.take_sources and isinstance(values, Path):
+            continue
+        if take in (inputs.take_sentences, inputs.take_tags) and isinstance(values, np.ndarray) and values.ndim == 2:
+            continue  # rows of words
+        with pytest.raises(UsageError, match=said):
+            take(values, "X")
+
+
+@pytest.mark.parametrize("take", TAKERS)
+@pytest.mark.parametrize("form", MISSING)
+def test_what_is_missing_is_told_by_its_row(take, form):
+    with pytest.raises(DataError, match=r"^X\[0\] is missing"):
+        take(MISSING[form], "X")
+
+
+@pytest.mark.parametrize(
+    ("take", "values", "error", "said"),
+    [
+        (inputs.take_texts, "good film", UsageError, r"one text.*\['good film'\]"),
+        (inputs.take_texts, ["a", 5], UsageError, r"X\[1\] is of type int, not a text"),
+        (inputs.take_texts, ["a", b"b"], UsageError, r"X\[1\] is of type bytes.*decode"),
+        (inputs.take_texts, ["a", ["b"]], UsageError, r"X\[1\] is of type list"),
+        (inputs.take_texts, ["a", "b \ud83d"], DataError, r"X\[1\] holds half a character"),
+        (inputs.take_texts, pd.Series(["a", None], index=[9, 9]), DataError, r"X\[1\] is missing"),
+        (inputs.take_sources, ["a", 5], UsageError, r"X\[1\] is of type int"),
+        (inputs.take_sentences, "a b", UsageError, "one text"),
+        (inputs.take_sentences, ["a b"], UsageError, r"sentence 0 is a text.*\['a', 'b'\]"),
+        (inputs.take_sentences, [["a", None]], DataError, r"X\[0\]\[1\] is missing"),
+        (inputs.take_sentences, [["a"], ["b", 5]], UsageError, r"X\[1\]\[1\] is of type int, not a word"),
+        (inputs.take_sentences, [{"a": 1}], UsageError, r"X\[0\] is a dict"),
+        (inputs.take_sentences, [{"a"}], UsageError, r"X\[0\] is a set"),
+        (inputs.take_sentences, [[["a"]]], UsageError, r"X\[0\]\[0\] is of type list"),
+        (inputs.take_tags, ["NV"], UsageError, r"y\[0\] is one text"),
+        (inputs.take_tags, [["N", np.nan]], DataError, r"y\[0\]\[1\] is missing"),
+        (inputs.take_tags, [["N", " "]], DataError, r"y\[0\]\[1\] is empty"),
+        (inputs.take_tags, [["N", 0.5]], UsageError, r"y\[0\]\[1\] is 0\.5"),
+        (inputs.take_labels, "ab", UsageError, "one text"),
+        (inputs.take_labels, ["a", ""], DataError, r"y\[1\] is empty"),
+        (inputs.take_labels, [0.5], UsageError, "continuous"),
+        (inputs.take_labels, [np.inf], UsageError, "continuous"),
+        (inputs.take_labels, [True, 1], UsageError, "several types"),
+        (inputs.take_labels, [["a"]], UsageError, r"y\[0\] is of type list.*one for each input"),
+        (inputs.take_labels, [datetime.date(2020, 1, 1)], UsageError, "type date"),
+        (inputs.take_labels, pd.Series(pd.date_range("2020", periods=2)), UsageError, "datetime64"),
+        (inputs.take_labels, np.eye(3), UsageError, r"shape \(3, 3\).*one for each input"),
+        (inputs.take_captions, [None], DataError, r"captions\[0\] is missing"),
+        (inputs.take_captions, [["a", None]], DataError, r"captions\[0\] is missing"),
+        (inputs.take_captions, [["a", 5]], UsageError, r"captions\[0\] holds a int"),
+        (inputs.take_captions, {"x": [pd.NA]}, DataError, r"captions\['x'\] is missing"),
+        (inputs.take_captions, [{"a"}], UsageError, "no order"),
+        (inputs.take_pictures, [None], DataError, r"X\[0\] is missing"),
+        (inputs.take_pictures, {"a": None}, DataError, r"X\['a'\] is missing"),
+        (inputs.take_pictures, ["a.png"], UsageError, r"X\[0\] is of type str"),
+        (inputs.take_pictures, "a.png", UsageError, "pictures are of type str"),
+        (inputs.take_pictures, np.zeros((8, 8, 3), np.uint8), UsageError, "is one array"),
+        (inputs.take_pictures, np.zeros(3), UsageError, "is one array"),
+        (inputs.take_rows, "1 2", UsageError, "one text"),
+        (inputs.take_rows, {"a": [1]}, UsageError, "is a dict"),
+        (inputs.take_rows, 5, UsageError, "single value"),
+    ],
+)
+def test_what_is_refused(take, values, error, said):
+    with pytest.raises(error, match=said):
+        take(values)
+
+
+def test_rows_of_numbers_come_from_frames_and_tensors_and_what_is_masked_is_missing():
+    wanted = np.arange(6.0).reshape(2, 3)
+    tensor = torch.from_numpy(wanted).requires_grad_()
+    for values in (wanted, pd.DataFrame(wanted), tensor, list(wanted), iter(wanted), wanted.tolist()):
+        np.testing.assert_array_equal(inputs.take_rows(values), wanted)
+    masked = np.ma.array([[1, 2]], mask=[[False, True]])
+    np.testing.assert_array_equal(inputs.take_rows(masked), [[1, np.nan]])
+
+
+@given(st.lists(st.text(st.characters(), max_size=5), min_size=3, max_size=3), st.sampled_from(sorted(FORMS)))
+def test_any_texts_in_any_form_come_out_as_they_are_or_are_told(texts, form):
+    if any(text.endswith("\0") for text in texts) and form in ("array", "column of an array", "masked, nothing masked"):
+        return  # NumPy's own texts end before a NUL
+    halves = [row for row, text in enumerate(texts) if any("\ud800" <= letter <= "\udfff" for letter in text)]
+    try:
+        values = FORMS[form](texts)
+    except UnicodeEncodeError:  # pandas refuses them itself
+        return
+    if halves:
+        with pytest.raises(DataError, match=rf"X\[{halves[0]}\]"):
+            inputs.take_texts(values)
+    else:
+        assert inputs.take_texts(values) == texts
+
+
+def test_other_libraries_are_not_needed():
+    code = "import sys; sys.modules.update(pandas=None, sklearn=None, scipy=None, torch=None); import elman.data.inputs"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,73 @@
+"""Which labels are one: a table written by hand, and that a label is always the one that it is spelled as."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.spelling import Spelling, label_text, unified
+
+
+@pytest.mark.parametrize(
+    ("known", "label", "wanted"),
+    [
+        ([0, 1], "1", 1),
+        ([0, 1], 1.0, 1),
+        ([0, 1], "1.0", 1),
+        ([0, 1], "-0.0", 0),
+        ([0, 1], True, "True"),  # a truth value is no number, though Python says that they are equal
+        ([0, 1], "01", "01"),
+        ([0, 1], "x", "x"),
+        ([0.0, 1.0], 1, 1.0),
+        ([0.0, 1.0], "1", 1.0),
+        (["0", "1"], 1, "1"),
+        (["0.0", "1.0"], 1, "1.0"),
+        (["1", "1.0"], "1.0", "1.0"),  # both are known: each is itself
+        (["1", "1.0"], "1", "1"),
+        (["1", "spam"], "1.0", "1.0"),  # not all are numbers, so texts are texts
+        (["1", "spam"], 1.0, "1"),
+        ([False, True], "true", True),
+        ([False, True], "TRUE", True),
+        ([False, True], 1, "1"),
+        (["false", "true"], True, "true"),
+        (["false", "true"], "True", "true"),
+        (["True", "false", "word"], "true", "true"),  # among words, capitals make another label
+        ([0.5, 1.5], "0.5", 0.5),  # of a model of a former version
+        ([], "x", "x"),
+    ],
+)
+def test_which_label_it_is(known, label, wanted):
+    found = Spelling(known).of(label)
+    assert found == wanted
+    assert type(found) is type(wanted)
+
+
+LABELS = st.one_of(
+    st.integers(-3, 3), st.integers(-3, 3).map(float), st.booleans(), st.sampled_from(["1", "1.0", "true", "a", "-1"])
+)
+
+
+@given(st.lists(st.integers(-30, 30), unique=True), LABELS)
+def test_known_labels_are_themselves_and_others_become_texts(known, label):
+    spelling = Spelling(known)
+    assert [spelling.of(one) for one in known] == known
+    assert [spelling.of(str(one)) for one in known] == known
+    assert [spelling.of(float(one)) for one in known] == known
+    found = spelling.of(label)
+    assert (type(found) is int) == (found in known)
+    assert type(found) in (int, str)
+
+
+@given(st.lists(LABELS))
+def test_of_several_types_equal_labels_get_equal_texts(labels):
+    texts = unified(labels)
+    for label, text in zip(labels, texts, strict=True):
+        for other, its in zip(labels, texts, strict=True):
+            if type(label) is type(other):
+                assert label != other or text == its
+            if {type(label), type(other)} == {int, float}:
+                assert (label == other) == (text == its)
+
+
+def test_numpy_numbers_are_written_as_numbers():
+    assert label_text(np.float64(2.0)) == "2"
