@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ def parse(command: type[Command], words: Sequence[str], program: str, default: C
             return parsed
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.flush()  # the help is an answer, too
             raise
         raise UsageError(f"{_summary(printed.getvalue())}; {program} --help tells more") from None
 

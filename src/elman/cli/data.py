@@ -77,5 +77,4 @@ def run(words: Sequence[str]) -> int:
     else:
         for name, sample in sorted(SAMPLES.items()):
             print(f"{name:<15}{sample.task:<12}{sample.size:<17}{sample.description}")
-    sys.stdout.flush()  # what a closed pipe refuses is refused here, where it can be told from a failure
     return 0

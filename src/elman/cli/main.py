@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from elman import __version__
+from elman.cli.streams import ReaderGone, standard_streams
 from elman.errors import ElmanError, UsageError, nearest
 
 VERBS = {
@@ -40,23 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, see :mod:`elman.errors`.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a character that the terminal cannot show is no reason to fail
-    try:
-        _show_log()
-        code = _run(words)
-        sys.stdout.flush()  # a closed pipe is told here, and not when Python ends
-        return code
-    except ElmanError as error:
-        print(f"elman: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("elman: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of a pipe has had enough: not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with standard_streams():
+        try:
+            _show_log()
+            code = _run(words)
+            sys.stdout.flush()  # what cannot be written is told here, and not when Python ends
+            return code
+        except ReaderGone:
+            return 0
+        except ElmanError as error:
+            print(f"elman: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("elman: interrupted", file=sys.stderr)
+            return 130
 
 
 class _ToStandardError(logging.Handler):

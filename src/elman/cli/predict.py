@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse, source
+from elman.cli.streams import standard_input
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 from elman.files import write_files
@@ -64,10 +65,10 @@ def run(words: Sequence[str]) -> int:
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     problems = Problems()
-    data = sys.stdin.buffer if command.file == "-" else source(command.file, model.task)
+    data = standard_input() if command.file == "-" else source(command.file, model.task)
     lines = Lines(data, model.encoding, problems)
     if command.attention is not None:
-        if model.task != "translator" or data is sys.stdin.buffer:
+        if model.task != "translator" or command.file == "-":
             raise UsageError("--attention draws what a translator does with the first source of a FILE")
         unseen = Problems(shown=0)
         sources = model.sources(Lines(data, model.encoding, unseen), unseen, command.input_format)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from elman.cli.arguments import examples, parse, settings_from_toml
-from elman.errors import Interrupted, UsageError, nearest
+from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.models.base import Model
 from elman.models.captioner import Captioner
 from elman.models.classifier import Classifier
@@ -194,8 +194,11 @@ def run(words: Sequence[str]) -> int:
     if figures:
         unit = next(name for name in ("examples", "tokens", "events") if name in figures)
         unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
-        print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
-        print(command.next_step.format(folder=command.out))
+        try:
+            print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
+            print(command.next_step.format(folder=command.out), flush=True)
+        except StorageError as error:
+            raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """Where the training stands after a step."""
 
     step: int
@@ -22,6 +22,57 @@ class Report:
     nats: float  # per target, on the training data, an exponential mean
     targets_per_second: float
     seconds_left: float
+
+
+class Messages:
+    """A text stream for messages: what it cannot write is lost, and whoever writes goes on.
+
+    Args:
+        stream: where they go; None, which Python has in place of a closed standard stream, for nowhere.
+    """
+
+    errors = "backslashreplace"  # how characters are written that the stream's encoding lacks
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, as ``print`` does."""
+        try:
+            if self.stream is None:
+                raise ValueError("there is no such stream")
+            try:
+                self.stream.write(text)
+            except UnicodeEncodeError as error:
+                self.stream.write(text.encode(error.encoding, self.errors).decode(error.encoding))
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            self.fail(error)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Hand over what was written so far."""
+        try:
+            if self.stream is not None:
+                self.stream.flush()
+        except (OSError, ValueError) as error:
+            self.fail(error)
+
+    def fail(self, error: OSError | ValueError) -> None:
+        """Hear that something could not be written."""
+
+    def isatty(self) -> bool:
+        """Say whether a person reads along."""
+        with suppress(OSError, ValueError):
+            return self.stream is not None and self.stream.isatty()
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 class Progress:
@@ -48,8 +99,8 @@ class Progress:
 class LineProgress(Progress):
     """Plain lines, for logs and pipes: one every ten seconds, and every validation with its sample."""
 
-    def __init__(self, stream: IO[str], every_seconds: float = 10.0) -> None:
-        self.stream = stream
+    def __init__(self, stream: IO[str] | None, every_seconds: float = 10.0) -> None:
+        self.stream = Messages(stream)
         self.every_seconds = every_seconds
         self._last = time.monotonic()
         self._bits_per_nat, self._target = 0.0, "target"
@@ -73,13 +124,13 @@ class LineProgress(Progress):
 class LiveProgress(Progress):
     """A display that stays in place on a terminal: bar, speed, losses, time left, and the newest sample."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str] | None) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Bars
 
-        self._console = Console(file=stream)
+        self._console = Console(file=cast(TextIO, Messages(stream)))
         self._bars = Bars(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -133,9 +184,9 @@ class LiveProgress(Progress):
         return Group(*parts)
 
 
-def progress_for(stream: IO[str]) -> Progress:
+def progress_for(stream: IO[str] | None) -> Progress:
     """Choose the display: live where ``stream`` is a terminal, plain lines where it is not."""
-    return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
+    return LiveProgress(stream) if Messages(stream).isatty() else LineProgress(stream)
 
 
 def describe(report: Report, bits_per_nat: float, target: str) -> str:

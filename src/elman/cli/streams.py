@@ -1,0 +1,129 @@
+"""The standard streams while a command runs: only the answer goes to standard output, and no message stops the work.
+
+print(answer)               ──▶ Answers  ──▶ standard output, in UTF-8; what cannot be written is an error
+print(..., file=sys.stderr) ──▶ Messages ──▶ standard error; what cannot be written is lost
+printf, in a C library      ──▶ descriptor 1, which leads to standard error meanwhile
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, NoReturn, TextIO, cast
+
+from elman.errors import DataError, StorageError
+from elman.training.progress import Messages
+
+
+class ReaderGone(Exception):  # noqa: N818 (no error: it has read enough)
+    """The reader of a pipe has closed it. No BrokenPipeError, with which rich would end the process."""
+
+
+class Answers(Messages):
+    """Standard output, where an answer that cannot be written is an error."""
+
+    errors = "replace"
+
+    def fail(self, error: OSError | ValueError) -> NoReturn:  # noqa: D102 (the base says it)
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGone from None
+        is_closed = isinstance(error, ValueError) or error.errno == errno.EBADF
+        reason = "it is closed" if is_closed else getattr(error, "strerror", None) or error
+        raise StorageError(f"standard output: cannot be written ({reason}); make room or write somewhere else")
+
+
+def standard_input() -> IO[bytes]:
+    """Return standard input.
+
+    Raises:
+        DataError: it is closed or, while it is read, cannot be read.
+    """
+    if sys.stdin is None:
+        raise DataError("standard input: is closed; name a file in place of -")
+    return io.BufferedReader(_Input(0, closefd=False)) if _descriptor(sys.stdin) == 0 else sys.stdin.buffer
+
+
+class _Input(io.FileIO):
+    def readinto(self, buffer: Any) -> int:
+        try:
+            while (count := super().readinto(buffer)) is None:
+                select.select([self], [], [])  # a pipe that does not block, and is empty: not its end
+        except OSError as error:
+            raise DataError(f"standard input: cannot be read ({error.strerror}); name a file in place of -") from error
+        return count
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Give a command its streams, and put back what was there afterwards."""
+    _fill_in_closed_descriptors()
+    before = sys.stdout, sys.stderr
+    answers = Answers(_own_stream(sys.stdout, 1, None if os.isatty(1) else "utf-8"))
+    messages = Messages(_own_stream(sys.stderr, 2))
+    _flush_c_streams()
+    standard_output = os.dup(1)
+    if not os.isatty(1):  # a person sees both, and tables take their width from it
+        os.dup2(2, 1)
+    sys.stdout, sys.stderr = cast(TextIO, answers), cast(TextIO, messages)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for guard, stream in ((answers, before[0]), (messages, before[1])):
+            with suppress(OSError, ValueError):
+                if guard.stream is not None:
+                    guard.stream.flush() if guard.stream is stream else guard.stream.close()
+            guard.stream = stream  # for whoever keeps the guard, such as a handler of logging
+        _flush_c_streams()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # what could not be flushed must not end up in standard output
+        os.close(nowhere)
+        _flush_c_streams()
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
+
+
+def _own_stream(stream: TextIO | None, number: int, encoding: str | None = None) -> TextIO:
+    """Return a new stream that writes where this one does if it has this descriptor, and the stream itself otherwise.
+
+    Python flushes its own streams as it ends, and complains about what is left in them; in these nothing is.
+    """
+    if stream is None:  # it was closed when Python started: one that cannot be written
+        return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if _descriptor(stream) != number:
+        return stream
+    with suppress(OSError):
+        stream.flush()
+    buffering = 1 if stream.line_buffering or getattr(stream, "write_through", False) else -1
+    return os.fdopen(os.dup(number), "w", buffering, encoding or stream.encoding)
+
+
+def _descriptor(stream: TextIO) -> int:
+    """Return the descriptor of a stream, or -1 where it has none."""
+    try:
+        return stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return -1
+
+
+def _fill_in_closed_descriptors() -> None:
+    """Keep files that are opened later from becoming a standard stream that is closed.
+
+    The null device takes its place, opened the wrong way round, so that to use the stream is an error still.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)  # the lowest free descriptor: this one
+
+
+def _flush_c_streams() -> None:
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None).fflush(None)
