@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.data.files import open_file
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz
-from elman.data.text import open_file
 from elman.errors import DataError, UsageError, nearest
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")

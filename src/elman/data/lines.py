@@ -1,19 +1,18 @@
 r"""Line after line of a file, a text or a stream that may never end, and what was wrong with some of them.
 
-Path | str | stream ──blocks, decoded──▶ lines, numbered ──a reader of some format──▶ records
-                                                                └──▶ Problems: told, counted, gone on from
+Path | str | stream ──text_blocks──▶ lines, numbered ──a reader of some format──▶ records
+                                                            └──▶ Problems: told, counted, gone on from
 """
 
 from __future__ import annotations
 
-import codecs
-import io
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TypeVar
 
-from elman.data.text import open_file, other_encoding
+from elman.data.files import LONGEST_LINE, is_folder, open_file, text_blocks
 from elman.errors import DataError
 
 Record = TypeVar("Record")
@@ -47,14 +46,38 @@ class Problems:
         if self.count <= self._shown:
             logger.warning("%s", message)
 
+    def add_file(self, name: str, error: DataError, fate: str = "it is left out") -> None:
+        """Note why a whole file cannot be used, and what becomes of it.
+
+        Example:
+            >>> problems = Problems(shown=0)
+            >>> problems.add_file("a.mid", DataError("a.mid: has no notes"))
+            >>> problems.first
+            'a.mid:1: has no notes; it is left out'
+        """
+        line, what = what_of(name, error)
+        self.add(name, line, f"{what}; {fate}")
+
     def close(self) -> None:
         """Tell how many there were beyond those told in full."""
         if self.count > self._shown:
             logger.warning("and %s more such places", f"{self.count - self._shown:,}")
 
 
+def what_of(name: str, error: DataError) -> tuple[int, str]:
+    """Take an error about a file apart: the line (1 where it names none), and what it says beside the file's name.
+
+    Example:
+        >>> what_of("a.csv", DataError("a.csv:7: the label is empty")), what_of("a.csv", DataError("a.csv: is empty"))
+        ((7, 'the label is empty'), (1, 'is empty'))
+    """
+    said = str(error)
+    begins = re.match(rf"{re.escape(name)}(?::([0-9]+))?: ", said)
+    return (int(begins[1] or 1), said[begins.end() :]) if begins else (1, said)
+
+
 class Lines:
-    r"""The lines of a file, a text or a stream, one by one, without their ends ("\n", "\r\n"); each can be numbered.
+    r"""The lines of a file, a text or a stream, one by one, without their ends ("\n", "\r\n", "\r"); each is numbered.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is text, an open binary stream (such as ``sys.stdin.buffer``) is read
@@ -66,7 +89,8 @@ class Lines:
         block_size: bytes to read at a time, at most.
 
     Raises:
-        DataError: there is no such file, or (while reading) a line is not in this encoding.
+        DataError: there is no such file, or (while reading) a line is not in this encoding or has more than
+            `LONGEST_LINE` characters.
 
     Example:
         >>> lines = Lines("one\r\ntwo\n\nfour")
@@ -92,58 +116,53 @@ class Lines:
         """The number of the line handed out last."""
         self.is_waiting = False
         """Whether no further line is at hand: to ask for one may mean to wait for it."""
-        if isinstance(source, Path) and not source.is_dir():  # of a folder, who reads lines hears it then
+        if isinstance(source, Path) and not is_folder(source):  # of a folder, who reads lines hears it then
             open_file(source).close()
 
     def __iter__(self) -> Iterator[str]:
         """Yield the lines."""
         self.number = 0
-        rest = ""
+        rest: list[str] = []  # what there is of a line that has not ended yet
+        length = 0
         for block in self._blocks():
-            *lines, rest = (rest + block).split("\n")
+            *lines, last = block.split("\n")
             for index, line in enumerate(lines, start=1):
                 self.is_waiting = index == len(lines)
-                yield self._counted(line)
+                yield self._counted("".join([*rest, line]) if rest else line)
+                rest, length = [], 0
+            if last:
+                rest.append(last)
+                length += len(last)
+                self._check(length)
         if rest:
             self.is_waiting = True
-            yield self._counted(rest)
+            yield self._counted("".join(rest))
+
+    def whole(self) -> str:
+        r"""Return all of it as one text, its lines ended by "\n"."""
+        return "".join(self._blocks())
+
+    def beginning(self) -> str:
+        """Return what a file or a text begins with, a block of it, so that its format can be found out."""
+        return next((block for block in self._blocks() if block.strip()), "")
 
     def _counted(self, line: str) -> str:
+        self._check(len(line))
         self.number += 1
         if self.problems is not None and "\ufffd" in line:
             self.problems.add(self.name, self.number, f"not all of it is {self.encoding}; U+FFFD stands for the rest")
-        return line.removesuffix("\r")
+        return line
+
+    def _check(self, length: int) -> None:
+        if length > LONGEST_LINE:
+            raise DataError(
+                f"{self.name}:{self.number + 1}: the line is longer than {LONGEST_LINE:,} characters, the most that a "
+                "line may have; is it text? If so, break the line"
+            )
 
     def _blocks(self) -> Iterator[str]:
-        """Yield the source decoded, in pieces of any length, as soon as they are there."""
-        if isinstance(self.source, str):
-            yield self.source.removeprefix("\ufeff")
-            return
-        is_path = isinstance(self.source, Path)
-        stream = open_file(self.source) if isinstance(self.source, Path) else self.source
-        decoder = codecs.getincrementaldecoder(self.encoding)("strict" if self.problems is None else "replace")
-        read = stream.read1 if isinstance(stream, io.BufferedReader) else stream.read
-        number, is_first = 1, True
-        try:
-            while True:
-                raw = read(self.block_size)
-                try:
-                    block = decoder.decode(raw, final=not raw)
-                except UnicodeDecodeError as error:
-                    line = number + error.object[: error.start].count(b"\n")
-                    other = other_encoding(self.source, self.encoding) if isinstance(self.source, Path) else "latin-1"
-                    raise DataError(
-                        f"{self.name}:{line}: not valid {self.encoding}; it may be {other}: try --encoding {other}"
-                    ) from None
-                number += block.count("\n")
-                if block and is_first:
-                    block, is_first = block.removeprefix("\ufeff"), False
-                yield block
-                if not raw:
-                    return
-        finally:
-            if is_path:
-                stream.close()
+        errors = "strict" if self.problems is None else "replace"
+        return text_blocks(self.source, self.encoding, self.name, self.block_size, errors=errors, by_line=True)
 
 
 def arrived(records: Iterable[Record], lines: Lines, most: int) -> Iterator[list[Record]]:

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.data.files import open_file
 from elman.data.lines import Lines, Problems
 from elman.data.synthesis import synthesised
-from elman.data.text import open_file
 from elman.documents import read_json, write_json
 from elman.errors import DataError, ModelError, UsageError
 

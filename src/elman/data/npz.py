@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.text import open_file
+from elman.data.files import open_file
 from elman.errors import DataError
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elman.data.files import open_file
 from elman.data.lines import Lines, Problems
-from elman.data.text import open_file
 from elman.errors import DataError, UsageError, nearest
 
 _LONGEST_RECORD = 100_000  # lines of one record: a quote that is open for longer was never closed

@@ -1,6 +1,6 @@
 r"""Readers of plain text: files or strings in, pieces of characters out, never a whole large file in memory.
 
-    sources ──bytes──▶ decoded, "\r\n" made "\n" ──chunks──▶ strings of about four million characters
+    sources ──text_blocks──▶ decoded, "\r\n" and "\r" made "\n" ──chunks──▶ strings of about four million characters
 
 A chunk ends where no tokenizer can mind: before a space or newline that follows something else, so that no word,
 no ``<unk>`` and no run of blanks is split; or after a "\n", where lines are wanted.
@@ -8,17 +8,15 @@ no ``<unk>`` and no run of blanks is split; or after a "\n", where lines are wan
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import io
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from encodings.aliases import aliases
 from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from elman.data.files import open_file, text_blocks
 from elman.errors import DataError, UsageError, nearest
 
 Source: TypeAlias = Path | str | Sequence[Path | str]
@@ -190,46 +188,12 @@ class Text:
         """Yield all sources as strings, none of them empty, feeding the raw bytes to ``digest`` on the way."""
         for name, source in zip(self.names, self.sources, strict=True):
             is_empty = True
-            for block in self._read(source, digest):
-                yielded = block.removeprefix("\ufeff") if is_empty else block
-                if yielded:
+            for block in text_blocks(source, self.encoding, name, self.block_size, digest=digest):
+                if block:
                     is_empty = False
-                    yield yielded
+                    yield block
             if is_empty:
                 raise DataError(f"{name}: is empty; Elman learns from characters, and here are none")
-
-    def _read(self, source: Path | str, digest: hashlib._Hash | None) -> Iterator[str]:
-        if isinstance(source, str):
-            newlines = io.IncrementalNewlineDecoder(None, translate=True)
-            for start in range(0, len(source), self.block_size):
-                block = source[start : start + self.block_size]
-                if digest:
-                    digest.update(block.encode("utf-8", "surrogatepass"))
-                yield newlines.decode(block)
-            yield newlines.decode("", final=True)
-            return
-        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(self.encoding)(), translate=True)
-        num_bytes = num_newlines = 0
-        with open_file(source) as file:
-            while True:
-                raw = file.read(self.block_size)
-                num_bytes += len(raw)
-                if digest:
-                    digest.update(raw)
-                try:
-                    block = decoder.decode(raw, final=not raw)
-                except UnicodeDecodeError as error:
-                    offset = num_bytes - len(error.object) + error.start
-                    before = error.object[: error.start].decode(self.encoding, "replace")
-                    line = num_newlines + len(re.findall("\r\n?|\n", before)) + 1
-                    raise DataError(
-                        f"{source}: byte {offset} (line {line}) is not valid {self.encoding}; "
-                        f"it may be {(other := other_encoding(source, self.encoding))}: try --encoding {other}"
-                    ) from None
-                num_newlines += block.count("\n")
-                yield block
-                if not raw:
-                    return
 
 
 def pieces(text: str, size: int) -> Iterator[str]:
@@ -245,50 +209,3 @@ def pieces(text: str, size: int) -> Iterator[str]:
         stop = border.start() if border else len(text)
         yield text[start:stop]
         start = stop
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """Open a file of the user's for reading, or say plainly why that cannot be done.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The open file, in binary mode.
-
-    Raises:
-        DataError: there is no such file, it is a directory or a pipe, or it may not be read.
-    """
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{path}: is a directory; name the files in it, such as {path}/*.txt")
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{path}: is not a regular file; a text is read several times, so save it first")
-        return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError):
-        folder = path.parent
-        siblings = [child.name for child in folder.iterdir()] if folder.is_dir() else []
-        where = "" if folder.is_dir() else f" (nor a folder {folder})"
-        raise DataError(f"{path}: there is no such file{where}{nearest(path.name, siblings)}") from None
-    except (OSError, ValueError) as error:  # ValueError: it holds a NUL
-        raise DataError(f"{str(path)[:200]}: cannot be read: {getattr(error, 'strerror', error)}") from None
-
-
-def other_encoding(path: Path, failed: str) -> str:
-    """Find an encoding that reads the whole file; Latin-1 reads anything."""
-    with open_file(path) as file:
-        has_mark = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        for encoding in ["utf-16"] * has_mark + ["utf-8", "cp1252"]:
-            if codecs.lookup(encoding) == codecs.lookup(failed):
-                continue
-            decoder = codecs.getincrementaldecoder(encoding)()
-            file.seek(0)
-            try:
-                while block := file.read(1 << 20):
-                    decoder.decode(block)
-                decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
-                continue
-            return encoding
-    return "latin-1"

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.text import open_file
+from elman.data.files import open_file
 from elman.errors import DataError
 
 _DAMAGED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)  # OSError: gzip; RuntimeError: zip

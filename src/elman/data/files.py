@@ -1,0 +1,289 @@
+r"""The user's files: opened, listed, decoded and unpacked; what goes wrong on the way is an error that names the file.
+
+    Path | str | stream ──text_blocks──▶ text, its lines ended by "\n", in blocks as they come
+
+A line ends with "\n", "\r\n" or "\r", whichever the file has, and with nothing else: U+2028, U+0085, a form feed and a
+vertical tab are characters like any other.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from elman.errors import DataError, ElmanError, nearest
+
+LONGEST_LINE = 16 << 20  # characters; a file with a longer line is taken for something else than text
+LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may hold
+LARGEST_RATIO = 100  # a file that holds more than that many times its own size is taken for a bomb
+SHOWN = 200  # characters of the user's data in a message
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file of the user's for reading, or say plainly why that cannot be done.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The open file, in binary mode.
+
+    Raises:
+        DataError: there is no such file, it is a directory or a pipe, or it may not be read.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{path}: is a directory; name the files in it, such as {path}/*.txt")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path}: is not a regular file; a text is read several times, so save it first")
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        folder, siblings = path.parent, list[str]()
+        with suppress(OSError):  # a folder that may be entered need not be one that may be listed
+            siblings += [child.name for child in folder.iterdir()]
+        where = "" if is_folder(folder) else f" (nor a folder {folder})"
+        raise DataError(f"{path}: there is no such file{where}{nearest(path.name, siblings)}") from None
+    except (OSError, ValueError) as error:  # ValueError: it holds a NUL
+        raise DataError(f"{str(path)[:SHOWN]}: cannot be read: {getattr(error, 'strerror', error)}") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a path names a folder; where it names nothing, whoever opens it says why."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def files_in(folder: Path, endings: Collection[str]) -> list[Path]:
+    """List the files of a folder, and of the folders in it, by name; whether they can be read shows when they are.
+
+    Args:
+        folder: the folder.
+        endings: what their names may end in, in lower case.
+    """
+    with reading(str(folder)):
+        return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and not is_folder(path))
+
+
+@contextmanager
+def reading(name: str, what: str = "cannot be read") -> Iterator[None]:
+    """Turn whatever a library raises while it reads one file into an error that names the file.
+
+    Files come from anywhere, and the libraries that read them raise anything for one that is damaged, a lack of memory
+    and too deep a recursion included. Each is that file's problem, so that a folder is read on without it.
+
+    Args:
+        name: what to call the file.
+        what: what is wrong with it, before the reason.
+
+    Raises:
+        DataError: in place of an exception that is none of Elman's own.
+
+    Example:
+        >>> with reading("a.mid", "not MIDI"):
+        ...     1 / 0
+        Traceback (most recent call last):
+        elman.errors.DataError: a.mid: not MIDI (division by zero)
+    """
+    try:
+        yield
+    except ElmanError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}: {what} ({reason(error)})") from None
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of what an exception says, cut where it is long; its type where it says nothing."""
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    said = str(getattr(error, "strerror", None) or error).strip()
+    return said.splitlines()[0][:SHOWN] if said else type(error).__name__
+
+
+def text_blocks(
+    source: Path | str | IO[bytes],
+    encoding: str,
+    name: str,
+    size: int,
+    *,
+    errors: str = "strict",
+    by_line: bool = False,
+    digest: hashlib._Hash | None = None,
+) -> Iterator[str]:
+    r"""Yield a text in blocks, as soon as they are there, without its byte order mark; lines end with "\n".
+
+    Args:
+        source: a ``Path`` names a file, a ``str`` is text, an open binary stream is read as it comes.
+        encoding: how the bytes are encoded.
+        name: what to call the source in messages.
+        size: bytes (of a string: characters) to read at a time, at most.
+        errors: ``replace`` puts U+FFFD in place of what is not in this encoding.
+        by_line: let the error begin with the file and the line.
+        digest: what is fed the raw bytes (of a string: its UTF-8).
+
+    Raises:
+        DataError: the source cannot be read, or is not in this encoding.
+
+    Example:
+        >>> list(text_blocks("one\r\ntwo\rthree", "utf-8", "text", 4))
+        ['one\n', 'two', '\nthr', 'ee']
+    """
+    newlines = _Newlines()
+    is_first = True
+    for block in _decoded(source, encoding, name, size, errors, by_line, newlines, digest):
+        if block and is_first:
+            block, is_first = block.removeprefix("\ufeff"), False
+        yield newlines(block)
+
+
+class _Newlines:
+    r"""Makes every end of a line "\n", block by block; a line that ends with "\r" need not wait for the next block."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._after_return = False
+
+    def __call__(self, block: str) -> str:
+        if self._after_return and block:
+            block = block.removeprefix("\n")  # the second half of "\r\n"
+            self._after_return = False
+        if "\r" in block:
+            self._after_return = block[-1] == "\r"
+            block = block.replace("\r\n", "\n").replace("\r", "\n")
+        self.count += block.count("\n")
+        return block
+
+
+def _decoded(
+    source: Path | str | IO[bytes],
+    encoding: str,
+    name: str,
+    size: int,
+    errors: str,
+    by_line: bool,
+    newlines: _Newlines,
+    digest: hashlib._Hash | None,
+) -> Iterator[str]:
+    if isinstance(source, str):
+        for start in range(0, len(source), size):
+            block = source[start : start + size]
+            if digest:
+                digest.update(block.encode("utf-8", "surrogatepass"))
+            yield block
+        return
+
+    def where(byte: int, line: int) -> str:
+        return f"{name}:{line}: byte {byte}" if by_line else f"{name}: byte {byte} (line {line})"
+
+    stream = open_file(source) if isinstance(source, Path) else source
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    read = stream.read1 if isinstance(stream, io.BufferedReader) else stream.read
+    num_bytes = 0
+    try:
+        while True:
+            with reading(name):
+                raw = read(size)
+            if not num_bytes and (other := _marked(raw, encoding)):
+                raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try --encoding {other}")
+            num_bytes += len(raw)
+            if digest:
+                digest.update(raw)
+            try:
+                block = decoder.decode(raw, final=not raw)
+            except UnicodeDecodeError as error:
+                newlines(error.object[: error.start].decode(encoding, "replace"))
+                byte = num_bytes - len(error.object) + error.start
+                other = other_encoding(source, encoding) if isinstance(source, Path) else "latin-1"
+                raise DataError(
+                    f"{where(byte, newlines.count + 1)} is not valid {encoding}; "
+                    f"it may be {other}: try --encoding {other}"
+                ) from None
+            yield block
+            if not raw:
+                return
+    finally:
+        if isinstance(source, Path):
+            stream.close()
+
+
+def _marked(raw: bytes, encoding: str) -> str:
+    """Return which encoding a text's first bytes mark it as, where that is another one than the given."""
+    marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
+    marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    found = next((other for mark, other in marks.items() if raw.startswith(mark)), "")
+    return "" if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")) else found
+
+
+def other_encoding(path: Path, failed: str) -> str:
+    """Find an encoding that reads the whole file; Latin-1 reads anything."""
+    with open_file(path) as file:
+        for encoding in filter(None, (_marked(file.read(4), failed), "utf-8", "cp1252")):
+            if codecs.lookup(encoding) == codecs.lookup(failed):
+                continue
+            decoder = codecs.getincrementaldecoder(encoding)()
+            file.seek(0)
+            try:
+                while block := file.read(1 << 20):
+                    decoder.decode(block)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                continue
+            return encoding
+    return "latin-1"
+
+
+class Unpacked(io.RawIOBase):
+    """The content of a compressed file, as far as a file of its size may be expected to hold.
+
+    Args:
+        stream: what unpacks it on the way.
+        name: what to call the file in messages.
+        packed: the size of the compressed file in bytes.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, packed: int) -> None:
+        self._stream = stream
+        self._name = name
+        self._packed = packed
+        self._read = 0
+
+    def readable(self) -> bool:
+        """Say that it is for reading."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read what comes next; see :class:`io.RawIOBase`.
+
+        Raises:
+            DataError: it is more than may be expected.
+        """
+        piece = self._stream.read(len(buffer))
+        self._read += len(piece)
+        check_unpacked(self._name, self._read, self._packed)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def check_unpacked(name: str, unpacked: int, packed: int) -> None:
+    """Refuse a compressed file that holds so much more than its size that it can only be meant to fill the memory.
+
+    Raises:
+        DataError: it holds more than `LARGEST_UNPACKED` bytes and more than `LARGEST_RATIO` times its size.
+    """
+    most = max(LARGEST_UNPACKED, LARGEST_RATIO * packed)
+    if unpacked > most:
+        raise DataError(
+            f"{name}: holds more than {most:,} bytes in a file of {packed:,}, where a compressed file may hold "
+            f"{LARGEST_UNPACKED:,} or {LARGEST_RATIO} times its size; save it uncompressed"
+        )

@@ -1,0 +1,151 @@
+"""Lines of files, texts and pipes: the same lines wherever they come from and however they end."""
+
+import io
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.labels import format_of as format_of_labels
+from elman.data.lines import Lines, Problems, arrived, what_of
+from elman.data.pairs import read_parallel
+from elman.data.series import read_series
+from elman.data.tables import Delimited, JsonLines, Plain
+from elman.data.text import Text
+from elman.errors import DataError
+
+ENDINGS = ("\n", "\r\n", "\r")
+NOT_ENDINGS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
+
+
+class Pipe(io.RawIOBase):
+    """A pipe that hands out its blocks one by one, and remembers how many were asked for."""
+
+    def __init__(self, blocks):
+        self.blocks = list(blocks)
+        self.given = 0
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        self.given += 1
+        return self.blocks.pop(0) if self.blocks else b""
+
+
+def expected(text):
+    """The lines as Python's own text files have them, whose newlines are universal."""
+    stream = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline=None)
+    return [line.removesuffix("\n") for line in stream]
+
+
+@given(
+    st.text(st.sampled_from("ab é\r\n" + NOT_ENDINGS), max_size=30),
+    st.lists(st.integers(0, 60), max_size=6),
+    st.integers(1, 7),
+)
+def test_all_sources_have_the_lines_of_a_text_file(tmp_path_factory, text, places, block_size):
+    raw = text.encode()
+    cuts = [0, *sorted({min(place, len(raw)) for place in places} - {0, len(raw)}), len(raw)]
+    blocks = [raw[start:stop] for start, stop in pairwise(cuts) if start < stop]
+    path = tmp_path_factory.getbasetemp() / "lines.txt"
+    path.write_bytes(raw)
+    for source in (text, path, Pipe(blocks), io.BytesIO(raw)):
+        lines = Lines(source, block_size=block_size)
+        assert [(lines.number, line) for line in lines] == list(enumerate(expected(text), start=1))
+    assert Lines(path).whole() == "".join(Text(path).chunks()) if text else True
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_a_pipe_is_answered_when_a_line_has_ended_whatever_ends_it(end):
+    pipe = Pipe([f"one{end}".encode(), f"two{end}three".encode(), end.encode(), b"four"])
+    lines = Lines(pipe)
+    answers = [(group, pipe.given) for group in arrived(lines, lines, most=100)]
+    assert answers == [(["one"], 1), (["two"], 2), (["three"], 3), (["four"], 5)]
+
+
+def test_a_line_end_that_comes_in_two_blocks_is_one():
+    pipe = Pipe([b"one\r", b"\ntwo\r", b"\n", b"\r\n", b"three"])
+    lines = Lines(pipe)
+    assert [(lines.number, line, pipe.given) for line in lines] == [
+        *[(1, "one", 1), (2, "two", 2), (3, "", 4), (4, "three", 6)]
+    ]
+
+
+CONTENTS = {  # what each reader makes of a file whose lines end in "\n", and how it is read
+    "columns": ("EU\tB-ORG\nsleeps\tO\n\nYes\tO\n", lambda path: _tagged(path)),
+    "conllu": (f"# x\n1\tEU\t_\tX{'	_' * 6}\n\n1\tno\t_\tY{'	_' * 6}\n", lambda path: _tagged(path)),
+    "csv": ('text,label\n"so,\nso",a\nno,b\n', lambda path: _examples(path, Delimited(","))),
+    "tsv": ("text\tlabel\nso\ta\nno\tb\n", lambda path: _examples(path, Delimited("\t"))),
+    "json": ('{"text": "so", "label": 1}\n\n{"text": "no", "label": 2}\n', lambda path: _examples(path, JsonLines())),
+    "plain": ("so\n\nno\n", lambda path: _examples(path, Plain(), labelled=False)),
+    "series": ("sequence,label,x\na,u,1\na,u,2\nb,d,3\n", lambda path: repr(read_series(path, Problems()))),
+    "parallel": ("one\ntwo\n", lambda path: [*read_parallel(Lines(path), Lines(path), Problems())]),
+}
+
+
+def _tagged(path):
+    read = format_of_labels(path).read(Lines(path), Problems(), tagged=True)
+    return [(sentence.words, sentence.tags, sentence.line) for sentence in read]
+
+
+def _examples(path, reader, labelled=True):
+    return [*reader.read(Lines(path), Problems(), labelled=labelled)]
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+@pytest.mark.parametrize("ends", [("\r",), ("\r\n",), ("\n", "\r", "\r\n")], ids=["cr", "crlf", "mixed"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_every_reader_takes_every_end_of_a_line_and_a_byte_order_mark(tmp_path, kind, ends, mark):
+    content, read = CONTENTS[kind]
+    path = tmp_path / "file"
+    path.write_text(content, newline="")
+    wanted = read(path)
+    assert len(wanted) > 1
+    for number, line in enumerate(lines := content.split("\n")[:-1]):
+        lines[number] = line + ends[number % len(ends)]
+    path.write_text(mark + "".join(lines), newline="")
+    assert read(path) == wanted
+
+
+def test_an_error_counts_lines_by_all_their_ends(tmp_path):
+    path = tmp_path / "f"
+    for end in ENDINGS:
+        path.write_bytes(end.join(["one", "two", "caf"]).encode() + b"\xe9 au lait")
+        with pytest.raises(DataError, match=r"f:3: byte \d+ is not valid utf-8; it may be cp1252"):
+            list(Lines(path, block_size=2))
+        problems = Problems(shown=0)
+        assert [*Lines(path, problems=problems)][2] == "caf\ufffd au lait"
+        assert problems.first.startswith(f"{path}:3: not all of it is utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-32"])
+def test_utf_16_and_32_are_known_by_their_mark_in_whatever_encoding_they_are_read(tmp_path, encoding):
+    path = tmp_path / "f"
+    for written in ("utf-16", "utf-32"):
+        path.write_text("one\ntwo\n", encoding=written)
+        if encoding.startswith("utf-16") or encoding == "utf-32":
+            continue
+        for problems in (None, Problems(shown=0)):
+            with pytest.raises(DataError, match=f"byte order mark of {written.upper()}: try --encoding {written}"):
+                list(Lines(path, encoding, problems))
+        assert list(Lines(path, written)) == ["one", "two"]
+
+
+def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
+    monkeypatch.setattr("elman.data.lines.LONGEST_LINE", 20)
+    assert list(Lines("one\n" + "x" * 20 + "\n")) == ["one", "x" * 20]
+    for end in ("", "\n"):
+        for source in (f"one\n{'x' * 21}{end}", Pipe([b"one\nx", *[b"x"] * 20, end.encode()])):
+            with pytest.raises(DataError, match=r":2: the line is longer than 20 characters"):
+                list(Lines(source, block_size=7))
+    pipe = Pipe([b"x"] * 1000)
+    with pytest.raises(DataError, match="longer"):
+        list(Lines(pipe))
+    assert pipe.given == 21  # what goes on for ever is not read for ever
+
+
+def test_an_error_is_taken_apart_by_the_name_of_its_file():
+    assert what_of("a: b:3", DataError("a: b:3:12: is empty: really")) == (12, "is empty: really")
+    assert what_of("a.b", DataError("aXb:12: is empty")) == (1, "aXb:12: is empty")
