@@ -12,7 +12,7 @@ import codecs
 import hashlib
 import io
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -22,7 +22,8 @@ from elman.errors import DataError, ElmanError, nearest
 LONGEST_LINE = 16 << 20  # characters; a file with a longer line is taken for something else than text
 LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may hold
 LARGEST_RATIO = 100  # a file that holds more than that many times its own size is taken for a bomb
-SHOWN = 200  # characters of the user's data in a message
+DAMAGED = "is not a whole file, or none of its kind; download it again?"
+SHOWN = 300  # characters of the user's data in a message
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -109,6 +110,22 @@ def reason(error: Exception) -> str:
         return "it is nested too deeply"
     said = str(getattr(error, "strerror", None) or error).strip()
     return said.splitlines()[0][:SHOWN] if said else type(error).__name__
+
+
+def no_text(text: str) -> str:
+    r"""Say why a text that is written in escapes or by its numbers cannot be used: nothing, where it can.
+
+    Example:
+        >>> no_text("a\0"), no_text("so, so")
+        ('holds NUL characters; is the encoding another one, such as utf-16?', '')
+    """
+    if "\0" in text:
+        return "holds NUL characters; is the encoding another one, such as utf-16?"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half a character (a surrogate without its other half)"
+    return ""
 
 
 def text_blocks(
@@ -247,13 +264,13 @@ class Unpacked(io.RawIOBase):
     """The content of a compressed file, as far as a file of its size may be expected to hold.
 
     Args:
-        stream: what unpacks it on the way.
+        read: reads so many bytes of what is unpacked.
         name: what to call the file in messages.
         packed: the size of the compressed file in bytes.
     """
 
-    def __init__(self, stream: IO[bytes], name: str, packed: int) -> None:
-        self._stream = stream
+    def __init__(self, read: Callable[[int], bytes], name: str, packed: int) -> None:
+        self._unpack = read
         self._name = name
         self._packed = packed
         self._read = 0
@@ -266,9 +283,10 @@ class Unpacked(io.RawIOBase):
         """Read what comes next; see :class:`io.RawIOBase`.
 
         Raises:
-            DataError: it is more than may be expected.
+            DataError: it is damaged, or more than may be expected.
         """
-        piece = self._stream.read(len(buffer))
+        with reading(self._name, DAMAGED):
+            piece = self._unpack(len(buffer))
         self._read += len(piece)
         check_unpacked(self._name, self._read, self._packed)
         buffer[: len(piece)] = piece

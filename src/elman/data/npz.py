@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import math
+import warnings
 import zipfile
 from collections.abc import Container
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import open_file
+from elman.data.files import check_unpacked, no_text, open_file, reading
 from elman.errors import DataError
+
+_ENDING = ".npy"
+_OBJECTS = (
+    "it holds Python objects, which are never loaded, for they may run a stranger's code; save numbers (sequences of "
+    "several lengths one below the other, with lengths) and labels of dtype str or int"
+)
 
 
 class Archive(NamedTuple):
@@ -31,22 +40,67 @@ def read_npz(path: Path, wanted: Container[str] | None = None) -> Archive:
         wanted: the names of the arrays to read; all where not given.
 
     Raises:
-        DataError: there is no such file, it is no archive or a damaged one, or an array holds Python objects.
+        DataError: there is no such file, it is no archive or a damaged one, an array holds Python objects, or the
+            arrays are far larger than a file of this size holds (see :mod:`elman.data.files`).
     """
-    with open_file(path) as raw:
-        try:
-            if not zipfile.is_zipfile(raw):
-                raise zipfile.BadZipFile("it is no archive of arrays, or not a whole one")
-            raw.seek(0)
-            with np.load(raw, allow_pickle=False) as file:
-                names = list(file.files)
-                arrays = {name: np.asarray(file[name]) for name in names if wanted is None or name in wanted}
-        except Exception as error:  # NumPy evaluates the head of an array as Python: damaged, it may raise anything
-            reason = f"{error}; save plain arrays with numpy.savez"
-            if "pickle" in str(error):
-                reason = (
-                    "it holds Python objects, which are never loaded, for they may run a stranger's code; save numbers "
-                    "(sequences of several lengths one below the other, with lengths) and labels of dtype str or int"
-                )
-            raise DataError(f"{path}: cannot be read as .npz: {reason}") from None
-    return Archive(arrays, names)
+    with open_file(path) as raw, reading(str(path), "cannot be read as .npz"):
+        if not zipfile.is_zipfile(raw):
+            raise DataError(f"{path}: cannot be read as .npz: it is no archive of arrays, or not a whole one")
+        packed = raw.seek(0, io.SEEK_END)
+        with zipfile.ZipFile(raw) as archive:
+            members = [member for member in archive.infolist() if member.filename.endswith(_ENDING)]
+            named = {member.filename.removesuffix(_ENDING): member for member in members}
+            kept = {name: member for name, member in named.items() if wanted is None or name in wanted}
+            check_unpacked(str(path), sum(member.file_size for member in kept.values()), packed)
+            arrays: dict[str, NDArray[Any]] = {}
+            for name, member in kept.items():
+                with archive.open(member) as stream:
+                    arrays[name] = _array(stream, member.file_size)
+    return Archive(arrays, list(named))
+
+
+def texts_of(array: NDArray[Any], name: str) -> list[str]:
+    """Return an array (N,) of texts, of bytes in UTF-8 or of whole numbers as texts.
+
+    Args:
+        array: the array.
+        name: what to call it in messages.
+
+    Raises:
+        DataError: it is something else, or a text holds what no text can.
+
+    Example:
+        >>> texts_of(np.array([2, 1]), "labels")
+        ['2', '1']
+    """
+    if array.ndim != 1 or array.dtype.kind not in "USiub":
+        raise DataError(f"{name} are {array.dtype} of shape {array.shape}, expected (N,) texts or whole numbers")
+    with reading(name, "are no texts"):
+        if array.dtype.kind == "S":
+            array = np.char.decode(array, "utf-8", "replace")
+        texts = [str(text) for text in array.tolist()]
+    for row, text in enumerate(texts):
+        if problem := no_text(text):
+            raise DataError(f"{name} row {row} {problem}")
+    return texts
+
+
+def _array(stream: IO[bytes], size: int) -> NDArray[Any]:
+    """Read an array after its head: it must be of plain values, and no larger than what there is of it.
+
+    Raises:
+        ValueError: it is not; NumPy, which evaluates the head as Python, may raise anything for a damaged one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what NumPy warns of, heads that Python 2 wrote, is harmless
+        version = np.lib.format.read_magic(stream)
+        read_head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read_head:
+            raise ValueError(f"an array is written in version {version[0]}.{version[1]} of the format")
+        shape, _, dtype = read_head[version](stream)
+        if dtype.hasobject:
+            raise ValueError(_OBJECTS)
+        if (said := math.prod(shape) * max(dtype.itemsize, 1)) > size:
+            raise ValueError(f"an array of shape {shape} and type {dtype} takes {said:,} bytes, and there are {size:,}")
+        stream.seek(0)
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))

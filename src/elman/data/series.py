@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from elman.data.inputs import take_rows
 from elman.data.lines import Lines, Problems
-from elman.data.npz import read_npz
+from elman.data.npz import read_npz, texts_of
 from elman.data.tables import Delimited, column_names
 from elman.errors import DataError, UsageError, nearest
 
@@ -144,7 +144,7 @@ def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
         sequences = [values[:length] for values, length in zip(inputs, lengths.tolist(), strict=True)]
     else:
         raise DataError(f"{path}: inputs have shape {inputs.shape}, expected (N, T), (N, T, F), or rows with lengths")
-    labels = _labels(path, arrays["labels"]) if labelled else None
+    labels = texts_of(arrays["labels"], f"{path}: labels") if labelled else None
     if labels is not None and len(labels) != len(sequences):
         raise DataError(f"{path}: {len(sequences):,} sequences, but {len(labels):,} labels")
     sequences = [_float32(values) for values in sequences]
@@ -158,16 +158,6 @@ def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
         else:
             kept.append(row)
     return Series([sequences[row] for row in kept], None if labels is None else [labels[row] for row in kept])
-
-
-def _labels(path: Path, labels: NDArray[Any]) -> list[str]:
-    if labels.ndim != 1 or labels.dtype.kind not in "USiub":
-        raise DataError(
-            f"{path}: labels are {labels.dtype} of shape {labels.shape}, expected (N,) texts or whole numbers"
-        )
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8", "replace")
-    return [str(label) for label in labels.tolist()]
 
 
 def _float32(values: Any) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import open_file
+from elman.data.files import DAMAGED, Unpacked, check_unpacked, open_file, reading, reason
+from elman.data.lines import Lines, Problems
 from elman.errors import DataError
 
-_DAMAGED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)  # OSError: gzip; RuntimeError: zip
+MOST_DIMENSIONS = 100_000
 
 
 def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict[str, int], NDArray[np.float32]]:
@@ -47,24 +47,17 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
         ({'king': 0, 'man': 1}, array([[1. , 0.5],
                [0. , 0.5]], dtype=float32))
     """
-    wanted = {spelled.encode("utf-8", "surrogatepass") for word in words for spelled in (word, word.lower())}
+    wanted = {spelled for word in words for spelled in (word, word.lower())}
     rows: dict[str, int] = {}
     vectors: list[NDArray[np.float32]] = []
-    dimensions = count = 0
-    try:
-        with _opened(path) as (file, name):
-            read = _binary if name.endswith(".bin") else _text
-            for count, (word, vector, size) in enumerate(read(path, file, wanted, first), start=1):
-                dimensions = size
-                if vector is not None and (count <= first or word in wanted):
-                    decoded = word.decode("utf-8", "replace")
-                    if decoded not in rows:
-                        rows[decoded] = len(vectors)
-                        vectors.append(vector)
-    except _DAMAGED as error:
-        raise DataError(
-            f"{path}: is not a whole file, or none of its kind ({error}, after {count:,} words); download it again?"
-        ) from None
+    dimensions = 0
+    with reading(str(path), DAMAGED), _opened(path) as (file, name):
+        read = _binary if name.endswith(".bin") else _text
+        for word, vector, size in read(path, file, wanted, first):
+            dimensions = size
+            if vector is not None and word not in rows:
+                rows[word] = len(vectors)
+                vectors.append(vector)
     if not dimensions:
         raise DataError(f"{path}: holds no vectors; a line is a word and its numbers, with spaces between them")
     return rows, np.array(vectors, np.float32).reshape(-1, dimensions)  # (found, dimensions)
@@ -74,9 +67,10 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
     """Open a file, decompressed; its name says what is inside."""
     with open_file(path) as raw:
+        packed = path.stat().st_size
         if path.suffix == ".gz":
             with gzip.open(raw) as file:
-                yield io.BufferedReader(file), path.stem
+                yield io.BufferedReader(Unpacked(file.read, str(path), packed)), path.stem
         elif path.suffix == ".zip":
             with zipfile.ZipFile(raw) as archive:
                 names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX/" not in name]
@@ -84,80 +78,97 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
                 if len(kept) != 1:
                     listed = ", ".join(kept[:5]) or "none"
                     raise DataError(f"{path}: holds {len(kept)} files of vectors ({listed}); unpack the one you want")
+                check_unpacked(str(path), archive.getinfo(kept[0]).file_size, packed)
                 with archive.open(kept[0]) as file:
-                    yield file, kept[0]
+                    yield io.BufferedReader(Unpacked(file.read, str(path), packed)), kept[0]
         else:
             yield raw, path.name
 
 
 def _text(
-    path: Path, file: IO[bytes], wanted: set[bytes], first: int
-) -> Iterator[tuple[bytes, NDArray[np.float32] | None, int]]:
+    path: Path, file: IO[bytes], wanted: set[str], first: int
+) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
     """Yield each line's word, its vector where it is wanted, and the dimensions."""
     dimensions = count = 0
-    for number, line in enumerate(file, start=1):
-        text = line.rstrip(b" \r\n")
-        if number == 1:
-            fields = text.split(b" ")
-            if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
-                dimensions = int(fields[1])
-                continue
-        blanks = text.count(b" ")
+    lines = Lines(file, problems=Problems(shown=0), name=str(path))  # a word need not be UTF-8
+    for line in lines:
+        text = line.rstrip(" ")
+        blanks = text.count(" ")
+        if lines.number == 1 and blanks == 1 and all(map(_is_number, text.split(" "))):
+            dimensions = _dimensions(path, text.encode())
+            continue
         dimensions = dimensions or blanks
         if not dimensions:
             return
         if blanks == dimensions:
-            word, _, rest = text.partition(b" ")
+            word, _, rest = text.partition(" ")
         else:  # a few words of GloVe's contain spaces themselves
-            word, *numbers = text.rsplit(b" ", dimensions)
-            rest = b" ".join(numbers)
-            if len(numbers) < dimensions or _is_number(word.rsplit(b" ", 1)[-1]):
+            word, *numbers = text.rsplit(" ", dimensions)
+            rest = " ".join(numbers)
+            if len(numbers) < dimensions or _is_number(word.rsplit(" ", 1)[-1]):
                 raise DataError(
-                    f"{path}:{number}: {blanks} numbers where the lines before have {dimensions}; is the file cut off?"
+                    f"{path}:{lines.number}: {blanks} numbers where the lines before have {dimensions}; is the file "
+                    "cut off?"
                 )
         vector = None
         if count < first or word in wanted:
             try:
                 with np.errstate(over="ignore"):  # too large a number becomes infinity, which is then told
-                    vector = np.array(rest.decode("utf-8", "replace").split(" "), np.float32)
+                    vector = np.array(rest.split(" "), np.float32)
             except ValueError as error:
-                raise DataError(f"{path}:{number}: a vector holds numbers only: {error}") from None
+                raise DataError(f"{path}:{lines.number}: a vector holds numbers only: {reason(error)}") from None
             if not np.isfinite(vector).all():
-                raise DataError(f"{path}:{number}: a vector holds numbers only, and this one infinity or NaN")
+                raise DataError(f"{path}:{lines.number}: a vector holds numbers only, and this one infinity or NaN")
         count += 1
         yield word, vector, dimensions
 
 
 def _binary(
-    path: Path, file: IO[bytes], wanted: set[bytes], first: int
-) -> Iterator[tuple[bytes, NDArray[np.float32] | None, int]]:
+    path: Path, file: IO[bytes], wanted: set[str], first: int
+) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
     """Yield each word of word2vec's binary format: a word, a space, little-endian float32; its vector where wanted."""
-    header = file.readline(100).split()
-    if len(header) != 2 or not (header[0].isdigit() and header[1].isdigit()) or not 0 < int(header[1]) < 100_000:
+    header = file.readline(100)
+    if len(header.split()) != 2 or not all(field.isdigit() for field in header.split()):
         raise DataError(
             f"{path}: does not begin with the numbers of words and of dimensions, as word2vec's .bin does; "
             "of a fastText model take the .vec file"
         )
-    total, dimensions = int(header[0]), int(header[1])
+    dimensions, total = _dimensions(path, header), int(header.split()[0])
     for number in range(total):
-        word = bytearray()
+        raw_word = bytearray()
         while (byte := file.read(1)) not in (b" ", b""):
             if byte != b"\n":  # some writers end a vector with one
-                word += byte
-            if len(word) > 10_000:
+                raw_word += byte
+            if len(raw_word) > 10_000:
                 raise DataError(f"{path}: word {number:,} has no end; is this word2vec's binary format?")
         raw = file.read(4 * dimensions)
         if len(raw) < 4 * dimensions:
             raise DataError(f"{path}: ends at word {number:,} of {total:,}; is the file cut off?")
-        vector = np.frombuffer(raw, "<f4") if number < first or bytes(word) in wanted else None
+        word = raw_word.decode("utf-8", "replace")
+        vector = np.frombuffer(raw, "<f4") if number < first or word in wanted else None
         if vector is not None and not np.isfinite(vector).all():
             raise DataError(f"{path}: the vector of word {number:,} holds infinity or NaN")
-        yield bytes(word), vector, dimensions
+        yield word, vector, dimensions
     if file.read(1 << 16).strip():
         raise DataError(f"{path}: goes on after its {total:,} words; is this word2vec's binary format?")
 
 
-def _is_number(text: bytes) -> bool:
+def _dimensions(path: Path, header: bytes) -> int:
+    """Return the dimensions that a first line of two numbers tells.
+
+    Raises:
+        DataError: it does not tell how many words there are, and of how many dimensions.
+    """
+    total, dimensions = header.split()
+    if not (total.isdigit() and dimensions.isdigit() and len(header) < 40 and 0 < int(dimensions) <= MOST_DIMENSIONS):
+        raise DataError(
+            f"{path}:1: {header.decode()[:80].strip()!r} must be the numbers of words and of dimensions, which are "
+            f"whole and from 1 to {MOST_DIMENSIONS:,}"
+        )
+    return int(dimensions)
+
+
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

@@ -1,0 +1,83 @@
+"""The user's files: what libraries raise, what a compressed file may hold, and what lies in a folder."""
+
+import gzip
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from elman.data.files import Unpacked, files_in, open_file, reading, reason
+from elman.errors import DataError, UsageError
+
+
+class OddError(Exception):
+    def __str__(self):
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("first\nsecond"), "first"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (OddError(), "OddError"),
+        (AssertionError(), "AssertionError"),
+        (KeyError("x" * 9999), "'" + "x" * 299),
+        (MemoryError(), "it does not fit into memory"),
+        (RecursionError("maximum depth"), "it is nested too deeply"),
+        (ValueError("\n \n"), "ValueError"),
+    ],
+)
+def test_whatever_a_library_raises_is_a_problem_of_the_file(error, said):
+    assert reason(error) == said
+    with pytest.raises(DataError) as caught, reading("a.mid", "not MIDI"):
+        raise error
+    assert str(caught.value) == f"a.mid: not MIDI ({said})"
+
+
+@pytest.mark.parametrize("error", [UsageError("as it is"), DataError("as it is"), KeyboardInterrupt(), SystemExit(3)])
+def test_what_is_no_problem_of_the_file_goes_through(error):
+    with pytest.raises(type(error)) as caught, reading("a.mid"):
+        raise error
+    assert caught.value is error
+
+
+def test_a_compressed_file_is_read_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr("elman.data.files.LARGEST_UNPACKED", 1000)
+    for size, ratio in ((1000, 1), (5000, 5)):  # no more than the one, or no more than the other
+        monkeypatch.setattr("elman.data.files.LARGEST_RATIO", ratio)
+        whole = io.BufferedReader(Unpacked(io.BytesIO(b"x" * size).read, "f.gz", 1000))
+        assert whole.read() == b"x" * size
+        longer = io.BufferedReader(Unpacked(io.BytesIO(b"x" * (size + 1)).read, "f.gz", 1000))
+        with pytest.raises(
+            DataError, match=rf"f\.gz: holds more than {size:,} bytes in a file of 1,000, .*{ratio} times"
+        ):
+            longer.read()
+    damaged = io.BytesIO(gzip.compress(b"x" * 3000)[:-9])
+    with pytest.raises(DataError, match=r"f\.gz: is not a whole file"):
+        io.BufferedReader(Unpacked(gzip.GzipFile(fileobj=damaged).read, "f.gz", 5000)).read()
+
+
+def test_a_folder_lists_what_can_and_what_cannot_be_read(tmp_path):
+    (tmp_path / "sub.mid").mkdir()
+    for name in ("b.mid", "a.MID", "c.txt", "sub.mid/d.mid"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "gone.mid").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.mid")
+    found = files_in(tmp_path, (".mid",))
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        *("a.MID", "b.mid", "gone.mid", "pipe.mid", "sub.mid/d.mid")
+    ]
+    for path, said in ((found[2], "there is no such file"), (found[3], "is not a regular file")):
+        with pytest.raises(DataError, match=said):
+            open_file(path)
+
+
+def test_a_file_of_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"gone\.txt: there is no such file$"):
+        open_file(tmp_path / "gone.txt")
