@@ -69,7 +69,7 @@ def test_a_folder_lists_what_can_and_what_cannot_be_read(tmp_path):
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         *("a.MID", "b.mid", "gone.mid", "pipe.mid", "sub.mid/d.mid")
     ]
-    for path, said in ((found[2], "there is no such file"), (found[3], "is not a regular file")):
+    for path, said in ((found[2], "is a link to a file that is not there"), (found[3], "is not a regular file")):
         with pytest.raises(DataError, match=said):
             open_file(path)
 

@@ -86,3 +86,13 @@ def test_a_table_without_the_columns_names_the_nearest():
     text = "sources\ttarget\tx\na\tb\tc\n"
     with pytest.raises(DataError, match='no column is called "source"; did you mean "sources"'):
         list(table_of_pairs(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_any_separator_is_found_out(tmp_path, name, separator):
+    path = tmp_path / name
+    path.write_text("source,target\na cat,eine Katze\na dog,ein Hund\n".replace(",", separator))
+    table = table_of_pairs(path, ("source", "target"), header=True)
+    pairs = [(pair.text, pair.label) for pair in table.read(Lines(path), Problems(), labelled=True)]
+    assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]

@@ -155,3 +155,44 @@ def test_batches_are_padded_with_zeros():
     assert words is None
     assert lengths.tolist() == [1, 3]
     assert inputs[:, :, 0].tolist() == [[1, 0, 0], [3, 3, 3]]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", ", "])
+def test_any_separator_and_blanks_around_labels(tmp_path, separator):
+    path = tmp_path / "s.csv"
+    path.write_text("sequence,x,label,y\na,1,up ,2\na ,3,up,4\nb,5,down,6\n".replace(",", separator))
+    series = read_series(path, Problems())
+    assert [sequence.tolist() for sequence in series.sequences] == [[[1, 2], [3, 4]], [[5, 6]]]
+    assert series.labels == ["up", "down"]
+    np.savez(tmp_path / "s.NPZ.npz", inputs=np.ones((3, 2)), labels=["up", " up", "up "])
+    assert set(read_series(tmp_path / "s.NPZ.npz", Problems()).labels) == {"up"}
+
+
+def test_what_cannot_be_used_keeps_its_place(tmp_path):
+    text = "sequence,x\na,1\nb,2\nb,nan\nc,x\nd,4\na,5\ne,6,7\n"
+    problems = Problems(shown=0)
+    series = read_series(text, problems, labelled=False)
+    assert [sequence.tolist() for sequence in series.sequences] == [[[1]], [[4]]]
+    assert [line for line, _ in series.each()] == [0, 4, 5, 0, 7, 8]
+    assert [bool(problem) for _, problem in series.each()] == [False, True, True, False, True, True]
+    assert problems.count == 4
+    assert problems.first.endswith("it gets no label")
+    np.savez(tmp_path / "s.npz", inputs=np.array([[1.0, np.inf], [1, 2], [np.nan, 3]]))
+    series = read_series(tmp_path / "s.npz", Problems(shown=0), labelled=False)
+    assert [bool(problem) for _, problem in series.each()] == [True, False, True]
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "1e999", "-inf", "x" * 100_000, "1,5", ""])
+def test_no_cell_is_more_than_a_problem(cell):
+    problems = Problems(shown=0)
+    series = read_series(f"sequence;x;label\na;1;u\nb;{cell};u\n{cell};nan;u\n", problems)
+    assert [sequence.tolist() for sequence in series.sequences] == [[[1]]]
+    assert (problems.count, len(problems.first) < 1000) == (2, True)
+
+
+@pytest.mark.parametrize("lengths", [[2**62] * 4 + [3], [2**63 - 1, 2**63 - 1, 5]])
+def test_lengths_that_only_add_up_when_they_overflow(tmp_path, lengths):
+    rows = int(np.sum(np.array(lengths, np.int64)))
+    np.savez(tmp_path / "s.npz", inputs=np.ones((rows, 2)), lengths=lengths, labels=np.arange(len(lengths)))
+    with pytest.raises(DataError, match="do not fit"):
+        read_series(tmp_path / "s.npz", Problems())

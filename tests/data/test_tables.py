@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import os
 from itertools import compress
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.lines import Lines, Problems
-from elman.data.tables import Delimited, JsonLines, Plain, format_of, read_folder
+from elman.data.tables import SEPARATORS, Delimited, JsonLines, Plain, format_of, read_folder, separator_of
 from elman.errors import DataError
 
 ROWS = [["id", "label", "text"], ["1", "good", 'so "so", yes'], ["2", "bad", "two\nlines"], ["3", "bad", " ü , "]]
@@ -234,3 +236,139 @@ def test_the_format_is_found_out(tmp_path, name, text, kind):
     path = Path(tmp_path / name)
     path.write_text(text)
     assert isinstance(format_of(path, "text", "label", True), kind)
+
+
+CELLS = [["id", "label", "text"], ["1", "good", "so, so"], ["2", "bad", "two; or 3"], ["3", "bad", "a | b, c"]]
+
+
+def separated(rows, separator, after=""):
+    """Write cells as Python's own module does, with blanks after the separators."""
+    if separator == "\t":
+        return "".join("\t".join([row[0], *(after + cell for cell in row[1:])]) + "\n" for row in rows)
+    lines = []
+    for row in rows:
+        stream = io.StringIO()
+        for cell in row:
+            csv.writer(stream, delimiter=separator, lineterminator=separator + after).writerow([cell])
+        lines.append(stream.getvalue().removesuffix(separator + after) + "\n")
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("after", ["", " ", "   "])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.tab", "t.data", None])
+def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog, separator, after, name):
+    text = separated(CELLS, separator, after)
+    source = text if name is None else tmp_path / name
+    if name:
+        source.write_text(text)
+    examples = format_of(source, "text", "label", True).read(Lines(source), Problems(), labelled=True)
+    assert [(example.text, example.label) for example in examples] == [(row[2], row[1]) for row in CELLS[1:]]
+    usual = {"t.csv": ",", "t.tsv": "\t", "t.tab": "\t"}.get(name, separator)
+    told = f"{source}: its cells are separated by {SEPARATORS[separator]}, not by {SEPARATORS[usual]}"
+    assert [record.getMessage() for record in caplog.records] == ([told] if usual != separator else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "header", "found"),
+    [
+        ("text\na, b\nc; d\n", ("text", "label"), True, ","),  # one column, and nothing speaks for another
+        ("text;x\na;b,c\n", ("text", "label"), True, ";"),
+        ("Text;Label\na, b;x\nc;y\n", ("text", "label"), True, ";"),  # its names are then the error's
+        ("a, b;x\nc, d;y\n", ("0", "1"), False, ","),  # either would do
+        ("a b;x\nc, d;y\n", ("0", "1"), False, ";"),
+        ("a|x\nc, d|y\n", ("0", "1"), False, "|"),
+        ("a, b\nc\n", ("0", "1"), False, ","),
+        ('"text";"label"\n"a;b,c";x\n', ("text", "label"), True, ";"),
+        ('"a;b,c";x\n"d,e";y\n', ("0", "1"), False, ";"),
+        ("", ("text", "label"), True, ","),
+    ],
+)
+def test_a_separator_is_what_gives_the_wanted_names_or_as_many_cells_to_each(text, columns, header, found):
+    assert separator_of(Lines(text), columns, header=header)[0] == found
+
+
+def test_a_text_that_begins_with_a_blank_keeps_it_where_the_table_is_not_written_so():
+    examples, _ = read("label,text\nx, a\ny,b \n")
+    assert [example.text for example in examples] == [" a", "b "]
+    examples, _ = read('label,text\nx, a\ny, "b, \nc"\n')  # but here it belongs to the separator
+    assert [example.text for example in examples] == ["a", "b, \nc"]
+
+
+@pytest.mark.parametrize("blank", [" ", "  ", "\u00a0", "\u3000"])
+def test_blanks_around_a_label_make_no_other_class(blank):
+    labels = ["pos", f"{blank}pos", f"pos{blank}", f"{blank}pos{blank}"]
+    rows = "".join(f"t,{label}\n" for label in labels)
+    tabbed = rows.replace(",", "\t")
+    objects = "".join(json.dumps({"text": "t", "label": label}) + "\n" for label in labels)
+    for text in ("text,label\n" + rows, "text\tlabel\n" + tabbed, objects, 'text,label\nt,"pos"\nt," pos"\n'):
+        examples, problems = read(text)
+        assert {example.label for example in examples} == {"pos"}
+        assert (len(examples) > 1, problems.count) == (True, 0)
+
+
+HOSTILE = [
+    '{"text": "a", "label": ' + "[" * 100_000 + "}",
+    '{"text": ' + "[" * 900 + "]" * 900 + ', "label": 1}',
+    '{"text": "a", "label": ' + "9" * 5000 + "}",
+    '{"text": "a", "label": 1e999}',
+    '{"text": NaN, "label": 1}',
+    '{"text": "\\u0000", "label": 1}',
+    '{"text": "a", "label": "\\udc00"}',
+    '{"\\ud800": 1, "label": 1}',
+    '{"' + "k" * 100_000 + '": 1, "label": 1}',
+    '"' + "x" * 100_000 + '"',
+    "9" * 5000,
+    "null",
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_line_of_json_is_more_than_a_problem(line):
+    good = '{"text": "a", "label": 1}\n'
+    examples, problems = read(good + line + "\n" + good, JsonLines())
+    assert [example.text for example in examples] == ["a", "a"]
+    assert problems.count == 1
+    assert problems.first.startswith("f:2: ")
+    assert len(problems.first) < 1000
+
+
+def test_a_record_with_an_open_quote_ends_at_the_limit(monkeypatch):
+    monkeypatch.setattr("elman.data.tables.LONGEST_LINE", 50)
+    examples, problems = read('label,text\nx,"' + "open and\n" * 10 + "y,b\n")
+    assert [example.text for example in examples] == ["b"]
+    assert problems.first == "f:2: a quote opens here that is not closed; the example is left out"
+
+
+def test_files_of_a_folder_that_cannot_be_read_cost_nothing_but_themselves(tmp_path, monkeypatch):
+    for label, name in (("spam", "a.txt"), ("spam", "e: f.txt"), ("ham", "b.txt"), ("shut", "c.txt")):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / name).write_text("hello")
+    (tmp_path / "spam" / "gone").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "ham" / "pipe")
+    (tmp_path / "ham" / "latin.txt").write_bytes(b"two\ncaf\xe9")
+    (tmp_path / "spam" / "wide.txt").write_text("hello", encoding="utf-16")
+    list_folder = Path.iterdir
+
+    def refuse(path):
+        if path.name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return list_folder(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    problems = Problems(shown=99)
+    found = [(example.label, example.text) for example in read_folder(tmp_path, problems)]
+    assert found == [("ham", "hello"), ("spam", "hello"), ("spam", "hello")]
+    assert problems.count == 5
+
+
+def test_why_files_of_a_folder_cannot_be_read(tmp_path, caplog):
+    (tmp_path / "a: b").mkdir()
+    (tmp_path / "a: b" / "x: y.txt").write_bytes(b"two\ncaf\xe9")
+    (tmp_path / "a: b" / "gone").symlink_to(tmp_path / "nowhere")
+    assert list(read_folder(tmp_path, Problems())) == []
+    told = [record.getMessage().removeprefix(f"{tmp_path}/a: b/") for record in caplog.records]
+    assert told == [
+        "gone:1: is a link to a file that is not there; it is left out",
+        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try --encoding cp1252; it is left out",
+    ]

@@ -126,6 +126,32 @@ def waves(number, seed):
     return sequences, labels
 
 
+def test_a_sequence_of_numbers_that_cannot_be_read_is_answered_with_its_problem(tmp_path):
+    X, y = waves(20, 1)  # noqa: N806
+    classifier = Classifier(**{**SMALL, "level": "numbers", "steps": 3}).fit(X, y)
+    rows = [(name, row) for name, row in zip("abcd", X, strict=False)]
+    text = "sequence,a,b\n" + "".join(f"{name},{a},{b}\n" for name, row in rows for a, b in row.tolist())
+    whole = list(classifier.annotate(Lines(text), Problems()))
+    lines = text.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("b,"))
+    lines[place] = "b,nan,1"
+    for source in ("\n".join(lines), io.BytesIO("\n".join(lines).encode())):
+        problems = Problems(shown=0)
+        answers = list(classifier.annotate(Lines(source), problems))
+        assert [answers[0], *answers[2:]] == [whole[0], *whole[2:]]
+        assert json.loads(answers[1]) == {"line": place + 1, "problem": "NaN, infinity or a number too large"}
+        assert problems.count == 1
+    labels = list(classifier.annotate(Lines("\n".join(lines)), Problems(shown=0), output_format="text"))
+    assert [label.strip() for label in labels] == [
+        "" if n == 1 else str(json.loads(line)["label"]) for n, line in enumerate(whole)
+    ]
+    inputs = np.array([[[1.0, 2.0]], [[np.inf, 1]], [[np.nan, 1]]])
+    for kept in (3, 1):
+        np.savez(tmp_path / "s.npz", inputs=inputs[-kept:])
+        answers = [json.loads(line) for line in classifier.annotate(Lines(tmp_path / "s.npz"), Problems(shown=0))]
+        assert ["problem" in answer for answer in answers] == [False, True, True][-kept:]
+
+
 def test_sequences_of_numbers(tmp_path):
     X, y = waves(60, 1)  # noqa: N806
     settings = {**SMALL, "level": "numbers", "steps": 150}

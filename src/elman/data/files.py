@@ -12,7 +12,7 @@ import codecs
 import hashlib
 import io
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -46,6 +46,8 @@ def open_file(path: Path) -> IO[bytes]:
             raise DataError(f"{path}: is not a regular file; a text is read several times, so save it first")
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise DataError(f"{path}: is a link to a file that is not there") from None
         folder, siblings = path.parent, list[str]()
         with suppress(OSError):  # a folder that may be entered need not be one that may be listed
             siblings += [child.name for child in folder.iterdir()]
@@ -110,6 +112,12 @@ def reason(error: Exception) -> str:
         return "it is nested too deeply"
     said = str(getattr(error, "strerror", None) or error).strip()
     return said.splitlines()[0][:SHOWN] if said else type(error).__name__
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names with commas between them, for a message: of very many, the first."""
+    whole = ", ".join(names)
+    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]} ..."
 
 
 def no_text(text: str) -> str:

@@ -56,7 +56,7 @@ class Problems:
             'a.mid:1: has no notes; it is left out'
         """
         line, what = what_of(name, error)
-        self.add(name, line, f"{what}; {fate}")
+        self.add(name, line, f"{what}{'' if what.endswith('?') else ';'} {fate}")
 
     def close(self) -> None:
         """Tell how many there were beyond those told in full."""

@@ -75,13 +75,13 @@ def table_of_pairs(
         'eine Katze'
     """
     lines = Lines(source, encoding, Problems(shown=0))
-    first = next(iter(lines), "").split("\t")
-    found = format_of(source, *columns, header, SOURCE_AND_TARGET)
-    if isinstance(found, Plain) and len(first) > 1:  # a .txt
+    found = format_of(source, *columns, header, SOURCE_AND_TARGET, encoding)
+    if isinstance(found, Plain) and "\t" in lines.beginning().lstrip("\n").partition("\n")[0]:  # a .txt
         found = Delimited("\t", *columns, header=header, nouns=SOURCE_AND_TARGET)
     if header and columns == SOURCE_AND_TARGET and isinstance(found, Delimited):
+        first = next((cells for _, cells, _ in found.records(Lines(lines.beginning()))), [])
         named = set(columns) & {cell.strip() for cell in first}
-        if len(first) == 2 and not named:
+        if len(first) == 2 and not named and found.delimiter == "\t":
             return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)
         if len(first) > 2 and not named:
             raise DataError(

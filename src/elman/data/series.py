@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from elman.data.files import SHOWN, listed, reason
 from elman.data.inputs import take_rows
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz, texts_of
-from elman.data.tables import Delimited, column_names
+from elman.data.tables import Delimited, column_names, separator_of
 from elman.errors import DataError, UsageError, nearest
 
 Array = NDArray[np.float32]
@@ -29,6 +30,13 @@ class Series(NamedTuple):
     sequences: list[Array]
     """(T, F) each: a row a time step, a column a feature."""
     labels: list[str] | None
+    left_out: dict[int, tuple[int, str]]
+    """By its place among all sequences of the file, from 0: the line of one that cannot be used, and why."""
+
+    def each(self) -> Iterator[tuple[int, str]]:
+        """Yield, for every sequence of the file, its line and why it cannot be used: (0, "") for one that can."""
+        for place in range(len(self.sequences) + len(self.left_out)):
+            yield self.left_out.get(place, (0, ""))
 
 
 def read_series(
@@ -56,7 +64,7 @@ def read_series(
         >>> [sequence.tolist() for sequence in series.sequences], series.labels
         ([[[1.0], [2.0]], [[5.0]]], ['up', 'down'])
     """
-    if isinstance(source, Path) and source.suffix == ".npz":
+    if isinstance(source, Path) and source.suffix.lower() == ".npz":
         return _from_npz(source, problems, labelled)
     return _from_csv(Lines(source, encoding), problems, label, labelled)
 
@@ -122,7 +130,7 @@ def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
     arrays, names = read_npz(path, ("inputs", "lengths", "labels"))
     for name in ("inputs", "labels") if labelled else ("inputs",):
         if name not in arrays:
-            raise DataError(f'{path}: holds no array "{name}"; it has {", ".join(names) or "none"}')
+            raise DataError(f'{path}: holds no array "{name}"; it has {listed(names) or "none"}')
     inputs, lengths = arrays["inputs"], arrays.get("lengths")
     if inputs.dtype.kind not in "fiub":
         raise DataError(f"{path}: inputs are {inputs.dtype}, expected numbers")
@@ -130,14 +138,15 @@ def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
         raise DataError(f"{path}: inputs have shape {inputs.shape}, so there are no numbers")
     if lengths is not None and (lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any()):
         raise DataError(f"{path}: lengths must be whole numbers above zero, one for each sequence")
-    if lengths is not None and inputs.ndim == 2 and lengths.sum() == len(inputs):
+    fits = lengths is not None and lengths.max(initial=0) <= max(inputs.shape[:2], default=0)
+    if lengths is not None and fits and inputs.ndim == 2 and lengths.sum() == len(inputs):
         sequences = np.split(inputs, np.cumsum(lengths)[:-1])
     elif inputs.ndim in (2, 3):
         inputs = inputs[:, :, None] if inputs.ndim == 2 else inputs  # (N, T, F)
         if lengths is None:
             lengths = np.full(len(inputs), inputs.shape[1])
-        if len(lengths) != len(inputs) or (lengths > inputs.shape[1]).any():
-            longest = lengths.max(initial=0)
+        longest = lengths.max(initial=0)
+        if len(lengths) != len(inputs) or longest > inputs.shape[1]:
             raise DataError(
                 f"{path}: inputs have shape {inputs.shape}; {len(lengths)} lengths up to {longest} do not fit"
             )
@@ -148,16 +157,21 @@ def _from_npz(path: Path, problems: Problems, labelled: bool) -> Series:
     if labels is not None and len(labels) != len(sequences):
         raise DataError(f"{path}: {len(sequences):,} sequences, but {len(labels):,} labels")
     sequences = [_float32(values) for values in sequences]
-    kept: list[int] = []
+    left_out: dict[int, tuple[int, str]] = {}
     for row, values in enumerate(sequences):
         problem = "" if np.isfinite(values).all() else f"holds {_NOT_FINITE}"
         if labels is not None and not labels[row].strip():
             problem = "has an empty label"
         if problem:
-            problems.add(str(path), row, f"this sequence (counted from 0) {problem}; it is left out")
-        else:
-            kept.append(row)
-    return Series([sequences[row] for row in kept], None if labels is None else [labels[row] for row in kept])
+            problems.add(str(path), row, f"this sequence (counted from 0) {problem}; {_fate(labelled)}")
+            left_out[row] = row, problem
+    kept = [row for row in range(len(sequences)) if row not in left_out]
+    named = None if labels is None else [labels[row].strip() for row in kept]
+    return Series([sequences[row] for row in kept], named, left_out)
+
+
+def _fate(labelled: bool) -> str:
+    return "it is left out" if labelled else "it gets no label"
 
 
 def _float32(values: Any) -> Array:
@@ -168,6 +182,7 @@ def _float32(values: Any) -> Array:
 def _from_csv(lines: Lines, problems: Problems, label: str, labelled: bool) -> Series:
     sequences: list[Array] = []
     labels: list[str] = []
+    left_out: dict[int, tuple[int, str]] = {}
     seen: set[str] = set()
     for name, rows in groupby(_rows(lines, label, labelled), key=attrgetter("sequence")):
         values, own = [], ""
@@ -180,11 +195,12 @@ def _from_csv(lines: Lines, problems: Problems, label: str, labelled: bool) -> S
             values.append(row.values)
         seen.add(name)
         if problem:
-            problems.add(lines.name, at, f"sequence {name!r}: {problem}; it is left out")
+            problems.add(lines.name, at, f"sequence {name[:SHOWN]!r}: {problem}; {_fate(labelled)}")
+            left_out[len(sequences) + len(left_out)] = at, problem
         else:
             sequences.append(_float32(values))
             labels.append(own)
-    return Series(sequences, labels if labelled else None)
+    return Series(sequences, labels if labelled else None, left_out)
 
 
 class _Row(NamedTuple):
@@ -198,7 +214,8 @@ class _Row(NamedTuple):
 
 
 def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
-    records = Delimited(",").records(lines)
+    separator, spaced = separator_of(lines, ("sequence", label))
+    records = Delimited(separator, spaced=spaced).records(lines)
     first, cells, problem = next(records, (0, [], ""))
     if not first:
         raise DataError(f"{lines.name}: is empty; it needs the names of its columns and a row a time step")
@@ -209,15 +226,15 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
     for wanted in ("sequence", label) if labelled else ("sequence",):
         if wanted not in names:
             meant = nearest(wanted, names) or ";"
-            raise DataError(f'{lines.name}: no column is called "{wanted}"{meant} it has {", ".join(names)}')
+            raise DataError(f'{lines.name}: no column is called "{wanted}"{meant} it has {listed(names)}')
         places[wanted] = names.index(wanted)
     features = [index for index, name in enumerate(names) if name not in ("sequence", label)]
     if not features:
-        raise DataError(f"{lines.name}: has no column of numbers; it has {', '.join(names)}")
+        raise DataError(f"{lines.name}: has no column of numbers; it has {listed(names)}")
     sequence = ""
     for line, cells, problem in records:
         if places["sequence"] < len(cells):
-            sequence = cells[places["sequence"]]
+            sequence = cells[places["sequence"]].strip()
         if not problem and len(cells) != len(names):
             problem = f"{len(cells)} cells where the first line has {len(names)}"
         values: list[float] = []
@@ -225,10 +242,10 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
             try:
                 values = [float(cells[index]) for index in features]
             except ValueError as error:
-                problem = str(error)
+                problem = reason(error)
             if not np.isfinite(_float32(values)).all():
                 problem = _NOT_FINITE
-        own = cells[places[label]] if labelled and not problem else ""
-        if labelled and not problem and not own.strip():
+        own = cells[places[label]].strip() if labelled and not problem else ""
+        if labelled and not problem and not own:
             problem = "the label is empty"
         yield _Row(line, sequence, own, values, problem)

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 
-from elman.data.files import open_file
+from elman.data.files import LONGEST_LINE, SHOWN, is_folder, listed, no_text, open_file, reading
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError, nearest
 
+logger = logging.getLogger(__name__)
+
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+_USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _LONGEST_RECORD = 100_000  # lines of one record: a quote that is open for longer was never closed
-_CELL = '(?:"(?:[^"]++|"")*+"|(?!"))[^,]*+'
-_CLOSED = re.compile(f"{_CELL}(?:,{_CELL})*+")  # cells of CSV, all of whose quotes are closed
+_SAMPLE = 20  # records of a table by which its separator is found
 _JSON = (".jsonl", ".ndjson", ".json")
 _JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
 TEXT_AND_LABEL = ("text", "label")
-_NUL = "holds NUL characters; is the encoding another one, such as utf-16?"
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,18 @@ class Example:
 
 
 class Delimited:
-    r"""CSV or TSV: a record a line, cells parted by commas or tabs.
+    r"""CSV or TSV: a record a line, cells separated by commas, tabs, semicolons or bars.
 
-    In CSV a cell in double quotes may hold commas, line breaks and, doubled, quotes (RFC 4180); a quote within another
-    cell is a character like any other, and so is every quote in TSV.
+    A cell in double quotes may hold separators, line breaks and, doubled, quotes (RFC 4180); a quote within another
+    cell is a character like any other, and so is every quote where tabs separate. Blanks around a label or the name of
+    a column do not count; a text is what stands in its cell.
 
     Args:
-        delimiter: a comma or a tab.
+        delimiter: one of `SEPARATORS`.
         text: the column of the text: its name or, where no column is called so, its number from 0.
         label: the column of the label.
         header: whether the first record names the columns.
+        spaced: whether blanks after a separator belong to it, and not to the cell.
         nouns: what a record's two parts are called in messages.
 
     Example:
@@ -66,9 +73,11 @@ class Delimited:
         label: str = "label",
         *,
         header: bool = True,
+        spaced: bool = False,
         nouns: tuple[str, str] = TEXT_AND_LABEL,
     ) -> None:
-        self._delimiter = delimiter
+        self.delimiter = delimiter
+        self._spaced = spaced
         self._nouns = nouns
         self._text = text
         self._label = label
@@ -102,7 +111,7 @@ class Delimited:
             if problem:
                 yield from _left_out(problem, lines.name, line, problems, labelled)
             else:
-                yield Example(cells[text], cells[label] if labelled else None, line)
+                yield Example(cells[text], cells[label].strip() if labelled else None, line)
         if not line:
             raise DataError(f"{lines.name}: is empty; it needs a {self._nouns[0]} and a {self._nouns[1]} a line")
 
@@ -115,10 +124,8 @@ class Delimited:
             elif wanted.isdecimal() and int(wanted) < len(cells):
                 found.append(int(wanted))
             elif self._header:
-                listed = ", ".join(names)
-                raise DataError(
-                    f'{name}: no column is called "{wanted}"{nearest(wanted, names) or ";"} it has {listed}'
-                )
+                meant = nearest(wanted, names) or ";"
+                raise DataError(f'{name}: no column is called "{wanted}"{meant} it has {listed(names)}')
             else:
                 raise DataError(
                     f'{name}: there is no column "{wanted}": without a header columns have numbers, here 0 to '
@@ -128,22 +135,50 @@ class Delimited:
 
     def records(self, lines: Lines) -> Iterator[tuple[int, list[str], str]]:
         """Yield each record, the names of the columns too: its first line, its cells, and what is wrong with it."""
-        if self._delimiter == "\t":
+        if self.delimiter == "\t":
             for line in lines:
                 if line.strip(" "):
-                    yield lines.number, line.split("\t"), ""
+                    cells = line.split("\t")
+                    yield lines.number, [cell.lstrip(" ") for cell in cells] if self._spaced else cells, ""
             return
+        closed = _closed(self.delimiter, self._spaced)
         pending: list[str] = []  # the lines of a record so far
+        length = 0
         is_open = False  # whether a cell in quotes goes on in the next line
         for line in lines:
             pending.append(line)
+            length += len(line)
             if '"' in line:
-                is_open = not _CLOSED.fullmatch('"' + line if is_open else line)
-            if not is_open or len(pending) > _LONGEST_RECORD:
-                yield from _record(lines.number - len(pending) + 1, pending, is_open)
-                pending, is_open = [], False
+                is_open = not closed.fullmatch('"' + line if is_open else line)
+            if not is_open or len(pending) > _LONGEST_RECORD or length > LONGEST_LINE:
+                yield from self._record(lines.number - len(pending) + 1, pending, is_open)
+                pending, length, is_open = [], 0, False
         if pending:
-            yield from _record(lines.number - len(pending) + 1, pending, is_open)
+            yield from self._record(lines.number - len(pending) + 1, pending, is_open)
+
+    def _record(self, number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
+        """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
+
+        If it is none, or a quote of it is never closed, its first line is given up and each line after it read by
+        itself.
+        """
+        record = "\n".join(lines)
+        if not record.strip():
+            return
+        problem = "a quote opens here that is not closed"
+        if not is_open:
+            if len(record) > csv.field_size_limit():  # one limit for the whole process: it is raised, never lowered
+                csv.field_size_limit(len(record))
+            try:
+                row = csv.reader([record], delimiter=self.delimiter, skipinitialspace=self._spaced, strict=True)
+                yield number, next(row), ""
+                return
+            except csv.Error as error:
+                problem = f"not CSV ({str(error).partition(' - ')[0]})"
+        yield number, [], problem
+        closed = _closed(self.delimiter, self._spaced)
+        for place, line in enumerate(lines[1:], start=1):
+            yield from self._record(number + place, [line], not closed.fullmatch(line))
 
 
 class JsonLines:
@@ -188,27 +223,25 @@ class JsonLines:
 
     def _values(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            with reading(""):
+                record = json.loads(line)
+        except DataError as error:
             return "", None, f"not JSON ({error})"
         if not isinstance(record, dict):
             return "", None, "not a JSON object"
         for key in (self._text, self._label) if labelled else (self._text,):
             if key not in record:
-                return "", None, f'no "{key}"{nearest(key, record) or ";"} it has {", ".join(record) or "nothing"}'
+                return "", None, f'no "{key}"{nearest(key, record) or ";"} it has {listed(record) or "nothing"}'
         text = record[self._text]
         if not isinstance(text, str):
-            return "", None, f'"{self._text}" is no text but {json.dumps(text)[:40]}'
+            kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
+            return "", None, f'"{self._text}" is no text but {kind}'
         label = record[self._label] if labelled else None
         if isinstance(label, list | dict):
             return "", None, f'"{self._label}" is not one label but a list or an object'
         if isinstance(label, float) and not math.isfinite(label):
             label = None  # pandas writes NaN for a label that is missing
-        written = label if isinstance(label, str) else "" if label is None else json.dumps(label)
-        try:
-            (text + written).encode()
-        except UnicodeEncodeError:
-            return "", None, "holds half a character (a surrogate without its other half)"
+        written = label.strip() if isinstance(label, str) else "" if label is None else json.dumps(label)
         return text, written if labelled else None, lacks(text, written if labelled else None, self._nouns)
 
 
@@ -238,35 +271,47 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
     Raises:
         DataError: there are no such folders, or no files in them.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         open_file(folder).close()
         raise DataError(f"{folder}: is a file, not a folder with a folder of texts for each label")
-    labels = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    labels = [child for child in _children(folder) if is_folder(child)]
     if not labels:
         raise DataError(f"{folder}: holds no folders; the texts of each label belong in a folder of its name")
-    children = (child for label in labels for child in label.iterdir())
-    paths = sorted(child for child in children if child.is_file() and not child.name.startswith("."))
+    paths: list[Path] = []
+    for label in labels:
+        try:
+            paths += [child for child in _children(label) if not is_folder(child)]
+        except DataError as error:
+            problems.add_file(str(label), error)
     if not paths:
         raise DataError(
             f"{folder}: its folders hold no files; the texts of each label belong in the folder of its name"
         )
     for path in paths:
-        text = ""
         try:
             text = "\n".join(Lines(path, encoding))
-            problem = lacks(text, None)
+            if problem := lacks(text, None):
+                raise DataError(problem)
         except DataError as error:
-            problem = str(error).partition(": ")[2]
-        if problem:
-            problems.add(str(path), 1, f"{problem}; it is left out")
+            problems.add_file(str(path), error)
         else:
             yield Example(text, path.parent.name, 1)
 
 
+def _children(folder: Path) -> list[Path]:
+    with reading(str(folder)):
+        return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+
+
 def format_of(
-    source: Path | str, text: str, label: str, header: bool, nouns: tuple[str, str] = TEXT_AND_LABEL
+    source: Path | str,
+    text: str,
+    label: str,
+    header: bool,
+    nouns: tuple[str, str] = TEXT_AND_LABEL,
+    encoding: str = "utf-8",
 ) -> Delimited | JsonLines | Plain:
-    """Find out how a file, or a text, writes its examples: by the file's ending, else by the first line.
+    r"""Find out how a file, or a text, writes its examples: by the file's ending and its first records.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
@@ -274,20 +319,66 @@ def format_of(
         label: the column of the label.
         header: whether the first record names the columns.
         nouns: what a record's two parts are called in messages.
+        encoding: how the file is encoded.
 
     Example:
         >>> type(format_of('{"text": "so, so"}', "text", "label", True)).__name__
         'JsonLines'
+        >>> format_of("text;label\nso, so;bad\n", "text", "label", True).delimiter
+        ';'
     """
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
     if suffix == ".txt":
         return Plain()
-    if suffix not in (".csv", ".tsv", ".tab", *_JSON):
-        first = next((line for line in Lines(source, problems=Problems(shown=0)) if line.strip()), "")
-        suffix = ".jsonl" if _JSON_BEGINS.match(first) else ".tsv" if "\t" in first else ".csv"
     if suffix in _JSON:
         return JsonLines(text, label, nouns)
-    return Delimited("," if suffix == ".csv" else "\t", text, label, header=header, nouns=nouns)
+    lines = Lines(source, encoding, Problems(shown=0))
+    if suffix not in _USUAL and _JSON_BEGINS.match(lines.beginning().lstrip("\n").partition("\n")[0]):
+        return JsonLines(text, label, nouns)
+    separator, spaced = separator_of(lines, (text, label), header=header)
+    return Delimited(separator, text, label, header=header, spaced=spaced, nouns=nouns)
+
+
+def separator_of(lines: Lines, wanted: Sequence[str], *, header: bool = True) -> tuple[str, bool]:
+    r"""Find out what separates the cells of a table; where it is not what the file's ending says, that is told.
+
+    It is what gives the first record the most of the wanted names; where there is none of them, what gives the first
+    records two cells or more, and all of them as many. Where several do, the one of the ending is taken, or else the
+    first of `SEPARATORS`. Blanks after it belong to it where they stand before a column's name, or before each cell but
+    the first of all records.
+
+    Args:
+        lines: a file, or a text.
+        wanted: the names of columns that are looked for.
+        header: whether the first record names the columns.
+
+    Returns:
+        One of `SEPARATORS`, and whether blanks after it belong to it.
+
+    Example:
+        >>> separator_of(Lines("text; label\nso, so; bad\n"), ["text", "label"])
+        (';', True)
+    """
+    begins = lines.beginning().lstrip("\n")
+    suffix = lines.source.suffix.lower() if isinstance(lines.source, Path) else ""
+    usual = _USUAL.get(suffix, "\t" if "\t" in begins.partition("\n")[0] else ",")
+    named: dict[str, int] = {}
+    regular: dict[str, bool] = {}
+    sample: dict[str, list[list[str]]] = {}
+    for separator in (usual, *SEPARATORS):
+        records = [cells for _, cells, _ in islice(Delimited(separator).records(Lines(begins)), _SAMPLE)]
+        names = [cell.strip() for cell in records[0]] if header and records else []
+        named[separator] = len(set(wanted).intersection(names))
+        regular[separator] = bool(records) and len(records[0]) > 1 and len(set(map(len, records))) == 1
+        sample[separator] = records
+    found = max(named, key=named.__getitem__)  # of several, the first
+    if not named[found]:
+        found = next((separator for separator in regular if regular[separator]), usual)
+    if suffix in _USUAL and found != usual:
+        logger.warning("%s: its cells are separated by %s, not by %s", lines.name, SEPARATORS[found], SEPARATORS[usual])
+    later = [[cell.startswith(" ") for cell in cells[1:]] for cells in sample[found]]
+    before_names = header and any(chain(*later[:1]))
+    return found, before_names or (len(later) > 1 and all(chain(*later[1:])) and any(chain(*later[1:])))
 
 
 def reader_named(
@@ -325,11 +416,11 @@ def column_names(cells: Sequence[str], name: str) -> list[str]:
         ['label', 'text']
     """
     names = [cell.strip() for cell in cells]
-    if any("\0" in cell for cell in names):
-        raise DataError(f"{name}: {_NUL}")
+    if problem := no_text("".join(names)):
+        raise DataError(f"{name}: {problem}")
     twice = next((cell for cell, count in Counter(names).items() if cell and count > 1), "")
     if twice:
-        raise DataError(f'{name}: two columns are called "{twice}"; rename one')
+        raise DataError(f'{name}: two columns are called "{twice[:SHOWN]}"; rename one')
     return names
 
 
@@ -340,33 +431,19 @@ def lacks(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL)
         >>> lacks("so, so", " ")
         'the label is empty'
     """
-    if "\0" in text or "\0" in (label or ""):
-        return _NUL
+    if problem := no_text(text + (label or "")):
+        return problem
     if not text.strip():
         return f"the {nouns[0]} is empty"
     return f"the {nouns[1]} is empty" if label is not None and not label.strip() else ""
 
 
-def _record(number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
-    """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
-
-    If it is none, or a quote of it is never closed, its first line is given up and each line after it read by itself.
-    """
-    record = "\n".join(lines)
-    if not record.strip():
-        return
-    problem = "a quote opens here that is not closed"
-    if not is_open:
-        if len(record) > csv.field_size_limit():  # the limit is one for the whole process: it is raised, never lowered
-            csv.field_size_limit(len(record))
-        try:
-            yield number, next(csv.reader([record], strict=True)), ""
-            return
-        except csv.Error as error:
-            problem = f"not CSV ({str(error).partition(' - ')[0]})"
-    yield number, [], problem
-    for place, line in enumerate(lines[1:], start=1):
-        yield from _record(number + place, [line], not _CLOSED.fullmatch(line))
+@cache
+def _closed(delimiter: str, spaced: bool) -> re.Pattern[str]:
+    """Return what matches cells all of whose quotes are closed."""
+    mark, blanks = re.escape(delimiter), " *+" if spaced else ""
+    cell = f'{blanks}(?:"(?:[^"]++|"")*+"|(?!"))[^{mark}]*+'
+    return re.compile(f"{cell}(?:{mark}{cell})*+")
 
 
 def _left_out(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Example]:

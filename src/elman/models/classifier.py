@@ -162,7 +162,7 @@ class Classifier(EncoderModel):
     def _examples(self, source: Path | str, problems: Problems) -> Iterator[Example]:
         if isinstance(source, Path) and source.is_dir():
             return read_folder(source, problems, self.encoding)
-        reader = format_of(source, self.text, self.label, not self.no_header)
+        reader = format_of(source, self.text, self.label, not self.no_header, encoding=self.encoding)
         return reader.read(Lines(source, self.encoding), problems, labelled=True)
 
     def _given(self, inputs: Any, labels: Any) -> Examples:
@@ -328,19 +328,18 @@ class Classifier(EncoderModel):
         if self.level == "numbers":
             source = lines.source if isinstance(lines.source, Path | str) else "\n".join(lines)
             series = read_series(source, problems, label=self.label, encoding=self.encoding, labelled=False)
-            for shares in self._probabilities(series.sequences, table):
-                yield self._written(shares, output_format)
+            rows = iter(self._probabilities(series.sequences, table))
+            for line, problem in series.each():
+                yield _unreadable(line, problem, output_format) if problem else self._written(next(rows), output_format)
             return
         for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
             readable = [example for example in examples if not example.problem]
             rows = iter(self._probabilities([example.text for example in readable], table))
             for example in examples:
-                if not example.problem:
-                    yield self._written(next(rows), output_format)
-                elif output_format == "text":
-                    yield "\n"
+                if example.problem:
+                    yield _unreadable(example.line, example.problem, output_format)
                 else:
-                    yield write_json({"line": example.line, "problem": example.problem}) + "\n"
+                    yield self._written(next(rows), output_format)
 
     def _written(self, shares: NDArray[np.float64], output_format: str | None) -> str:
         label = self.labels_[int(shares.argmax())]
@@ -352,7 +351,7 @@ class Classifier(EncoderModel):
     def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
         columns = self.text, self.label, not self.no_header
         if input_format is None and isinstance(lines.source, Path | str):
-            return format_of(lines.source, *columns).read(lines, problems, labelled=False)
+            return format_of(lines.source, *columns, encoding=lines.encoding).read(lines, problems, labelled=False)
         return reader_named(input_format or "text", *columns).read(lines, problems, labelled=False)
 
     def _probabilities(self, inputs: Sequence[Any], table: Table | None = None) -> NDArray[np.float64]:
@@ -377,6 +376,13 @@ class Classifier(EncoderModel):
     def _table(self) -> Table:
         front = self.network_.eval().front
         return WordTable(front, self.lexicon_) if isinstance(front, WordEncoder) else NumberTable(front)
+
+
+def _unreadable(line: int, problem: str, output_format: str | None) -> str:
+    """Write what stands in place of the label of an example that cannot be read."""
+    if output_format == "text":
+        return "\n"
+    return json.dumps({"line": line, "problem": problem}, ensure_ascii=False) + "\n"
 
 
 class ClassifierNetwork(nn.Module):
