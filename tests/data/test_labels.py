@@ -231,3 +231,111 @@ def test_what_comes_through_a_pipe_is_answered_before_more_is_waited_for():
         seen.append(([sentence.words[0] for sentence in group], pipe.given))
     assert [names for names, _ in seen] == [["a"], ["b"], ["c"]]
     assert [given for _, given in seen] == [1, 2, 3]
+
+
+def without_comments(text, comments):
+    kept = [line for line in text.splitlines(keepends=True) if line.removesuffix("\n") not in comments]
+    return "".join(kept)
+
+
+WITH_COMMENTS = {  # a file, the words' column, the tags', and the lines that are comments
+    "germeval": (
+        "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n#\thttp://example.org/2\t[2010]\n"
+        "1\tKarl\tB-PER\tO\n",
+        (1, 2),
+        ["#\thttp://example.org/1\t[2009]", "#\thttp://example.org/2\t[2010]"],
+    ),
+    "germeval, as many columns": (
+        "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\n2\t#\tO\n\n#\thttp://example.org/2\t[2010]\n1\tKarl\tO\n",
+        (1, -1),
+        ["#\thttp://example.org/1\t[2009]", "#\thttp://example.org/2\t[2010]"],
+    ),
+    "germeval, as it comes": (
+        "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n",
+        (0, -1),
+        ["#\thttp://example.org/1\t[2009]"],
+    ),
+    "multiconer": (
+        "# id 5239\tdomain=train\nrobert _ _ B-PER\ngottschalk _ _ I-PER\n\n# id 7\tdomain=train\nno _ _ O\n",
+        (0, -1),
+        ["# id 5239\tdomain=train", "# id 7\tdomain=train"],
+    ),
+    "multiconer, as many columns": (
+        "# id 5239 domain=train\nrobert _ _ B-PER\n# _ _ O\n\n# id 7 domain=train\n# _ _ O\nno _ _ O\n",
+        (0, -1),
+        ["# id 5239 domain=train", "# id 7 domain=train"],
+    ),
+    "conll-2012": (
+        "#begin document (bn/abc/00); part 000\nbn 0 yes UH O\n\nbn 0 no UH O\n\n#end document\n",
+        (2, -1),
+        ["#begin document (bn/abc/00); part 000", "#end document"],
+    ),
+    "several": (
+        "# newdoc\n# sent = a\n# text = # so\n# O\nso O\n",
+        (0, -1),
+        ["# newdoc", "# sent = a", "# text = # so"],
+    ),
+    "tweets": (
+        "#fail\tO\nat\tO\n#Oslo\tB-LOC\n\n#Oslo\tB-LOC\n\n"
+        "#first\tB-MISC\nof\tO\n\n#\tO\n#1\tO\n\n# sent_id = 3\n#\tB-LOC\n",
+        (0, -1),
+        ["# sent_id = 3"],
+    ),
+    "words alone": ("# text = #so , so\n#so\n,\nso\n\n#\n\n#so\n", (0, -1), ["# text = #so , so"]),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_COMMENTS)
+def test_a_file_with_comments_is_read_like_its_twin_without_them(tmp_path, kind):
+    text, (words, tags), comments = WITH_COMMENTS[kind]
+    twin = without_comments(text, comments)
+    path = tmp_path / "file"
+    path.write_text(text)
+    tagged = kind != "words alone"
+    wanted, no_problems = read(twin, tagged, Columns(words, tags))
+    for source in (text, path):
+        problems = Problems()
+        found = list(Columns(words, tags).read(Lines(source), problems, tagged=tagged))
+        found = [sentence for sentence in found if sentence.words]
+        assert [(sentence.words, sentence.tags) for sentence in found] == [
+            (sentence.words, sentence.tags) for sentence in wanted
+        ]
+        assert (problems.count, no_problems.count) == (0, 0)
+    places = {line: number for number, line in enumerate(text.splitlines(), start=1)}
+    assert not {sentence.line + row for sentence in found for row in sentence.rows} & {
+        places[line] for line in comments
+    }
+
+
+@pytest.mark.parametrize("kind", WITH_COMMENTS)
+def test_comments_come_back_as_they_were_and_only_words_are_tagged(kind):
+    text, (words, tags), comments = WITH_COMMENTS[kind]
+    reader = Columns(words, tags)
+    sentences, problems = read(text, False, reader)
+    written = "".join(reader.write(sentence, ["T"] * len(sentence.words)) for sentence in sentences)
+    lines = [line for line in written.splitlines() if line]
+    assert [line for line in lines if line in comments] == comments
+    assert all(re.search(r"\bT\b", line) for line in lines if line not in comments)
+    assert problems.count == 0
+
+
+def test_the_width_of_a_pipes_comments_is_that_of_their_sentence():
+    pipe = Pipe([b"# id 5239\tdomain=train\nrobert _ _ B-PER\n# _ _ O\n\n", b"#tag _ _ O\n", b"x _ _ O\n\n"])
+    sentences = list(Columns().read(Lines(pipe), Problems(), tagged=True))
+    assert [sentence.words for sentence in sentences] == [["robert", "#"], ["#tag", "x"]]
+
+
+def test_a_line_of_other_columns_in_the_middle_of_a_sentence_is_told():
+    sentences, problems = read("a\tX\n#tag\nb\tX\n\n#c\tX\nd\tX\n")
+    assert [sentence.words for sentence in sentences] == [["#c", "d"]]
+    assert problems.first.startswith("f:2: 1 column")
+    sentences, problems = read("#tag NN O\nEU NNP\n\na NN O\nb NN O\n")
+    assert [sentence.words for sentence in sentences] == [["a", "b"]]
+    assert problems.first.startswith("f:2: 2 columns where the sentence's first line has 3")
+
+
+def test_blanks_around_a_tag_make_no_other_tag():
+    sentences, problems = read("EU\tB-ORG \nsleeps\t O\n\nEU\tB-ORG\nso\t \n")
+    assert [sentence.tags for sentence in sentences] == [["B-ORG", "O"]]
+    assert problems.first.startswith("f:5: the word 'so' has no tag")
+    assert read(f"1\ta\t_\tX {ROW}1\ta\t_\tX{ROW}".replace("\n1", "\n\n1"))[0][0].tags == ["X"]

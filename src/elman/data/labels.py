@@ -8,9 +8,11 @@ A sentence is handed out as soon as the blank line that ends it has been read, s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import cached_property
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -112,12 +114,12 @@ class Conllu:
                     problem = f"the ID is {cells[0][:_SHOWN]!r}, expected {len(words) + 1}"
                 elif not cells[1]:
                     problem = "the word is empty"
-                elif tagged and (not cells[self._column] or (cells[self._column] == "_" and not self._may_be_empty)):
+                elif tagged and cells[self._column].strip() in (("",) if self._may_be_empty else ("", "_")):
                     problem = f"the word {cells[1][:_SHOWN]!r} has no tag in column {CONLLU_COLUMNS[self._column]}"
                 if problem:
                     break
                 words.append(cells[1])
-                tags.append(cells[self._column])
+                tags.append(cells[self._column].strip())
                 rows.append(place)
             sentence = Sentence(
                 words, tags if tagged else None, block.first, block.lines, rows, problem, "conllu", block.closing
@@ -146,7 +148,9 @@ class Conllu:
 class Columns:
     r"""CoNLL-2002, CoNLL-2003 and their like: a line a word, columns parted by tabs or blanks, a blank line after each.
 
-    A line that begins with ``-DOCSTART-`` is no word. A ``#`` is a word like any other.
+    A line that begins with ``-DOCSTART-`` is no word. A ``#`` is a word like any other, and ``#topic`` too; but before
+    the first word of a sentence a line that begins with it is a comment where it has other columns than the words have,
+    or a tag that no word has (a line that begins with ``#topic`` only where the words stand further to the right).
 
     Args:
         words: the column of the words, from 0.
@@ -168,35 +172,36 @@ class Columns:
             raise UsageError(
                 f"column {tags} holds the words; name the tags' with --column, or the words' with --word-column"
             )
-        self._words = words
+        self.words = words
         self._tags = tags
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool) -> Iterator[Sentence]:
         """Yield the sentences; see :class:`Format`."""
+        known = _Known(self, lines)
         for block in _blocks(lines):
             words: list[str] = []
             tags: list[str] = []
             rows: list[int] = []
             problem, place, width = "", 0, 0
             for place, line in enumerate(block.lines):
-                if line.startswith("-DOCSTART-"):
+                cells = self.cells(line)
+                if line.startswith("-DOCSTART-") or (line[0] == "#" and not words and known.is_comment(cells, block)):
                     continue
-                cells = line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
                 width = width or len(cells)
-                tag = self._place(len(cells)) if tagged else 0
-                if len(cells) <= self._words or tag < 0:
+                tag = self.place(len(cells)) if tagged else 0
+                if len(cells) <= self.words or tag < 0:
                     tags_too = f" and the tags in {self._tags}" if tagged else ""
-                    problem = f"{_columns(cells)} where the words are in column {self._words}{tags_too}, counted from 0"
+                    problem = f"{_columns(cells)} where the words are in column {self.words}{tags_too}, counted from 0"
                 elif tagged and len(cells) != width:
                     problem = f"{_columns(cells)} where the sentence's first line has {width}"
-                elif not cells[self._words]:
+                elif not cells[self.words]:
                     problem = "the word is empty"
-                elif tagged and cells[tag] in ("", "_"):
-                    problem = f"the word {cells[self._words][:_SHOWN]!r} has no tag"
+                elif tagged and cells[tag].strip() in ("", "_"):
+                    problem = f"the word {cells[self.words][:_SHOWN]!r} has no tag"
                 if problem:
                     break
-                words.append(cells[self._words])
-                tags.append(cells[tag])
+                words.append(cells[self.words])
+                tags.append(cells[tag].strip())
                 rows.append(place)
             sentence = Sentence(
                 words, tags if tagged else None, block.first, block.lines, rows, problem, "columns", block.closing
@@ -219,7 +224,7 @@ class Columns:
         has_tabs = "\t" in line
         parts = re.split("(\t)" if has_tabs else "( +)", line)  # cells at 0, 2, 4 ..., what parts them between
         cells = [part for part in range(0, len(parts), 2) if parts[part] or has_tabs]
-        place = self._place(len(cells))
+        place = self.place(len(cells))
         if place >= 0:
             parts[cells[place]] = tag
             return "".join(parts)
@@ -227,10 +232,54 @@ class Columns:
         added = ["_"] * (self._tags - len(cells)) + [tag] + ["_"] * (-self._tags - 1)
         return separator.join([line.rstrip(" "), *added])
 
-    def _place(self, width: int) -> int:
+    @staticmethod
+    def cells(line: str) -> list[str]:
+        """Split a line at its tabs or, where it has none, at its blanks."""
+        return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
+
+    def place(self, width: int) -> int:
         """Return which of so many columns the tag is in; -1 if none is left for it."""
         place = self._tags if self._tags >= 0 else width + self._tags
-        return place if place < width and place != self._words else -1
+        return place if place < width and place != self.words else -1
+
+
+class _Known:
+    """What is known of the words of a file in columns: how many columns they have, and their tags.
+
+    Only what cannot be taken for a comment counts. A file, or a text, is read once more to find out, and only where it
+    has lines that may be comments; of a stream no more is known than the sentence at hand.
+    """
+
+    def __init__(self, columns: Columns, lines: Lines) -> None:
+        self._columns = columns
+        self._lines = lines
+
+    @cached_property
+    def _widths_and_tags(self) -> tuple[Counter[int], set[str]]:
+        widths: Counter[int] = Counter()
+        tags: set[str] = set()
+        if isinstance(self._lines.source, Path | str):
+            for block in _blocks(Lines(self._lines.source, self._lines.encoding, Problems(shown=0))):
+                for cells in self._certain(block):
+                    place = self._columns.place(len(cells))
+                    widths[len(cells)] += 1
+                    tags.update([cells[place].strip()] if place >= 0 else [])
+        return widths, tags
+
+    def is_comment(self, cells: Sequence[str], block: _Block) -> bool:
+        """Tell whether a line that begins with # is a comment; no word of its sentence stands before it."""
+        widths, tags = self._widths_and_tags
+        allowed = {width for width, _ in widths.most_common(1)} | {len(some) for some in self._certain(block)}
+        place = self._columns.place(len(cells))
+        if not allowed or len(cells) not in allowed:
+            return bool(allowed)
+        may_be_word = not tags or place < 0 or cells[place].strip() in tags
+        return not may_be_word and (cells[0] == "#" or self._columns.words > 0)  # a tweet may begin with a rare #topic
+
+    def _certain(self, block: _Block) -> Iterator[list[str]]:
+        """Yield the cells of the lines of a sentence from the first on that is no comment for certain."""
+        lines = dropwhile(lambda line: line.startswith(("#", "-DOCSTART-")), block.lines)
+        return map(self._columns.cells, lines)
 
 
 class Plain:
