@@ -339,3 +339,15 @@ def test_blanks_around_a_tag_make_no_other_tag():
     assert [sentence.tags for sentence in sentences] == [["B-ORG", "O"]]
     assert problems.first.startswith("f:5: the word 'so' has no tag")
     assert read(f"1\ta\t_\tX {ROW}1\ta\t_\tX{ROW}".replace("\n1", "\n\n1"))[0][0].tags == ["X"]
+
+
+def test_words_that_are_their_own_places_are_told(caplog):
+    text, _, _ = WITH_COMMENTS["germeval"]
+    read(text, True, Columns(1, 2))
+    read("1\tO\n\n1\tO\n", True)
+    read("1\tO\n2\tO\n\n3\tO\n", True)
+    assert not caplog.records
+    read(text, True, Columns())
+    assert (
+        "f: column 0 counts the words of each sentence; name the column that holds them: --word-column 1" in caplog.text
+    )

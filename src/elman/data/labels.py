@@ -7,6 +7,7 @@ A sentence is handed out as soon as the blank line that ends it has been read, s
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from elman.data import schemes
 from elman.data.lines import Lines, Problems
 from elman.data.tokenizer import split_words
 from elman.errors import UsageError, nearest
+
+logger = logging.getLogger(__name__)
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -178,6 +181,7 @@ class Columns:
     def read(self, lines: Lines, problems: Problems, *, tagged: bool) -> Iterator[Sentence]:
         """Yield the sentences; see :class:`Format`."""
         known = _Known(self, lines)
+        longest, counted = 0, True  # whether each word is its place in the sentence
         for block in _blocks(lines):
             words: list[str] = []
             tags: list[str] = []
@@ -206,7 +210,14 @@ class Columns:
             sentence = Sentence(
                 words, tags if tagged else None, block.first, block.lines, rows, problem, "columns", block.closing
             )
+            longest = max(longest, len(words))
+            counted = counted and words == [str(number) for number in range(1, len(words) + 1)]
             yield from _checked(sentence, place, lines.name, problems)
+        if tagged and counted and longest > 1:
+            logger.warning(
+                "%s: column %s counts the words of each sentence; name the column that holds them: --word-column %s",
+                *(lines.name, self.words, self.words + 1),
+            )
 
     def write(self, sentence: Sentence, tags: list[str]) -> str:
         """Write a sentence with these tags; see :class:`Format`. A line without a column for the tag gets one."""
