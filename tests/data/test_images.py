@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import struct
 import zlib
 
@@ -201,3 +202,152 @@ def test_an_open_stream_is_not_left(tmp_path):
     with pytest.raises(DataError, match=r"cut\.png"):
         read_picture(tmp_path / "cut.png", 16)
     (tmp_path / "cut.png").unlink()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image,caption\na.jpg,A dog .\na.jpg,"A puppy ."\nb.jpg,Two cats\n',
+        "image, caption\na.jpg, A dog .\na.jpg, A puppy .\nb.jpg, Two cats\n",
+        "image_name| comment_number| comment\na.jpg| 0| A dog .\na.jpg| 1| A puppy .\nb.jpg| 0| Two cats\n",
+        "caption;image\nA dog .;a.jpg\nA puppy .;a.jpg\nTwo cats;b.jpg\n",
+        "file_name\tcaption\na.jpg\tA dog .\na.jpg\tA puppy .\nb.jpg\tTwo cats\n",
+        "image,caption\na.jpg#0,A dog .\na.jpg#1,A puppy .\nb.jpg#0,Two cats\n",
+        "\ufeffa.jpg#0\tA dog .\r\na.jpg#1\tA puppy .\rb.jpg#12\tTwo cats\r\n",
+        "a.jpg.1#0\tA dog .\n",
+    ],
+)
+def test_captions_come_as_a_table_too(tmp_path, text):
+    path = tmp_path / "captions.txt"
+    path.write_text(text, newline="")
+    problems = Problems()
+    wanted = {"a.jpg.1": ["A dog ."]} if "jpg.1" in text else WANTED
+    assert read_captions(path, problems) == read_captions(text, problems) == wanted
+    assert problems.count == 0
+
+
+def test_quotes_and_bad_rows_of_a_table_of_captions(caplog):
+    text = 'image,caption\na.jpg,"Half light, half ""dark"" ."\nb.jpg,One, two\n,nobody\nc.jpg,\n'
+    assert read_captions(text, Problems()) == {"a.jpg": ['Half light, half "dark" .']}
+    for said in (
+        *("text:3: 3 cells where the first line has 2", "text:4: the picture is empty", "text:5: the caption is empty"),
+    ):
+        assert said in caplog.text
+
+
+def test_a_number_after_a_name_that_is_no_files_belongs_to_it(tmp_path):
+    text = "clip#1\tA dog .\nclip#2\tA cat .\n"
+    assert read_captions(text, Problems()) == {"clip#1": ["A dog ."], "clip#2": ["A cat ."]}
+    np.savez(tmp_path / "f.npz", **{"clip#1": np.ones(2), "clip": np.ones(2), "photo": np.ones(2)})
+    pictures = Pictures(tmp_path / "f.npz", 16)
+    assert [pictures.find(name) for name in ("clip#1", "clip#2", "clip.jpg#0", "photo.jpg", "photo#3", "x#1")] == [
+        *("clip#1", "clip", "clip", "photo", "photo", None)
+    ]
+
+
+def coco(**changes):
+    whole = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": "b", "file_name": "b.jpg"}],
+        "annotations": [{"image_id": 1, "caption": "A dog ."}, {"image_id": "b", "caption": "Two cats"}],
+    }
+    return {**whole, **changes}
+
+
+GOOD_IMAGE, GOOD_NOTE = {"id": 1, "file_name": "a.jpg"}, {"image_id": 1, "caption": "A dog ."}
+ODD_IDS = [[], {}, [1], None, True, 1.0, float("nan"), 2**80, -1, "", "1", "\ud800", "\0", "x" * 10_000]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=range(len(ODD_IDS)))
+def test_no_id_of_coco_is_more_than_a_problem(odd):
+    problems = Problems(shown=0)
+    notes = [GOOD_NOTE, {"image_id": odd, "caption": "Nobody ."}]
+    assert read_captions(json.dumps(coco(annotations=notes)), problems) == {"a.jpg": ["A dog ."]}
+    assert (problems.count, len(problems.first) < 300) == (1, True)
+    problems = Problems(shown=0)
+    images = [GOOD_IMAGE, {"id": odd, "file_name": "c.jpg"}, {"id": odd, "file_name": "d.jpg"}]
+    found = read_captions(json.dumps(coco(images=images, annotations=notes)), problems)
+    usable = isinstance(odd, int | str) and not isinstance(odd, bool)
+    assert found == {"a.jpg": ["A dog ."], **({"c.jpg": ["Nobody ."]} if usable else {})}
+    assert problems.count == (1 if usable else 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": [GOOD_IMAGE, *odd], "annotations": [GOOD_NOTE]}
+        for odd in ([None], [[]], [{}], [{"id": 2}], [{"file_name": "c"}], [{"id": 2, "file_name": 7}], ["x"])
+    ]
+    + [
+        {"images": [GOOD_IMAGE], "annotations": [GOOD_NOTE, odd]}
+        for odd in (
+            None,
+            [],
+            {},
+            "x",
+            {"image_id": 1},
+            {"image_id": 1, "caption": 7},
+            {"image_id": 1, "caption": "\ud800"},
+        )
+    ]
+    + [
+        {
+            "images": [GOOD_IMAGE, {"id": 2, "file_name": "c\0"}],
+            "annotations": [GOOD_NOTE, {"image_id": 2, "caption": "x"}],
+        }
+    ],
+)
+def test_no_record_of_coco_is_more_than_a_problem(changes):
+    problems = Problems(shown=0)
+    assert read_captions(json.dumps(coco(**changes)), problems) == {"a.jpg": ["A dog ."]}
+    assert problems.count == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"images": {}, "annotations": []}', '"images" is no list'),
+        ('{"images": [], "annotations": 7}', '"annotations" is no list'),
+        ('{"images": [], "annotations": []}', "holds no captions"),
+        ('{"images": ' + "[" * 200_000, "nested too deeply|Expecting"),
+        ('{"images": [{"id": ' + "9" * 5000 + "}]}", "Exceeds the limit"),
+        ('{"a": 1}{', "Extra data"),
+    ],
+)
+def test_no_document_is_more_than_one_error(text, said):
+    with pytest.raises(DataError, match=said):
+        read_captions(text, Problems())
+
+
+def test_cocos_document_may_be_one_line_longer_than_a_line_of_text(monkeypatch):
+    monkeypatch.setattr("elman.data.lines.LONGEST_LINE", 20)
+    assert read_captions(json.dumps(coco()), Problems()) == {"a.jpg": ["A dog ."], "b.jpg": ["Two cats"]}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"names": np.array(["a", "a"]), "features": np.ones((2, 3))}, "two pictures are called 'a'"),
+        ({"names": np.array([["a"]]), "features": np.ones((1, 3))}, "names are <U1 of shape"),
+        ({"names": np.array([1.5]), "features": np.ones((1, 3))}, "names are float64"),
+        ({"names": np.array(["a\0b"]), "features": np.ones((1, 3))}, "row 0 holds NUL"),
+        ({"names": np.array(["\ud800"]), "features": np.ones((1, 3))}, "row 0 holds half a character"),
+        ({"names": np.array(["a"]), "features": np.ones(())}, "1 names, but features of 0 pictures"),
+    ],
+)
+def test_names_of_features_that_are_none(tmp_path, arrays, said):
+    np.savez(tmp_path / "f.npz", **arrays)
+    with pytest.raises(DataError, match=said):
+        Pictures(tmp_path / "f.npz", 16)
+
+
+def test_a_folder_goes_on_after_what_cannot_be_read(tmp_path):
+    saved(tmp_path / "a.png", pixels())
+    (tmp_path / "b.png").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "c.png")
+    (tmp_path / "d.png").write_text("no picture")
+    pictures = Pictures(tmp_path, 16)
+    assert pictures.names == ["a.png", "b.png", "c.png", "d.png"]
+    assert pictures.read("a.png").shape == (16, 16, 3)
+    for name in pictures.names[1:]:
+        with pytest.raises(DataError, match=rf"{name}: "):
+            pictures.read(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import open_file
+from elman.data.files import files_in, is_folder, listed, no_text, open_file, reading, reason
 from elman.data.lines import Lines, Problems
-from elman.data.npz import read_npz
+from elman.data.npz import read_npz, texts_of
+from elman.data.pictures import read_picture
+from elman.data.tables import Delimited, separator_of
 from elman.errors import DataError, UsageError, nearest
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-MOST_PIXELS = 100_000_000  # of a picture; one with more is taken for a bomb
+_IMAGE_COLUMNS = ("image", "image_name", "file_name")
+_CAPTION_COLUMNS = ("caption", "comment")
+_NUMBERED = re.compile(rf"(.*(?:{'|'.join(map(re.escape, ENDINGS))})\b[^#]*)#[0-9]+$", re.IGNORECASE)
 
 
 class Pictures:
@@ -51,8 +55,8 @@ class Pictures:
             self._arrays = {f"X[{row}]": array for row, array in enumerate(source)}
         elif not isinstance(source, Path):
             raise UsageError(f"the pictures are of type {type(source).__name__}; give a Path, or arrays")
-        elif _is_folder(source):
-            paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+        elif is_folder(source):
+            paths = files_in(source, ENDINGS)
             self._paths = {str(path.relative_to(source)): path for path in paths}
             if not paths:
                 raise DataError(f"{source}: holds no pictures; there must be files that end in {', '.join(ENDINGS)}")
@@ -72,9 +76,13 @@ class Pictures:
         return [*self._arrays, *self._paths]
 
     def find(self, name: str) -> str | None:
-        """Return what a picture is called here: ready features often lack the ending of the file's name."""
-        stem = name.rpartition(".")[0]
-        return next((known for known in (name, stem) if known in self._arrays or known in self._paths), None)
+        """Return what a picture is called here.
+
+        Ready features often lack the ending of the file's name, and captions have a number after it, as in ``a#0``.
+        """
+        bare = re.sub("#[0-9]+$", "", name)
+        stems = (some.rpartition(".")[0] for some in (name, bare))
+        return next((known for known in (name, bare, *stems) if known in self._arrays or known in self._paths), None)
 
     def read(self, name: str) -> NDArray[Any]:
         """Return a picture (S, S, 3) uint8, or its features (R, F) float32, of R regions.
@@ -137,7 +145,7 @@ def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[NDA
             features += list(output.reshape(len(stacked), 1, -1))
         return features
     except Exception as error:  # onnxruntime has a dozen of its own, without a common base
-        raise DataError(f"--encoder {encoder}: {str(error).splitlines()[0]}") from None
+        raise DataError(f"--encoder {encoder}: {reason(error)}") from None
 
 
 def encoder_hash(encoder: Path) -> str:
@@ -158,43 +166,6 @@ def _session(encoder: Path, modified: int, size: int) -> Any:
 def _hash(encoder: Path, modified: int, size: int) -> str:
     with encoder.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # whoever opens it will say why that cannot be done
-        return False
-
-
-def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
-    """Read a picture file as (size, size, 3); what is not square is squeezed.
-
-    Raises:
-        DataError: it is no picture, is damaged, or has too many pixels.
-    """
-    from PIL import Image
-
-    try:
-        with open_file(path) as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow warns of is refused or harmless
-            with Image.open(stream) as picture:
-                width, height = picture.size
-                if width * height > MOST_PIXELS:
-                    raise DataError(
-                        f"{path}: {width:,} x {height:,} pixels, where a picture has at most {MOST_PIXELS:,}"
-                    )
-                picture.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded no larger than needed
-                small = picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
-        return np.asarray(small, np.uint8)
-    except Image.DecompressionBombError:
-        raise DataError(f"{path}: far more pixels than a picture has at most ({MOST_PIXELS:,})") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for damaged files
-        if isinstance(error, DataError):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = "not a picture that can be read" if "cannot identify" in reason else reason
-        raise DataError(f"{path}: {reason}") from None
 
 
 def write_picture(pixels: NDArray[np.uint8]) -> bytes:
@@ -220,9 +191,13 @@ def _features(path: Path) -> dict[str, Any]:
     """Read ready features: an array for each picture, or ``names`` and ``features``."""
     arrays = read_npz(path).arrays
     if set(arrays) == {"names", "features"}:
-        names, features = arrays["names"].astype(str).tolist(), arrays["features"]
-        if len(names) != len(features):
-            raise DataError(f"{path}: {len(names):,} names, but features of {len(features):,} pictures")
+        names, features = texts_of(arrays["names"], f"{path}: names"), arrays["features"]
+        number = len(features) if features.ndim else 0
+        if number != len(names):
+            raise DataError(f"{path}: {len(names):,} names, but features of {number:,} pictures")
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            raise DataError(f"{path}: two pictures are called {twice[:80]!r}; rename one")
         return dict(zip(names, features, strict=True))
     if not arrays:
         raise DataError(f"{path}: holds no array; it needs one for each picture, under the picture's name")
@@ -230,7 +205,10 @@ def _features(path: Path) -> dict[str, Any]:
 
 
 def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8") -> dict[str, list[str]]:
-    r"""Read captions: COCO's JSON, lines of ``file<TAB>caption``, or Flickr8k's of ``file#0<TAB>caption``.
+    r"""Read captions: COCO's JSON, lines of ``file<TAB>caption``, Flickr8k's of ``file#0<TAB>caption``, or a table.
+
+    A table is a CSV (its cells separated by anything in `elman.data.tables.SEPARATORS`) whose first line names the
+    columns ``image`` and ``caption``, as Kaggle's copies of Flickr8k and Flickr30k do.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
@@ -248,19 +226,41 @@ def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8
         {'a.jpg': ['A dog .', 'A puppy .']}
     """
     lines = Lines(source, encoding)
-    first = next((line for line in lines if line.strip()), "")
+    if lines.beginning().lstrip().startswith("{"):
+        pairs = _coco(lines, problems)
+    elif (table := _table(lines)) is not None:
+        rows = table.read(lines, problems, labelled=True)
+        pairs = ((row.label or "", row.text.strip(), row.line) for row in rows)
+    else:
+        pairs = _tabbed(lines, problems)
     found: dict[str, list[str]] = {}
-    pairs = _coco(lines, problems) if first.lstrip().startswith("{") else _tabbed(lines, problems)
-    for name, caption in pairs:
-        found.setdefault(name, []).append(caption)
+    for name, caption, line in pairs:
+        if problem := no_text(name + caption):
+            problems.add(lines.name, line, f"{problem}; the caption is left out")
+        else:
+            found.setdefault(_NUMBERED.sub(r"\1", name), []).append(caption)
     if not found:
         raise DataError(
-            problems.first or f"{lines.name}: holds no captions; it needs lines of a file, a tab, a caption"
+            problems.first
+            or f"{lines.name}: holds no captions; it needs lines of a file, a tab, a caption, or a CSV whose first "
+            "line is image,caption"
         )
     return found
 
 
-def _tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str]]:
+def _table(lines: Lines) -> Delimited | None:
+    """Return the reader of a table with columns of pictures and captions; None where the first line names none."""
+    separator, spaced = separator_of(lines, (*_IMAGE_COLUMNS, *_CAPTION_COLUMNS))
+    _, cells, _ = next(Delimited(separator).records(Lines(lines.beginning().lstrip())), (0, [], ""))
+    names = [cell.strip() for cell in cells]
+    image = next((name for name in _IMAGE_COLUMNS if name in names), None)
+    caption = next((name for name in _CAPTION_COLUMNS if name in names), None)
+    if image is None or caption is None:
+        return None
+    return Delimited(separator, caption, image, spaced=spaced, nouns=("caption", "picture"))
+
+
+def _tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
     for line in lines:
         if not line.strip():
             continue
@@ -271,26 +271,42 @@ def _tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str]]:
             what = "file's name" if caption.strip() else "caption"
             problems.add(lines.name, lines.number, f"the {what} is empty; the line is left out")
         else:
-            yield re.sub(r"#\d+$", "", name.strip()), caption.strip()
+            yield name.strip(), caption.strip(), lines.number
 
 
-def _coco(lines: Lines, problems: Problems) -> Iterator[tuple[str, str]]:
-    try:
-        document = json.loads("\n".join(lines))
-        names = {image["id"]: str(image["file_name"]) for image in document["images"]}
-        notes = [(note["image_id"], note["caption"]) for note in document["annotations"]]
-    except (ValueError, RecursionError, TypeError) as error:
-        raise DataError(f"{lines.name}: not COCO's JSON ({str(error).splitlines()[0]})") from None
-    except KeyError as error:
-        known = ", ".join(document) if isinstance(document, dict) else ""
-        near = nearest(str(error.args[0]), document) if isinstance(document, dict) else ""
-        raise DataError(f'{lines.name}: not COCO\'s JSON: no "{error.args[0]}"{near or ";"} it has {known}') from None
-    for number, (image, caption) in enumerate(notes):
-        if image not in names:
+def _coco(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
+    with reading(lines.name, "not COCO's JSON"):
+        document = json.loads(lines.whole())
+    for key in ("images", "annotations"):
+        if key not in document:
+            near = nearest(key, document) or ";"
+            raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{near} it has {listed(document) or "nothing"}')
+        if not isinstance(document[key], list):
+            raise DataError(f'{lines.name}: not COCO\'s JSON: "{key}" is no list')
+    names: dict[int | str, str] = {}
+    for number, image in enumerate(document["images"]):
+        known, name = _fields(image, "id", "file_name")
+        if known is None or name is None:
+            problems.add(lines.name, 1, f"image {number} has no id and file_name that can be used; it is left out")
+        elif names.setdefault(known, name) != name:
+            problems.add(lines.name, 1, f"image {number} has the id {str(known)[:80]} of another; it is left out")
+    for number, note in enumerate(document["annotations"]):
+        known, caption = _fields(note, "image_id", "caption")
+        if known is None or known not in names:
+            shown = str(note.get("image_id") if isinstance(note, dict) else note)[:80]
             problems.add(
-                lines.name, 1, f"annotation {number} is of an image {image} that is not listed; it is left out"
+                lines.name, 1, f"annotation {number} is of an image {shown} that is not listed; it is left out"
             )
-        elif not isinstance(caption, str) or not caption.strip():
+        elif caption is None:
             problems.add(lines.name, 1, f"annotation {number} has no caption; it is left out")
         else:
-            yield names[image], " ".join(caption.split())
+            yield names[known], " ".join(caption.split()), 1
+
+
+def _fields(record: Any, number: str, text: str) -> tuple[int | str | None, str | None]:
+    """Return an object's number, or text, that identifies something, and a text of it; None for what is neither."""
+    if not isinstance(record, dict):
+        return None, None
+    known, said = record.get(number), record.get(text)
+    is_known = isinstance(known, int | str) and not isinstance(known, bool)  # true is no 1
+    return known if is_known else None, said if isinstance(said, str) and said.strip() else None
