@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.labels import format_of as format_of_labels
-from elman.data.lines import Lines, Problems, arrived, what_of
+from elman.data.lines import Lines, Problems, arrived
 from elman.data.pairs import read_parallel
 from elman.data.series import read_series
 from elman.data.tables import Delimited, JsonLines, Plain
@@ -146,6 +146,17 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
     assert pipe.given == 21  # what goes on for ever is not read for ever
 
 
-def test_an_error_is_taken_apart_by_the_name_of_its_file():
-    assert what_of("a: b:3", DataError("a: b:3:12: is empty: really")) == (12, "is empty: really")
-    assert what_of("a.b", DataError("aXb:12: is empty")) == (1, "aXb:12: is empty")
+@pytest.mark.parametrize(
+    ("name", "said", "told"),
+    [
+        ("a: b:c", "a: b:c:12: is empty: really", "a: b:c:12: is empty: really; it is left out"),
+        ("a: b:c", "a: b:c: is empty; is it whole?", "a: b:c:1: is empty; is it whole? it is left out"),
+        ("a.b", "aXb:12: is empty", "a.b:1: aXb:12: is empty; it is left out"),
+        ("a.abc:12", "a.abc:12: has no notes", "a.abc:12: has no notes; it is left out"),
+        ("a", "abc: 12: x", "a:1: abc: 12: x; it is left out"),
+    ],
+)
+def test_an_error_about_a_file_is_told_with_its_line_once(name, said, told):
+    problems = Problems(shown=0)
+    problems.add_error(name, DataError(said))
+    assert problems.first == told

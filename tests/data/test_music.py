@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import wave
 
 import numpy as np
@@ -190,3 +191,91 @@ def test_a_sine_of_440_is_heard():
     assert abs(int(spectrum.argmax()) - 440) <= 1
     assert np.abs(samples).max() < 32767
     assert np.abs(samples[-50:]).max() < 50
+
+
+def melody(pitch=60):
+    return midi(
+        [(0, tempo(60)), *((delta, event) for _ in range(4) for delta, event in ((0, on(pitch)), (480, off(pitch))))]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0), r"not MIDI \(its header tells of 0 ticks"),
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames a second
+        (
+            midi([(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1),  # a microsecond a quarter
+            "has 268,435,465 quarter notes of time, where a tune has at most 100,000",
+        ),
+        (midi([(0, on(60)), (480, off(60)), (0x0FFFFFFF, tempo(60))]), "has 559,241 quarter notes of time"),
+        (midi([(0, on(60)), (1, off(60))] * 500_001), "has 500,001 notes, where a tune has at most 500,000"),
+    ],
+)
+def test_a_tune_of_no_measure_says_so(content, said):
+    with pytest.raises(DataError, match=f"^t.mid: {said}"):
+        Tune.read(content, "t.mid")
+
+
+def test_no_damaged_midi_is_more_than_a_data_error():
+    tokenizers = [EventTokenizer(kind) for kind in EventTokenizer.kinds]
+    for place in range(len(TUNE)):
+        for value in (0, 127, 128, 255):
+            content = TUNE[:place] + bytes([value]) + TUNE[place + 1 :]
+            try:
+                tune = Tune.read(content, "t")
+                assert all(len(tokenizer.encode(tune)) < 100_000 for tokenizer in tokenizers)
+            except DataError as error:
+                assert str(error).startswith("t: ")  # noqa: PT017 (most contents are music)
+
+
+@pytest.mark.parametrize("kind", EventTokenizer.kinds)
+def test_whatever_the_library_of_events_raises_is_a_problem_of_the_tune(kind, monkeypatch):
+    tokenizer, tune = EventTokenizer(kind), Tune.read(TUNE, "t.mid")
+
+    def fail(_):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(tokenizer, "_machine", type("Machine", (), {"encode": staticmethod(fail)}))
+    with pytest.raises(DataError, match=rf"^t\.mid: cannot be told in {kind} events \(division by zero\)"):
+        tokenizer.encode(tune)
+
+
+ABC = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_abc_with_any_end_of_lines_and_a_byte_order_mark(tmp_path, end, mark):
+    path = tmp_path / "t.abc"
+    path.write_text(mark + (ABC + "\n" + ABC.replace("CDEF", "GABc")).replace("\n", end), newline="")
+    assert [tune.notes[:, 2].tolist() for tune in read_tunes(path, Problems())] == [[60, 62, 64, 65], [67, 69, 71, 72]]
+
+
+def test_each_file_of_a_folder_that_cannot_be_read_is_left_out_and_counted(tmp_path, caplog):
+    (tmp_path / "good.mid").write_bytes(melody())
+    (tmp_path / "zero.mid").write_bytes(midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0))
+    (tmp_path / "latin.abc").write_bytes(b"X:1\nT:Fianc\xe9\nK:C\nCDEF|\n")
+    (tmp_path / "wide.abc").write_text(ABC, encoding="utf-16")
+    (tmp_path / "good.abc").write_text(ABC)
+    (tmp_path / "gone.mid").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.mid")
+    (tmp_path / "folder.mid").mkdir()
+    problems = Problems(shown=99)
+    assert [tune.name.rpartition("/")[2] for tune in read_tunes(tmp_path, problems)] == ["good.abc:1", "good.mid"]
+    told = [record.getMessage().removeprefix(f"{tmp_path}/") for record in caplog.records]
+    assert [message.partition(" ")[0] for message in told] == [
+        *("gone.mid:1:", "latin.abc:2:", "pipe.mid:1:", "wide.abc:1:", "zero.mid:1:")
+    ]
+    assert all(message.endswith("it is left out") for message in told)
+    assert "try --encoding" in told[1]
+    assert "try --encoding utf-16" in told[3]
+    with pytest.raises(DataError, match=r"latin\.abc:2: byte 11 is not valid utf-8"):
+        read_tunes(tmp_path / "latin.abc", Problems(shown=0))
+    assert len(read_tunes(tmp_path / "latin.abc", Problems(), "latin-1")) == 1
+
+
+def test_a_text_with_half_a_character_is_a_problem_of_its_tune():
+    problems = Problems(shown=0)
+    assert len(read_tunes(ABC + "\nX:2\nT:\ud800\nK:C\nC|\n", problems)) == 1
+    assert problems.first.startswith("text:7: not ABC (")

@@ -9,8 +9,8 @@ import torch
 
 import elman
 from elman.data.batching import IGNORED
-from elman.data.lines import Problems
-from elman.data.music import Tune, read_tunes
+from elman.data.lines import Lines, Problems
+from elman.data.music import EventTokenizer, Tune, read_tunes
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.composer import Composer
@@ -172,3 +172,28 @@ def test_a_missing_library_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "miditok", None)
     with pytest.raises(UsageError, match=r"pip install 'elman\[music\]'"):
         Composer(**SMALL, steps=1).fit(SCALES)
+
+
+def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, monkeypatch):
+    encode = EventTokenizer.encode
+
+    def fail(tokenizer, tune):
+        if "t2" in tune.name:
+            raise DataError(f"{tune.name}: cannot be told in events")
+        return encode(tokenizer, tune)
+
+    monkeypatch.setattr(EventTokenizer, "encode", fail)
+    for number in range(5):
+        (tmp_path / f"t{number}.abc").write_text(f"X:1\nM:4/4\nL:1/4\nK:C\n{'CDEFGAB'[number]}DEF|\n")
+    composer = Composer(hidden_size=8, steps=2, evaluations=1).fit(tmp_path)
+    assert (composer.data_["train"]["tunes"] + composer.data_["valid"]["tunes"], composer.data_["left_out"]) == (4, 1)
+    figures = composer.evaluate(tmp_path)
+    assert (figures["tunes"], figures["left_out"]) == (4, 1)
+    problems = Problems(shown=0)
+    lines = list(composer.annotate(Lines(tmp_path), problems))
+    assert sum(line.startswith("EOS") for line in lines) == 4
+    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
+    with pytest.raises(DataError, match="cannot be told"):
+        composer.predict(read_tunes(tmp_path / "t2.abc", Problems()))
+    with pytest.raises(DataError, match="cannot be told"):
+        composer.predict(tmp_path / "t2.abc")

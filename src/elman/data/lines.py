@@ -46,34 +46,31 @@ class Problems:
         if self.count <= self._shown:
             logger.warning("%s", message)
 
-    def add_file(self, name: str, error: DataError, fate: str = "it is left out") -> None:
-        """Note why a whole file cannot be used, and what becomes of it.
+    def add_error(self, name: str, error: DataError, fate: str = "it is left out") -> None:
+        """Note why a file, or what begins in some line of it, cannot be used, and what becomes of it.
+
+        Args:
+            name: how the error's message begins: the file's name, or that with the line.
+            error: the error.
+            fate: what becomes of it.
 
         Example:
             >>> problems = Problems(shown=0)
-            >>> problems.add_file("a.mid", DataError("a.mid: has no notes"))
+            >>> problems.add_error("a.mid", DataError("a.mid: has no notes"))
             >>> problems.first
             'a.mid:1: has no notes; it is left out'
         """
-        line, what = what_of(name, error)
-        self.add(name, line, f"{what}{'' if what.endswith('?') else ';'} {fate}")
+        said = str(error)
+        begins = re.match(rf"{re.escape(name)}(?::([0-9]+))?: ", said)
+        what = said[begins.end() :] if begins else said
+        file, line = re.fullmatch(r"(.*?)(?::([0-9]+))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        pause = "" if what.endswith("?") else ";"
+        self.add(file, int((begins and begins[1]) or line or 1), f"{what}{pause} {fate}")
 
     def close(self) -> None:
         """Tell how many there were beyond those told in full."""
         if self.count > self._shown:
             logger.warning("and %s more such places", f"{self.count - self._shown:,}")
-
-
-def what_of(name: str, error: DataError) -> tuple[int, str]:
-    """Take an error about a file apart: the line (1 where it names none), and what it says beside the file's name.
-
-    Example:
-        >>> what_of("a.csv", DataError("a.csv:7: the label is empty")), what_of("a.csv", DataError("a.csv: is empty"))
-        ((7, 'the label is empty'), (1, 'is empty'))
-    """
-    said = str(error)
-    begins = re.match(rf"{re.escape(name)}(?::([0-9]+))?: ", said)
-    return (int(begins[1] or 1), said[begins.end() :]) if begins else (1, said)
 
 
 class Lines:

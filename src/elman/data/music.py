@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import open_file
+from elman.data.files import files_in, is_folder, open_file, reading
 from elman.data.lines import Lines, Problems
 from elman.data.synthesis import synthesised
 from elman.documents import read_json, write_json
@@ -25,6 +26,8 @@ from elman.errors import DataError, ModelError, UsageError
 ENDINGS = (".mid", ".midi", ".abc")
 LONGEST_SECONDS = 2 * 3600.0  # a tune that lasts longer is taken for a mistake
 LARGEST_BYTES = 32 << 20
+MOST_NOTES = 500_000
+MOST_QUARTERS = 100_000  # two hours at 833 quarter notes a minute
 _STEP = 100  # ticks a second of performance events
 
 
@@ -45,20 +48,26 @@ class Tune:
         """Read a MIDI file's content, or one tune in ABC.
 
         Raises:
-            DataError: it is no music, has no notes, or lasts too long.
+            DataError: it is no music, has no notes or too many, or lasts too long.
         """
         symusic = _library("symusic")
         kind = "ABC" if abc else "MIDI"
         if len(content) > LARGEST_BYTES:
             raise DataError(f"{name}: {len(content):,} bytes, where a tune has at most {LARGEST_BYTES:,}; cut it up")
-        try:
+        with reading(name, f"not {kind}"):
             score = symusic.Score.from_abc(content.decode()) if abc else symusic.Score.from_midi(content)
+            if score.ticks_per_quarter < 1:
+                raise ValueError(f"its header tells of {score.ticks_per_quarter} ticks a quarter note")
+            for figure, most, what in (
+                (score.note_num(), MOST_NOTES, "notes"),
+                (score.end() // score.ticks_per_quarter, MOST_QUARTERS, "quarter notes of time"),
+            ):
+                if figure > most:
+                    raise DataError(f"{name}: has {figure:,} {what}, where a tune has at most {most:,}; cut it up")
             tune = cls(score, name)
-            notes = tune.notes
-        except (RuntimeError, ValueError, UnicodeDecodeError) as error:  # what symusic raises
-            reason = str(error).splitlines()[0].removesuffix(": iostream error") if str(error) else "damaged"
-            raise DataError(f"{name}: not {kind} ({reason})") from None
-        if not len(notes):
+            if not np.isfinite(tune.notes).all():
+                raise ValueError("the times of its notes are no numbers")
+        if not len(tune.notes):
             raise DataError(f"{name}: has no notes (drums do not count)")
         if tune.seconds > LONGEST_SECONDS:
             raise DataError(
@@ -111,24 +120,23 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
         DataError: there is no such file, or not one tune.
     """
     tunes: list[Tune] = []
-    if isinstance(source, Path) and source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    paths = [source] if isinstance(source, Path) else []
+    if isinstance(source, Path) and is_folder(source):
+        paths = files_in(source, ENDINGS)
         if not paths:
             raise DataError(f"{source}: holds no music; there must be files that end in {', '.join(ENDINGS)}")
-    else:
-        paths = [source] if isinstance(source, Path) else []
     if isinstance(source, str):
         tunes += _abc_tunes(Lines(source), problems)
     for path in paths:
-        if path.suffix.lower() == ".abc":
-            tunes += _abc_tunes(Lines(path, encoding), problems)
-            continue
-        with open_file(path) as stream:
-            content = stream.read(LARGEST_BYTES + 1)
         try:
-            tunes.append(Tune.read(content, str(path)))
+            if path.suffix.lower() == ".abc":
+                tunes += list(_abc_tunes(Lines(path, encoding), problems))
+            else:
+                with open_file(path) as stream, reading(str(path)):
+                    content = stream.read(LARGEST_BYTES + 1)
+                tunes.append(Tune.read(content, str(path)))
         except DataError as error:
-            problems.add(str(path), 1, f"{str(error).removeprefix(f'{path}: ')}; it is left out")
+            problems.add_error(str(path), error)
     if not tunes:
         raise DataError(problems.first or f"{source}: holds no tune")
     return tunes
@@ -138,14 +146,16 @@ def _abc_tunes(lines: Lines, problems: Problems) -> Iterator[Tune]:
     """Read the tunes of a text in ABC: each begins with a line X:, its number."""
     tune: list[str] = []
     first = 1
-    for line in [*lines, "X:"]:
+    for line in chain(lines, ["X:"]):
         if line.startswith("X:"):
             if tune and tune[0].startswith("X:"):
+                name = f"{lines.name}:{first}"
                 try:
-                    yield Tune.read("\n".join([*tune, ""]).encode(), f"{lines.name}:{first}", abc=True)
+                    with reading(name, "not ABC"):
+                        content = "\n".join([*tune, ""]).encode()
+                    yield Tune.read(content, name, abc=True)
                 except DataError as error:
-                    what = str(error).removeprefix(f"{lines.name}:{first}: ")
-                    problems.add(lines.name, first, f"{what}; the tune is left out")
+                    problems.add_error(name, error, "the tune is left out")
             tune, first = [], lines.number
         tune.append(line)
 
@@ -189,17 +199,22 @@ class EventTokenizer:
         return len(self.names)
 
     def encode(self, tune: Tune) -> NDArray[np.int64]:
-        """Turn a tune into ids (N,)."""
+        """Turn a tune into ids (N,).
+
+        Raises:
+            DataError: the tune is one that these events cannot tell.
+        """
         symusic = _library("symusic")
-        if self.kind == "midilike":
-            score = performed(tune.notes)
-        else:
-            score = tune.score.copy()
-            notes = sorted((note for track in score.tracks if not track.is_drum for note in track.notes), key=_in_time)
-            score.tracks = [symusic.Track("", 0, False, notes)]
-        sequences = self._machine.encode(score)
-        ids = sequences[0].ids if isinstance(sequences, list) else sequences.ids
-        return np.array(ids, np.int64)
+        with reading(tune.name, f"cannot be told in {self.kind} events"):
+            if self.kind == "midilike":
+                score = performed(tune.notes)
+            else:
+                score = tune.score.copy()
+                notes = (note for track in score.tracks if not track.is_drum for note in track.notes)
+                score.tracks = [symusic.Track("", 0, False, sorted(notes, key=_in_time))]
+            sequences = self._machine.encode(score)
+            ids = sequences[0].ids if isinstance(sequences, list) else sequences.ids
+            return np.array(ids, np.int64)
 
     def decode(self, ids: Sequence[int]) -> Tune:
         """Turn ids back into a tune; notes that are never ended are left out."""

@@ -282,7 +282,7 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
         try:
             paths += [child for child in _children(label) if not is_folder(child)]
         except DataError as error:
-            problems.add_file(str(label), error)
+            problems.add_error(str(label), error)
     if not paths:
         raise DataError(
             f"{folder}: its folders hold no files; the texts of each label belong in the folder of its name"
@@ -293,7 +293,7 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
             if problem := lacks(text, None):
                 raise DataError(problem)
         except DataError as error:
-            problems.add_file(str(path), error)
+            problems.add_error(str(path), error)
         else:
             yield Example(text, path.parent.name, 1)
 

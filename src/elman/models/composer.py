@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
@@ -84,11 +85,11 @@ class Composer(GeneratorModel):
         former: Model | None,
     ) -> tuple[GeneratorTask, Batches]:
         problems = Problems()
-        tunes = self._tunes(X, problems)
         if isinstance(former, Composer):
             self.tokenizer_: EventTokenizer = former.tokenizer_
         else:
             self.tokenizer_ = EventTokenizer(self.events)
+        tunes = self._read(X, problems)
         if valid is None:
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) == 1:
@@ -98,12 +99,12 @@ class Composer(GeneratorModel):
             held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
             train = [tune for number, tune in enumerate(tunes, start=1) if number not in numbers]
         else:
-            train, held_out = tunes, self._tunes(valid, problems)
+            train, held_out = tunes, self._read(valid, problems)
         problems.close()
         train_corpus, valid_corpus = self._corpus(train), self._corpus(held_out)
         self.data_ = {
-            "train": _described(X, train, train_corpus),
-            "valid": _described(X if valid is None else valid, held_out, valid_corpus),
+            "train": _described(X, train_corpus),
+            "valid": _described(X if valid is None else valid, valid_corpus),
             "left_out": problems.count,
         }
         batches = self._batches(train_corpus, valid_corpus, self.longest)
@@ -120,12 +121,26 @@ class Composer(GeneratorModel):
                 raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; Tune.read makes one")
         return tunes
 
-    def _corpus(self, tunes: Sequence[Tune]) -> Corpus:
+    def _read(self, music: Music, problems: Problems) -> list[NDArray[np.int64]]:
+        """Turn tunes into events; a file's tune that cannot be told in them is left out."""
+        tunes: list[NDArray[np.int64]] = []
+        for tune in self._tunes(music, problems):
+            try:
+                tunes.append(self.tokenizer_.encode(tune))
+            except DataError as error:
+                if not isinstance(music, Path | str):
+                    raise
+                problems.add_error(tune.name, error)
+        if problems.count and not tunes:
+            raise DataError(problems.first)
+        return tunes
+
+    def _corpus(self, tunes: Sequence[NDArray[np.int64]]) -> Corpus:
         """Put the events of tunes one after the other, each between its ends."""
         if not tunes:
             raise DataError("there are no tunes: X is empty")
         begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
-        sequences = [np.concatenate((begin, self.tokenizer_.encode(tune), end)) for tune in tunes]
+        sequences = [np.concatenate((begin, events, end)) for events in tunes]
         offsets = np.cumsum([0, *map(len, sequences)])
         return Corpus(np.concatenate(sequences).astype(np.uint16), offsets.astype(np.int64), 0, 0)
 
@@ -166,7 +181,7 @@ class Composer(GeneratorModel):
         """
         self._check_fitted()
         problems = Problems()
-        tunes = self._tunes(X, problems)
+        tunes = self._read(X, problems)
         problems.close()
         return {**self._judge(self._corpus(tunes)), "left_out": problems.count}
 
@@ -191,9 +206,10 @@ class Composer(GeneratorModel):
     def predict(self, X: Music) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return, for each tune, every event with its surprisal in nats, its end among them."""
         self._check_fitted()
-        tunes = self._tunes(X, Problems())
-        if not tunes:
-            return []
+        tunes = self._read(X, Problems())
+        return self._surprisals(tunes) if tunes else []
+
+    def _surprisals(self, tunes: Sequence[NDArray[np.int64]]) -> list[list[tuple[str, float]]]:
         corpus, names = self._corpus(tunes), self.tokenizer_.names
         found = []
         for batch, losses in self._losses(corpus, 1):
@@ -216,7 +232,7 @@ class Composer(GeneratorModel):
         if not isinstance(lines.source, Path | str):
             raise UsageError("music comes as a file; name it in place of -")
         yield "event\tsurprisal\n"
-        for tune in self.predict(self._tunes(lines.source, problems)):
+        for tune in self._surprisals(self._read(lines.source, problems)):
             for event, surprisal in tune:
                 yield f"{event}\t{surprisal:.6f}\n"
 
@@ -353,13 +369,13 @@ class _Transposed:
         return replace(batch, inputs=torch.where(stays, batch.inputs, inputs), targets=targets)
 
 
-def _described(source: Music, tunes: Sequence[Tune], corpus: Corpus) -> dict[str, Any]:
+def _described(source: Music, corpus: Corpus) -> dict[str, Any]:
     """Say what data this is: where it came from, how much, and a hash of its events."""
     name = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "values"
     ids = np.asarray(corpus.ids)
     return {
         "files": [name],
         "sha256": sha256(ids.tobytes()).hexdigest(),
-        "tunes": len(tunes),
+        "tunes": corpus.num_sequences,
         "events": corpus.num_targets,
     }
