@@ -89,3 +89,30 @@ def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install 'elman\[hub\]'"):
         hub_text("x", "lm")
+
+
+def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
+    class OddError(Exception):
+        def __str__(self):
+            return ""
+
+    def fail(*_):
+        raise OddError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(datasets, "load_dataset", fail)
+        with pytest.raises(DataError, match=r"^hub:x: cannot be loaded \(OddError\)$"):
+            hub_text("x", "lm")
+    features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    folder = saved(tmp_path, features, {"train": [{"text": "a", "label": 1}]})
+    monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a shard that is damaged shows when it is read
+    with pytest.raises(DataError, match=r"cannot be loaded \(OddError\)$"):
+        hub_text(str(folder), "classifier")
+
+
+def test_a_word_that_holds_a_tab_or_the_end_of_a_line_stays_one_word(tmp_path):
+    features = {"tokens": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
+    rows = [{"tokens": ["a\tb", "c\rd", "e\nf", "g"], "tags": ["X", "X\n", "X", "X"]}]
+    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "tagger")
+    (sentence,) = Columns().read(Lines(written), Problems(), tagged=True)
+    assert (sentence.words, sentence.tags) == (["a b", "c d", "e f", "g"], ["X"] * 4)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from elman.data.files import listed, reading
 from elman.errors import DataError, UsageError, nearest
 
 logger = logging.getLogger(__name__)
@@ -44,19 +46,17 @@ def hub_text(name: str, task: str) -> str:
         raise UsageError("hub: needs datasets, which is not installed: pip install 'elman[hub]'") from None
     path, _, split = name.partition("@")
     path, _, configuration = path.partition(":")
-    try:
+    with reading(f"hub:{name}", "cannot be loaded"):  # what datasets raises has no common base
         loaded = datasets.load_dataset(path, configuration or None)
-    except Exception as error:  # datasets has many of its own, without a common base
-        raise DataError(f"hub:{name}: cannot be loaded ({str(error).splitlines()[0]})") from None
-    split = split or "train"
-    if split not in loaded:
-        raise DataError(f"hub:{name}: no split {split}{nearest(split, loaded) or ';'} it has {', '.join(loaded)}")
-    return writers[task](f"hub:{name}", loaded[split])
+        split = split or "train"
+        if split not in loaded:
+            raise DataError(f"hub:{name}: no split {split}{nearest(split, loaded) or ';'} it has {listed(loaded)}")
+        return writers[task](f"hub:{name}", loaded[split])
 
 
 def _plain(name: str, rows: Any) -> str:
     if "text" not in rows.column_names:
-        raise DataError(f'{name}: no column is called "text"; it has {", ".join(rows.column_names)}')
+        raise DataError(f'{name}: no column is called "text"; it has {listed(rows.column_names)}')
     return "".join(f"{text}\n" for text in rows["text"] if text is not None)
 
 
@@ -82,8 +82,8 @@ def _columns(name: str, rows: Any) -> str:
     lists = [column for column, value in rows[0].items() if isinstance(value, list)] if len(rows) else []
     words = next((column for column in lists if column not in named and _holds_texts(rows, column)), None)
     if words is None or len(lists) < 2:
-        listed = ", ".join(rows.column_names)
-        raise DataError(f"{name}: needs a column of lists of words and one of lists of tags; it has {listed}")
+        known = listed(rows.column_names)
+        raise DataError(f"{name}: needs a column of lists of words and one of lists of tags; it has {known}")
     columns = [words, *(column for column in lists if column != words)]
     logger.warning("%s: columns %s", name, ", ".join(f"{number} {column}" for number, column in enumerate(columns)))
     lines = []
@@ -98,7 +98,8 @@ def _columns(name: str, rows: Any) -> str:
 
 
 def _tag(named: Mapping[str, list[str]], column: str, value: Any) -> str:
-    return named[column][value] if column in named and isinstance(value, int) else str(value)
+    written = named[column][value] if column in named and isinstance(value, int) else str(value)
+    return re.sub(r"[\t\r\n]", " ", written)  # a cell is one word of one line
 
 
 def _holds_texts(rows: Any, column: str) -> bool:
