@@ -206,8 +206,8 @@ def test_even_sample() -> None:
     ("damage", "reason"),
     [
         (lambda text: text[:-20], "JSONDecodeError"),
-        (lambda text: "[]", "TypeError"),
-        (lambda text: "{}", "KeyError"),
+        (lambda text: "[]", "it is [], expected an object"),
+        (lambda text: "{}", 'it has no "model"'),
         (
             lambda text: text.replace('"<s>": 1', '"<s>": 999').replace('"<s>":1', '"<s>":999'),
             "the ids are not 0, 1, 2",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from elman.bench.rows import Row, geometric_means
 from elman.bench.timing import computing_on
 from elman.bench.train import bench_train
 from elman.cli.arguments import parse
+from elman.documents import write_json
 from elman.errors import UsageError, nearest
 from elman.training.schedule import positive
 
@@ -99,7 +99,7 @@ def run(words: Sequence[str]) -> int:
             most = command.threads or min(2, machine.cores())
             rows = _counted(bench_generate(command.repeats, sorted({1, most})))
         if command.json:
-            print(json.dumps(rows, indent=2))
+            print(write_json(rows, indent=2))
         else:
             print_tables(rows, [package for peer in peers for package in peer.packages])
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from elman.cli.arguments import parse, source
+from elman.documents import write_json
 from elman.errors import UsageError, nearest
 from elman.models.classifier import Classifier
 from elman.models.comparison import Row, compare_language_models
@@ -94,7 +94,7 @@ def run(words: Sequence[str]) -> int:
     )
     rows = list(comparison)
     if command.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        print(write_json([asdict(row) for row in rows], indent=2))
     else:
         show(rows)
     return 0

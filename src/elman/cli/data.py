@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import tyro
 from elman.cli.arguments import parse
 from elman.data.images import write_picture
 from elman.data.samples import SAMPLES, sample_pictures, sample_text
+from elman.documents import write_json
 from elman.errors import UsageError, nearest
 from elman.files import make_folder, write_files
 from elman.training.schedule import positive
@@ -73,7 +73,7 @@ def run(words: Sequence[str]) -> int:
             {"name": name, "task": sample.task, "size": sample.size, "description": sample.description}
             for name, sample in sorted(SAMPLES.items())
         ]
-        print(json.dumps(rows, indent=2))
+        print(write_json(rows, indent=2))
     else:
         for name, sample in sorted(SAMPLES.items()):
             print(f"{name:<15}{sample.task:<12}{sample.size:<17}{sample.description}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from elman.documents import write_json
 from elman.errors import ElmanError
 
 VECTORS = ("avx", "amx", "fma", "sse4", "neon", "sve", "fullfp16")  # how the features begin that vectors depend on
@@ -40,7 +40,7 @@ def run(words: Sequence[str]) -> int:
     command = parse(Doctor, words, "elman doctor")
     found = machine.diagnose(compile_now=command.compile)
     if command.json:
-        print(json.dumps(found, indent=2))
+        print(write_json(found, indent=2))
     else:
         print_findings(found)
     return 1 if found["problems"] else 0

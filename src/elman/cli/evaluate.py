@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import examples, parse
+from elman.documents import write_json
 from elman.errors import UsageError
 from elman.files import write_files
 from elman.models import load
@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> int:
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:
-        print(json.dumps({**report.metrics, **report.signatures}))
+        print(write_json({**report.metrics, **report.signatures}))
         return 0
     for name, value in report.metrics.items():
         print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")

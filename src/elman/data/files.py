@@ -14,10 +14,11 @@ import io
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import IO
 
-from elman.errors import DataError, ElmanError, nearest
+from elman.errors import DataError, ElmanError, UsageError, nearest
 
 LONGEST_LINE = 16 << 20  # characters; a file with a longer line is taken for something else than text
 LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may hold
@@ -136,6 +137,23 @@ def no_text(text: str) -> str:
     return ""
 
 
+def check_encoding(encoding: str) -> None:
+    """Raise UsageError unless text can be read in an encoding of this name.
+
+    Example:
+        >>> check_encoding("utf8")
+        >>> check_encoding("utf9")
+        Traceback (most recent call last):
+        elman.errors.UsageError: --encoding utf9: no such text encoding; did you mean "utf-8"?
+    """
+    try:
+        b"a\n".decode(encoding, "replace")  # idna, for one, cannot go on after what it does not know
+        codecs.getincrementaldecoder(encoding)("replace")
+    except (LookupError, ValueError):
+        known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
+        raise UsageError(f"--encoding {encoding[:SHOWN]}: no such text encoding{nearest(encoding, known)}") from None
+
+
 def text_blocks(
     source: Path | str | IO[bytes],
     encoding: str,
@@ -158,12 +176,14 @@ def text_blocks(
         digest: what is fed the raw bytes (of a string: its UTF-8).
 
     Raises:
+        UsageError: there is no such encoding.
         DataError: the source cannot be read, or is not in this encoding.
 
     Example:
         >>> list(text_blocks("one\r\ntwo\rthree", "utf-8", "text", 4))
         ['one\n', 'two', '\nthr', 'ee']
     """
+    check_encoding(encoding)
     newlines = _Newlines()
     is_first = True
     for block in _decoded(source, encoding, name, size, errors, by_line, newlines, digest):
@@ -234,6 +254,8 @@ def _decoded(
                     f"{where(byte, newlines.count + 1)} is not valid {encoding}; "
                     f"it may be {other}: try --encoding {other}"
                 ) from None
+            except UnicodeError as error:  # UTF-16 without its mark
+                raise DataError(f"{name}: is not valid {encoding} ({reason(error)})") from None
             yield block
             if not raw:
                 return
@@ -262,7 +284,7 @@ def other_encoding(path: Path, failed: str) -> str:
                 while block := file.read(1 << 20):
                     decoder.decode(block)
                 decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
+            except UnicodeError:
                 continue
             return encoding
     return "latin-1"

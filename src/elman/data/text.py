@@ -11,13 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from encodings.aliases import aliases
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from elman.data.files import open_file, text_blocks
-from elman.errors import DataError, UsageError, nearest
+from elman.data.files import check_encoding, open_file, text_blocks
+from elman.errors import DataError, UsageError
 
 Source: TypeAlias = Path | str | Sequence[Path | str]
 """A ``Path`` names a file, a ``str`` is text; a sequence of these is read one after the other, as one text."""
@@ -61,11 +60,7 @@ class Text:
         self.sources = [sources] if isinstance(sources, str | Path) else list(sources)
         self.encoding = encoding
         self.block_size = block_size
-        try:
-            "".encode(encoding)
-        except (LookupError, ValueError):
-            known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
-            raise UsageError(f"--encoding {encoding}: no such text encoding{nearest(encoding, known)}") from None
+        check_encoding(encoding)
         if not self.sources:
             raise UsageError("there is no text: the list of sources is empty")
         for source in self.sources:

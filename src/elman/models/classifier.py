@@ -382,7 +382,7 @@ def _unreadable(line: int, problem: str, output_format: str | None) -> str:
     """Write what stands in place of the label of an example that cannot be read."""
     if output_format == "text":
         return "\n"
-    return json.dumps({"line": line, "problem": problem}, ensure_ascii=False) + "\n"
+    return write_json({"line": line, "problem": problem}) + "\n"
 
 
 class ClassifierNetwork(nn.Module):
