@@ -81,6 +81,8 @@ class GeneratorModel(Model):
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
         if not 0 < self.valid_fraction < 1:
             raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+        if not math.isfinite(self.forget_bias):
+            raise UsageError(f"forget_bias is {self.forget_bias}; it must be a finite number")
         if self.forget_bias and self.cell != "lstm":
             raise UsageError(
                 f'forget_bias is {self.forget_bias}, but only an LSTM has forget gates; cell is "{self.cell}"'

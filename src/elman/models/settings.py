@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import types
 import typing
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from elman.errors import ModelError, UsageError, nearest
 
-LARGEST = 2**63 - 1  # of a setting that has no limit of its own
+LARGEST = 2**63 - 1  # of a whole number that has no limit of its own
 LIMITS = {  # the largest value of each setting: beyond it lies a mistake, or a folder that means harm
     **dict.fromkeys(("minutes", "epochs", "max_epochs"), 10_000_000),
     **dict.fromkeys(("steps", "warmup_steps"), 10**12),
@@ -129,8 +130,11 @@ def _choices(hint: Any) -> tuple[str, ...]:
 
 
 def _check_size(name: str, value: Any, most: float) -> None:
-    if not -most <= value <= most:  # NaN is neither
-        shown = value if abs(value) < 1e30 else "NaN or beyond 10^30"
+    """Raise UsageError where a finite number is above its limit; whoever needs one that is finite says so."""
+    if not isinstance(value, numbers.Integral) and (most == LARGEST or not math.isfinite(value)):
+        return
+    if abs(value) > most:
+        shown = value if abs(value) < 1e30 else "beyond 10^30"  # of a very large number not even the digits are known
         raise UsageError(f"{name} is {shown}; it must be at most {most:,}")
 
 
