@@ -7,6 +7,10 @@ Treebank or WikiText, is that token; ``<s>`` and ``</s>`` written in a text are 
 A tokenizer is saved as one ``tokenizer.json`` in the format of Hugging Face tokenizers, whatever its level. Byte pairs
 are learned and applied by that library; characters and words are looked up here, which is several times faster.
 
+What BPE joins lies within a run of letters, of digits, of blanks or of other characters. A run of more than
+`LONGEST_RUN` characters, as in DNA or in a script that puts no blanks between words, is cut into pieces of that length
+first, because the time to learn merges from it grows with the square of its length.
+
 A text may be encoded in pieces, cut before blanks as `elman.data.text` cuts them: the ids are the same.
 """
 
@@ -34,6 +38,8 @@ from elman.errors import DataError, ModelError, UsageError
 Ids: TypeAlias = NDArray[np.int32]
 
 UNKNOWN, BEGIN, END = SPECIALS = ("<unk>", "<s>", "</s>")
+
+LONGEST_RUN = 256
 
 _NONCHARACTER = "\U0010ffff"  # Unicode keeps it free for such uses: it stands for <unk> on the way to and from ids
 _PIECE_CHARACTERS = 1 << 16
@@ -158,7 +164,8 @@ class Tokenizer(ABC):
     @staticmethod
     def _restored(document: dict[str, Any], vocabulary: list[str]) -> Tokenizer:
         if document["model"]["type"] == "BPE":
-            return BytePairTokenizer(vocabulary, [(left, right) for left, right in document["model"]["merges"]])
+            merges = [(left, right) for left, right in document["model"]["merges"]]
+            return BytePairTokenizer(vocabulary, merges, BytePairTokenizer.cuts_runs(document["pre_tokenizer"]))
         if document["pre_tokenizer"] == CharacterTokenizer.rule:
             return CharacterTokenizer(vocabulary)
         if document["pre_tokenizer"].get("behavior") == WordTokenizer.rule["behavior"]:
@@ -341,6 +348,7 @@ class BytePairTokenizer(Tokenizer):
     Args:
         vocabulary: the tokens in the order of their ids; each byte is written as the character that GPT-2 gave it.
         merges: the pairs of tokens to join, the first learned first.
+        cut_runs: cut what is longer than `LONGEST_RUN`; a tokenizer that was learned without keeps to that.
 
     Raises:
         ValueError: a token is written with other characters, or one of the 256 bytes is missing.
@@ -354,8 +362,11 @@ class BytePairTokenizer(Tokenizer):
     """
 
     level = "bpe"
+    runs: ClassVar[str] = "|".join(
+        rf"{kind}{{{LONGEST_RUN}}}" for kind in (r"\p{L}", r"\p{N}", r"\s", r"[^\s\p{L}\p{N}]")
+    )
 
-    def __init__(self, vocabulary: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], cut_runs: bool = True) -> None:
         super().__init__(vocabulary)
         byte_of = _byte_alphabet()
         self._bytes = [UNKNOWN.encode(), b"", b""]  # id -> what it stands for
@@ -366,7 +377,7 @@ class BytePairTokenizer(Tokenizer):
         library = _library()
         ids = {token: token_id for token_id, token in enumerate(vocabulary)}
         self._machine = library.Tokenizer(library.models.BPE(vocab=ids, merges=list(merges)))
-        self._machine.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self._machine.pre_tokenizer = self._pre_tokenizer(cut_runs)
         self._machine.decoder = library.decoders.ByteLevel()
         self._machine.add_special_tokens([UNKNOWN])  # found in text, as <s> and </s> must not be
 
@@ -393,7 +404,7 @@ class BytePairTokenizer(Tokenizer):
             raise UsageError(f"a vocabulary of {vocab_size} byte pairs is too small: it takes at least {smallest}")
         library = _library()
         machine = library.Tokenizer(library.models.BPE())
-        machine.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        machine.pre_tokenizer = cls._pre_tokenizer(cut_runs=True)
         trainer = library.trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
@@ -405,6 +416,27 @@ class BytePairTokenizer(Tokenizer):
         machine.train_from_iterator((_without_surrogates(piece.replace(UNKNOWN, " ")) for piece in sample), trainer)
         model = json.loads(machine.to_str())["model"]
         return cls(sorted(model["vocab"], key=model["vocab"].__getitem__), [tuple(pair) for pair in model["merges"]])
+
+    @classmethod
+    def _pre_tokenizer(cls, cut_runs: bool) -> Any:
+        """Make what cuts a text into the pieces within which pairs are joined."""
+        kinds = _library().pre_tokenizers
+        words = kinds.ByteLevel(add_prefix_space=False)
+        return kinds.Sequence([kinds.Split(_library().Regex(cls.runs), "isolated"), words]) if cut_runs else words
+
+    @classmethod
+    def cuts_runs(cls, rule: dict[str, Any]) -> bool:
+        """Tell whether a ``tokenizer.json`` cuts long runs, by what it says under ``pre_tokenizer``.
+
+        Raises:
+            ValueError: it cuts text in another way.
+        """
+        if rule["type"] == "ByteLevel":
+            return False
+        first, second = rule["pretokenizers"]
+        if first["pattern"] != {"Regex": cls.runs} or second["type"] != "ByteLevel":
+            raise ValueError("it cuts text in a way that Elman does not know")
+        return True
 
     def encode(self, text: str) -> Ids:
         """Turn text into ids, (N,) int32; see `Tokenizer.encode`."""
