@@ -27,7 +27,7 @@ DAMAGED = "is not a whole file, or none of its kind; download it again?"
 SHOWN = 300  # characters of the user's data in a message
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> io.BufferedReader:
     """Open a file of the user's for reading, or say plainly why that cannot be done.
 
     Args:
@@ -112,7 +112,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     said = str(getattr(error, "strerror", None) or error).strip()
-    return said.splitlines()[0][:SHOWN] if said else type(error).__name__
+    return said.splitlines()[0].removesuffix(": iostream error")[:SHOWN] if said else type(error).__name__  # C++'s tail
 
 
 def listed(names: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 
-from elman.data.files import LONGEST_LINE, SHOWN, is_folder, listed, no_text, open_file, reading
+from elman.data.files import LONGEST_LINE, SHOWN, is_folder, listed, no_text, open_file, reading, reason
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError, nearest
 
@@ -223,10 +223,9 @@ class JsonLines:
 
     def _values(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
         try:
-            with reading(""):
-                record = json.loads(line)
-        except DataError as error:
-            return "", None, f"not JSON ({error})"
+            record = json.loads(line)
+        except (ValueError, RecursionError, MemoryError) as error:
+            return "", None, f"not JSON ({reason(error)})"
         if not isinstance(record, dict):
             return "", None, "not a JSON object"
         for key in (self._text, self._label) if labelled else (self._text,):

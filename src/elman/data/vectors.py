@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
+def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
     """Open a file, decompressed; its name says what is inside."""
     with open_file(path) as raw:
         packed = path.stat().st_size
@@ -86,10 +86,12 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
 
 
 def _text(
-    path: Path, file: IO[bytes], wanted: set[str], first: int
+    path: Path, file: io.BufferedReader, wanted: set[str], first: int
 ) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
     """Yield each line's word, its vector where it is wanted, and the dimensions."""
     dimensions = count = 0
+    if file.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}: is UTF-16; vectors are read as UTF-8: save it so")
     lines = Lines(file, problems=Problems(shown=0), name=str(path))  # a word need not be UTF-8
     for line in lines:
         text = line.rstrip(" ")
@@ -124,7 +126,7 @@ def _text(
 
 
 def _binary(
-    path: Path, file: IO[bytes], wanted: set[str], first: int
+    path: Path, file: io.BufferedReader, wanted: set[str], first: int
 ) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
     """Yield each word of word2vec's binary format: a word, a space, little-endian float32; its vector where wanted."""
     header = file.readline(100)
