@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from elman.errors import ModelError, StorageError
-from elman.files import JOURNAL, LOCK, current, make_folder, read_file, replace_files, working_in
+from elman.files import JOURNAL, LOCK, current, make_folder, read_file, replace_files, working_in, write_files
 
 OLD = {"config": b"old config", "weights": b"old weights" * 50, "labels": b"old labels"}
 NEW = {"config": b"new config, longer", "weights": b"new weights", "log": b"new log"}
@@ -230,3 +231,39 @@ def test_a_link_within_the_folder_is_read(tmp_path):
     (tmp_path / "real").write_bytes(b"content")
     (tmp_path / "config.json").symlink_to("real")
     assert read_file(tmp_path / "config.json", 100) == b"content"
+
+
+# ---------------------------------------------------------------- files that a user named
+
+IN_THE_WAY = {
+    "folder": "is a folder",
+    ".": "is a folder",
+    "/": "is a folder",
+    "pipe": "is no regular file",
+    "device": "is no regular file",
+    "nowhere/a": "there is no folder nowhere",
+    "folder/" + "a" * 255: "File name too long",
+    "a" * 5000: "File name too long",
+}
+
+
+@pytest.mark.parametrize("name", IN_THE_WAY)
+def test_only_a_file_is_replaced_by_a_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    Path("device").symlink_to("/dev/null")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match=IN_THE_WAY[name]):
+        write_files({Path("good"): b"content", Path(name): b"content"})
+    assert sorted(tmp_path.rglob("*")) == before
+    assert Path("device").is_char_device()
+
+
+def test_a_file_is_written_where_a_link_leads(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/real")
+    for content in (b"new", b"newer"):
+        write_files({tmp_path / "link": content})
+        assert (tmp_path / "folder" / "real").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()

@@ -117,14 +117,29 @@ def read_journal(folder: Path) -> Journal:
 
 
 def write_files(contents: dict[Path, bytes]) -> None:
-    """Write several files: all of them, in their order, or, where one cannot be written, none.
+    """Write several files that a user named: all of them, in their order, or, where one cannot be written, none.
 
     Raises:
-        StorageError: the disk is full, the folder is missing or may not be written.
+        StorageError: the disk is full, the folder is missing or may not be written, or no file stands there but a
+            folder or a device.
     """
+    contents = {_file_at(path): content for path, content in contents.items()}
     with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
         for path, content in reversed(contents.items()):
             _write(stack.enter_context(replacing(path)), content)
+
+
+def _file_at(path: Path) -> Path:
+    """Return the file that a path names, through links; what else stands there must not be replaced by a file.
+
+    ``os.path`` has no error for a path that is too long or may not be looked at: whoever writes there says it.
+    """
+    file = Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
+    if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113
+        raise StorageError(f"{path}: is {'a folder' if file.is_dir() else 'no regular file'}; name a file")
+    if not os.path.isdir(file.parent):  # noqa: PTH112
+        raise StorageError(f"{path}: there is no folder {file.parent}; make it first")
+    return file
 
 
 @contextmanager
@@ -149,7 +164,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except StorageError:  # of another file, written in the same block
         raise
     except OSError as error:
-        raise _not_written(path, error, path.exists()) from error
+        raise _not_written(path, error, os.path.exists(path)) from error  # noqa: PTH110
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)

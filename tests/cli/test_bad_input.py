@@ -139,9 +139,65 @@ def test_a_wrong_config_is_told(refused, content):
         assert part in message
 
 
-def test_a_config_that_is_no_text_is_told(refused):
-    Path("settings.toml").write_bytes(b"\xff\xfe\x00")
-    assert "settings.toml" in refused(2, [*TRAIN, "--config", "settings.toml"])
+CONFIGS = {  # what the file holds, and what is answered
+    "not UTF-8": (b"seed = 1\ncell = '\xe9'", "not valid UTF-8 in line 2"),
+    "UTF-16": ("seed = 1".encode("utf-16"), "not valid UTF-8 in line 1"),
+    "a number of 5,000 digits": (b"seed = " + b"9" * 5000, "4300 digits"),
+    "a number of 30 digits": (b"seed = " + b"9" * 30, "seed is 9999"),
+    "an infinite number": (b"minutes = inf", "minutes is"),
+    "no number": (b"learning_rate = nan", "learning_rate is"),
+    "a date": (b"seed = 1979-05-27", "seed is"),
+    "a list": (b"hidden_size = [1, 2]", "hidden_size is [1, 2]"),
+    "a table": (b"hidden_size = {a = 1}", "hidden_size is {'a': 1}"),
+    "a list in lists": (b"a = " + b"[" * 9000, "nested too deeply"),
+    "a NUL": (b"seed = \0", "line 1"),
+    "an escaped line break": (b'"a\\nb" = 1', "'a\\nb'"),
+    "two of one name": (b"seed = 1\nseed = 2\n", "Cannot overwrite"),
+    "two spellings": (b"hidden-size = 1\nhidden_size = 2", "hidden_size is there twice"),
+    "lines that end in CR": (b"seed = 1\rhidden_size = = 8\r", "line 2"),
+    "a mark of its byte order": (b"\xef\xbb\xbfhidden_size = 0", "hidden_size is 0"),
+    "too much": (b"#" * (1 << 20), "more than 16,384 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_config_that_cannot_be_used_is_told(refused, case):
+    content, part = CONFIGS[case]
+    Path("settings.toml").write_bytes(content)
+    message = refused(2, [*TRAIN, "--config", "settings.toml"])
+    assert message.startswith("elman: --config settings.toml: ") or "hidden_size is 0" in part
+    assert part in message
+    assert message.count("\n") == 1
+
+
+def test_a_config_that_is_no_file_is_told(refused):
+    os.mkfifo("pipe")
+    assert "no regular file" in refused(2, [*TRAIN, "--config", "pipe"])
+    assert "no regular file" in refused(2, [*TRAIN, "--config", "/dev/zero"])
+    Path("folder").mkdir()
+    assert "Is a directory" in refused(2, [*TRAIN, "--config", "folder"])
+
+
+EMPTY = ["train lm easy.txt --out=", "train lm FILE --out out", "generate FILE", "info FILE", "evaluate MODEL FILE"]
+
+
+@pytest.mark.parametrize("command", [*EMPTY, "predict MODEL FILE", "compare lm FILE", "demo --out="])
+def test_an_empty_name_is_told(refused, command):
+    assert "empty" in refused(2, ["" if word == "FILE" else word for word in command.split()])
+
+
+LARGE = ["generate MODEL --seed", "generate MODEL --max-tokens", "data show topics --lines", "bench kernels --threads"]
+
+
+@pytest.mark.parametrize("command", [*LARGE, "train lm easy.txt --out out --seed", "bench kernels --repeats"])
+@pytest.mark.parametrize("number", ["99999999999999999999999", "9" * 5000, "1e400"])
+def test_a_number_that_is_too_large_is_told(refused, command, number):
+    assert command.split()[-1] in refused(2, [*command.split(), number])
+
+
+def test_what_a_terminal_would_obey_is_escaped(refused):
+    assert "\\x1b[31m" in refused(2, ["\x1b[31m"])
+    assert "no\\x1b\\udcff: no such folder" in refused(4, ["info", "no\x1b\udcff"])
 
 
 DATA = {

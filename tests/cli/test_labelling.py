@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import re
 import sys
 
@@ -79,6 +80,16 @@ def test_evaluate_shows_each_label_and_the_confusions(shell, classifier, tmp_pat
     for word in ("complaint", "precision", "predicted"):
         assert word in answer.out
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("name", [".", "nowhere/look.svg", "pipe"])
+def test_a_picture_that_cannot_be_written_is_told(shell, classifier, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    answer = shell("evaluate", classifier, "sample:messages", "--confusion", name)
+    assert (answer.code, answer.out) == (6, "")
+    assert answer.err.splitlines()[-1].startswith(f"elman: {name}: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_conllu_in_conllu_out(shell, tagger):

@@ -47,7 +47,7 @@ def run(tmp_path, capfd, monkeypatch):
                 opened = descriptor(number, what)
                 os.dup2(opened, number)
                 os.close(opened)
-                streams.append(open(number, "w" if number else "r", encoding=encoding, closefd=False))
+                streams.append(os.fdopen(number, "w" if number else "r", encoding=encoding, closefd=False))
             with monkeypatch.context() as patch:
                 for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
                     patch.setattr(sys, name, stream)

@@ -46,3 +46,26 @@ def test_a_pipe_gets_plain_lines():
     assert lines[1] == "    | zq [x] v"
     assert "step 1/1,200  train 3.500 nats/token, 5.049 bits/char  1,000 tokens/s  1:30 left" in lines
     assert "\x1b" not in pipe.getvalue()
+
+
+class Broken(Terminal):
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def flush(self):
+        self.write("")
+
+
+def test_a_display_that_cannot_be_written_stops_nothing(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    closed = Terminal()
+    closed.close()
+    for stream in (Broken(), closed, None):
+        for display in (progress_for, LineProgress, LiveProgress):
+            show(display(stream))
+
+
+def test_what_the_encoding_of_a_display_lacks_is_escaped():
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    LineProgress(pipe).note("caf\xe9 \udcff")
+    assert pipe.buffer.getvalue() == b"caf\\xe9 \\udcff\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import stat
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ from elman.data.hub import hub_text
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import UsageError, nearest
 from elman.models.base import Model
-from elman.models.settings import Settings
+from elman.models.settings import LARGEST, Settings
 
 Command = TypeVar("Command")
+
+MOST_CONFIG = 16 << 10  # bytes; tomllib's time and memory grow with their square
 
 _BORDER = re.compile(r"^[│╭╰]?[─ ]*|[─ ]*[│╮╯]?$")
 _RULE = re.compile(r"[─-]{3,}")
@@ -60,6 +63,8 @@ def parse(command: type[Command], words: Sequence[str], program: str, default: C
 
 def source(word: str, task: str) -> Path | str:
     """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME`` or ``hub:NAME``."""
+    if not word:
+        raise UsageError("the name of a FILE is empty; is a variable of the shell not set?")
     if word.startswith("hub:"):
         return hub_text(word.removeprefix("hub:"), task)
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
@@ -95,23 +100,47 @@ def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
     """Read settings from a TOML file: ``hidden_size = 256`` (a hyphen will do for an underscore).
 
     Raises:
-        UsageError: the file cannot be read, or names a setting that does not exist.
+        UsageError: the file cannot be read, is no TOML, or names a setting that does not exist.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(_read_config(path))
+    except RecursionError:
+        raise UsageError(
+            f"--config {path}: it is nested too deeply; it holds lines such as hidden_size = 256"
+        ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: {getattr(error, 'strerror', None) or error}") from error
     known = model().get_params()
-    settings = {name.replace("-", "_"): value for name, value in values.items()}
-    for name in settings:
+    settings: dict[str, Any] = {}
+    for written, value in values.items():
+        name = written.replace("-", "_")
         if name not in known:
-            raise UsageError(f"--config {path}: no setting is called {name}{nearest(name, known)}")
+            raise UsageError(f"--config {path}: no setting is called {written!r}{nearest(name, known)}")
+        if name in settings:
+            raise UsageError(f"--config {path}: {name} is there twice, with a hyphen and with an underscore")
+        settings[name] = value
     settings = model.from_json(settings)
     try:
         Settings.check(model(**settings))
     except UsageError as error:
         raise UsageError(f"--config {path}: {error}") from error
     return settings
+
+
+def _read_config(path: Path) -> str:
+    """Return a small text file, its lines ended by newlines and without a byte order mark."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to open a pipe may be to wait for ever
+        raise ValueError("it is no regular file; save it as one")
+    with path.open("rb") as file:
+        content = file.read(MOST_CONFIG + 1)
+    if len(content) > MOST_CONFIG:
+        raise ValueError(f"it has more than {MOST_CONFIG:,} bytes; are these settings?")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"it is not valid UTF-8 in line {line}; save it in UTF-8") from None
 
 
 def _summary(box: str) -> str:
@@ -138,5 +167,45 @@ def _literal(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Pri
     )
 
 
+def named_path(word: str) -> Path:
+    """Return the path that a word names; an empty one, which Python takes for the current folder, names none."""
+    if not word:
+        raise ValueError("the name is empty; is a variable of the shell not set?")
+    return Path(word)
+
+
+def _path(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    if info.type is not Path:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: named_path(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _whole_number(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """Refuse whole numbers that no machine counts with: torch and numpy take 64 bits."""
+    if info.type is not int:
+        return None
+
+    def number(words: list[str]) -> int:
+        if len(words[0]) > 30 or abs(value := int(words[0])) > LARGEST:
+            raise ValueError(f"{words[0][:30]} is too large; it must be at most {LARGEST:,}")
+        return value
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=number,
+        is_instance=lambda value: isinstance(value, int) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
 _REGISTRY = tyro.constructors.ConstructorRegistry()
 _REGISTRY.primitive_rule(_literal)
+_REGISTRY.primitive_rule(_path)
+_REGISTRY.primitive_rule(_whole_number)

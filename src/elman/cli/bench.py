@@ -20,6 +20,7 @@ from elman.bench.train import bench_train
 from elman.cli.arguments import parse
 from elman.documents import write_json
 from elman.errors import UsageError, nearest
+from elman.models.settings import LIMITS
 from elman.training.schedule import positive
 
 TIMED = ("kernels", "generate", "train")
@@ -86,6 +87,8 @@ def run(words: Sequence[str]) -> int:
     positive("repeats", command.repeats)
     if command.threads is not None:
         positive("threads", command.threads)
+        if command.threads > LIMITS["threads"]:
+            raise UsageError(f"threads is {command.threads}; it must be at most {LIMITS['threads']:,}")
     names = [name.strip() for name in command.peers.split(",") if name.strip()]
     if names and command.what != "kernels":
         raise UsageError(f"--peers {command.peers}: bench {command.what} has torch alone; take bench kernels")

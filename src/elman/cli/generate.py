@@ -106,6 +106,9 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
     """Write a tune into the files that were named."""
     if command.out is None:
         raise UsageError("music goes into a file: name it with --out tune.mid")
+    named = [path for path in (command.out, command.wav, command.roll) if path is not None]
+    if len(set(named)) < len(named):
+        raise UsageError(f"{named[0]} is named twice: --out, --wav and --roll are three files")
     primer = None
     if command.primer is not None:
         primer = read_tunes(command.primer, Problems(shown=0), model.encoding)[0]

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ReaderGone:
             return 0
         except ElmanError as error:
-            print(f"elman: {error}", file=sys.stderr)
+            print(f"elman: {_shown(str(error))}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt:
             print("elman: interrupted", file=sys.stderr)
@@ -57,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class _ToStandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"elman: {record.getMessage()}", file=sys.stderr)
+        print(f"elman: {_shown(record.getMessage())}", file=sys.stderr)
+
+
+def _shown(message: str) -> str:
+    """Escape what a terminal would obey: messages quote names and data, which may be anybody's."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in message)
 
 
 def _show_log() -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 import tyro
 
-from elman.cli.arguments import examples, parse, settings_from_toml
+from elman.cli.arguments import examples, named_path, parse, settings_from_toml
 from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.models.base import Model
 from elman.models.captioner import Captioner
@@ -213,11 +213,11 @@ def _defaults(words: Sequence[str], model: type[Model]) -> Model:
     """Return the settings that flags are laid over: an earlier run's, a file's, or the model's own."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for flag in ("--out", "--init-from", "--config"):
-        early.add_argument(flag, type=Path)
+        early.add_argument(flag, type=named_path)
     early.add_argument("--resume", action="store_true")
     try:
         given, _ = early.parse_known_args(words)
-    except argparse.ArgumentError:  # a flag without its value: the real parser says it better
+    except argparse.ArgumentError:  # a flag without its value, or an empty one: the real parser says it better
         return model()
     settings: dict[str, Any] = {}
     if given.init_from is not None:
