@@ -15,6 +15,7 @@ import pytest
 
 import elman
 from elman.cli.main import VERBS, main
+from elman.data.samples import sample_text
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
@@ -157,11 +158,12 @@ def test_a_standard_input_that_cannot_be_read_is_told(run, saved, tmp_path):
     assert run("evaluate", saved, saved.parent / "valid.txt", stdin=CLOSED)[0] == 0
 
 
-def test_a_pipe_that_does_not_block_is_read_and_written_to_its_end(run, saved, tmp_path):
+def test_a_pipe_that_does_not_block_is_read_to_its_end(run, saved, tmp_path):
     (tmp_path / "all").write_text("the quick\nbrown fox\n")
     expected = run("predict", saved, tmp_path / "all")
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
+    kept = os.dup(reading)
 
     def write():
         for line in ("the quick\n", "brown fox\n"):
@@ -171,9 +173,28 @@ def test_a_pipe_that_does_not_block_is_read_and_written_to_its_end(run, saved, t
 
     writer = threading.Thread(target=write)
     writer.start()
-    answer = run("predict", saved, "-", stdin=reading)
+    assert run("predict", saved, "-", stdin=reading) == expected
     writer.join()
-    assert answer == expected
+    assert not os.get_blocking(kept)  # as it was
+    os.close(kept)
+
+
+def test_a_pipe_that_does_not_block_is_written_to_the_end(run):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    received = []
+
+    def read():
+        while block := os.read(reading, 1 << 14):
+            received.append(block)
+            time.sleep(0.001)
+        os.close(reading)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert run("data", "show", "topics", stdout=writing) == (0, "", "")
+    reader.join()
+    assert b"".join(received).decode() == sample_text("topics")
 
 
 def test_what_the_encoding_lacks_is_written_all_the_same(run, monkeypatch):

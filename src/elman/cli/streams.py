@@ -11,7 +11,6 @@ import ctypes
 import errno
 import io
 import os
-import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,17 +51,16 @@ def standard_input() -> IO[bytes]:
 class _Input(io.FileIO):
     def readinto(self, buffer: Any) -> int:
         try:
-            while (count := super().readinto(buffer)) is None:
-                select.select([self], [], [])  # a pipe that does not block, and is empty: not its end
+            return super().readinto(buffer)
         except OSError as error:
             raise DataError(f"standard input: cannot be read ({error.strerror}); name a file in place of -") from error
-        return count
 
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
     """Give a command its streams, and put back what was there afterwards."""
     _fill_in_closed_descriptors()
+    were_blocking = _set_blocking([True] * 3)
     before = sys.stdout, sys.stderr
     answers = Answers(_own_stream(sys.stdout, 1, None if os.isatty(1) else "utf-8"))
     messages = Messages(_own_stream(sys.stderr, 2))
@@ -87,6 +85,7 @@ def standard_streams() -> Iterator[None]:
         _flush_c_streams()
         os.dup2(standard_output, 1)
         os.close(standard_output)
+        _set_blocking(were_blocking)
 
 
 def _own_stream(stream: TextIO | None, number: int, encoding: str | None = None) -> TextIO:
@@ -122,6 +121,19 @@ def _fill_in_closed_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)  # the lowest free descriptor: this one
+
+
+def _set_blocking(blocking: list[bool]) -> list[bool]:
+    """Say of each standard stream whether it waits, and return what was; one that does not seems full, or at its end.
+
+    Programs that do not wait, such as those of Node.js, leave their pipes and terminals so.
+    """
+    if sys.platform == "win32":
+        return blocking
+    before = [os.get_blocking(number) for number in range(3)]
+    for number, wanted in enumerate(blocking):
+        os.set_blocking(number, wanted)
+    return before
 
 
 def _flush_c_streams() -> None:
