@@ -15,6 +15,7 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -87,8 +88,8 @@ def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
         >>> take_text(np.str_("good"), "X[0]")
         'good'
     """
-    check_there(value, name)
     if not isinstance(value, str):
+        check_there(value, name)
         hint = "; decode it first" if isinstance(value, bytes) else hint
         raise UsageError(f"{name} is of type {type(value).__name__}, not a {noun}{hint}")
     try:
@@ -183,7 +184,7 @@ def take_tags(values: Column, name: str = "y") -> list[list[str]]:
     flat = [tag for some in tags for tag in some]
     kinds = set(map(type, flat))
     texts = iter(unified(flat) if str in kinds and len(kinds) > 1 else map(label_text, flat))
-    return [[next(texts) for _ in some] for some in tags]
+    return [list(islice(texts, len(some))) for some in tags]
 
 
 def take_captions(values: Any, name: str = "captions") -> dict[Any, list[str]]:
@@ -229,15 +230,15 @@ def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[
         return values
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | AbstractSet):
         raise UsageError(f"the pictures are of type {type(values).__name__}; give a Path, or arrays")
-    is_array = isinstance(values, np.ndarray) and values.ndim > 0
-    if is_array and values.size and (values.ndim, values.dtype.kind) in ((1, "f"), (1, "i"), (1, "u"), (3, "u")):
-        raise UsageError(f"{name} is one array of shape {values.shape}, where pictures are wanted in a list")
+    array = values if isinstance(values, np.ndarray) and values.ndim else None
+    if array is not None and array.size and (array.ndim, array.dtype.kind) in ((1, "f"), (1, "i"), (1, "u"), (3, "u")):
+        raise UsageError(f"{name} is one array of shape {array.shape}, where pictures are wanted in a list")
     by_name: dict[str, Any] | None = None
     if isinstance(values, Mapping):
         by_name = {str(key): picture for key, picture in values.items()}
         named = {f"{name}[{key!r}]": picture for key, picture in by_name.items()}
     else:
-        given = list(values) if is_array else take_items(values, name, "pictures")
+        given = take_items(values, name, "pictures") if array is None else list(array)
         named = {f"{name}[{row}]": picture for row, picture in enumerate(given)}
     for own, picture in named.items():
         check_there(picture, own)
@@ -321,24 +322,29 @@ def _texts(values: Sequence[Any], name: str, noun: str, hint: str = "") -> list[
 
 
 def _labels(values: Sequence[Any], name: str) -> list[Label]:
-    return [_label(value, name, row) for row, value in enumerate(values)]
+    return [
+        value
+        if type(value) in (int, bool) or (type(value) is str and value.isascii() and value.strip())
+        else _label(value, f"{name}[{row}]")
+        for row, value in enumerate(values)
+    ]
 
 
-def _label(value: Any, name: str, row: int) -> Label:
-    if isinstance(value, str) and value.strip():
-        return take_text(value, f"{name}[{row}]")
+def _label(value: Any, name: str) -> Label:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, numbers.Integral):
         return int(value)
-    check_there(value, f"{name}[{row}]")
+    check_there(value, name)
     if isinstance(value, str):
-        raise DataError(f"{name}[{row}] is empty; fill it in, or leave its row out")
+        if not value.strip():
+            raise DataError(f"{name} is empty; fill it in, or leave its row out")
+        return take_text(value, name)
     wanted = "labels are texts, whole numbers or truth values"
     if not isinstance(value, float | np.floating):
-        raise UsageError(f"{name}[{row}] is of type {type(value).__name__}, not a label; {wanted}, one for each input")
+        raise UsageError(f"{name} is of type {type(value).__name__}, not a label; {wanted}, one for each input")
     if not float(value).is_integer():
-        raise UsageError(f"{name}[{row}] is {value}, a continuous value; {wanted}: bin the numbers, or use str(number)")
+        raise UsageError(f"{name} is {value}, a continuous value; {wanted}: bin the numbers, or use str(number)")
     return float(value)
 
 

@@ -147,7 +147,7 @@ class Model(TrainingSettings, Settings, ABC):
         Args:
             X: the training data; a ``Path`` names a file, a ``str`` is text.
             y: the targets, for the models that have them.
-            valid: data for choosing; where it is not given, a part of X is held out.
+            valid: data for choosing, a pair (X, y) where there are targets; where not given, a part of X is held out.
             out: the folder to keep the run and then the model in; none where not given.
             resume: go on from the checkpoint in ``out``.
             overwrite: replace the model or the unfinished run in ``out``.

@@ -126,7 +126,8 @@ class Classifier(EncoderModel):
         else:
             self.labels_ = tuple(sorted(set(train.labels)))
             matrix = self._learn_inputs(train.inputs, judged_on.inputs)
-        self._check_known("the validation data", judged_on.spelled_as(self.labels_).labels)
+        if valid is not None:
+            self._check_known("the validation data", judged_on.spelled_as(self.labels_).labels)
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
@@ -261,8 +262,8 @@ class Classifier(EncoderModel):
 
         Returns:
             ``accuracy``, ``macro_f1``, ``calibration_error`` (how far its certainty is from how often it is right),
-            ``nats_per_target``, ``examples``, ``unknown_labels`` (labels that training never saw, always wrong) and
-            ``left_out`` (examples that could not be read).
+            ``nats_per_target`` (where a label is known), ``examples``, ``unknown_labels`` (labels that training never
+            saw, always wrong) and ``left_out`` (examples that could not be read).
 
         Raises:
             DataError: the data cannot be read.
@@ -292,12 +293,20 @@ class Classifier(EncoderModel):
     # Classifying.
 
     def predict(self, X: Inputs) -> NDArray[Any]:  # noqa: N803
-        """Return the likeliest label of each text, or of each array of numbers (T, F)."""
+        """Return the likeliest label of each text, or of each array of numbers (T, F), in the type that labels had.
+
+        Args:
+            X: texts or arrays; or a ``Path``: a file, or a folder, that training reads, with or without its labels.
+
+        Raises:
+            UsageError: X is one text, or holds what is no text.
+            DataError: a text is missing, or cannot be read.
+        """
         labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return labels
 
     def predict_proba(self, X: Inputs) -> NDArray[np.float64]:  # noqa: N803
-        """Return how likely each label is, (N, K), in the order of ``classes_``."""
+        """Return how likely each label is, (N, K), in the order of ``classes_``; see :meth:`predict`."""
         self._check_fitted()
         return self._probabilities(self._sequences(X))
 

@@ -94,7 +94,9 @@ class Tagger(EncoderModel):
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
             matrix = self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
-        self._check_known("the validation data", chain(*map(self._inside, judged_on.spelled_as(self.labels_).labels)))
+        if valid is not None:
+            tags = judged_on.spelled_as(self.labels_).labels
+            self._check_known("the validation data", chain(*map(self._inside, tags)))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
         if matrix is not None:
@@ -146,9 +148,9 @@ class Tagger(EncoderModel):
 
         Returns:
             ``accuracy``, ``accuracy_unseen`` (on words that training never saw, where there are any), ``macro_f1``
-            (over the tags), for entities ``span_precision``, ``span_recall`` and ``span_f1``; ``nats_per_target``,
-            ``tokens``, ``sentences``, ``unknown_labels`` (tags that training never saw, always wrong) and ``left_out``
-            (sentences that could not be read).
+            (over the tags), for entities ``span_precision``, ``span_recall`` and ``span_f1``; ``nats_per_target``
+            (where a tag is known), ``tokens``, ``sentences``, ``unknown_labels`` (tags that training never saw, always
+            wrong) and ``left_out`` (sentences that could not be read).
 
         Raises:
             DataError: the data cannot be read.
