@@ -3,20 +3,30 @@
 #
 #   PYTHON=python3.12     another interpreter (3.11 to 3.13)
 #   INDEX=URL             a further package index: on Linux the one with PyTorch's CPU builds saves gigabytes of CUDA
+#   SEED=1 MINUTES=5      of make fuzz: which damaged inputs, and for how long
+#   JSON=FILE             of make fuzz: where to write a summary
+#   ONLY=NAME[:NUMBER]    of make fuzz: the readers and folders whose names begin so, or one input again
 
 PYTHON ?= python3
 VENV ?= .venv
 INDEX ?=
+SEED ?= 1
+MINUTES ?= 5
+JSON ?=
+ONLY ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(INDEX),--extra-index-url $(INDEX)) -c constraints.txt
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test fuzz lint docs bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/elman demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --minutes $(MINUTES) $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

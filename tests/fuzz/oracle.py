@@ -1,0 +1,244 @@
+"""What must become of every case: it is done, or refused with an error of `elman.errors`, within time and memory.
+
+A target is a function of a `Case`, which is drawn from the run's seed, the target's name and a number, and from nothing
+else. Cases run one after the other in a forked process, which reports what became of each; the parent watches how long
+a case takes and how much memory it adds, and kills what goes too far.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elman.errors import ElmanError
+
+from .mutations import CANARY, mutated
+
+MOST_LINES, MOST_CHARACTERS = 3, 1000  # of a message
+_CALL = re.compile(r'  File "(.+)", line (\d+) in (.+)')  # as faulthandler writes it
+_INSIDE = re.compile(r"/src/(elman/\S+)")
+
+
+class PoorMessageError(AssertionError):
+    """An error whose message a person would not want to read."""
+
+
+class CodeWasRunError(AssertionError):
+    """What a file would do if it were unpickled has happened."""
+
+
+class Case:
+    """One input, and the folder that it is written into.
+
+    Args:
+        name: the target's.
+        number: the case's; None for an undamaged input.
+        seed: the run's.
+        folder: an empty one.
+    """
+
+    def __init__(self, name: str, number: int | None, seed: int, folder: Path) -> None:
+        self.rng = random.Random(f"{seed}:{name}:{number}")
+        self.is_damaged = number is not None
+        self.folder = folder
+
+    def pick(self, *options: Any) -> Any:
+        """Draw one of the options; the first where the input is undamaged."""
+        return self.rng.choice(options) if self.is_damaged else options[0]
+
+    def file(self, kind: str, seeds: list[bytes], name: str = "case") -> Path:
+        """Write one of the seeds, damaged, into a file that ends in ``kind``."""
+        path = self.folder / f"{name}.{kind}"
+        content = self.pick(*seeds)
+        path.write_bytes(mutated(content, kind, self.rng, seeds) if self.is_damaged else content)
+        return path
+
+    @contextmanager
+    def refusable(self) -> Iterator[None]:
+        """Go on where what is done in here is refused."""
+        try:
+            yield
+        except ElmanError as error:
+            if not self.is_damaged:
+                raise
+            check_message(error)
+
+
+Target = Callable[[Case], Any]
+
+
+def check_message(error: ElmanError) -> None:
+    """Raise PoorMessageError unless a person can read an error's message."""
+    message = str(error)
+    if not message.strip() or message.count("\n") >= MOST_LINES or len(message) > MOST_CHARACTERS:
+        size = f"{message.count(chr(10)) + 1:,} lines, {len(message):,} characters"
+        raise PoorMessageError(f"{size}: {message[:200]}") from error
+
+
+@dataclass
+class Summary:
+    """What became of a target's cases."""
+
+    cases: int = 0
+    ok: int = 0
+    refused: int = 0
+    slowest_seconds: float = 0.0
+    peak_megabytes: float = 0.0
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """One for each kind and place: kind, where, message, calls, the first case's number, how many cases."""
+
+    def add(self, number: int, outcome: dict[str, Any], megabytes: float) -> None:
+        """Count a case."""
+        self.cases += 1
+        self.ok += outcome["kind"] == "ok"
+        self.refused += outcome["kind"] == "refused"
+        self.slowest_seconds = round(max(self.slowest_seconds, outcome["seconds"]), 2)
+        self.peak_megabytes = round(max(self.peak_megabytes, megabytes))
+        if outcome["kind"] in ("ok", "refused"):
+            return
+        alike = (one for one in self.findings if (one["kind"], one["where"]) == (outcome["kind"], outcome["where"]))
+        if (known := next(alike, None)) is None:
+            self.findings.append({**outcome, "case": number, "count": 1})
+        else:
+            known["count"] += 1
+
+
+class Runner:
+    """Runs the cases of a target.
+
+    Args:
+        name: the target's.
+        target: what to run.
+        folder: to work in; what the last case wrote stays there.
+        seed: the run's.
+        seconds: that a case may take.
+        megabytes: that a case may add to the process's memory.
+    """
+
+    def __init__(
+        self, name: str, target: Target, folder: Path, seed: int, seconds: float = 10.0, megabytes: float = 2048.0
+    ) -> None:
+        self.name, self.target, self.folder, self.seed = name, target, folder, seed
+        self.seconds, self.megabytes = seconds, megabytes
+        self.summary = Summary()
+
+    def run(self, first: int, stop: int, until: float = float("inf")) -> Summary:
+        """Run the cases from ``first`` to ``stop`` - 1, as far as they begin before ``until`` (of time.monotonic)."""
+        while first < stop and time.monotonic() < until:
+            first = self._watch(first, stop, until)
+        return self.summary
+
+    def attempt(self, number: int | None) -> dict[str, Any]:
+        """Run one case in this process and tell what became of it."""
+        place, canary = self.folder / "case", self.folder / "canary"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        os.environ[CANARY] = str(canary)
+        torch.manual_seed(self.seed)
+        kind, error, began = "ok", None, time.monotonic()
+        try:
+            try:
+                self.target(Case(self.name, number, self.seed, place))
+            except ElmanError as refusal:
+                kind, error = "refused", refusal
+                check_message(refusal)
+            if canary.exists():
+                canary.unlink()
+                raise CodeWasRunError(str(error))
+        except BaseException as found:  # a SystemExit and a panic of Rust's are findings too
+            kind, error = type(found).__name__, found
+        outcome = {"kind": kind, "seconds": time.monotonic() - began}
+        return outcome if error is None else {**outcome, "message": _shown(error), **_place(_calls(error))}
+
+    def _watch(self, number: int, stop: int, until: float) -> int:
+        """Run cases in one process until it is through, or must be killed; return the number of the next."""
+        notes = self.folder / "calls.txt"
+        notes.write_text("")
+        reader, writer = os.pipe()
+        with warnings.catch_warnings(action="ignore"):  # of the caller's threads, which the new process does not need
+            worker = os.fork()
+        if worker == 0:
+            self._work(range(number, stop), writer, notes)
+        os.close(writer)
+        began, usual, most, pending, problem = time.monotonic(), _megabytes(worker), 0.0, b"", ""
+        while number < stop and time.monotonic() < until and not problem:
+            ready, _, _ = select.select([reader], [], [], 0.02)
+            most = max(most, _megabytes(worker) - usual)
+            if ready:
+                received = os.read(reader, 1 << 20)
+                problem = "" if received else "crash"
+                *lines, pending = (pending + received).split(b"\n")
+                for line in lines:
+                    self.summary.add(number, json.loads(line), most)
+                    began, usual, most, number = time.monotonic(), _megabytes(worker), 0.0, number + 1
+            elif most > self.megabytes:
+                problem = "memory"
+            elif time.monotonic() - began > self.seconds:
+                problem = "hang"
+        os.close(reader)
+        seconds = time.monotonic() - began
+        if problem in ("hang", "memory"):
+            os.kill(worker, signal.SIGUSR1)  # it writes down where it is, as soon as the system lets it
+            while "  File" not in notes.read_text() and time.monotonic() < began + seconds + 3:
+                time.sleep(0.05)
+        os.kill(worker, signal.SIGKILL)
+        _, status = os.waitpid(worker, 0)
+        if not problem:
+            return number
+        message = f"{seconds:.1f} s, {most:,.0f} MB, wait status {status}"
+        calls = [f"{call[1]}:{call[2]} {call[3]}" for call in _CALL.finditer(notes.read_text())]
+        self.summary.add(number, {"kind": problem, "seconds": seconds, "message": message, **_place(calls[::-1])}, most)
+        return number + 1
+
+    def _work(self, numbers: range, writer: int, notes: Path) -> None:
+        """Run cases, tell what became of each, and end this process."""
+        with notes.open("w") as calls:
+            faulthandler.enable(calls, all_threads=False)
+            faulthandler.register(signal.SIGUSR1, calls, all_threads=False)
+            null = os.open(os.devnull, os.O_RDWR)
+            for stream in range(3):
+                os.dup2(null, stream)
+            warnings.simplefilter("ignore")
+            for number in numbers:
+                os.write(writer, json.dumps(self.attempt(number)).encode() + b"\n")
+            os._exit(0)
+
+
+def _calls(error: BaseException) -> list[str]:
+    """Return the calls that led to an error; where none is in Elman, those that led to its cause."""
+    calls = [f"{call.filename}:{call.lineno} {call.name}" for call in traceback.extract_tb(error.__traceback__)]
+    return calls if error.__cause__ is None or any(map(_INSIDE.search, calls)) else _calls(error.__cause__)
+
+
+def _place(calls: list[str]) -> dict[str, Any]:
+    """Name the last line of Elman's (of anyone's, where it has none) among calls, and the last few of these."""
+    inside = [found[1] for call in calls if (found := _INSIDE.search(call))]
+    return {"where": (inside or calls or ["nowhere"])[-1].split()[0], "calls": calls[-10:]}
+
+
+def _shown(error: BaseException) -> str:
+    return str(error)[:500].encode("utf-8", "replace").decode()
+
+
+def _megabytes(process: int) -> float:
+    """Return how much memory a process has."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+    except (OSError, IndexError):  # it has ended
+        return 0.0
