@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,11 +18,11 @@ os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # no 
 
 import torch
 
-from .folders import folder_targets
 from .oracle import Runner, Summary
 from .readers import READERS
+from .tasks import task_targets
 
-FOLDERS_SHARE = 4  # a folder gets four times as long as a reader's file, and a quarter as many cases
+TASKS_SHARE = 4  # what the shell does takes so many times as long as reading a file
 
 
 def main() -> int:
@@ -28,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0, help="for all targets together")
-    parser.add_argument("--cases", type=int, default=0, help="for each reader, and a quarter for folders; not minutes")
+    parser.add_argument("--cases", type=int, default=0, help="for each reader, a quarter for a task; not minutes")
     parser.add_argument(
         "--only", default="", metavar="NAME[:NUMBER]", help="targets that begin so, or one case of a target"
     )
@@ -37,17 +39,19 @@ def main() -> int:
     torch.set_num_threads(1)
     only, _, number = arguments.only.partition(":")
     root = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    targets = {**READERS, **({} if only in READERS else folder_targets(root))}
+    with contextlib.redirect_stderr(io.StringIO()):
+        targets = {**READERS, **({} if only in READERS else task_targets(root))}
     targets = {
         name: target for name, target in targets.items() if name == only or (name.startswith(only) and not number)
     }
     if not targets:
         parser.error(f"--only {only}: no such target")
-    shares = {name: 1 if name in READERS else FOLDERS_SHARE for name in targets}
+    shares = {name: 1 if name in READERS else TASKS_SHARE for name in targets}
     found: dict[str, Summary] = {}
     for name, target in targets.items():
         runner = Runner(name, target, root, arguments.seed)
-        undamaged = runner.attempt(None)  # it also loads what the target needs, once for all cases
+        with contextlib.redirect_stderr(io.StringIO()):
+            undamaged = runner.attempt(None)  # it also loads what the target needs, once for all cases
         if undamaged["kind"] != "ok":
             sys.exit(f"{name}: an undamaged input is refused: {json.dumps(undamaged, indent=1)}")
         if number:

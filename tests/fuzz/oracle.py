@@ -195,7 +195,7 @@ class Runner:
         seconds = time.monotonic() - began
         if problem in ("hang", "memory"):
             os.kill(worker, signal.SIGUSR1)  # it writes down where it is, as soon as the system lets it
-            while "  File" not in notes.read_text() and time.monotonic() < began + seconds + 3:
+            while "  File" not in notes.read_text() and time.monotonic() < began + seconds + 5:
                 time.sleep(0.05)
         os.kill(worker, signal.SIGKILL)
         _, status = os.waitpid(worker, 0)

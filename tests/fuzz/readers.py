@@ -192,7 +192,7 @@ def vectors(case: Case, kind: str, seeds: Callable[[], list[bytes]]) -> None:
 
 
 def picture(case: Case, kind: str) -> None:
-    read_picture(case.file("png" if kind == "png" else f"{kind}x", picture_files(kind)), case.pick(8, 64))
+    read_picture(case.file(kind, picture_files(kind)), case.pick(8, 64))
 
 
 def pictures(case: Case, kind: str) -> None:
