@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import io
 import json
@@ -39,6 +40,8 @@ def main() -> int:
     torch.set_num_threads(1)
     only, _, number = arguments.only.partition(":")
     root = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    if not number:
+        atexit.register(shutil.rmtree, root, ignore_errors=True)
     with contextlib.redirect_stderr(io.StringIO()):
         targets = {**READERS, **({} if only in READERS else task_targets(root))}
     targets = {
@@ -73,8 +76,6 @@ def main() -> int:
             arguments.json.write_text(json.dumps(told, indent=1) + "\n")
     if number:
         print(json.dumps(found[only].findings, indent=1), f"its input is in {root / 'case'}", sep="\n")
-    else:
-        shutil.rmtree(root)
     return int(any(summary.findings for summary in found.values()))
 
 

@@ -30,6 +30,7 @@ from elman.errors import ElmanError
 
 from .mutations import CANARY, mutated
 
+PRECIOUS = "precious"  # the name of a file beside the case's folder, and what it must always hold
 MOST_LINES, MOST_CHARACTERS = 3, 1000  # of a message
 _CALL = re.compile(r'  File "(.+)", line (\d+) in (.+)')  # as faulthandler writes it
 _INSIDE = re.compile(r"/src/(elman/\S+)")
@@ -39,8 +40,8 @@ class PoorMessageError(AssertionError):
     """An error whose message a person would not want to read."""
 
 
-class CodeWasRunError(AssertionError):
-    """What a file would do if it were unpickled has happened."""
+class HarmError(AssertionError):
+    """Something happened outside of a case's folder."""
 
 
 class Case:
@@ -146,9 +147,10 @@ class Runner:
 
     def attempt(self, number: int | None) -> dict[str, Any]:
         """Run one case in this process and tell what became of it."""
-        place, canary = self.folder / "case", self.folder / "canary"
+        place, canary, precious = (self.folder / name for name in ("case", "canary", PRECIOUS))
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
+        precious.write_text(PRECIOUS)
         os.environ[CANARY] = str(canary)
         torch.manual_seed(self.seed)
         kind, error, began = "ok", None, time.monotonic()
@@ -160,7 +162,9 @@ class Runner:
                 check_message(refusal)
             if canary.exists():
                 canary.unlink()
-                raise CodeWasRunError(str(error))
+                raise HarmError("a stranger's code was run")
+            if precious.read_text() != PRECIOUS:
+                raise HarmError("a file elsewhere was written")
         except BaseException as found:  # a SystemExit and a panic of Rust's are findings too
             kind, error = type(found).__name__, found
         outcome = {"kind": kind, "seconds": time.monotonic() - began}
@@ -208,15 +212,17 @@ class Runner:
 
     def _work(self, numbers: range, writer: int, notes: Path) -> None:
         """Run cases, tell what became of each, and end this process."""
-        with notes.open("w") as calls:
-            faulthandler.enable(calls, all_threads=False)
-            faulthandler.register(signal.SIGUSR1, calls, all_threads=False)
-            null = os.open(os.devnull, os.O_RDWR)
-            for stream in range(3):
-                os.dup2(null, stream)
-            warnings.simplefilter("ignore")
-            for number in numbers:
-                os.write(writer, json.dumps(self.attempt(number)).encode() + b"\n")
+        try:
+            with notes.open("w") as calls:
+                faulthandler.enable(calls, all_threads=False)
+                faulthandler.register(signal.SIGUSR1, calls, all_threads=False)
+                null = os.open(os.devnull, os.O_RDWR)
+                for stream in range(3):
+                    os.dup2(null, stream)
+                warnings.simplefilter("ignore")
+                for number in numbers:
+                    os.write(writer, json.dumps(self.attempt(number)).encode() + b"\n")
+        finally:
             os._exit(0)
 
 

@@ -26,7 +26,7 @@ from elman.models import _HOMES as TASKS
 from elman.training import loop
 
 from .mutations import VALUES, change_json, closed, mutated, opened
-from .oracle import Case, Target
+from .oracle import PRECIOUS, Case, Target
 from .readers import ABC, COLUMNS, CONLLU, PROSE, picture_files
 
 MOST_STEPS = 10  # of a training, whatever a folder says: that it is long is no fault
@@ -188,6 +188,7 @@ def _finished(case: Case, variants: list[Variant]) -> None:
         ["evaluate", str(folder), *words],
         ["predict", str(folder), str(variant.inputs)],
         [*train, str(folder), "--resume"],
+        [*train, str(folder), "--config", str(variant.settings), "--overwrite"],
         [*train, str(case.folder / "further"), "--config", str(variant.settings), "--init-from", str(folder)],
     ]
     with case.refusable():
@@ -239,7 +240,8 @@ def _damaged_copy(case: Case, original: Path) -> Path:
     if case.is_damaged:
         hashes = {path.name: _hash(path) for path in folder.iterdir()}
         for _ in range(case.pick(1, 1, 1, 2, 3)):
-            case.pick(*[_change_setting] * 3, _change_config, *[_change_file] * 4, _change_kind)(case, folder)
+            changes = [*[_change_setting] * 3, _change_config, *[_change_file] * 4, _change_kind, _plant_journal]
+            case.pick(*changes)(case, folder)
         config = folder / "config.json"
         if _is_plain(config) and case.pick(*[True] * 9, False):
             content = config.read_bytes()
@@ -292,11 +294,22 @@ def _change_file(case: Case, folder: Path) -> None:
         path.write_bytes(mutated(path.read_bytes(), path.suffix[1:], case.rng, others))
 
 
+def _plant_journal(case: Case, folder: Path) -> None:
+    """Let the folder be about to be replaced by other files, as one is whose writer was killed."""
+    names = sorted(path.name for path in folder.iterdir() if _is_plain(path))
+    replaced = case.rng.sample(names, len(names) // 2)
+    for name in replaced:
+        content = (folder / name).read_bytes()
+        (folder / f".{name}.new").write_bytes(case.pick(content, mutated(content, Path(name).suffix[1:], case.rng)))
+    journal = json.dumps({"files": replaced, "removed": case.rng.sample(names, 1)}).encode()
+    (folder / ".journal.json").write_bytes(case.pick(journal, change_json(journal, case.rng)))
+
+
 def _change_kind(case: Case, folder: Path) -> None:
     """Take a file away, or put something in its place that is no file, or another one, or a very long one."""
-    names = sorted(path.name for path in folder.iterdir())
-    path = folder / case.pick(*names, "config.json", "checkpoint.safetensors", "x")
-    way = case.pick("gone", "folder", "pipe", "hole", "longer", "/dev/zero", "/etc/passwd", path.name)
+    names = [*sorted(path.name for path in folder.iterdir()), "config.json", "checkpoint.safetensors"]
+    path = folder / case.pick(*names, ".lock", ".journal.json", ".model.safetensors.new")
+    way = case.pick("gone", "folder", "pipe", "hole", "longer", "/dev/zero", f"../../{PRECIOUS}", path.name)
     if way == "longer" and path.is_file():
         return os.truncate(path, 10 << 30)
     if path.is_dir():

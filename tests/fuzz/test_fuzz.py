@@ -66,6 +66,10 @@ def unpickle(case):
     pickle.loads(pickle.dumps(Payload()))
 
 
+def write_elsewhere(case):
+    (case.folder.parent / "precious").write_text("x")
+
+
 def refuse_later(case):
     with case.refusable():
         raise DataError("")
@@ -82,7 +86,8 @@ def refuse_later(case):
         (say_nothing, "PoorMessageError"),
         (talk, "PoorMessageError"),
         (refuse_later, "PoorMessageError"),
-        (unpickle, "CodeWasRunError"),
+        (unpickle, "HarmError"),
+        (write_elsewhere, "HarmError"),
     ],
 )
 def test_a_fault_is_found(tmp_path, monkeypatch, target, kind):
@@ -104,7 +109,7 @@ def test_a_fault_is_found(tmp_path, monkeypatch, target, kind):
     assert summary.ok >= 1
     assert summary.refused >= 1
     assert summary.ok + summary.refused + found == 6
-    if kind != "CodeWasRunError":  # which is seen afterwards
+    if kind != "HarmError":  # which is seen afterwards
         assert all(target.__name__ in " ".join(one["calls"]) for one in summary.findings)
 
 
