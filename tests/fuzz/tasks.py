@@ -218,7 +218,7 @@ def _use(case: Case, model: Any, variant: Variant) -> None:
         things.append(lambda: model.generate("the", max_tokens=5, seed=1, greedy=case.pick(False, True)))
     if model.task == "composer":
         things.append(lambda: model.compose(max_events=10, seed=1).midi())
-    for thing in case.rng.sample(things, 2):
+    for thing in case.rng.sample(things, 2) if case.is_damaged else things:
         with case.refusable():
             thing()
 
@@ -298,11 +298,13 @@ def _plant_journal(case: Case, folder: Path) -> None:
     """Let the folder be about to be replaced by other files, as one is whose writer was killed."""
     names = sorted(path.name for path in folder.iterdir() if _is_plain(path))
     replaced = case.rng.sample(names, len(names) // 2)
+    written = {".journal.json": json.dumps({"files": replaced, "removed": case.rng.sample(names, 1)}).encode()}
     for name in replaced:
-        content = (folder / name).read_bytes()
-        (folder / f".{name}.new").write_bytes(case.pick(content, mutated(content, Path(name).suffix[1:], case.rng)))
-    journal = json.dumps({"files": replaced, "removed": case.rng.sample(names, 1)}).encode()
-    (folder / ".journal.json").write_bytes(case.pick(journal, change_json(journal, case.rng)))
+        written[f".{name}.new"] = (folder / name).read_bytes()
+    for name, content in written.items():
+        if not os.path.lexists(folder / name):
+            changed = mutated(content, Path(name.removesuffix(".new")).suffix[1:], case.rng)
+            (folder / name).write_bytes(case.pick(content, changed))
 
 
 def _change_kind(case: Case, folder: Path) -> None:

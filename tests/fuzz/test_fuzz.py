@@ -18,7 +18,7 @@ from .oracle import Runner
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="a process's memory is read from /proc")
 
 ROOT = Path(__file__).parents[2]
-CASES = 24  # for each reader, and a quarter for a task's folders
+CASES = 8  # for each reader, and a quarter for a task's folders
 
 
 def test_no_damaged_input_ends_in_a_traceback_a_hang_or_too_much_memory(tmp_path):
@@ -27,8 +27,8 @@ def test_no_damaged_input_ends_in_a_traceback_a_hang_or_too_much_memory(tmp_path
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
     targets = json.loads((tmp_path / "summary.json").read_text())["targets"]
     assert all(summary["cases"] == CASES // (1 if summary["cases"] == CASES else 4) for summary in targets.values())
-    assert sum(summary["ok"] for summary in targets.values()) > 100
-    assert sum(summary["refused"] for summary in targets.values()) > 100
+    assert sum(summary["ok"] for summary in targets.values()) > 50
+    assert sum(summary["refused"] for summary in targets.values()) > 50
 
 
 def hang(case):
