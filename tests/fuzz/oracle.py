@@ -2,7 +2,8 @@
 
 A target is a function of a `Case`, which is drawn from the run's seed, the target's name and a number, and from nothing
 else. Cases run one after the other in a forked process, which reports what became of each; the parent watches how long
-a case takes and how much memory it adds, and kills what goes too far.
+a case takes, computing or waiting but not queueing for a processor, and how much memory it adds, and kills what goes
+too far.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -102,14 +103,14 @@ class Summary:
     slowest_seconds: float = 0.0
     peak_megabytes: float = 0.0
     findings: list[dict[str, Any]] = field(default_factory=list)
-    """One for each kind and place: kind, where, message, calls, the first case's number, how many cases."""
+    """One for each kind and place: kind, where, message, calls, the first case's number, the number of cases."""
 
-    def add(self, number: int, outcome: dict[str, Any], megabytes: float) -> None:
+    def add(self, number: int, outcome: dict[str, Any], seconds: float, megabytes: float) -> None:
         """Count a case."""
         self.cases += 1
         self.ok += outcome["kind"] == "ok"
         self.refused += outcome["kind"] == "refused"
-        self.slowest_seconds = round(max(self.slowest_seconds, outcome["seconds"]), 2)
+        self.slowest_seconds = round(max(self.slowest_seconds, seconds), 2)
         self.peak_megabytes = round(max(self.peak_megabytes, megabytes))
         if outcome["kind"] in ("ok", "refused"):
             return
@@ -153,7 +154,7 @@ class Runner:
         precious.write_text(PRECIOUS)
         os.environ[CANARY] = str(canary)
         torch.manual_seed(self.seed)
-        kind, error, began = "ok", None, time.monotonic()
+        kind, error = "ok", None
         try:
             try:
                 self.target(Case(self.name, number, self.seed, place))
@@ -167,8 +168,7 @@ class Runner:
                 raise HarmError("a file elsewhere was written")
         except BaseException as found:  # a SystemExit and a panic of Rust's are findings too
             kind, error = type(found).__name__, found
-        outcome = {"kind": kind, "seconds": time.monotonic() - began}
-        return outcome if error is None else {**outcome, "message": _shown(error), **_place(_calls(error))}
+        return {"kind": kind} if error is None else {"kind": kind, "message": _shown(error), **_place(_calls(error))}
 
     def _watch(self, number: int, stop: int, until: float) -> int:
         """Run cases in one process until it is through, or must be killed; return the number of the next."""
@@ -180,26 +180,28 @@ class Runner:
         if worker == 0:
             self._work(range(number, stop), writer, notes)
         os.close(writer)
-        began, usual, most, pending, problem = time.monotonic(), _megabytes(worker), 0.0, b"", ""
+        before, waited, checked = _usage(worker), 0.0, time.monotonic()
+        seconds, most, pending, problem = 0.0, 0.0, b"", ""
         while number < stop and time.monotonic() < until and not problem:
             ready, _, _ = select.select([reader], [], [], 0.02)
-            most = max(most, _megabytes(worker) - usual)
+            usage, now = _usage(worker), time.monotonic()
+            waited, checked = waited + (now - checked) * usage.waits, now
+            seconds, most = usage.seconds - before.seconds + waited, max(most, usage.megabytes - before.megabytes)
             if ready:
                 received = os.read(reader, 1 << 20)
                 problem = "" if received else "crash"
                 *lines, pending = (pending + received).split(b"\n")
                 for line in lines:
-                    self.summary.add(number, json.loads(line), most)
-                    began, usual, most, number = time.monotonic(), _megabytes(worker), 0.0, number + 1
+                    self.summary.add(number, json.loads(line), seconds, most)
+                    before, waited, seconds, most, number = usage, 0.0, 0.0, 0.0, number + 1
             elif most > self.megabytes:
                 problem = "memory"
-            elif time.monotonic() - began > self.seconds:
+            elif seconds > self.seconds:
                 problem = "hang"
         os.close(reader)
-        seconds = time.monotonic() - began
         if problem in ("hang", "memory"):
             os.kill(worker, signal.SIGUSR1)  # it writes down where it is, as soon as the system lets it
-            while "  File" not in notes.read_text() and time.monotonic() < began + seconds + 5:
+            while "  File" not in notes.read_text() and time.monotonic() < checked + 5:
                 time.sleep(0.05)
         os.kill(worker, signal.SIGKILL)
         _, status = os.waitpid(worker, 0)
@@ -207,7 +209,7 @@ class Runner:
             return number
         message = f"{seconds:.1f} s, {most:,.0f} MB, wait status {status}"
         calls = [f"{call[1]}:{call[2]} {call[3]}" for call in _CALL.finditer(notes.read_text())]
-        self.summary.add(number, {"kind": problem, "seconds": seconds, "message": message, **_place(calls[::-1])}, most)
+        self.summary.add(number, {"kind": problem, "message": message, **_place(calls[::-1])}, seconds, most)
         return number + 1
 
     def _work(self, numbers: range, writer: int, notes: Path) -> None:
@@ -242,9 +244,17 @@ def _shown(error: BaseException) -> str:
     return str(error)[:500].encode("utf-8", "replace").decode()
 
 
-def _megabytes(process: int) -> float:
-    """Return how much memory a process has."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
-    except (OSError, IndexError):  # it has ended
-        return 0.0
+class _Usage(NamedTuple):
+    """What a process has used."""
+
+    seconds: float
+    """Of processors."""
+    waits: bool
+    """Whether it waits now, for something else than a processor."""
+    megabytes: float
+
+
+def _usage(process: int) -> _Usage:
+    status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    seconds = (int(status[11]) + int(status[12])) / os.sysconf("SC_CLK_TCK")
+    return _Usage(seconds, status[0] in "SD", int(status[21]) * os.sysconf("SC_PAGESIZE") / 2**20)
