@@ -31,33 +31,24 @@ from .readers import ABC, COLUMNS, CONLLU, PROSE, picture_files
 
 MOST_STEPS = 10  # of a training, whatever a folder says: that it is long is no fault
 MOST_THREADS = 1024
-SETTINGS = (
-    *VALUES[:-4],
-    *("rnn", "lstm", "window", "bpe", "char", "numbers", "zlib", "utf-16", "cuda", "none", 4, 8, 64),
-)
+SETTINGS = (*VALUES, "rnn", "lstm", "window", "bpe", "char", "numbers", "zlib", "utf-16", "cuda", "none", 4, 8, 64)
 SIZES = {"hidden_size": 4, "embedding_size": 4, "steps": 4, "evaluations": 2, "seed": 1}
 TEXT = {"bptt_length": 8, "batch_size": 2}
 SHORT = {"beam_size": 2, "max_length": 6}
 PICTURE = {**SHORT, "picture_size": 16, "channels": 8, "feature_size": 4}
-SEVERAL = {
-    **SHORT,
-    "level": "bpe",
-    "vocab_size": 270,
-    "shared_vocabulary": False,
-    "attention": "bahdanau",
-    "cell": "gru",
-}
+BYTES = {"level": "bpe", "vocab_size": 270}
+APART = {**SHORT, **BYTES, "shared_vocabulary": False, "attention": "bahdanau", "cell": "gru"}
 MODELS: list[tuple[str, dict[str, Any], str, str]] = [  # task, settings, files to learn from, file of inputs
     ("lm", TEXT, "a.txt", "a.txt"),
-    ("lm", {**TEXT, "level": "bpe", "vocab_size": 270, "lines": True, "cell": "gru"}, "a.txt", "a.txt"),
+    ("lm", {**TEXT, **BYTES, "lines": True, "cell": "gru"}, "a.txt", "a.txt"),
     ("lm", {**TEXT, "level": "word", "min_count": 1, "cell": "window", "window": 2}, "a.txt", "a.txt"),
     ("tagger", {}, "a.conllu", "a.conllu"),
     ("tagger", {"crf": True, "characters": "none", "cell": "rnn"}, "a.conll", "a.conll"),
     ("classifier", {}, "a.csv", "a.csv"),
-    ("classifier", {"level": "bpe", "vocab_size": 270, "pooling": "attention"}, "a.csv", "a.csv"),
+    ("classifier", {**BYTES, "pooling": "attention"}, "a.csv", "a.csv"),
     ("classifier", {"level": "numbers"}, "series.npz", "series.npz"),
     ("translator", {**SHORT, "level": "word"}, "a.tsv", "a.tsv"),
-    ("translator", SEVERAL, "en.txt de.txt", "en.txt"),
+    ("translator", APART, "en.txt de.txt", "en.txt"),
     ("captioner", PICTURE, "captions.tsv", "pictures"),
     ("captioner", {**PICTURE, "cell": "rnn", "attention": "none"}, "captions.tsv", "features.npz"),
     ("composer", TEXT, "a.abc", "a.abc"),
