@@ -319,6 +319,16 @@ class Plain:
         return " ".join(f"{word}/{tag}" for word, tag in zip(sentence.words, tags, strict=True)) + "\n"
 
 
+def column_number(column: str) -> int | None:
+    """Return the number that a column is called by; None where it is called by a name.
+
+    Example:
+        >>> column_number("-1"), column_number("upos")
+        (-1, None)
+    """
+    return int(column) if re.fullmatch("-?[0-9]{1,6}", column) else None
+
+
 def format_of(
     source: Path | str, column: str | None = None, words: int = 0, encoding: str = "utf-8"
 ) -> Conllu | Columns:
@@ -338,7 +348,8 @@ def format_of(
         ('Columns', 'Conllu')
     """
     if column is not None:
-        return Columns(words, int(column)) if re.fullmatch("-?[0-9]+", column) else Conllu(column)
+        number = column_number(column)
+        return Conllu(column) if number is None else Columns(words, number)
     if isinstance(source, Path) and source.suffix == ".conllu":
         return Conllu()
     first = next((line for line in islice(Lines(source, encoding, Problems(shown=0)), 1000) if _is_row(line)), "")

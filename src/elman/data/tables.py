@@ -121,7 +121,7 @@ class Delimited:
         for wanted in (self._text, self._label) if labelled else (self._text,):
             if wanted in names:
                 found.append(names.index(wanted))
-            elif wanted.isdecimal() and int(wanted) < len(cells):
+            elif wanted.isdecimal() and len(wanted) < 7 and int(wanted) < len(cells):
                 found.append(int(wanted))
             elif self._header:
                 meant = nearest(wanted, names) or ";"

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.inputs import check_alone, check_pairs, take_sentences, take_tags
-from elman.data.labels import Columns, Conllu, Plain, Sentence, format_of, tell_inconsistent
+from elman.data.labels import Columns, Conllu, Plain, Sentence, column_number, format_of, tell_inconsistent
 from elman.data.lexicon import WordSequences, padded
 from elman.data.lines import Lines, Problems, arrived
 from elman.decoding.viterbi import viterbi
@@ -262,10 +262,11 @@ class Tagger(EncoderModel):
             return format_of(lines.source, self.column, self.word_column, self.encoding)
         if name in (None, "text"):
             return Plain()
+        number = column_number(self.column or "")
         if name == "conllu":
-            return Conllu(self.column) if self.column and not _is_number(self.column) else Conllu()
+            return Conllu(self.column) if self.column and number is None else Conllu()
         if name == "columns":
-            return Columns(self.word_column, int(self.column) if self.column and _is_number(self.column) else -1)
+            return Columns(self.word_column, -1 if number is None else number)
         raise UsageError(f"--input-format {name}: {_no_format(name, ('conllu', 'columns', 'text'))}")
 
     def _tag(
@@ -432,10 +433,6 @@ def _given(X: Any, y: Any) -> Examples:  # noqa: N803
     if not rows:
         raise DataError("there are no sentences, or none has a word")
     return Examples([sentences[row] for row in rows], [tags[row] for row in rows], left_out=len(sentences) - len(rows))
-
-
-def _is_number(column: str) -> bool:
-    return column.lstrip("-").isdigit()
 
 
 def _no_format(name: str, known: Sequence[str]) -> str:
