@@ -137,8 +137,10 @@ def corners(size=32):
 
 
 @pytest.mark.parametrize("orientation", range(0, 10))
-@pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.webp", "p.tif"])
-@pytest.mark.parametrize("size", [32, 800])  # the larger JPEG is decoded smaller than it is
+@pytest.mark.parametrize(
+    ("name", "size"),  # a large JPEG is decoded smaller than it is
+    [("p.jpg", 32), ("p.jpg", 400), ("p.png", 32), ("p.webp", 32), ("p.tif", 32)],
+)
 def test_a_picture_is_turned_upright(tmp_path, orientation, name, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -237,7 +239,7 @@ def test_no_damaged_picture_is_more_than_a_data_error(tmp_path, name):
     stream = io.BytesIO()
     corners(8).save(stream, {"p.jpg": "jpeg", "p.tif": "tiff"}.get(name, name[2:]))
     whole = stream.getvalue()
-    for place in range(0, len(whole), max(len(whole) // 25, 1)):
+    for place in range(0, len(whole), max(len(whole) // 15, 1)):
         for content in (whole[:place], whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]):
             (tmp_path / name).write_bytes(content)
             with contextlib.suppress(DataError):
