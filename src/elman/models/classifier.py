@@ -167,7 +167,7 @@ class Classifier(EncoderModel):
         return reader.read(Lines(source, self.encoding), problems, labelled=True)
 
     def _given(self, inputs: Any, labels: Any) -> Examples:
-        """Accept texts, or arrays of numbers, and their labels as Python has them."""
+        """Take texts, or arrays of numbers, and their labels as Python has them."""
         if labels is None:
             raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
         inputs, labels = self._values(inputs), take_labels(labels)
@@ -178,11 +178,9 @@ class Classifier(EncoderModel):
 
     def _values(self, inputs: Any) -> list[Any]:
         """Take texts, or arrays of numbers, as Python has them."""
-        return (
-            check_series(inputs)
-            if self.level == "numbers"
-            else take_texts(inputs, hint='; for sequences of numbers set level "numbers"')
-        )
+        if self.level == "numbers":
+            return check_series(inputs)
+        return take_texts(inputs, hint='; for sequences of numbers set level "numbers"')
 
     def _sequences(self, inputs: Inputs) -> list[Any]:
         """Take what is to be classified: texts, or arrays of numbers, or a file of them without anything wrong."""
