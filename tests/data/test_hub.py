@@ -64,6 +64,17 @@ def test_a_tagging_set_becomes_columns(tmp_path, caplog):
     assert [sentence.words for sentence in sentences] == [["Ada", "sleeps"], ["Yes"]]
 
 
+def test_a_tag_that_is_missing_leaves_its_sentence_out(tmp_path):
+    tags = datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER"]))
+    rows = [{"tokens": ["Ada", "sleeps"], "tags": [1, 0]}, {"tokens": ["Bo", "ran"], "tags": [-1, 0]}]
+    rows.append({"tokens": ["Cy", "sat"], "tags": [None, 0]})
+    folder = saved(tmp_path, {"tokens": datasets.Sequence(text()), "tags": tags}, {"train": rows})
+    problems = Problems(shown=0)
+    read = list(Columns().read(Lines(hub_text(str(folder), "tagger")), problems, tagged=True))
+    assert [(sentence.words, sentence.tags) for sentence in read] == [(["Ada", "sleeps"], ["B-PER", "O"])]
+    assert problems.count == 2
+
+
 def test_what_a_row_lacks_is_left_out_or_told(tmp_path):
     folder = saved(tmp_path, {"text": text()}, {"train": [{"text": "a"}, {"text": None}, {"text": "b"}]})
     assert hub_text(str(folder), "lm") == "a\nb\n"

@@ -98,6 +98,9 @@ def _columns(name: str, rows: Any) -> str:
 
 
 def _tag(named: Mapping[str, list[str]], column: str, value: Any) -> str:
+    """Write a word or a tag; one that is missing is empty, which the reader reports and leaves out."""
+    if value is None or (column in named and value == -1):
+        return ""
     written = named[column][value] if column in named and isinstance(value, int) else str(value)
     return re.sub(r"[\t\r\n]", " ", written)  # a cell is one word of one line
 

@@ -66,7 +66,7 @@ class Settings:
                 _check_type(field.name, value, hints[field.name])
                 if isinstance(value, numbers.Real):
                     _check_size(field.name, value, self.limits.get(field.name, LARGEST))
-            if choices and value is not None and value not in choices:
+            if choices and value not in choices:
                 listed = ", ".join(choices)
                 raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{nearest(str(value), choices)}')
 
