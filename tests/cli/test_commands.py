@@ -4,10 +4,12 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,18 @@ def test_generate_writes_several_samples_and_stops(shell, saved, tmp_path):
 
 
 # ---------------------------------------------------------------- predict, evaluate, info
+
+
+def test_predict_reads_a_named_pipe(shell, saved, tmp_path):
+    text = "the quick brown fox\n"
+    (tmp_path / "text.txt").write_text(text)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(text,))
+    writer.start()
+    answer = shell("predict", saved, tmp_path / "pipe")
+    writer.join()
+    assert answer.code == 0, answer.err
+    assert answer.out == shell("predict", saved, tmp_path / "text.txt").out
 
 
 def test_predict_writes_a_table(shell, saved, tmp_path):

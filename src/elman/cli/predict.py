@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -65,10 +65,15 @@ def run(words: Sequence[str]) -> int:
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     problems = Problems()
-    data = standard_input() if command.file == "-" else source(command.file, model.task)
-    lines = Lines(data, model.encoding, problems)
+    path = Path(command.file)
+    is_pipe = command.file == "-" or path.is_fifo()  # such as <(zcat tweets.csv.gz), which the shell names /dev/fd/63
+    if is_pipe:
+        data: Any = standard_input() if command.file == "-" else path.open("rb")
+    else:
+        data = source(command.file, model.task)
+    lines = Lines(data, model.encoding, problems, name=command.file if path.is_fifo() else None)
     if command.attention is not None:
-        if model.task != "translator" or command.file == "-":
+        if model.task != "translator" or is_pipe:
             raise UsageError("--attention draws what a translator does with the first source of a FILE")
         unseen = Problems(shown=0)
         sources = model.sources(Lines(data, model.encoding, unseen), unseen, command.input_format)
