@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import tyro
 
@@ -64,14 +65,27 @@ def run(words: Sequence[str]) -> int:
     if model.task == "captioner" and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
-    problems = Problems()
-    path = Path(command.file)
-    is_pipe = command.file == "-" or path.is_fifo()  # such as <(zcat tweets.csv.gz), which the shell names /dev/fd/63
-    if is_pipe:
-        data: Any = standard_input() if command.file == "-" else path.open("rb")
+    with _opened(command.file, model.task) as data:
+        _print_answers(command, model, data)
+    return 0
+
+
+@contextmanager
+def _opened(word: str, task: str) -> Iterator[Path | str | IO[bytes]]:
+    """Open what a FILE stands for: standard input, a named pipe such as <(zcat a.csv.gz), or what ``source`` knows."""
+    if word == "-":
+        yield standard_input()
+    elif Path(word).is_fifo():
+        with Path(word).open("rb") as stream:
+            yield stream
     else:
-        data = source(command.file, model.task)
-    lines = Lines(data, model.encoding, problems, name=command.file if path.is_fifo() else None)
+        yield source(word, task)
+
+
+def _print_answers(command: Predict, model: Any, data: Path | str | IO[bytes]) -> None:
+    problems = Problems()
+    is_pipe = not isinstance(data, Path | str)
+    lines = Lines(data, model.encoding, problems, name=command.file if is_pipe and command.file != "-" else None)
     if command.attention is not None:
         if model.task != "translator" or is_pipe:
             raise UsageError("--attention draws what a translator does with the first source of a FILE")
@@ -86,4 +100,3 @@ def run(words: Sequence[str]) -> int:
         if lines.is_waiting:
             sys.stdout.flush()
     problems.close()
-    return 0
