@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from elman.errors import UsageError
+from elman.kernels.checks import check
+
 
 class Rows(Protocol):
     """A network's state after what every row has written; K rows in a row belong to one sentence."""
@@ -65,7 +68,13 @@ def beam_search(
 
     Returns:
         For each sentence the sequences found, the best first: at least one, ``beam_size`` where there are so many.
+
+    Raises:
+        UsageError: a size is below 1, or ``step`` does not return one row of logits for each row of ids.
     """
+    for name, size in {"beam_size": beam_size, "max_length": max_length}.items():
+        if size < 1:
+            raise UsageError(f"{name}={size}, expected at least 1")
     if num_sentences == 0:
         return []
     lanes = beam_size + 1 if beam_size > 1 else 1  # the last one is the greedy choice
@@ -78,6 +87,7 @@ def beam_search(
     found: list[dict[tuple[int, ...], float]] = [{} for _ in range(num_sentences)]
     for length in range(1, max_length + 1):
         logits, state = step(written[:, :, -1].flatten(), state)
+        check("the logits", logits, (len(sentences) * lanes, "V"), None, layout="(R, V)")
         log_probs = logits.float().cpu().log_softmax(dim=-1).view(len(sentences), lanes, -1)  # (B, lanes, V)
         totals, origins, tokens = _continued(scores, log_probs, beam_size)  # (B, 2 · beam_size [+ 1]) each
         ended = totals.isfinite() & ((tokens == end_id) | (length == max_length))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import UsageError
+from elman.kernels.checks import CPU, check
 from elman.kernels.generate import choose_rows, distribute_rows, draw_options
 from elman.kernels.threads import run
 
@@ -57,6 +58,9 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
     Returns:
         (N, V) float64 probabilities; each row sums to 1.
 
+    Raises:
+        UsageError: a shape or an option does not fit.
+
     Source: top-k: Fan et al. 2018, section 5.4; top-p: Holtzman et al. 2020, equation 2; repetition penalty:
         Keskar et al. 2019 (CTRL), section 4.1, with negative logits multiplied, so that a penalty never helps.
 
@@ -64,11 +68,17 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         >>> probabilities(torch.tensor([[2.0, 1.0, 0.0]]), Sampling(temperature=1.0, top_k=1)).tolist()
         [[1.0, 0.0, 0.0]]
     """
+    sampling.check()
+    check("the logits", logits, ("N", "V"), None)
+    if logits.shape[1] == 0:
+        raise UsageError(f"there are no tokens to draw from: the logits have shape {tuple(logits.shape)}")
+    if seen is not None:
+        check("seen", seen, tuple(logits.shape), torch.bool)
     probs = logits.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
     rows, size = probs.shape
     options = draw_options(**asdict(sampling))
     order = torch.empty_like(probs, dtype=torch.int64)
-    mask = None if seen is None else seen.to("cpu", torch.bool).contiguous()
+    mask = None if seen is None else seen.to(CPU).contiguous()
     addresses = (options.data_ptr(), probs.data_ptr(), 0 if mask is None else mask.data_ptr(), order.data_ptr())
     run(distribute_rows, size, *addresses, tickets=rows)
     return probs
@@ -83,10 +93,19 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
     Returns:
         (N,) int64 token ids.
+
+    Raises:
+        UsageError: there is no probability, or not one generator for each row.
     """
-    uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
-    probs = probs.to("cpu", torch.float64).contiguous()
-    ids = torch.empty(len(probs), dtype=torch.int64)
+    check("the probabilities", probs, (len(generators), "V"), None)
+    if probs.shape[1] == 0:
+        raise UsageError(f"there are no tokens to draw from: the probabilities have shape {tuple(probs.shape)}")
+    ids = torch.empty(len(probs), dtype=torch.int64, device=CPU)
+    if len(ids) == 0:
+        return ids
+    draws = [torch.rand(1, generator=generator, dtype=torch.float64, device=CPU) for generator in generators]
+    uniform = torch.stack(draws)
+    probs = probs.to(CPU, torch.float64).contiguous()
     run(choose_rows, probs.shape[1], probs.data_ptr(), uniform.data_ptr(), ids.data_ptr(), tickets=len(probs))
     return ids
 

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data.batching import IGNORED
-from elman.errors import UsageError
 from elman.kernels.chain import best_paths
-from elman.nn.recurrent import check_lengths
 
 
 def viterbi(
@@ -53,15 +51,5 @@ def viterbi(
         ([[0, 0, 0]], 1.4)
     """
     logits, transitions, start, end = (torch.as_tensor(array) for array in (logits, transitions, start, end))
-    if logits.dim() != 3 or logits.shape[2] == 0:
-        raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, K) with K at least 1")
-    rows, steps, size = logits.shape
-    for name, scores, expected in (
-        ("transitions", transitions, (size, size)),
-        ("start", start, (size,)),
-        ("end", end, (size,)),
-    ):
-        if scores.shape != expected:
-            raise UsageError(f"{name} has shape {tuple(scores.shape)}, expected {expected} for {size} labels")
-    lengths = torch.full((rows,), steps) if lengths is None else torch.as_tensor(lengths)
-    return best_paths(logits, check_lengths(lengths, rows, steps), transitions, start, end, padding=IGNORED)
+    lengths = None if lengths is None else torch.as_tensor(lengths)
+    return best_paths(logits, lengths, transitions, start, end, padding=IGNORED)

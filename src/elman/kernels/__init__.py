@@ -7,6 +7,7 @@
     generate.py     the whole sampling loop in one call, and the draw
     compiler.py     from Python functions to cached machine code
     threads.py      one kernel on several threads
+    checks.py       what must hold of a tensor before a kernel gets its address
     ops.py          torch operators
 
 A kernel is a Python function of integers (addresses and sizes). It also runs as Python, slowly: NUMBA_DISABLE_JIT=1.

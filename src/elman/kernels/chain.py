@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import UsageError
+from elman.kernels.checks import CPU, check, check_lengths
 from elman.kernels.compiler import inline, kernel
 from elman.kernels.threads import run
 from elman.kernels.vector import get_double, get_integer, put_double, put_integer
@@ -207,7 +208,7 @@ class Sums(NamedTuple):
 
 def sum_over_paths(
     logits: Tensor,
-    lengths: Tensor,
+    lengths: Tensor | None,
     transitions: Tensor,
     start: Tensor,
     end: Tensor,
@@ -219,22 +220,27 @@ def sum_over_paths(
 
     Args:
         logits: (B, T, K) of any float type on any device, as are the others; T at least 1.
-        lengths: (B,) int64 in 0 … T; a row of length 0 gives 0.
+        lengths: (B,) integers in 0 … T; None where every row is T long. A row of length 0 gives 0.
         transitions, start, end: (K, K), (K,) and (K,).
-        targets: (B, T) int64, within the lengths in 0 … K - 1, which nobody checks here.
+        targets: (B, T) int64, within the lengths in 0 … K - 1.
         needs_gradients: whether they are asked for; if not, they are zeros.
 
     Returns:
         The sums. Without targets, ``d_logits`` are the probabilities of the labels; beyond a row's length, zeros.
 
+    Raises:
+        UsageError: a shape, a length or a target does not fit.
+
     Source: Lafferty, McCallum and Pereira 2001, "Conditional random fields", section 3; Rabiner 1989, "A tutorial on
         hidden Markov models", equations 18 to 20 for the sums.
     """
+    lengths = _checked_lengths(logits, lengths, transitions, start, end)
     rows, steps, size = logits.shape
+    if steps == 0:
+        raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, {size}) with T at least 1")
+    targets = None if targets is None else _checked_targets(targets, lengths, logits)
     logits, transitions, start, end = _copy(logits, transitions, start, end)
     width = len(start)
-    lengths = _integers(lengths)
-    targets = None if targets is None else _integers(targets)
     shifts = transitions.amax(0).clamp(min=-1e300)  # finite: where nothing leads to a label, its factors are 0
     factors = (transitions - shifts).exp()
     factors_back = factors.T.contiguous()
@@ -251,7 +257,7 @@ def sum_over_paths(
     if not needs_gradients:
         return Sums(totals, d_logits, transitions.new_zeros(size, size), *transitions.new_zeros(2, size))
     d_transitions = weights.flatten(0, 1).T @ sums.flatten(0, 1) * factors + pairs.sum(0)
-    ends = d_logits[torch.arange(rows), lengths - 1]  # (B, K); zeros for a row of length 0
+    ends = d_logits[torch.arange(rows, device=CPU), lengths - 1]  # (B, K); zeros for a row of length 0
     return Sums(totals, d_logits, d_transitions[:size, :size], d_logits[:, 0].sum(0), ends.sum(0))
 
 
@@ -334,13 +340,13 @@ def best_path(
 
 
 def best_paths(
-    logits: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor, *, padding: int
+    logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor, *, padding: int
 ) -> tuple[Tensor, Tensor]:
-    """Find the best path of each row; :func:`elman.decoding.viterbi.viterbi` is the same with its arguments checked.
+    """Find the best path of each row; :func:`elman.decoding.viterbi.viterbi` tells more.
 
     Args:
         logits: (B, T, K) of any float type on any device, as are the others.
-        lengths: (B,) int64 in 0 … T.
+        lengths: (B,) integers in 0 … T; None where every row is T long.
         transitions, start, end: (K, K), (K,) and (K,).
         padding: the label beyond a row's length.
 
@@ -348,13 +354,14 @@ def best_paths(
         The labels (B, T) int64 and their scores (B,) float64, on the CPU.
 
     Raises:
-        UsageError: a row has no path of a score above -inf.
+        UsageError: a shape or a length does not fit, or a row has no path of a score above -inf.
     """
+    lengths = _checked_lengths(logits, lengths, transitions, start, end)
     rows, steps, _ = logits.shape
     scores, transitions, start, end = _copy(logits, transitions, start, end)
     width = len(start)
-    lengths = _integers(lengths)
-    labels, totals, room = torch.full((rows, steps), padding), scores.new_zeros(rows), scores.new_empty(rows, width)
+    labels = torch.full((rows, steps), padding, dtype=torch.int64, device=CPU)
+    totals, room = scores.new_zeros(rows), scores.new_empty(rows, width)
     buffers = (lengths, transitions, start, end, scores, room, labels, totals)
     run(best_path, steps, width, *(buffer.data_ptr() for buffer in buffers), tickets=rows)
     stuck = (totals == -torch.inf).nonzero()
@@ -365,6 +372,36 @@ def best_paths(
     return labels, totals
 
 
+def _checked_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Check all scores, and return the lengths (B,)."""
+    check("the logits", logits, ("B", "T", "K"), None)
+    rows, steps, size = logits.shape
+    if size == 0:
+        raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, K) with K at least 1")
+    for name, scores, sizes in (
+        ("transitions", transitions, (size, size)),
+        ("start", start, (size,)),
+        ("end", end, (size,)),
+    ):
+        check(name, scores, sizes, None)
+    if lengths is None:
+        return torch.full((rows,), steps, device=CPU)
+    return check_lengths(lengths, rows, steps).contiguous()
+
+
+def _checked_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
+    """Refuse targets that are no labels, and return them on the CPU."""
+    rows, steps, size = logits.shape
+    check("the targets", targets, (rows, steps), torch.int64, layout="(B, T)")
+    targets = targets.to(CPU).contiguous()
+    is_wrong = ((targets < 0) | (targets >= size)) & (torch.arange(steps, device=CPU) < lengths[:, None])  # (B, T)
+    if is_wrong.any():
+        row, step = is_wrong.nonzero()[0].tolist()
+        label = int(targets[row, step])
+        raise UsageError(f"the target in row {row} at step {step} is {label}, expected a label in 0 … {size - 1}")
+    return targets
+
+
 def _copy(logits: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> list[Tensor]:
     """Copy all to float64 on the CPU, with labels added that no path goes through."""
     rows, steps, size = logits.shape
@@ -372,12 +409,8 @@ def _copy(logits: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> li
     shapes = ((rows, steps, width), (width, width), (width,), (width,))
     copies = []
     for tensor, shape, filling in zip((logits, transitions, start, end), shapes, (-math.inf, 0, 0, 0), strict=True):
-        copy = torch.full(shape, filling, dtype=torch.float64)
+        copy = torch.full(shape, filling, dtype=torch.float64, device=CPU)
         copy[tuple(slice(count) for count in tensor.shape)] = tensor.detach()
         copies.append(copy)
     copies[1][size:] = -math.inf  # else these rows could hold a column's largest entry
     return copies
-
-
-def _integers(tensor: Tensor) -> Tensor:
-    return tensor.to("cpu", torch.int64).contiguous()

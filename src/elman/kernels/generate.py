@@ -15,10 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.errors import UsageError, nearest
 from elman.kernels.activations import exp
+from elman.kernels.checks import CPU, check
 from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
 from elman.kernels.gru import gru
 from elman.kernels.lstm import lstm
+from elman.kernels.ops import GATES
 from elman.kernels.rnn import rnn
 from elman.kernels.threads import run_together
 from elman.kernels.tile import WIDTH, multiply, pack_panels
@@ -191,7 +194,7 @@ def draw_options(
     greedy: bool = False,
 ) -> Tensor:
     """Lay out the options of a draw as the kernels read them: five float64."""
-    return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64)
+    return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64, device=CPU)
 
 
 # ---------------------------------------------------------------- a stretch of text
@@ -394,6 +397,32 @@ def activate(
             store(new_h + at, j, left, h_t)
 
 
+def _check_weights(
+    mode: str, embedding: Tensor, layers: Sequence[Sequence[Tensor]], head_weight: Tensor, head_bias: Tensor
+) -> None:
+    """Refuse a language model's weights that do not fit together."""
+    if mode not in MODES:
+        raise UsageError(f'mode="{mode}", expected one of {", ".join(MODES)}{nearest(mode, MODES)}')
+    check("head_weight", head_weight, ("V", "H"), device=CPU)
+    vocab_size, size = head_weight.shape
+    if min(vocab_size, size, len(layers)) < 1:
+        raise UsageError(f"{vocab_size} tokens, {size} units, {len(layers)} layers: expected at least one of each")
+    check("head_bias", head_bias, (vocab_size,), device=CPU)
+    check("embedding", embedding, (vocab_size, "E"), device=CPU)
+    rows = GATES[mode] * size
+    for layer, weights in enumerate(layers):
+        if len(weights) != 4:
+            raise UsageError(f"layer {layer} has {len(weights)} weights, expected W, U and two biases")
+        columns = size if layer else embedding.shape[1]
+        for name, weight, shape in zip(
+            ("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
+            weights,
+            ((rows, columns), (rows, size), (rows,), (rows,)),
+            strict=True,
+        ):
+            check(f"{name}_l{layer}", weight, shape, device=CPU)
+
+
 class Writer:
     """A language model's weights, packed for writing.
 
@@ -403,6 +432,9 @@ class Writer:
         layers: for each layer weight_ih, weight_hh, bias_ih, bias_hh, as in torch.nn.
         head_weight: (V, H).
         head_bias: (V,), added to the logits; minus infinity for what must not be written.
+
+    Raises:
+        UsageError: the weights do not fit together.
     """
 
     def __init__(
@@ -413,6 +445,7 @@ class Writer:
         head_weight: Tensor,
         head_bias: Tensor,
     ) -> None:
+        _check_weights(mode, embedding, layers, head_weight, head_bias)
         self._mode = mode
         self._vocab_size, size = head_weight.shape
         self._size = size
@@ -428,15 +461,16 @@ class Writer:
                 bias = b + b_m
             is_table = layer == 0 and len(embedding) * len(w) <= TABLE_LIMIT
             if layer == 0:
-                self._first = (embedding @ w.T if is_table else embedding).detach().contiguous()
+                with torch.autocast("cpu", enabled=False):
+                    self._first = (embedding @ w.T if is_table else embedding).detach().contiguous()
             fields = {
-                W: 0 if is_table else self._keep(pack_panels(w.contiguous(), transposed=True)),
-                U: self._keep(pack_panels(u.contiguous(), transposed=True)),
+                W: 0 if is_table else self._keep(pack_panels(w, transposed=True)),
+                U: self._keep(pack_panels(u, transposed=True)),
                 BIAS: self._keep(bias),
             }
             rows.append([fields[field] for field in range(FIELDS)])
-        self._plan = torch.tensor(rows, dtype=torch.int64)
-        self._head = pack_panels(head_weight.detach().contiguous(), transposed=True)
+        self._plan = torch.tensor(rows, dtype=torch.int64, device=CPU)
+        self._head = pack_panels(head_weight.detach(), transposed=True)
         self._head_bias = head_bias.detach().contiguous()
 
     @property
@@ -461,25 +495,53 @@ class Writer:
 
         Args:
             logits: (N, V) float32 for the first token; brought up to date.
-            state: hidden (L, N, H), and for the LSTM the cell; contiguous, brought up to date.
+            state: hidden (L, N, H) float32, and for the LSTM the cell; brought up to date.
             uniforms: (N, T) float64 in 0 … 1, one for each draw.
             seen: (N, V) booleans, brought up to date; only the repetition penalty asks.
             **sampling: the options of ``draw_options``.
 
         Returns:
             (N, T) int64 ids; the state has read all of them.
+
+        Raises:
+            UsageError: a shape or a dtype does not fit.
         """
+        self._check(logits, state, uniforms, seen)
+        given = [tensor for tensor in (logits, *state, seen) if tensor is not None]
+        worked_on = [tensor.contiguous() for tensor in given]
+        parts = worked_on[1 : 1 + len(state)]
+        mask = None if seen is None else worked_on[-1]
+        ids = self._write(worked_on[0], parts, uniforms.contiguous(), mask, draw_options(**sampling))
+        for tensor, copy in zip(given, worked_on, strict=True):
+            if copy is not tensor:
+                tensor.copy_(copy)
+        return ids
+
+    def _check(self, logits: Tensor, state: Sequence[Tensor], uniforms: Tensor, seen: Tensor | None) -> None:
+        check("uniforms", uniforms, ("N", "T"), torch.float64, CPU)
+        streams = len(uniforms)
+        check("logits", logits, (streams, self._vocab_size), device=CPU)
+        names = ("hidden", "cell") if self._mode == "LSTM" else ("hidden",)
+        if len(state) != len(names):
+            raise UsageError(f"the state has {len(state)} parts, expected {' and '.join(names)} of {self._mode}")
+        for name, part in zip(names, state, strict=True):
+            check(name, part, (len(self._plan), streams, self._size), device=CPU)
+        if seen is not None:
+            check("seen", seen, (streams, self._vocab_size), torch.bool, CPU)
+
+    def _write(
+        self, logits: Tensor, state: Sequence[Tensor], uniforms: Tensor, seen: Tensor | None, options: Tensor
+    ) -> Tensor:
         streams, count = uniforms.shape
-        options = draw_options(**sampling)
         tickets, apart = self._num_threads(), -(-self._vocab_size // CLOCK) * CLOCK
         rooms = (
-            torch.empty(len(self._plan), streams, 4 * self._size),
-            torch.empty(tickets, streams, self._first.shape[1]),
-            torch.empty(tickets, apart, dtype=torch.float64),
-            torch.empty(tickets, apart, dtype=torch.int64),
+            logits.new_empty(len(self._plan), streams, 4 * self._size),
+            logits.new_empty(tickets, streams, self._first.shape[1]),
+            uniforms.new_empty(tickets, apart),
+            self._plan.new_empty(tickets, apart),
         )
-        ids = torch.empty(tickets if streams == 1 else streams, count, dtype=torch.int64)
-        clocks = torch.zeros(tickets, CLOCK, dtype=torch.int64)
+        ids = self._plan.new_empty(tickets if streams == 1 else streams, count)
+        clocks = self._plan.new_zeros(tickets, CLOCK)
         new_hidden = torch.empty_like(state[0])
         weights = (self._plan, self._first, self._head, self._head_bias)
         plan, first, head, head_bias = (tensor.data_ptr() for tensor in weights)

@@ -10,6 +10,7 @@ not there, so it costs nothing. Where all rows are as long as the batch, that li
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.errors import UsageError, nearest
+from elman.kernels.checks import CPU, check
 from elman.kernels.gru import gru_backward, gru_forward
 from elman.kernels.lstm import lstm_backward, lstm_forward
 from elman.kernels.rnn import rnn_backward, rnn_forward
@@ -101,6 +104,8 @@ def _same_lengths(steps: int, rows: int, is_reverse: bool, parts: int, chunk: in
 @lru_cache(maxsize=8)  # one batch passes through several layers and directions, ahead and back
 def _own_lengths(steps: int, packed_lengths: bytes, is_reverse: bool, parts: int, chunk: int) -> Tokens:
     lengths = np.frombuffer(packed_lengths, np.int64)
+    if lengths.min(initial=0) < 0 or lengths.max(initial=0) > steps:
+        raise UsageError(f"lengths are {lengths.tolist()}, expected 0 … {steps}, the input's time steps")
     order = np.argsort(-lengths, kind="stable")
     order = np.concatenate([order[part::parts] for part in range(parts)])  # dealt out like cards: equal work for each
     is_running = np.arange(steps)[:, None] < lengths[order]  # (T, B)
@@ -122,18 +127,19 @@ def _tokens(
     earlier = (tokens[1:], first_states) if is_reverse else (first_states, tokens[:-1])
     found = None
     if places is not None:
-        found = torch.full((steps * rows,), len(places)).index_copy_(0, places, torch.arange(len(places)))
+        found = torch.full((steps * rows,), len(places), device=CPU)
+        found.index_copy_(0, places, torch.arange(len(places), device=CPU))
     step_ends = ends[:, -1]
     cuts = np.searchsorted(step_ends, np.arange(0, is_running.sum(), chunk), side="right")
     cuts = np.unique(np.concatenate((cuts, [steps])))
     starts = np.concatenate(([0], step_ends))  # (T + 1,)
     chunks = [(slice(int(i), int(j)), slice(int(starts[i]), int(starts[j]))) for i, j in itertools.pairwise(cuts)]
     return Tokens(
-        firsts=torch.as_tensor(firsts, dtype=torch.int64),
-        batch_sizes=torch.as_tensor(batch_sizes, dtype=torch.int64),
-        offsets=torch.as_tensor(ends - batch_sizes, dtype=torch.int64),
+        firsts=torch.from_numpy(firsts.astype(np.int64)),
+        batch_sizes=torch.from_numpy(batch_sizes.astype(np.int64)),
+        offsets=torch.from_numpy((ends - batch_sizes).astype(np.int64)),
         chunks=chunks[::-1] if is_reverse else chunks,
-        before=torch.as_tensor(np.concatenate(earlier)[is_running], dtype=torch.int64),
+        before=torch.from_numpy(np.concatenate(earlier)[is_running].astype(np.int64)),
         order=order,
         places=places,
         found=found,
@@ -190,6 +196,65 @@ def _rows(batch: Tensor) -> Tensor:
     return batch.reshape(-1, batch.shape[-1]).contiguous()
 
 
+# ---------------------------------------------------------------- what comes in
+
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def _check_arguments(
+    mode: str,
+    parts: int,
+    inputs: Tensor,
+    hidden: Tensor,
+    cell: Tensor | None,
+    lengths: Tensor | None,
+    weights: Sequence[Tensor | None],
+) -> None:
+    """Refuse arguments of the operators that do not fit together; the numbers in ``lengths`` are checked when read.
+
+    ``weights`` are those of both directions, with the biases or without.
+    """
+    if mode not in GATES:
+        raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{nearest(mode, GATES)}')
+    if parts < 1:
+        raise UsageError(f"parts={parts}, expected at least 1")
+    if inputs.dim() != 3 or inputs.shape[2] < 1:
+        raise UsageError(f"inputs has shape {tuple(inputs.shape)}, expected (T, B, I) with I at least 1")
+    if hidden.dim() != 3 or hidden.shape[0] not in (1, 2) or hidden.shape[2] < 1:
+        raise UsageError(f"hidden has shape {tuple(hidden.shape)}, expected (D, B, H) with D 1 or 2, H at least 1")
+    device = inputs.device
+    _, batch_size, input_size = inputs.shape
+    directions, _, size = hidden.shape
+    check("inputs", inputs, inputs.shape, device=device)
+    check("hidden", hidden, (directions, batch_size, size), device=device)
+    if (cell is not None) != (mode == "LSTM"):
+        raise UsageError(f"{mode} came {'without' if cell is None else 'with'} a cell; only the LSTM has one")
+    if cell is not None:
+        check("cell", cell, (directions, batch_size, size), device=device)
+    if lengths is not None:
+        check("lengths", lengths, (batch_size,), torch.int64, device if lengths.device == device else CPU)
+    rows, each = GATES[mode] * size, len(weights) // 2
+    shapes = ((rows, input_size), (rows, size), (rows,), (rows,))
+    has_biases = any(weight is not None for weight in (*weights[2:each], *weights[each + 2 :]))
+    for number, weight in enumerate(weights):
+        direction, kind = divmod(number, each)
+        name = WEIGHTS[kind] + "_reverse" * direction
+        if direction < directions and (kind < 2 or has_biases):
+            check(name, weight, shapes[kind], device=device)
+        elif weight is not None:
+            raise UsageError(f"{name} came with a state of one direction; hidden must be (2, B, H)")
+
+
+def _check_results(inputs: Tensor, hidden: Tensor, outputs: Tensor, d_outputs: Tensor, d_hidden: Tensor) -> None:
+    """Refuse results, or gradients for them, that are not of these inputs and states."""
+    steps, batch_size, _ = inputs.shape
+    directions, _, size = hidden.shape
+    for name, tensor in (("outputs", outputs), ("d_outputs", d_outputs)):
+        check(name, tensor, (steps, batch_size, directions * size), device=inputs.device)
+    check("d_hidden", d_hidden, hidden.shape, device=inputs.device)
+
+
 # ---------------------------------------------------------------- the layer, ahead
 
 
@@ -224,8 +289,12 @@ def recurrent(
         Outputs (T, B, D·H), the directions side by side, zero beyond a row's length; the hidden states and the cells
         (D, B, H) at each row's end; and what the backward pass needs: gates (D, N, 4H) and cells (D, N, H). What a cell
         does not have is empty.
+
+    Raises:
+        UsageError: the arguments do not fit together.
     """
     weights, (lengths, mode, parts, needs_gates) = weights_and_settings[:8], weights_and_settings[8:]
+    _check_arguments(mode, parts, inputs, hidden, cell, lengths, weights)
     num_directions, batch_size, size = hidden.shape
     num_gates = GATES[mode] * size
     stride = _stride(size)
@@ -252,7 +321,7 @@ def recurrent(
             a = y if tokens.places is None and num_directions == 1 else x.new_empty(tokens.longest, size)
 
         bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
-        w, u = pack_panels(weight_ih.contiguous(), transposed=True), weight_hh.contiguous()
+        w, u = pack_panels(weight_ih, transposed=True), weight_hh
         if mode == "GRU":
             u_rz, u_n = pack_panels(u[: 2 * size], transposed=True), pack_panels(u[2 * size :], transposed=True)
             kernel, buffers = gru_forward, [u_rz, u_n, bias_m, h]
@@ -310,7 +379,8 @@ def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, m
 
 @torch.library.register_fake("elman::recurrent")
 def _(inputs, hidden, cell, *weights_and_settings):  # type: ignore[no-untyped-def]
-    lengths, mode, _, needs_gates = weights_and_settings[8:]
+    weights, (lengths, mode, parts, needs_gates) = weights_and_settings[:8], weights_and_settings[8:]
+    _check_arguments(mode, parts, inputs, hidden, cell, lengths, weights)
     steps, batch_size, _ = inputs.shape
     num_directions, _, size = hidden.shape
     count = steps * batch_size
@@ -366,8 +436,13 @@ def recurrent_backward(
     Returns:
         The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), and for weight_ih,
         weight_hh, bias_ih and bias_hh of each direction (empty where there is none).
+
+    Raises:
+        UsageError: the arguments do not fit together.
     """
     weights: list[Any] = [weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse]
+    _check_arguments(mode, parts, inputs, hidden, d_cell, lengths, weights)
+    _check_results(inputs, hidden, outputs, d_outputs, d_hidden)
     num_directions, _, size = hidden.shape
     num_gates = GATES[mode] * size
     x, all_y, all_dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
@@ -376,7 +451,11 @@ def recurrent_backward(
     columns = 4 * size if mode == "GRU" else num_gates
     orders = [_tokens_of(inputs, lengths, direction == 1, parts, num_gates) for direction in range(num_directions)]
     tokens = orders[0]
-    dx = x.new_empty((len(tokens.before) + 1, x.shape[1]) if needs_inputs else 0)
+    count = len(tokens.before)
+    check("gates", gates, (num_directions, count, 4 * size) if mode in ("GRU", "LSTM") else (num_directions, 0))
+    check("cells", cells, (num_directions, count, size) if mode == "LSTM" else (num_directions, 0))
+    gates, cells = gates.contiguous(), cells.contiguous()
+    dx = x.new_empty((count + 1, x.shape[1]) if needs_inputs else 0)
     dx[-1:] = 0  # what padding gets
     scratch = x.new_empty(tokens.longest, columns)  # the gradients for one chunk's gates
 
@@ -394,7 +473,6 @@ def recurrent_backward(
         d_weight_ih, d_weight_hh = make(w.shape), make(u.shape)
         d_bias = x.new_zeros(tokens.parts, columns)
 
-        u = u.contiguous()
         kept = [gates[direction], cells[direction]]
         if mode == "GRU":
             u_rz, u_n = pack_panels(u[: 2 * size], transposed=False), pack_panels(u[2 * size :], transposed=False)
@@ -404,7 +482,7 @@ def recurrent_backward(
         else:
             kernel, buffers = rnn_backward, [pack_panels(u, transposed=False), zeros, dh, d_bias, y, dy]
         addresses, last = [buffer.data_ptr() for buffer in buffers], [int(mode == "RNN_RELU")] * mode.startswith("RNN")
-        w = pack_panels(w.contiguous(), transposed=False) if needs_inputs else x
+        w = pack_panels(w, transposed=False) if needs_inputs else x
         for number, (steps, part) in enumerate(reversed(tokens.chunks)):
             d_gates = scratch[: part.stop - part.start]
             where = (*_walk(steps, not is_reverse), *tokens.addresses, size, stride)
@@ -437,6 +515,9 @@ def _(  # type: ignore[no-untyped-def]
     d_outputs, d_hidden, d_cell, inputs, hidden, weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse, lengths,
     outputs, gates, cells, mode, parts, needs_inputs,
 ):  # fmt: skip
+    weights = (weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse)
+    _check_arguments(mode, parts, inputs, hidden, d_cell, lengths, weights)
+    _check_results(inputs, hidden, outputs, d_outputs, d_hidden)
     d_inputs = inputs.new_empty(inputs.shape if needs_inputs else 0)
     d_cell_0 = inputs.new_empty(0 if d_cell is None else d_cell.shape)
     num_directions, rows = hidden.shape[0], weight_ih.shape[0]

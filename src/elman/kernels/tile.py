@@ -22,6 +22,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from elman.kernels import vector
+from elman.kernels.checks import CPU, check
 from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
 from elman.kernels.threads import run
 from elman.kernels.vector import F32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store, transpose
@@ -252,6 +253,8 @@ def pack(ticket: int, columns: int, depth: int, b: int, b_depth: int, b_column: 
 
 def pack_panels(weight: torch.Tensor, *, transposed: bool) -> torch.Tensor:
     """Pack a float32 matrix, or its transpose, as the right factor of a product."""
+    check("weight", weight, ("rows", "columns"), device=CPU)
+    weight = weight.contiguous()
     depth, columns = weight.shape[::-1] if transposed else weight.shape
     panels = weight.new_empty(-(-columns // WIDTH) * depth * WIDTH)
     strides = weight.stride()[::-1] if transposed else weight.stride()

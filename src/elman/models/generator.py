@@ -179,8 +179,9 @@ class GeneratorModel(Model):
         logits = writable(logits.cpu())
         if self.network_.is_fused:
             write = self.network_.writer(writable).write
-            parts = tuple(part.clone() for part in (state if isinstance(state, tuple) else (state,)))
-            logits, length = logits.contiguous(), 1
+            given = state if isinstance(state, tuple) else (state,)
+            parts = tuple(part.to(torch.float32, copy=True) for part in given)  # they are not, where autocast is on
+            logits, length = logits.float(), 1
             while max_tokens > 0:
                 length = min(length, max_tokens)
                 draws = [torch.rand(length, generator=generator, dtype=torch.float64) for generator in generators]
@@ -266,13 +267,18 @@ class LanguageNetwork(nn.Module):
         """Pack the weights for writing; ``writable`` forbids tokens by their logits (1, V)."""
         assert not isinstance(self.rnn, Window)
         head_bias = writable(self.head.bias.detach()[None])[0]
-        return Writer(self.rnn.mode, self.embedding.weight, self.rnn.all_weights, self.head.matrix, head_bias)
+        with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
+            matrix = self.head.matrix
+        return Writer(self.rnn.mode, self.embedding.weight, self.rnn.all_weights, matrix, head_bias)
 
     def next_logits(self, state: RecurrentState) -> Tensor:
-        """Return the logits (B, V) for the token after what the state has read."""
-        if isinstance(state, tuple):
-            state = state[0]
-        top = self.rnn.hidden(state) if isinstance(self.rnn, Window) else state[-1]  # (B, H)
+        """Return the logits (B, V) for the token after what the state has read.
+
+        Raises:
+            UsageError: the state is not this network's.
+        """
+        hidden = self.rnn.check_state(state)[0]
+        top = self.rnn.hidden(hidden) if isinstance(self.rnn, Window) else hidden[-1]  # (B, H)
         logits: Tensor = self.head(top)
         return logits
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError, nearest
-from elman.nn.recurrent import check_lengths
+from elman.kernels.checks import check, check_lengths, dtype_beside
 
 KINDS = ("bahdanau", "luong")
 
@@ -77,10 +77,16 @@ class Attention(nn.Module):
             lengths: (B,) integers in 1 … S; None where every row is S long.
 
         Raises:
-            UsageError: a length does not fit.
+            UsageError: a shape, a dtype or a length does not fit.
         """
+        weight = self.keys.weight  # (Q, M)
+        check("the outputs", outputs, ("B", "S", weight.shape[1]), dtype_beside(weight), weight.device)
         rows, steps, _ = outputs.shape
         lengths = torch.full((rows,), steps) if lengths is None else check_lengths(lengths, rows, steps)
+        if (lengths < 1).any():
+            raise UsageError(
+                f"lengths are {lengths.tolist()}, expected 1 … {steps}: there must be something to look at"
+            )
         is_padding = (torch.arange(steps) >= lengths[:, None]).to(outputs.device)  # (B, S)
         return Memory(outputs, self.keys(outputs), is_padding)
 
@@ -93,7 +99,20 @@ class Attention(nn.Module):
 
         Returns:
             The contexts (B, T, M), and the weights (B, T, S): each row sums to 1, and all is 0 beyond its length.
+
+        Raises:
+            UsageError: queries and memory do not fit.
         """
+        weight = self.keys.weight  # (Q, M)
+        dtype, device = dtype_beside(weight), weight.device
+        rows, steps = memory.outputs.shape[:2]
+        check("the queries", queries, (rows, "T", weight.shape[0]), dtype, device, "(B, T, Q)")
+        for name, part, sizes in (
+            ("the outputs in memory", memory.outputs, (rows, steps, weight.shape[1])),
+            ("the keys in memory", memory.keys, (rows, steps, weight.shape[0])),
+        ):
+            check(name, part, sizes, dtype, device)
+        check("memory.is_padding", memory.is_padding, (rows, steps), torch.bool, device)
         if self.kind == "luong":
             scores = queries @ memory.keys.transpose(1, 2)  # (B, T, S)
         else:

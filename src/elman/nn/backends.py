@@ -28,6 +28,11 @@ KERNELS: dict[str, Callable[..., Any]] = {
 }
 
 
+def is_tracing() -> bool:
+    """Whether torch.jit.trace is recording: sizes are tensors then, and a comparison would make a constant of one."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def choose(
     backend: str, mode: str, inputs: Tensor, size: int, lengths: Tensor | None, needs_gradient: bool, obstacle: str = ""
 ) -> tuple[str, str]:
@@ -48,6 +53,8 @@ def choose(
     Raises:
         UsageError: ``fused`` was asked for and cannot be had.
     """
+    if is_tracing() or torch.compiler.is_exporting():
+        return "torch", "what is traced or exported must run without Elman"
     if backend in ("torch", "reference"):
         return backend, "as asked for"
     if inputs.device.type != "cpu":
@@ -116,11 +123,13 @@ def run_torch(
         return outputs, tuple(final)
 
     num_steps, batch_size, _ = inputs.shape
-    order = lengths.argsort(descending=True)[: int((lengths > 0).sum())]  # longest first, without the empty rows
-    rows = order.to(inputs.device)
     size = state[0].shape[-1] * (2 if settings[-1] else 1)
-    if len(rows) == 0:
-        return inputs.new_zeros(num_steps, batch_size, size), state
+    order = lengths.argsort(descending=True)  # longest first
+    if not is_tracing():  # in a trace, the number of empty rows would be a constant: there must be none
+        order = order[: int((lengths > 0).sum())]
+        if len(order) == 0:
+            return inputs.new_zeros(num_steps, batch_size, size), state
+    rows = order.to(inputs.device)
     packed = pack_padded_sequence(inputs[:, rows], lengths[order])
     start = tuple(part[:, rows] for part in state)
     data, *final = kernel(packed.data, packed.batch_sizes, start if mode == "LSTM" else start[0], weights, *settings)

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from elman.data.batching import IGNORED
 from elman.errors import UsageError
 from elman.kernels.chain import best_paths, sum_over_paths
-from elman.nn.recurrent import check_lengths
+from elman.kernels.checks import check
 
 
 class LinearChainCRF(nn.Module):
@@ -102,8 +102,7 @@ class LinearChainCRF(nn.Module):
         Raises:
             UsageError: a shape, a length or a target does not fit.
         """
-        lengths = self._check(logits, lengths)
-        self._check_targets(targets, logits, lengths)
+        self._check(logits)
         parameters = (self.transitions, self.start, self.end)
         needs_gradients = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *parameters))
         loss: Tensor = _LossSum.apply(logits, *parameters, lengths, targets, needs_gradients)  # type: ignore[no-untyped-call]
@@ -122,7 +121,7 @@ class LinearChainCRF(nn.Module):
         Raises:
             UsageError: a shape or a length does not fit, or no logit of a step is a number above -inf.
         """
-        lengths = self._check(logits, lengths)
+        self._check(logits)
         transitions = self.transitions.masked_fill(~self.allowed, -math.inf)
         start = self.start.masked_fill(~self.allowed_start, -math.inf)
         labels, scores = best_paths(logits, lengths, transitions, start, self.end, padding=IGNORED)
@@ -141,30 +140,19 @@ class LinearChainCRF(nn.Module):
         Raises:
             UsageError: a shape or a length does not fit.
         """
-        lengths = self._check(logits, lengths)
+        self._check(logits)
         return _like(sum_over_paths(logits, lengths, self.transitions, self.start, self.end).d_logits, logits)
 
     def extra_repr(self) -> str:
         """Show K in ``repr``."""
         return f"num_labels={len(self.start)}"
 
-    def _check(self, logits: Tensor, lengths: Tensor | None) -> Tensor:
+    def _check(self, logits: Tensor) -> None:
+        """Refuse logits of other labels; what else must fit is checked where paths are summed or searched."""
         size = len(self.start)
-        if logits.dim() != 3 or logits.shape[1] == 0 or logits.shape[2] != size:
+        check("the logits", logits, ("B", "T", size), None)
+        if logits.shape[1] == 0:
             raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, {size}) with T at least 1")
-        rows, steps, _ = logits.shape
-        return torch.full((rows,), steps) if lengths is None else check_lengths(lengths, rows, steps)
-
-    def _check_targets(self, targets: Tensor, logits: Tensor, lengths: Tensor) -> None:
-        rows, steps, size = logits.shape
-        if targets.shape != (rows, steps):
-            raise UsageError(f"the targets have shape {tuple(targets.shape)}, expected (B, T) = {(rows, steps)}")
-        labels = targets.cpu()
-        is_wrong = ((labels < 0) | (labels >= size)) & (torch.arange(steps) < lengths[:, None])  # (B, T)
-        if is_wrong.any():
-            row, step = is_wrong.nonzero()[0].tolist()
-            label = int(labels[row, step])
-            raise UsageError(f"the target in row {row} at step {step} is {label}, expected a label in 0 … {size - 1}")
 
 
 class _LossSum(torch.autograd.Function):
@@ -177,7 +165,7 @@ class _LossSum(torch.autograd.Function):
         transitions: Tensor,
         start: Tensor,
         end: Tensor,
-        lengths: Tensor,
+        lengths: Tensor | None,
         targets: Tensor,
         needs_gradients: bool,
     ) -> Tensor:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from elman.errors import UsageError
+from elman.kernels.checks import check, dtype_beside
 from elman.nn.attention import Attention, Memory
 from elman.nn.recurrent import GRU, LSTM, RNN
 
@@ -99,11 +101,19 @@ class Decoder(nn.Module):
             hidden: each part (L, B, H).
             outputs: (B, S, M).
             lengths: (B,) of the outputs; None where all are S long.
+
+        Raises:
+            UsageError: a shape, a dtype or a length does not fit.
         """
+        hidden = self.rnn.check_state(_given(hidden))
         memory = None
         if self.attention is not None:
-            assert outputs is not None, "there is nothing to look at"
+            if outputs is None:
+                raise UsageError("there is nothing to look at: the decoder has attention, and outputs is None")
             memory = self.attention.remember(outputs, lengths)
+            if len(memory.outputs) != hidden[0].shape[1]:
+                rows = f"{len(memory.outputs)} rows of outputs and a state of {hidden[0].shape[1]}"
+                raise UsageError(f"{rows} came together; the decoder needs as many of both")
         fed = hidden[0].new_zeros(hidden[0].shape[1], self.fed_size) if self.fed_size else None
         return DecoderState(hidden, fed, memory)
 
@@ -117,7 +127,11 @@ class Decoder(nn.Module):
         Returns:
             What the output layer reads (R, T, H), the state after the last step, and the attention's weights
             (R, T, S); None without attention.
+
+        Raises:
+            UsageError: a shape or a dtype does not fit, or the state is that of another decoder.
         """
+        self._check(inputs, state)
         hidden, fed, memory = state
         if fed is None:
             outputs, hidden = self._run(inputs, hidden)  # (R, T, H)
@@ -140,9 +154,22 @@ class Decoder(nn.Module):
 
     def _run(self, inputs: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the recurrent layers over (R, T, ·)."""
-        given = hidden if len(hidden) == 2 else hidden[0]
-        outputs, after = self.rnn(inputs, given)
+        outputs, after = self.rnn(inputs, _given(hidden))
         return outputs, after if isinstance(after, tuple) else (after,)
+
+    def _check(self, inputs: Tensor, state: DecoderState) -> None:
+        weight = self.rnn.weight_hh_l0
+        dtype, device = dtype_beside(weight), weight.device
+        hidden, fed, memory = state
+        self.rnn.check_state(_given(hidden))
+        rows = hidden[0].shape[1]
+        check("the inputs", inputs, (rows, "T", self.rnn.input_size - self.fed_size), dtype, device, "(R, T, E)")
+        if (fed is None) != (self.fed_size == 0) or (memory is None) != (self.attention is None):
+            raise UsageError("the state is of a decoder with another kind of attention; begin with decoder.start")
+        if fed is not None:
+            check("state.fed", fed, (rows, self.fed_size), dtype, device, "(R, N)")
+        if memory is not None and (rows % max(len(memory.outputs), 1) or (rows > 0) != (len(memory.outputs) > 0)):
+            raise UsageError(f"{rows} rows cannot share the memory of {len(memory.outputs)} sentences evenly")
 
     def _attend(self, outputs: Tensor, memory: Memory | None) -> tuple[Tensor, Any]:
         """Look up what fits the outputs (R, T, H) of the recurrent layers, and join both."""
@@ -163,3 +190,8 @@ class Decoder(nn.Module):
         together = queries.reshape(sentences, rows // max(sentences, 1) * steps, -1)  # (B, K · T, Q)
         contexts, weights = self.attention(together, memory)
         return contexts.view(rows, steps, -1), weights.view(rows, steps, -1)  # (R, T, M), (R, T, S)
+
+
+def _given(hidden: tuple[Tensor, ...]) -> Any:
+    """The parts of a state as the recurrent layers take them: the one, or the pair."""
+    return hidden[0] if isinstance(hidden, tuple) and len(hidden) == 1 else hidden

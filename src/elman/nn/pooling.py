@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError, nearest
-from elman.nn.recurrent import check_lengths
+from elman.kernels.checks import check, check_lengths, dtype_beside
 
 KINDS = ("last", "mean", "max", "attention")
 
@@ -43,6 +43,7 @@ class Pooling(nn.Module):
         if size < 1:
             raise UsageError(f"size={size}, expected at least 1")
         self.kind = kind
+        self.size = size
         if kind == "attention":
             self.projection = nn.Linear(size, size)  # W and b
             self.context = nn.Linear(size, 1, bias=False)  # v
@@ -59,8 +60,10 @@ class Pooling(nn.Module):
             (B, N); zeros for a row of length 0, but ``last`` gives ``final`` as it is.
 
         Raises:
-            UsageError: a length does not fit.
+            UsageError: a shape, a dtype or a length does not fit.
         """
+        self._check(outputs)
+        check("final", final, (len(outputs), self.size), None)
         if self.kind == "last":
             return final
         is_padding = _is_padding(outputs, lengths)  # (B, T)
@@ -87,11 +90,20 @@ class Pooling(nn.Module):
         """
         if self.kind != "attention":
             raise UsageError(f'kind="{self.kind}" weighs no steps, expected kind="attention"')
+        self._check(outputs)
         is_padding = _is_padding(outputs, lengths)  # (B, T)
         hidden = torch.tanh(self.projection(outputs.masked_fill(is_padding[..., None], 0.0)))  # (B, T, N)
         scores: Tensor = self.context(hidden).squeeze(2)  # (B, T)
         lowest = torch.finfo(scores.dtype).min  # not -inf, of which a row of length 0 would make NaN
         return scores.masked_fill(is_padding, lowest).softmax(1).masked_fill(is_padding, 0.0)
+
+    def _check(self, outputs: Tensor) -> None:
+        weight = self.projection.weight if self.kind == "attention" else None
+        dtype, device = (None, None) if weight is None else (dtype_beside(weight), weight.device)
+        check("the outputs", outputs, ("B", "T", self.size), dtype, device)
+        if outputs.shape[1] == 0 or not outputs.is_floating_point():
+            found = f"{outputs.dtype} of shape {tuple(outputs.shape)}"
+            raise UsageError(f"the outputs are {found}, expected floating-point numbers (B, T, N) with T at least 1")
 
     def extra_repr(self) -> str:
         """Show the kind in ``repr``."""

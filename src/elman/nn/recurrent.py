@@ -22,7 +22,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.errors import UsageError, nearest
-from elman.nn.backends import State, choose, run_fused, run_reference, run_torch
+from elman.kernels.checks import check, check_lengths, dtype_beside
+from elman.nn.backends import State, choose, is_tracing, run_fused, run_reference, run_torch
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda ahead, back: torch.cat((ahead, back), dim=-1),
@@ -131,67 +132,124 @@ class Recurrent(nn.RNNBase):
     def forward(
         self,
         input: Tensor | PackedSequence,
-        state: Tensor | tuple[Tensor, Tensor] | None = None,
+        hx: Tensor | tuple[Tensor, Tensor] | None = None,
         lengths: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, Tensor | tuple[Tensor, Tensor]]:
         """Run the stack over a batch of sequences.
 
         Args:
             input: (T, B, I) float; (B, T, I) if batch first; (T, I) for one sequence; or packed.
-            state: (L·D, B, H) float, for the LSTM a pair; (L·D, H) for one sequence; ``initial_state`` when None.
+            hx: the state before the first step, of the weights' dtype (autocast casts it): (L·D, B, H), for the LSTM a
+                pair; (L·D, H) for one sequence; ``initial_state`` when None.
             lengths: (B,) integers in 0 … T, each row's true length, in any order; all T when None. What lies beyond
                 a row's length is never looked at.
 
         Returns:
             The outputs (T, B, output_size), laid out as the input is, zero beyond a row's length; and the state at each
-            row's true end, with the layout of ``state``. A row of length 0 returns its initial state.
+            row's true end, with the layout of ``hx``. A row of length 0 returns its initial state.
 
         Raises:
-            UsageError: a shape, a dtype or a length does not fit.
+            UsageError: a shape, a dtype, a device or a length does not fit.
         """
+        if torch.compiler.is_exporting() and (lengths is not None or isinstance(input, PackedSequence)):
+            raise UsageError(
+                "torch.export cannot follow lengths or packed inputs; leave them out, or use torch.jit.trace or "
+                "torch.onnx.export(…, dynamo=False)"
+            )
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise UsageError("lengths= came with a packed input, which has its own; leave lengths= out")
+            if is_tracing() and self._is_one_call and (self.initial_state == "zeros" or hx is not None):
+                traced: tuple[PackedSequence, Any] = super().forward(input, hx)
+                return traced  # ONNX knows a packed sequence only where it stays one
             padded, lengths = pad_packed_sequence(input)  # (T, B, I), (B,), rows in the caller's order
-            outputs, final = self._run(padded, self._check_state(state), lengths)
+            outputs, final = self._run(padded, hx, lengths)
             return _pack_like(input, outputs, lengths), self._public(final)
+        layout = "(B, T, I)" if self.batch_first else "(T, B, I)"
+        if not isinstance(input, Tensor):
+            raise UsageError(f"the input is of type {type(input).__name__}, expected a tensor {layout}")
         if input.dim() not in (2, 3):
-            layout = "(B, T, I)" if self.batch_first else "(T, B, I)"
             raise UsageError(f"the input has shape {tuple(input.shape)}, expected {layout}, or (T, I) for one sequence")
 
-        parts = self._check_state(state)
         if input.dim() == 2:
-            if parts is not None:
-                parts = tuple(part[:, None] for part in parts)  # (L·D, 1, H) each
-            outputs, final = self._run(input[:, None], parts, lengths)
+            outputs, final = self._run(input[:, None], hx, lengths, is_one_sequence=True)
             return outputs[:, 0], self._public(tuple(part[:, 0] for part in final))
         if self.batch_first:
-            outputs, final = self._run(input.transpose(0, 1), parts, lengths)
+            outputs, final = self._run(input.transpose(0, 1), hx, lengths)
             return outputs.transpose(0, 1), self._public(final)
-        outputs, final = self._run(input, parts, lengths)
+        outputs, final = self._run(input, hx, lengths)
         return outputs, self._public(final)
 
-    def _run(self, inputs: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def check_state(self, hx: Any, batch_size: int | None = None, *, is_one_sequence: bool = False) -> State:
+        """Refuse a state that is not this layer's.
+
+        Args:
+            hx: see :meth:`forward`.
+            batch_size: B; any where not given.
+            is_one_sequence: whether it is (L·D, H).
+
+        Returns:
+            Its parts (L·D, B, H): the hidden state and, for the LSTM, the cell; under autocast in the weights' dtype.
+
+        Raises:
+            UsageError: it has other parts, or one of another shape, dtype or device.
+
+        Example:
+            >>> GRU(3, 5).check_state(torch.zeros(1, 2, 6))
+            Traceback (most recent call last):
+            elman.errors.UsageError: the hidden state has shape (1, 2, 6), expected (L·D, B, H) = (1, B, 5)
+        """
+        if self.mode == "LSTM" and not (isinstance(hx, tuple | list) and len(hx) == 2):
+            raise UsageError(f"the state is a {type(hx).__name__}, expected the LSTM's pair (hidden, cell)")
+        if self.mode != "LSTM" and not isinstance(hx, Tensor):
+            raise UsageError(f"the state is a {type(hx).__name__}, expected one tensor (only the LSTM has a pair)")
+        parts: State = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        weight: Any = self._flat_weights[0]
+        dtype, device = dtype_beside(weight), weight.device
+        layout = "(L·D, H)" if is_one_sequence else "(L·D, B, H)"
+        rows = () if is_one_sequence else ("B" if batch_size is None else batch_size,)
+        for part, (name, size) in zip(parts, self._state_sizes.items(), strict=True):
+            sizes = (self.num_layers * self.num_directions, *rows, size)
+            if is_tracing():
+                sizes = ("L·D", *"B"[: len(rows)], "H")
+            check(f"the {name} state", part, sizes, dtype, device, layout)
+        if dtype is None:
+            parts = tuple(part.to(weight.dtype) for part in parts)
+        return tuple(part[:, None] for part in parts) if is_one_sequence else parts
+
+    def _check_input(self, inputs: Tensor) -> None:
+        weights: list[Any] = self._flat_weights
+        dtype = dtype_beside(weights[0])
+        if dtype is None and (inputs.dtype == torch.float64 or not inputs.is_floating_point()):
+            dtype = weights[0].dtype  # those autocast does not cast
+        check("the input", inputs, ("T", "B", "I"), dtype, weights[0].device)
+        for name, weight in zip(self._flat_weights_names, weights, strict=True):
+            if dtype is not None and weight.dtype is not dtype:
+                raise UsageError(f"{name} is {weight.dtype}, other weights are {dtype}; use layer.to({dtype})")
+        if is_tracing():
+            return
+        if inputs.shape[2] != self.input_size:
+            raise UsageError(f"each input has size {inputs.shape[2]}, expected input_size={self.input_size}")
+        if len(inputs) == 0:
+            raise UsageError("the input has 0 time steps, expected at least 1; give empty rows lengths=0 instead")
+
+    def _run(
+        self, inputs: Tensor, hx: Any, lengths: Tensor | None, *, is_one_sequence: bool = False
+    ) -> tuple[Tensor, State]:
         """Check everything, find the first state, and choose between the two ways to run the stack."""
         self._update_flat_weights()
-        num_steps, batch_size, input_size = inputs.shape
-        if input_size != self.input_size:
-            raise UsageError(f"each input has size {input_size}, expected input_size={self.input_size}")
-        if num_steps == 0:
-            raise UsageError("the input has 0 time steps, expected at least 1; give empty rows lengths=0 instead")
-        dtype = self.weight_hh_l0.dtype
-        if inputs.dtype != dtype and not torch.is_autocast_enabled(inputs.device.type):
-            raise UsageError(f"the input is {inputs.dtype}, expected {dtype} as the weights; use input.to({dtype})")
-        if lengths is not None:
-            lengths = check_lengths(lengths, batch_size, num_steps)
-            if bool((lengths == num_steps).all()):
-                lengths = None
-        if state is None:
+        self._check_input(inputs)
+        if hx is None:
             state = self._first_state(inputs)
-        for part, (name, size) in zip(state, self._state_sizes.items(), strict=True):
-            expected = (self.num_layers * self.num_directions, batch_size, size)
-            if part.shape != expected:
-                raise UsageError(f"the {name} state has shape {tuple(part.shape)}, expected (L·D, B, H) = {expected}")
+        else:
+            state = self.check_state(hx, inputs.shape[1], is_one_sequence=is_one_sequence)
+        if lengths is not None and is_tracing():
+            check("lengths", lengths, ("B",), torch.int64)
+            lengths = lengths.cpu()
+        elif lengths is not None:
+            lengths = check_lengths(lengths, inputs.shape[1], len(inputs))
+            if bool((lengths == len(inputs)).all()):
+                lengths = None
         backend = self._choose(inputs, lengths)
         if backend == "torch" and self._is_one_call:
             return self._run_stack(inputs, state, lengths)
@@ -199,10 +257,10 @@ class Recurrent(nn.RNNBase):
 
     def _choose(self, inputs: Tensor, lengths: Tensor | None) -> str:
         """Choose what computes this batch, and tell the log the first time."""
-        obstacle = "it has a projection" if self.proj_size else ""
-        if self.weight_hh_l0.dtype != torch.float32:
-            obstacle = f"the weights are {self.weight_hh_l0.dtype}"
-        needs_gradient = torch.is_grad_enabled() and (inputs.requires_grad or bool(self.weight_hh_l0.requires_grad))
+        obstacle, weight = "it has a projection" if self.proj_size else "", self.weight_hh_l0
+        if weight.dtype != torch.float32:
+            obstacle = f"the weights are {weight.dtype}"
+        needs_gradient = torch.is_grad_enabled() and (inputs.requires_grad or bool(weight.requires_grad))
         about = (self.mode, inputs, self.hidden_size, lengths, needs_gradient, obstacle)
         backend, reason = choose(self.backend, *about)
         if backend not in self._told:
@@ -221,12 +279,15 @@ class Recurrent(nn.RNNBase):
     def _run_layers(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
         """Layer by layer, merging directions in between."""
         finals: list[State] = []  # one per layer, each part (D, B, H)
+        flat: list[Any] = self._flat_weights
+        each = len(flat) // (self.num_layers * self.num_directions)  # weights of one direction
+        weights = [flat[start : start + each] for start in range(0, len(flat), each)]
         for layer in range(self.num_layers):
             if layer > 0:
                 inputs = functional.dropout(inputs, self.dropout, self.training)
             own = slice(layer * self.num_directions, (layer + 1) * self.num_directions)
             start = tuple(part[own] for part in state)  # (D, B, H) each
-            outputs, final = self._run_layer(inputs, start, self.all_weights[own], lengths, backend)
+            outputs, final = self._run_layer(inputs, start, weights[own], lengths, backend)
             finals.append(final)
             inputs = self._merge(outputs)  # (T, B, output_size)
         final = finals[0] if len(finals) == 1 else tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
@@ -236,7 +297,7 @@ class Recurrent(nn.RNNBase):
         """Make one output of the directions that lie side by side, (T, B, D·H)."""
         if not self.bidirectional or self.merge == "concat":
             return outputs
-        directions = outputs.view(*outputs.shape[:2], 2, outputs.shape[2] // 2)  # (T, B, 2, H)
+        directions = outputs.view(*outputs.shape[:2], 2, self.output_size)  # (T, B, 2, H)
         return MERGES[self.merge](*directions.unbind(2))
 
     def _run_layer(
@@ -285,17 +346,6 @@ class Recurrent(nn.RNNBase):
         first = (self.num_layers * self.num_directions, inputs.shape[1])
         sizes = self._state_sizes.values()
         return tuple(make(*first, size, dtype=inputs.dtype, device=inputs.device) for size in sizes)
-
-    def _check_state(self, state: Tensor | tuple[Tensor, Tensor] | None) -> State | None:
-        """The caller's state as a tuple of tensors; shapes are checked later, against the input's."""
-        if state is None:
-            return None
-        is_pair = isinstance(state, (tuple, list)) and len(state) == 2
-        if self.mode == "LSTM" and not is_pair:
-            raise UsageError(f"the state is a {type(state).__name__}, expected the LSTM's pair (hidden, cell)")
-        if self.mode != "LSTM" and not isinstance(state, Tensor):
-            raise UsageError(f"the state is a {type(state).__name__}, expected one tensor (only the LSTM has a pair)")
-        return (state,) if isinstance(state, Tensor) else tuple(state)
 
     def _public(self, state: State) -> Tensor | tuple[Tensor, Tensor]:
         """The state as callers know it: a pair for the LSTM, else a tensor."""
@@ -435,39 +485,11 @@ class LSTM(Recurrent, nn.LSTM):  # type: ignore[misc]  # forward knows lengths
 # ---------------------------------------------------------------- lengths
 
 
-def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> Tensor:
-    """Refuse lengths that do not fit the batch.
-
-    Args:
-        lengths: (B,) integers.
-        batch_size: B.
-        num_steps: T, the longest length that fits.
-
-    Returns:
-        The lengths as int64 on the CPU.
-
-    Raises:
-        UsageError: they are not B integers in 0 … T.
-
-    Example:
-        >>> check_lengths(torch.tensor([2, 7]), batch_size=2, num_steps=5)
-        Traceback (most recent call last):
-        elman.errors.UsageError: lengths are [2, 7], expected 0 … 5, the input's time steps
-    """
-    lengths = torch.as_tensor(lengths)
-    if lengths.shape != (batch_size,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
-        got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
-        raise UsageError(f"lengths are {got}, expected integers of shape ({batch_size},), one for each row")
-    if bool(((lengths < 0) | (lengths > num_steps)).any()):
-        raise UsageError(f"lengths are {lengths.tolist()}, expected 0 … {num_steps}, the input's time steps")
-    return lengths.to("cpu", torch.int64)
-
-
 def _flip(values: Tensor, lengths: Tensor | None) -> Tensor:
     """Reverse each row of (T, B, N) in time within its true length; padding stays where it is."""
     if lengths is None:
         return values.flip(0)
-    time = torch.arange(len(values))[:, None]  # (T, 1)
+    time = torch.arange(values.shape[0])[:, None]  # (T, 1)
     source = torch.where(time < lengths, lengths - 1 - time, time).to(values.device)  # (T, B)
     return values.gather(0, source[:, :, None].expand_as(values))
 

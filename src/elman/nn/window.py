@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.errors import UsageError
-from elman.nn.recurrent import check_lengths
+from elman.kernels.checks import check, check_lengths, dtype_beside
 
 
 class Window(nn.Module):
@@ -65,29 +66,30 @@ class Window(nn.Module):
         sizes = [window * input_size, *[hidden_size] * num_layers]
         self.layers = nn.ModuleList(nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes))
 
-    def forward(
-        self, inputs: Tensor, state: Tensor | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Tensor, hx: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute an output for every window of inputs.
 
         Args:
-            inputs: (B, T, E) float, batch first.
-            state: (1, B, N·E) float, the N inputs before these, oldest first; zeros when None.
+            input: (B, T, E) float, batch first.
+            hx: the state, (1, B, N·E): the N inputs before these, oldest first; zeros when None.
             lengths: (B,) integers in 0 … T, each row's true length; all T when None. Padding is never looked at.
 
         Returns:
             Outputs (B, T, H), zero beyond a row's length, and the state after each row's true end, (1, B, N·E).
 
         Raises:
-            UsageError: a shape or a length does not fit.
+            UsageError: a shape, a dtype, a device or a length does not fit.
         """
-        self._check(inputs, state)
-        batch_size, num_steps, input_size = inputs.shape
-        if state is None:
-            state = inputs.new_zeros(1, batch_size, self.window * input_size)
-        if lengths is None:
-            lengths = torch.full((batch_size,), num_steps)
-        lengths = check_lengths(lengths, batch_size, num_steps).to(inputs.device)
+        weight: Any = self.layers[0].weight
+        check("inputs", input, ("B", "T", self.input_size), dtype_beside(weight), weight.device)
+        inputs, (batch_size, num_steps, input_size) = input, input.shape
+        state = inputs.new_zeros(1, batch_size, self.window * input_size)
+        if hx is not None:
+            (state,) = self.check_state(hx, batch_size)
+        lengths = (
+            torch.full((batch_size,), num_steps) if lengths is None else check_lengths(lengths, batch_size, num_steps)
+        )
+        lengths = lengths.to(inputs.device)
         padding = torch.arange(num_steps, device=inputs.device) >= lengths[:, None]  # (B, T)
         inputs = inputs.masked_fill(padding[:, :, None], 0.0)
 
@@ -101,7 +103,15 @@ class Window(nn.Module):
 
     def hidden(self, state: Tensor) -> Tensor:
         """Compute the newest output (B, H) from a state (1, B, N·E)."""
+        (state,) = self.check_state(state)
         return self._dense(state[0])
+
+    def check_state(self, hx: Any, batch_size: int | None = None) -> tuple[Tensor]:
+        """Refuse a state that is not this layer's; see :meth:`elman.nn.recurrent.Recurrent.check_state`."""
+        weight: Any = self.layers[0].weight
+        sizes = (1, "B" if batch_size is None else batch_size, self.window * self.input_size)
+        check("the state", hx, sizes, dtype_beside(weight), weight.device, "(1, B, window·E)")
+        return (hx,)
 
     def _dense(self, outputs: Tensor) -> Tensor:
         """Run the dense layers over windows of inputs, oldest first: (..., N·E) to (..., H)."""
@@ -110,13 +120,6 @@ class Window(nn.Module):
                 outputs = functional.dropout(outputs, self.dropout, self.training)
             outputs = torch.tanh(layer(outputs))
         return outputs
-
-    def _check(self, inputs: Tensor, state: Tensor | None) -> None:
-        if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
-            raise UsageError(f"inputs have shape {tuple(inputs.shape)}, expected (B, T, {self.input_size})")
-        expected = (1, len(inputs), self.window * self.input_size)
-        if state is not None and state.shape != expected:
-            raise UsageError(f"the state has shape {tuple(state.shape)}, expected (1, B, window·E) = {expected}")
 
     def extra_repr(self) -> str:
         """Show the settings in ``repr``."""
