@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data.batching import IGNORED
+from elman.errors import UsageError
 from elman.kernels.chain import best_paths
 
 
@@ -50,6 +51,14 @@ def viterbi(
         >>> labels.tolist(), round(scores.item(), 3)
         ([[0, 0, 0]], 1.4)
     """
-    logits, transitions, start, end = (torch.as_tensor(array) for array in (logits, transitions, start, end))
-    lengths = None if lengths is None else torch.as_tensor(lengths)
+    scores = {"logits": logits, "transitions": transitions, "start": start, "end": end}
+    logits, transitions, start, end = (_tensor(name, array) for name, array in scores.items())
+    lengths = None if lengths is None else _tensor("lengths", lengths)
     return best_paths(logits, lengths, transitions, start, end, padding=IGNORED)
+
+
+def _tensor(name: str, array: Tensor | NDArray[Any]) -> Tensor:
+    try:
+        return torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"{name}: a {type(array).__name__} of this content is no array of numbers") from None

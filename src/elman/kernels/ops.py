@@ -219,15 +219,15 @@ def _check_arguments(
         raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{nearest(mode, GATES)}')
     if parts < 1:
         raise UsageError(f"parts={parts}, expected at least 1")
-    if inputs.dim() != 3 or inputs.shape[2] < 1:
-        raise UsageError(f"inputs has shape {tuple(inputs.shape)}, expected (T, B, I) with I at least 1")
-    if hidden.dim() != 3 or hidden.shape[0] not in (1, 2) or hidden.shape[2] < 1:
-        raise UsageError(f"hidden has shape {tuple(hidden.shape)}, expected (D, B, H) with D 1 or 2, H at least 1")
-    device = inputs.device
+    device = CPU if inputs is None else inputs.device  # torch's dispatcher lets None through
+    check("inputs", inputs, ("T", "B", "I"), device=device)
     _, batch_size, input_size = inputs.shape
+    check("hidden", hidden, ("D", batch_size, "H"), device=device)
     directions, _, size = hidden.shape
-    check("inputs", inputs, inputs.shape, device=device)
-    check("hidden", hidden, (directions, batch_size, size), device=device)
+    if input_size < 1:
+        raise UsageError(f"inputs has shape {tuple(inputs.shape)}, expected (T, B, I) with I at least 1")
+    if directions not in (1, 2) or size < 1:
+        raise UsageError(f"hidden has shape {tuple(hidden.shape)}, expected (D, B, H) with D 1 or 2, H at least 1")
     if (cell is not None) != (mode == "LSTM"):
         raise UsageError(f"{mode} came {'without' if cell is None else 'with'} a cell; only the LSTM has one")
     if cell is not None:
@@ -246,13 +246,20 @@ def _check_arguments(
             raise UsageError(f"{name} came with a state of one direction; hidden must be (2, B, H)")
 
 
-def _check_results(inputs: Tensor, hidden: Tensor, outputs: Tensor, d_outputs: Tensor, d_hidden: Tensor) -> None:
-    """Refuse results, or gradients for them, that are not of these inputs and states."""
+def _check_results(
+    inputs: Tensor, hidden: Tensor, outputs: Tensor, gates: Tensor, cells: Tensor, d_outputs: Tensor, d_hidden: Tensor
+) -> None:
+    """Refuse results, or gradients for them, that are not of these inputs and states.
+
+    How many tokens there are gates of is checked where they have been counted.
+    """
     steps, batch_size, _ = inputs.shape
     directions, _, size = hidden.shape
     for name, tensor in (("outputs", outputs), ("d_outputs", d_outputs)):
         check(name, tensor, (steps, batch_size, directions * size), device=inputs.device)
     check("d_hidden", d_hidden, hidden.shape, device=inputs.device)
+    for name, tensor in (("gates", gates), ("cells", cells)):
+        check(name, tensor, ("D", "N", "H")[: 2 if tensor is None else tensor.dim()], device=inputs.device)
 
 
 # ---------------------------------------------------------------- the layer, ahead
@@ -442,7 +449,7 @@ def recurrent_backward(
     """
     weights: list[Any] = [weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse]
     _check_arguments(mode, parts, inputs, hidden, d_cell, lengths, weights)
-    _check_results(inputs, hidden, outputs, d_outputs, d_hidden)
+    _check_results(inputs, hidden, outputs, gates, cells, d_outputs, d_hidden)
     num_directions, _, size = hidden.shape
     num_gates = GATES[mode] * size
     x, all_y, all_dy = _rows(inputs), _rows(outputs), _rows(d_outputs)
@@ -517,7 +524,7 @@ def _(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     weights = (weight_ih, weight_hh, weight_ih_reverse, weight_hh_reverse)
     _check_arguments(mode, parts, inputs, hidden, d_cell, lengths, weights)
-    _check_results(inputs, hidden, outputs, d_outputs, d_hidden)
+    _check_results(inputs, hidden, outputs, gates, cells, d_outputs, d_hidden)
     d_inputs = inputs.new_empty(inputs.shape if needs_inputs else 0)
     d_cell_0 = inputs.new_empty(0 if d_cell is None else d_cell.shape)
     num_directions, rows = hidden.shape[0], weight_ih.shape[0]

@@ -103,6 +103,7 @@ class LinearChainCRF(nn.Module):
             UsageError: a shape, a length or a target does not fit.
         """
         self._check(logits)
+        check("the targets", targets, tuple(logits.shape[:2]), torch.int64, layout="(B, T)")
         parameters = (self.transitions, self.start, self.end)
         needs_gradients = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *parameters))
         loss: Tensor = _LossSum.apply(logits, *parameters, lengths, targets, needs_gradients)  # type: ignore[no-untyped-call]

@@ -207,12 +207,13 @@ class Recurrent(nn.RNNBase):
         weight: Any = self._flat_weights[0]
         dtype, device = dtype_beside(weight), weight.device
         layout = "(L·D, H)" if is_one_sequence else "(L·D, B, H)"
-        rows = () if is_one_sequence else ("B" if batch_size is None else batch_size,)
+        rows: tuple[int | str, ...] = () if is_one_sequence else ("B" if batch_size is None else batch_size,)
         for part, (name, size) in zip(parts, self._state_sizes.items(), strict=True):
             sizes = (self.num_layers * self.num_directions, *rows, size)
             if is_tracing():
                 sizes = ("L·D", *"B"[: len(rows)], "H")
             check(f"the {name} state", part, sizes, dtype, device, layout)
+            rows = () if is_one_sequence else (part.shape[1],)  # the next part has as many
         if dtype is None:
             parts = tuple(part.to(weight.dtype) for part in parts)
         return tuple(part[:, None] for part in parts) if is_one_sequence else parts
