@@ -163,6 +163,8 @@ def test_a_folder_without_music_says_what_it_needs(tmp_path):
         read_tunes(tmp_path / "missing.mid", Problems())
     with pytest.raises(DataError, match="holds no tune"):
         read_tunes("no abc at all", Problems())
+    with pytest.raises(DataError, match=r"^text: holds no tune$"):
+        read_tunes("no abc\n" * 99, Problems())
 
 
 def test_the_sample_is_music():

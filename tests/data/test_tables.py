@@ -190,6 +190,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_record_only():
         ("\n\n", "is empty"),
         ('"label" x,text\na,b\n', "f:1: the names of the columns cannot be read: not CSV"),
         ("la\0bel,text\na,b\n", "holds NUL characters"),
+        ('"la\nbel",text\na,b\n', r'no column is called "label"; did you mean "la\\nbel"? it has la\\nbel, text'),
         ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write its records a line each"),
     ],
 )

@@ -351,3 +351,11 @@ def test_a_tokenizer_that_cuts_runs_otherwise_is_refused() -> None:
     document["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": "."}
     with pytest.raises(ModelError, match="a way that Elman does not know"):
         Tokenizer.from_json(json.dumps(document))
+
+
+@each_level
+def test_no_saved_vocabulary_holds_half_a_character(tokenizer: Tokenizer) -> None:
+    document = json.loads(tokenizer.to_json())
+    document["model"]["vocab"]["\ud800"] = len(document["model"]["vocab"])
+    with pytest.raises(ModelError, match="surrogates not allowed"):
+        Tokenizer.from_json(json.dumps(document))

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from encodings.aliases import aliases
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -116,9 +117,26 @@ def reason(error: Exception) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names with commas between them, for a message: of very many, the first."""
+    r"""Return names with commas between them, for a message: on one line and, of very many, the first.
+
+    Example:
+        >>> listed(["text", "two\nlines"])
+        'text, two\\nlines'
+    """
     whole = ", ".join(names)
-    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]} ..."
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in whole[:SHOWN])
+    return shown if len(whole) <= SHOWN else f"{shown} ..."
+
+
+def not_among(names: Collection[str], wanted: str) -> str:
+    """Return the tail of a message about a name that is not there: the nearest one, and what there is.
+
+    Example:
+        >>> not_among(["text", "lable"], "label")
+        '; did you mean "lable"? it has text, lable'
+    """
+    meant = nearest(wanted, [listed([name]) for name in islice(names, 1000)])
+    return f"{meant or ';'} it has {listed(names) or 'nothing'}"
 
 
 def no_text(text: str) -> str:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from elman.data.files import listed, reading
-from elman.errors import DataError, UsageError, nearest
+from elman.data.files import listed, not_among, reading
+from elman.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def hub_text(name: str, task: str) -> str:
         loaded = datasets.load_dataset(path, configuration or None)
         split = split or "train"
         if split not in loaded:
-            raise DataError(f"hub:{name}: no split {split}{nearest(split, loaded) or ';'} it has {listed(loaded)}")
+            raise DataError(f"hub:{name}: no split {split}{not_among(loaded, split)}")
         return writers[task](f"hub:{name}", loaded[split])
 
 

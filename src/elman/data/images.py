@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import files_in, is_folder, listed, no_text, open_file, reading, reason
+from elman.data.files import files_in, is_folder, no_text, not_among, open_file, reading, reason
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz, texts_of
 from elman.data.pictures import read_picture
 from elman.data.tables import Delimited, separator_of
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 _IMAGE_COLUMNS = ("image", "image_name", "file_name")
@@ -279,8 +279,7 @@ def _coco(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
         document = json.loads(lines.whole())
     for key in ("images", "annotations"):
         if key not in document:
-            near = nearest(key, document) or ";"
-            raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{near} it has {listed(document) or "nothing"}')
+            raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{not_among(document, key)}')
         if not isinstance(document[key], list):
             raise DataError(f'{lines.name}: not COCO\'s JSON: "{key}" is no list')
     names: dict[int | str, str] = {}

@@ -138,7 +138,7 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
         except DataError as error:
             problems.add_error(str(path), error)
     if not tunes:
-        raise DataError(problems.first or f"{source}: holds no tune")
+        raise DataError(problems.first or f"{source if isinstance(source, Path) else 'text'}: holds no tune")
     return tunes
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elman.data.files import SHOWN, listed, reason
+from elman.data.files import SHOWN, listed, not_among, reason
 from elman.data.inputs import take_rows
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz, texts_of
 from elman.data.tables import Delimited, column_names, separator_of
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError
 
 Array = NDArray[np.float32]
 
@@ -225,8 +225,7 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
     places = {}
     for wanted in ("sequence", label) if labelled else ("sequence",):
         if wanted not in names:
-            meant = nearest(wanted, names) or ";"
-            raise DataError(f'{lines.name}: no column is called "{wanted}"{meant} it has {listed(names)}')
+            raise DataError(f'{lines.name}: no column is called "{wanted}"{not_among(names, wanted)}')
         places[wanted] = names.index(wanted)
     features = [index for index, name in enumerate(names) if name not in ("sequence", label)]
     if not features:

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 
-from elman.data.files import LONGEST_LINE, SHOWN, is_folder, listed, no_text, open_file, reading, reason
+from elman.data.files import LONGEST_LINE, is_folder, listed, no_text, not_among, open_file, reading, reason
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError, nearest
 
@@ -124,8 +124,7 @@ class Delimited:
             elif wanted.isdecimal() and len(wanted) < 7 and int(wanted) < len(cells):
                 found.append(int(wanted))
             elif self._header:
-                meant = nearest(wanted, names) or ";"
-                raise DataError(f'{name}: no column is called "{wanted}"{meant} it has {listed(names)}')
+                raise DataError(f'{name}: no column is called "{wanted}"{not_among(names, wanted)}')
             else:
                 raise DataError(
                     f'{name}: there is no column "{wanted}": without a header columns have numbers, here 0 to '
@@ -230,7 +229,7 @@ class JsonLines:
             return "", None, "not a JSON object"
         for key in (self._text, self._label) if labelled else (self._text,):
             if key not in record:
-                return "", None, f'no "{key}"{nearest(key, record) or ";"} it has {listed(record) or "nothing"}'
+                return "", None, f'no "{key}"{not_among(record, key)}'
         text = record[self._text]
         if not isinstance(text, str):
             kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
@@ -419,7 +418,7 @@ def column_names(cells: Sequence[str], name: str) -> list[str]:
         raise DataError(f"{name}: {problem}")
     twice = next((cell for cell, count in Counter(names).items() if cell and count > 1), "")
     if twice:
-        raise DataError(f'{name}: two columns are called "{twice[:SHOWN]}"; rename one')
+        raise DataError(f'{name}: two columns are called "{listed([twice])}"; rename one')
     return names
 
 
