@@ -244,3 +244,11 @@ def test_no_damaged_picture_is_more_than_a_data_error(tmp_path, name):
             (tmp_path / name).write_bytes(content)
             with contextlib.suppress(DataError):
                 assert read_picture(tmp_path / name, 4).shape == (4, 4, 3)
+
+
+def test_a_program_is_no_picture(tmp_path):
+    """Pillow would let Ghostscript run it, whatever the file is called."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    path = (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="not a picture that can be read"):
+        read_picture(path, 8)

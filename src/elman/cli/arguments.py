@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import stat
 import sys
@@ -118,6 +119,8 @@ def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
             raise UsageError(f"--config {path}: no setting is called {written!r}{nearest(name, known)}")
         if name in settings:
             raise UsageError(f"--config {path}: {name} is there twice, with a hyphen and with an underscore")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--config {path}: {name} is {value}; it must be a finite number")
         settings[name] = value
     settings = model.from_json(settings)
     try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elman.data.files import open_file, reading
 from elman.errors import DataError
 
+INTERPRETED = ("EPS", "WMF")  # programs, which Pillow lets another program run: they are not pictures here
 MOST_PIXELS = 100_000_000  # of a picture; one with more is taken for a bomb
 _ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
 
@@ -32,7 +33,8 @@ def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
     with reading(str(path), "not a picture that can be read"), open_file(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is refused or harmless
         try:
-            picture = Image.open(stream)
+            Image.init()
+            picture = Image.open(stream, formats=[kind for kind in Image.OPEN if kind not in INTERPRETED])
         except UnidentifiedImageError:
             raise DataError(f"{path}: not a picture that can be read") from None
         except Image.DecompressionBombError:
