@@ -84,7 +84,7 @@ def test_a_picture_of_any_mode_shows_its_colours(mode, tmp_path, monkeypatch):
         picture.putpalette([value for colour in PALETTE for value in colour])
     picture.draft = lambda *_: None  # what a picture from a file has
     (tmp_path / "p.any").write_bytes(b"")
-    monkeypatch.setattr(Image, "open", lambda _: picture)  # there is no format that holds all of them
+    monkeypatch.setattr(Image, "open", lambda *_, **__: picture)  # there is no format that holds all of them
     read = read_picture(tmp_path / "p.any", 2)
     assert (read.shape, read.dtype) == ((2, 2, 3), np.uint8)
     for row in read.astype(int).tolist():
