@@ -266,12 +266,15 @@ class LanguageModel(GeneratorModel):
 
         Args:
             text: a ``str`` is text, a ``Path`` names a file; at least one token.
-            state: what an earlier ``read`` returned; the beginning where not given. In line mode the beginning reads
-                ``<s>`` first.
+            state: what an earlier ``read`` returned, never changed in place; the beginning where not given. In line
+                mode the beginning reads ``<s>`` first.
 
         Returns:
             The logits (T, V), row t for the token that follows token t, and the state after the last token:
             ``(num_layers, 1, hidden_size)``, a pair of them for LSTM.
+
+        Raises:
+            UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
         pieces = []
@@ -330,7 +333,7 @@ class LanguageModel(GeneratorModel):
             num_samples: how many texts to write.
             seed: the same seed gives the same texts; another each time where not given.
             stop: a text that ends the writing, or several; they are not part of the result.
-            state: what ``read`` or an earlier ``generate`` returned.
+            state: what ``read`` or an earlier ``generate`` returned; never changed in place.
             return_state: hand back the state after the last token written, too.
 
         Returns:
@@ -338,7 +341,7 @@ class LanguageModel(GeneratorModel):
             of that and the state.
 
         Raises:
-            UsageError: an argument is outside its limits.
+            UsageError: an argument is outside its limits, or the state is that of another network.
         """
         whole(num_samples=num_samples)
         sampling = Sampling(
@@ -435,7 +438,7 @@ class LanguageModel(GeneratorModel):
         """Read the prompt; return the logits (1, V) for what follows it, and the state."""
         if prompt == "" and state is not None:
             with torch.inference_mode():
-                return self.network_.eval().next_logits(state), state
+                return self.network_.eval().next_logits(state), tuple(state) if isinstance(state, list) else state
         if prompt == "" and not self.lines:
             prompt = "\n"  # a text without a beginning begins as a line does
         for logits, state in self._read(prompt, state):  # noqa: B007, B020 (only the end is wanted)
