@@ -219,31 +219,32 @@ def _check_arguments(
         raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{nearest(mode, GATES)}')
     if parts < 1:
         raise UsageError(f"parts={parts}, expected at least 1")
-    device = CPU if inputs is None else inputs.device  # torch's dispatcher lets None through
-    check("inputs", inputs, ("T", "B", "I"), device=device)
-    _, batch_size, input_size = inputs.shape
-    check("hidden", hidden, ("D", batch_size, "H"), device=device)
-    directions, _, size = hidden.shape
-    if input_size < 1:
-        raise UsageError(f"inputs has shape {tuple(inputs.shape)}, expected (T, B, I) with I at least 1")
-    if directions not in (1, 2) or size < 1:
-        raise UsageError(f"hidden has shape {tuple(hidden.shape)}, expected (D, B, H) with D 1 or 2, H at least 1")
+    if inputs is None or hidden is None:  # torch's dispatcher lets it through
+        raise UsageError("inputs or hidden is None, expected a tensor")
+    shape, state = inputs.shape, hidden.shape
+    if len(shape) != 3 or shape[2] < 1:
+        raise UsageError(f"inputs has shape {tuple(shape)}, expected (T, B, I) with I at least 1")
+    if len(state) != 3 or state[0] not in (1, 2) or state[2] < 1:
+        raise UsageError(f"hidden has shape {tuple(state)}, expected (D, B, H) with D 1 or 2, H at least 1")
+    device, batch_size, (directions, _, size) = inputs.device, shape[1], state
+    check("inputs", inputs, shape, device=device)
+    check("hidden", hidden, (directions, batch_size, size), device=device)
     if (cell is not None) != (mode == "LSTM"):
         raise UsageError(f"{mode} came {'without' if cell is None else 'with'} a cell; only the LSTM has one")
     if cell is not None:
-        check("cell", cell, (directions, batch_size, size), device=device)
+        check("cell", cell, state, device=device)
     if lengths is not None:
         check("lengths", lengths, (batch_size,), torch.int64, device if lengths.device == device else CPU)
     rows, each = GATES[mode] * size, len(weights) // 2
-    shapes = ((rows, input_size), (rows, size), (rows,), (rows,))
-    has_biases = any(weight is not None for weight in (*weights[2:each], *weights[each + 2 :]))
-    for number, weight in enumerate(weights):
-        direction, kind = divmod(number, each)
-        name = WEIGHTS[kind] + "_reverse" * direction
-        if direction < directions and (kind < 2 or has_biases):
-            check(name, weight, shapes[kind], device=device)
-        elif weight is not None:
-            raise UsageError(f"{name} came with a state of one direction; hidden must be (2, B, H)")
+    biases = ((rows,), (rows,)) if any(weight is not None for weight in weights[2:each]) else (None, None)
+    own = ((rows, shape[2]), (rows, size), *biases)[:each]
+    expected = own * 2 if directions == 2 else (*own, *[None] * each)
+    for number, (weight, sizes) in enumerate(zip(weights, expected, strict=True)):
+        if weight is not None or sizes is not None:
+            name = WEIGHTS[number % each] + "_reverse" * (number >= each)
+            if sizes is None:
+                raise UsageError(f"{name} came where there are no biases, or no second direction of hidden (2, B, H)")
+            check(name, weight, sizes, device=device)
 
 
 def _check_results(
