@@ -324,18 +324,20 @@ def change_png(content: bytes, rng: random.Random) -> bytes:
     elif way == 1:
         chunks.insert(number, rng.choice(chunks))
     elif way == 2:
-        bombs = [
-            (b"zTXt", b"a\0\0" + zlib.compress(b"a" * 10**7)),
-            (b"tRNS", b"\0"),
-            (b"iCCP", b"a\0\0x"),
-            (b"eXIf", b"II"),
-        ]
-        chunks.insert(1, rng.choice([*bombs, (b"PLTE", b"\0"), (b"acTL", b"\xff" * 8), (b"gAMA", b"\0" * 4)]))
+        chunks.insert(1, rng.choice(_odd_chunks()))
     else:
         chunks[number] = (chunks[number][0], any_bytes(chunks[number][1], rng))
     return content[:8] + b"".join(
         struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data)) for name, data in chunks
     )
+
+
+@cache
+def _odd_chunks() -> list[tuple[bytes, bytes]]:
+    """Return chunks that are too short, too large once unpacked, or of other kinds of pictures."""
+    text = b"a\0\0" + zlib.compress(b"a" * 10**7)
+    short = [(b"tRNS", b"\0"), (b"iCCP", b"a\0\0x"), (b"eXIf", b"II"), (b"PLTE", b"\0"), (b"gAMA", b"\0" * 4)]
+    return [(b"zTXt", text), *short, (b"acTL", b"\xff" * 8)]
 
 
 CHANGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
