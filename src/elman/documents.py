@@ -96,11 +96,15 @@ def check_shape(value: Any, shape: Any, where: str = "") -> None:
 def _fits(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):  # to Python, True is an int
         return kind is bool
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        return False
     return value is None if kind is None else isinstance(value, (int, float) if kind is float else kind)
 
 
 def _refuse(value: Any, expected: str, where: str) -> None:
-    shown = json.dumps(value, default=repr)
+    shown = (
+        "a number too large" if isinstance(value, int) and value.bit_length() > 64 else json.dumps(value, default=repr)
+    )
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     raise ValueError(f"{where or 'it'} is {shown}, expected {expected}")
 

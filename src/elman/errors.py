@@ -25,6 +25,8 @@ class ElmanError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
+        if message.count("\n") > 2:  # a name in it has line breaks
+            message = " ".join(message.split())
         if len(message) > LONGEST_MESSAGE:  # it quotes data, which may be of any length
             message = f"{message[: LONGEST_MESSAGE - 300]} ... {message[-300:]}"
         super().__init__(message)

@@ -250,6 +250,18 @@ def working_in(folder: Path) -> Iterator[None]:
                 one.rmdir()
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be removed ({error.strerror}); name another folder with --out") from error
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder where it is missing.
 
@@ -278,8 +290,9 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _not_written(folder, error, False) from error
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}".encode())
+        with suppress(OSError):  # it is a lock without its holder's name, too
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}".encode())
         yield
     finally:
         if sys.platform == "win32":  # there an open file cannot be removed

@@ -164,6 +164,7 @@ DAMAGES = {
     "unknown task": config(task="lmm"),
     "settings no object": config(settings=[]),
     "unknown setting": setting(hiden_size=8),
+    "unknown setting of many lines": setting(**{"a\n" * 400: 8}),
     "another size": setting(hidden_size=9),
     "another cell": setting(cell="gru"),
     "unknown cell": setting(cell="lstn"),
@@ -551,6 +552,7 @@ CHECKPOINTS = {
     "no tokenizer": without("texts", "tokenizer.json"),
     "no random numbers": without("random"),
     "state a list": at("state", value=[1]),
+    "targets beyond all numbers": at("state", "targets", value=10**400),
     "step a text": at("state", "step", value="3"),
     "step beyond the end": at("state", "step", value=10**9),
     "a schedule without steps": at("state", "schedule", "total_steps", value=0),
@@ -599,3 +601,23 @@ def test_the_limits_are_documented():
     for name, most in LIMITS.items():
         shown = f"{most:,}" if most < 10**12 else "10^12"
         assert any(f"`{name}`" in row and shown in row for row in rows), name
+
+
+def test_a_checkpoint_that_is_a_folder_is_told(folder, shell, easy_file, tiny_flags):
+    (folder / "checkpoint.safetensors").mkdir()
+    for flag in ("--overwrite", "--resume"):
+        answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags, flag)
+        assert answer.code in (4, 6), answer.err
+        assert len(answer.err.splitlines()) == 1
+    assert elman.load(folder).seed == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_lock_that_is_no_file_is_told_or_taken(folder, tiny, easy, make):
+    make(folder / ".lock")
+    try:
+        tiny(seed=2).fit(easy, out=folder, overwrite=True)
+    except (ModelError, StorageError):
+        assert elman.load(folder).seed == 1
+    else:
+        assert elman.load(folder).seed == 2

@@ -32,7 +32,7 @@ from torch import nn
 from elman.data.lines import Lines, Problems
 from elman.documents import write_json
 from elman.errors import ModelError, StorageError, UsageError
-from elman.files import working_in
+from elman.files import remove_file, working_in
 from elman.models.folder import (
     SavedModel,
     Texts,
@@ -206,7 +206,7 @@ class Model(TrainingSettings, Settings, ABC):
             if folder is not None:
                 compose(self._saved({}))  # what cannot be written is to fail now, not after the last step
                 if overwrite:
-                    (folder / FILE_NAME).unlink(missing_ok=True)  # or --resume would go on with the former run
+                    remove_file(folder / FILE_NAME)  # or --resume would go on with the former run
             reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
             state = train(
                 task,
