@@ -84,7 +84,7 @@ def check_lengths(lengths: Any, batch_size: int, num_steps: int) -> Tensor:
         elman.errors.UsageError: lengths are [2, 7], expected 0 … 5, the input's time steps
     """
     try:
-        given = torch.as_tensor(lengths)
+        given = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths, device=CPU)
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(f"lengths are of type {type(lengths).__name__}, expected {batch_size} integers") from None
     is_integer = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
