@@ -195,17 +195,12 @@ DAMAGES = {
     "a file named with NUL": config(files={"model.safetensors": "0", "a\0b": "0"}),
     "a hidden file": config(files={"model.safetensors": "0", ".lock": "0"}),
     "a tokenizer of another level": setting(level="word"),
-    **{
-        f"{kind} as {name}": replaced(name, make)
-        for name in ("config.json", "tokenizer.json", "model.safetensors")
-        for kind, make in {
-            "a pipe": os.mkfifo,
-            "a device": lambda path: path.symlink_to("/dev/zero"),
-            "a folder": Path.mkdir,
-            "ten gigabytes": large,
-            "a link outside": lambda path: path.symlink_to(path.parent.parent / "easy.txt"),
-        }.items()
-    },
+    "a pipe as config": replaced("config.json", os.mkfifo),
+    "ten gigabytes as config": replaced("config.json", large),
+    "a device as tokenizer": replaced("tokenizer.json", lambda path: path.symlink_to("/dev/zero")),
+    "a link outside as tokenizer": replaced("tokenizer.json", lambda path: path.symlink_to("../easy.txt")),
+    "a folder as weights": replaced("model.safetensors", Path.mkdir),
+    "ten gigabytes as weights": replaced("model.safetensors", large),
 }
 
 
