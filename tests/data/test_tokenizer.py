@@ -230,6 +230,12 @@ def test_damaged_files(tokenizer: Tokenizer, damage: object, reason: str) -> Non
         Tokenizer.from_json(damage(tokenizer.to_json()))  # type: ignore[operator]
 
 
+def test_a_token_that_is_empty_is_refused() -> None:
+    text = WordTokenizer.train(["the cat the cat"]).to_json()
+    with pytest.raises(ModelError, match="a token is empty"):
+        Tokenizer.from_json(text.replace('"cat"', '""'))
+
+
 def test_files_of_another_kind() -> None:
     character, word, pair = (json.loads(tokenizer.to_json()) for tokenizer in TOKENIZERS)
     character["model"]["vocab"]["xy"] = len(character["model"]["vocab"])

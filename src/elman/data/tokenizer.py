@@ -82,6 +82,8 @@ class Tokenizer(ABC):
     def __init__(self, vocabulary: Sequence[str]) -> None:
         if tuple(vocabulary[:3]) != SPECIALS:
             raise ValueError(f"the first three tokens must be {', '.join(SPECIALS)}")
+        if "" in vocabulary:
+            raise ValueError("a token is empty")
         "".join(vocabulary).encode()  # half a character raises a ValueError
         self._names = list(vocabulary)
 
