@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.decoding.beam import beam_search
+from elman.errors import UsageError
 
 BEGIN, END = 1, 2
 
@@ -134,3 +135,15 @@ def test_a_sentence_is_written_the_same_whoever_is_beside_it(beam_size: int) -> 
 def test_nothing_is_written_about_no_sentences() -> None:
     network = Network(vocab_size=5, num_sentences=0, seed=0)
     assert beam_search(network.step, network.start, 0, beam_size=3, max_length=4, **OPTIONS) == []
+
+
+def test_logits_that_are_no_numbers_are_refused():
+    class Nothing:
+        def chosen(self, sentences, rows):
+            return self
+
+    def step(ids, state):
+        return torch.full((len(ids), 5), torch.nan), state
+
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        beam_search(step, Nothing(), 1, begin_id=1, end_id=2, beam_size=2, max_length=3)

@@ -70,7 +70,8 @@ def beam_search(
         For each sentence the sequences found, the best first: at least one, ``beam_size`` where there are so many.
 
     Raises:
-        UsageError: a size is below 1, or ``step`` does not return one row of logits for each row of ids.
+        UsageError: a size is below 1, or ``step`` does not return one row of logits for each row of ids, or only
+            NaN.
     """
     for name, size in {"beam_size": beam_size, "max_length": max_length}.items():
         if size < 1:
@@ -116,6 +117,8 @@ def beam_search(
         state = state.chosen(rows, numbers)
         written = torch.cat((written.gather(1, origins[..., None].expand(-1, -1, length)), tokens[..., None]), dim=2)
         written, scores, sentences = written[rows], scores[rows], sentences[rows]
+    if not all(found):
+        raise UsageError("no sequence has a probability: the logits hold NaN or infinity; train again")
     return [
         [Hypothesis(ids, score) for ids, score in sorted(one.items(), key=lambda item: (-item[1], item[0]))[:beam_size]]
         for one in found
