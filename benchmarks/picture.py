@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 import elman
-from elman.models.comparison import compare_language_models
+from elman.comparison.language_models import compare_language_models
 from elman.training.progress import Progress
 
 

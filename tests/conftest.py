@@ -65,7 +65,7 @@ def quick(monkeypatch):
     """Draw no curves and write short samples along the way: most of the time that a tiny model needs."""
     monkeypatch.setattr("elman.drawing.curves.loss_curves", lambda history: "<svg/>")
     monkeypatch.setattr(
-        "elman.models.generator.GeneratorTask.sample", lambda self: self._model.generate(max_tokens=3, seed=0)
+        "elman.families.next_token.NextTokenTask.sample", lambda self: self._model.generate(max_tokens=3, seed=0)
     )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman import nn as nn
+    from elman.counting.ngrams import NgramModel as NgramModel
     from elman.models import load as load
-    from elman.models.baselines import NgramModel as NgramModel
     from elman.models.captioner import Captioner as Captioner
     from elman.models.classifier import Classifier as Classifier
     from elman.models.composer import Composer as Composer
@@ -28,7 +28,7 @@ _HOMES = {
     "Classifier": "elman.models.classifier",
     "Composer": "elman.models.composer",
     "LanguageModel": "elman.models.language_model",
-    "NgramModel": "elman.models.baselines",
+    "NgramModel": "elman.counting.ngrams",
     "Tagger": "elman.models.tagger",
     "Translator": "elman.models.translator",
     "load": "elman.models",

@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
+from elman.counting.ngrams import NgramModel
 from elman.data.samples import SAMPLES, STUDIES, sample_names, sample_text
 from elman.errors import UsageError
-from elman.models.baselines import NgramModel
 
 UPOS = {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ"}
 UPOS |= {"SYM", "VERB", "X"}

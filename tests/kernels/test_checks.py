@@ -16,10 +16,10 @@ from elman.decoding.beam import beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.decoding.viterbi import viterbi
 from elman.errors import UsageError
+from elman.families.next_token import LanguageNetwork
 from elman.kernels import ops
 from elman.kernels.chain import best_paths, sum_over_paths
 from elman.kernels.generate import Writer
-from elman.models.generator import LanguageNetwork
 from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, RNN
 from elman.nn.attention import Attention

@@ -12,12 +12,12 @@ from PIL import Image
 
 import elman
 from elman.data.batching import IGNORED
+from elman.data.examples import Examples
 from elman.data.images import Pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
 from elman.models.captioner import Captioner, _Batches
-from elman.models.examples import Examples
 
 SMALL = {
     "picture_size": 16,

@@ -14,10 +14,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import elman
+from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 from elman.models.classifier import Classifier, _Batches, _Task
-from elman.models.examples import Examples
 from elman.nn import reference
 
 # the same words in another order: counting them tells nothing

@@ -14,11 +14,11 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 
 import elman
+from elman.comparison.labels import compare_classifiers, compare_taggers
+from elman.comparison.language_models import compare_language_models
 from elman.data.lines import Problems
 from elman.data.music import read_tunes
 from elman.errors import DataError, ElmanError, UsageError
-from elman.models.comparison import compare_language_models
-from elman.models.label_comparison import compare_classifiers, compare_taggers
 
 pd = pytest.importorskip("pandas")
 sparse = pytest.importorskip("scipy.sparse")

@@ -13,9 +13,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
+from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, ModelError, UsageError
-from elman.models.examples import Examples
 from elman.models.tagger import Tagger, _Batches
 from elman.nn import reference
 from elman.training.progress import Progress

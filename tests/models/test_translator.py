@@ -11,10 +11,10 @@ import torch
 from sklearn.base import clone
 
 import elman
+from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.data.tokenizer import Tokenizer
 from elman.errors import DataError, UsageError
-from elman.models.examples import Examples
 from elman.models.translator import Translator, _Batches
 from elman.nn import reference
 

@@ -17,7 +17,7 @@ from torch import nn
 import elman
 from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
-from elman.models import generator
+from elman.families import next_token
 from elman.nn.heads import cross_entropy_sum
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
@@ -529,7 +529,7 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
 
     factors = [1.0]
     at_step(monkeypatch, 12, lambda: factors.append(math.nan))
-    monkeypatch.setattr(generator, "cross_entropy_sum", lambda *both: factors[-1] * cross_entropy_sum(*both))
+    monkeypatch.setattr(next_token, "cross_entropy_sum", lambda *both: factors[-1] * cross_entropy_sum(*both))
     with pytest.raises(
         DivergedError, match=r"became nan at step 13 .*learning-rate \(now 0.006\).*clip-norm \(now 1\)"
     ):

@@ -18,8 +18,8 @@ import tyro
 from elman.data.hub import hub_text
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import UsageError, nearest
-from elman.models.base import Model
-from elman.models.settings import LARGEST, Settings
+from elman.families.base import Model
+from elman.families.settings import LARGEST, Settings
 
 Command = TypeVar("Command")
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from elman.cli.arguments import parse, source
+from elman.comparison.labels import LabelRow, compare_classifiers, compare_taggers
+from elman.comparison.language_models import Row, compare_language_models
 from elman.documents import write_json
 from elman.errors import UsageError, nearest
 from elman.models.classifier import Classifier
-from elman.models.comparison import Row, compare_language_models
-from elman.models.label_comparison import LabelRow, compare_classifiers, compare_taggers
 from elman.models.language_model import LanguageModel
 from elman.models.tagger import Tagger
 from elman.training.progress import progress_for

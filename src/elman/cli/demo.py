@@ -9,8 +9,8 @@ from pathlib import Path
 
 from elman.cli.arguments import parse
 from elman.cli.compare import print_comparison
+from elman.comparison.language_models import Row, compare_language_models
 from elman.data.samples import sample_text
-from elman.models.comparison import Row, compare_language_models
 from elman.models.language_model import LanguageModel
 from elman.training.progress import progress_for
 

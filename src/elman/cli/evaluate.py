@@ -12,9 +12,9 @@ import tyro
 from elman.cli.arguments import examples, parse
 from elman.documents import write_json
 from elman.errors import UsageError
+from elman.families.reports import Report
 from elman.files import write_files
 from elman.models import load
-from elman.models.judging import Report
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,8 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse
+from elman.families.base import num_parameters
 from elman.models import load
-from elman.models.base import num_parameters
 
 
 @dataclass(kw_only=True)

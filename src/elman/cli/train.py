@@ -15,13 +15,13 @@ import tyro
 
 from elman.cli.arguments import examples, named_path, parse, settings_from_toml
 from elman.errors import Interrupted, StorageError, UsageError, nearest
-from elman.models.base import Model
+from elman.families.base import Model
+from elman.families.folder import read_config
+from elman.families.settings import saved_settings
 from elman.models.captioner import Captioner
 from elman.models.classifier import Classifier
 from elman.models.composer import Composer
-from elman.models.folder import read_config
 from elman.models.language_model import LanguageModel
-from elman.models.settings import saved_settings
 from elman.models.tagger import Tagger
 from elman.models.translator import Translator
 from elman.training.checkpoint import FILE_NAME

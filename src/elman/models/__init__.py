@@ -29,7 +29,7 @@ def load(folder: Path | str) -> Any:
         ModelError: there is no model, or it is damaged, altered, or from a newer version.
     """
     from elman.errors import ModelError
-    from elman.models.folder import CONFIG, SavedModel, read_folder
+    from elman.families.folder import CONFIG, SavedModel, read_folder
 
     folder = Path(folder)
 

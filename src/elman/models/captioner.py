@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
+from elman.data.examples import Examples
 from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
 from elman.data.inputs import check_pairs, take_captions, take_pictures
 from elman.data.lines import Lines, Problems
@@ -27,17 +28,16 @@ from elman.data.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
-from elman.models.base import Model
-from elman.models.examples import Examples
-from elman.models.folder import Texts, check_width
-from elman.models.judging import Report
-from elman.models.writer import Targets, WriterModel, WriterNetwork, WriterTask
+from elman.families.base import Model
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, EncoderDecoderTask, Targets
+from elman.families.folder import Texts, check_width
+from elman.families.reports import Report
+from elman.metrics.texts import caption_metrics
 from elman.nn.decoder import DecoderState
-from elman.nn.image import PictureEncoder
-from elman.nn.numbers import Standardised, spread
+from elman.nn.inputs.numbers import Standardised, spread
+from elman.nn.inputs.pictures import PictureEncoder
 from elman.training.loop import Batches
 from elman.training.schedule import positive
-from elman.training.text_metrics import caption_metrics
 
 Images = Any
 """A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in order."""
@@ -48,7 +48,7 @@ WINDOW = 128  # pictures that are looked at together
 
 
 @dataclass(kw_only=True, eq=False)
-class Captioner(WriterModel):
+class Captioner(EncoderDecoderModel):
     """Says what is to be seen in a picture, or what ready features of one stand for.
 
     Example:
@@ -58,7 +58,10 @@ class Captioner(WriterModel):
         ['it is day']
     """
 
-    free_to_change: ClassVar[tuple[str, ...]] = (*WriterModel.free_to_change, "encoder")  # its file may lie elsewhere
+    free_to_change: ClassVar[tuple[str, ...]] = (
+        *EncoderDecoderModel.free_to_change,
+        "encoder",
+    )
 
     task: ClassVar[str] = "captioner"
     architecture: ClassVar[tuple[str, ...]] = (
@@ -102,7 +105,7 @@ class Captioner(WriterModel):
 
     # Learning.
 
-    def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
+    def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
         prepared = super()._prepare(X, y, valid, former)
         if self._spread is not None and self.encoder is not None and self.encoder.is_file():
             self._encoder_hash = encoder_hash(self.encoder)
@@ -333,7 +336,7 @@ class Captioner(WriterModel):
                 yield said[name]
 
 
-class CaptionerNetwork(WriterNetwork):
+class CaptionerNetwork(EncoderDecoderNetwork):
     """What looks at a picture before the decoder: pictures and captions to logits.
 
     Args:
@@ -418,7 +421,7 @@ class PictureBatch:
 class _Batches:
     """Pictures with all their captions, in batches of captions of about equal length.
 
-    See :class:`~elman.models.writer.WriterBatches`.
+    See :class:`~elman.families.encoder_decoder.WriterBatches`.
     """
 
     def __init__(self, model: Captioner, examples: Examples) -> None:

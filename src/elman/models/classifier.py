@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.examples import Examples
 from elman.data.inputs import check_alone, check_pairs, take_labels, take_texts
 from elman.data.lexicon import Lexicon, WordSequences
 from elman.data.lines import Lines, Problems, arrived
@@ -29,17 +30,16 @@ from elman.data.tables import Example, format_of, read_folder, reader_named
 from elman.data.tokenizer import BytePairTokenizer, Tokenizer, split_words
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
-from elman.models.base import Model
-from elman.models.encoder import Encoder, EncoderModel, NumberTable, SequenceBatch, Table, WordTable, by_length
-from elman.models.examples import Examples
-from elman.models.folder import Texts, check_width
-from elman.models.judging import Report, judged
+from elman.families.base import Model
+from elman.families.folder import Texts, check_width
+from elman.families.labelling import Encoder, LabellingModel, NumberTable, SequenceBatch, Table, WordTable, by_length
+from elman.families.reports import Report, judged
+from elman.metrics.labels import calibration_error
 from elman.nn.heads import SoftmaxHead
-from elman.nn.numbers import Standardised, spread
+from elman.nn.inputs.numbers import Standardised, spread
+from elman.nn.inputs.words import WordEncoder
 from elman.nn.pooling import Pooling
-from elman.nn.words import WordEncoder
 from elman.training.loop import Batches
-from elman.training.metrics import calibration_error
 from elman.training.schedule import positive
 
 Inputs = Any
@@ -51,7 +51,7 @@ WINDOW = 1024  # texts of a file that are classified together
 
 
 @dataclass(kw_only=True, eq=False)
-class Classifier(EncoderModel):
+class Classifier(LabellingModel):
     """A recurrent classifier: sentiment, topic, spam, or what a sensor's readings mean.
 
     Example:

@@ -25,11 +25,11 @@ from elman.data.lines import Lines, Problems
 from elman.data.music import EventTokenizer, Tune, cut, read_tunes
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
-from elman.models.base import Model
-from elman.models.folder import Texts
-from elman.models.generator import GeneratorModel, GeneratorTask, expanded
+from elman.families.base import Model
+from elman.families.folder import Texts
+from elman.families.next_token import NextTokenModel, NextTokenTask, expanded
+from elman.metrics.likelihood import language_metrics
 from elman.training.loop import Batches
-from elman.training.metrics import language_metrics
 from elman.training.schedule import positive, whole
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ Music = Any
 
 
 @dataclass(kw_only=True, eq=False)
-class Composer(GeneratorModel):
+class Composer(NextTokenModel):
     r"""A recurrent network that writes music, from MIDI or ABC files.
 
     Example:
@@ -83,7 +83,7 @@ class Composer(GeneratorModel):
         y: Any,
         valid: Music | None,
         former: Model | None,
-    ) -> tuple[GeneratorTask, Batches]:
+    ) -> tuple[NextTokenTask, Batches]:
         problems = Problems()
         if isinstance(former, Composer):
             self.tokenizer_: EventTokenizer = former.tokenizer_
@@ -109,7 +109,7 @@ class Composer(GeneratorModel):
         }
         batches = self._batches(train_corpus, valid_corpus, self.longest)
         self.network_ = self._build()
-        return GeneratorTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
+        return NextTokenTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
     def _tunes(self, music: Music, problems: Problems) -> list[Tune]:
         if isinstance(music, Path | str):

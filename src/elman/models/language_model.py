@@ -24,16 +24,16 @@ from elman.data.text import Source, Text
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
-from elman.models.base import Model
-from elman.models.folder import Texts
-from elman.models.generator import GeneratorModel, GeneratorTask, RecurrentState, expanded
+from elman.families.base import Model
+from elman.families.folder import Texts
+from elman.families.next_token import NextTokenModel, NextTokenTask, RecurrentState, expanded
+from elman.metrics.likelihood import language_metrics
 from elman.training.loop import Batches
-from elman.training.metrics import language_metrics
 from elman.training.schedule import positive, whole
 
 
 @dataclass(kw_only=True, eq=False)
-class LanguageModel(GeneratorModel):
+class LanguageModel(NextTokenModel):
     r"""A recurrent language model over characters, words or byte-level BPE.
 
     Example:
@@ -76,7 +76,7 @@ class LanguageModel(GeneratorModel):
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
 
-    def _prepare(self, X: Source, y: Any, valid: Source | None, former: Model | None) -> tuple[GeneratorTask, Batches]:  # noqa: N803
+    def _prepare(self, X: Source, y: Any, valid: Source | None, former: Model | None) -> tuple[NextTokenTask, Batches]:  # noqa: N803
         train_corpus, valid_corpus = self.read_corpora(X, valid, former)
         try:
             batches = self._batches(train_corpus, valid_corpus)
@@ -85,7 +85,7 @@ class LanguageModel(GeneratorModel):
         self.network_ = self._build()
         if self.vectors is not None:
             self._take_vectors(self.vectors)
-        return GeneratorTask(self), batches
+        return NextTokenTask(self), batches
 
     def read_corpora(
         self,
@@ -187,7 +187,7 @@ class LanguageModel(GeneratorModel):
 
         Returns:
             ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``tokens``, ``characters``
-            and ``unknown``, see :func:`~elman.training.metrics.language_metrics`.
+            and ``unknown``, see :func:`~elman.metrics.labels.language_metrics`.
 
         Raises:
             DataError: the text cannot be read or has fewer than two tokens.

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.examples import Examples
 from elman.data.inputs import check_alone, check_pairs, take_sentences, take_tags
 from elman.data.labels import Columns, Conllu, Plain, Sentence, column_number, format_of, tell_inconsistent
 from elman.data.lexicon import WordSequences, padded
@@ -28,16 +29,15 @@ from elman.data.lines import Lines, Problems, arrived
 from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError, nearest
-from elman.models.base import Model
-from elman.models.encoder import Encoder, EncoderModel, SequenceBatch, WordTable, by_length
-from elman.models.examples import Examples
-from elman.models.folder import Texts
-from elman.models.judging import Report, judged
+from elman.families.base import Model
+from elman.families.folder import Texts
+from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, WordTable, by_length
+from elman.families.reports import Report, judged
+from elman.metrics.labels import span_metrics
 from elman.nn.crf import LinearChainCRF
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
-from elman.nn.words import WordEncoder
+from elman.nn.inputs.words import WordEncoder
 from elman.training.loop import Batches
-from elman.training.metrics import span_metrics
 
 Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
@@ -50,7 +50,7 @@ WINDOW = 4096  # sentences of a file that are tagged together
 
 
 @dataclass(kw_only=True, eq=False)
-class Tagger(EncoderModel):
+class Tagger(LabellingModel):
     """A recurrent tagger: parts of speech, named entities, or any other label for each word of a sentence.
 
     Example:

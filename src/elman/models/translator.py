@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
+from elman.data.examples import Examples
 from elman.data.inputs import check_alone, check_pairs, take_text, take_texts
 from elman.data.lexicon import padded
 from elman.data.lines import Lines, Problems, arrived
@@ -28,13 +29,12 @@ from elman.data.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
-from elman.models.examples import Examples
-from elman.models.judging import Report
-from elman.models.writer import Targets, WriterModel, WriterNetwork, encoded
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, Targets, encoded
+from elman.families.reports import Report
+from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.decoder import CELLS, DecoderState
 from elman.nn.recurrent import MERGES
 from elman.training.schedule import positive
-from elman.training.text_metrics import first_sentence, rouge, translation_metrics
 
 Texts = Any
 """A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
@@ -44,7 +44,7 @@ WINDOW = 512  # sources of a file that are translated together
 
 
 @dataclass(kw_only=True, eq=False)
-class Translator(WriterModel):
+class Translator(EncoderDecoderModel):
     """Turns one text into another: a translation, a summary, a spelling, an answer.
 
     Example:
@@ -352,7 +352,7 @@ class Translator(WriterModel):
             problems.add(lines.name, example.line, what)
 
 
-class TranslatorNetwork(WriterNetwork):
+class TranslatorNetwork(EncoderDecoderNetwork):
     """An encoder before the decoder: sources and targets to logits.
 
     Args:
@@ -426,7 +426,7 @@ class PairBatch:
 
 
 class _Batches:
-    """Pairs in batches of about equal length; see :class:`~elman.models.writer.WriterBatches`."""
+    """Pairs in batches of about equal length; see :class:`~elman.families.encoder_decoder.WriterBatches`."""
 
     def __init__(self, model: Translator, examples: Examples) -> None:
         whole, limit = model._source_ids(examples.inputs), model.source_length

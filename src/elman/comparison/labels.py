@@ -9,13 +9,13 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
+from elman.counting.word_counts import TEXT_BASELINES, text_baseline
 from elman.data.inputs import take_texts
 from elman.errors import DataError, UsageError, nearest
-from elman.models.base import num_parameters
+from elman.families.base import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
-from elman.models.tagging_baselines import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
-from elman.models.text_baselines import TEXT_BASELINES, text_baseline
 from elman.training.progress import Progress
 
 CELLS = tuple(f"{direction}{cell}" for direction in ("", "bi") for cell in ("rnn", "gru", "lstm"))

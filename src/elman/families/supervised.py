@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
-from elman.models.base import Model
-from elman.models.examples import Examples
-from elman.models.judging import Report
+from elman.families.base import Model
+from elman.families.reports import Report
 
 
 @dataclass(kw_only=True, eq=False)

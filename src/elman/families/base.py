@@ -32,8 +32,7 @@ from torch import nn
 from elman.data.lines import Lines, Problems
 from elman.documents import write_json
 from elman.errors import ModelError, StorageError, UsageError
-from elman.files import remove_file, working_in
-from elman.models.folder import (
+from elman.families.folder import (
     SavedModel,
     Texts,
     Weights,
@@ -44,8 +43,9 @@ from elman.models.folder import (
     read_folder,
     write_folder,
 )
-from elman.models.judging import Report
-from elman.models.settings import Settings, saved_settings
+from elman.families.reports import Report
+from elman.families.settings import Settings, saved_settings
+from elman.files import remove_file, working_in
 from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.loop import Batches, State, Task, predict_cost, train
 from elman.training.progress import Progress
@@ -225,7 +225,7 @@ class Model(TrainingSettings, Settings, ABC):
         return self
 
     def save(self, folder: Path | str) -> None:
-        """Write the fitted model into a folder: see :mod:`elman.models.folder`.
+        """Write the fitted model into a folder: see :mod:`elman.families.folder`.
 
         Raises:
             UsageError: the model has not been fitted.

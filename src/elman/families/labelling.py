@@ -22,13 +22,13 @@ from elman.data.series import NumberSequences
 from elman.data.vectors import read_vectors
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
-from elman.models.folder import Texts
-from elman.models.judging import Report
-from elman.models.supervised import SupervisedModel
+from elman.families.folder import Texts
+from elman.families.reports import Report
+from elman.families.supervised import SupervisedModel
 from elman.nn.dropout import LockedDropout
-from elman.nn.numbers import Standardised
+from elman.nn.inputs.numbers import Standardised
+from elman.nn.inputs.words import WordEncoder
 from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
-from elman.nn.words import WordEncoder
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 
 
 @dataclass(kw_only=True, eq=False)
-class EncoderModel(SupervisedModel):
+class LabellingModel(SupervisedModel):
     """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
 
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
@@ -213,11 +213,11 @@ class Encoder(nn.Module):
     """Recurrent layers with dropout below and above.
 
     Args:
-        settings: see :class:`EncoderModel`.
+        settings: see :class:`LabellingModel`.
         input_size: E.
     """
 
-    def __init__(self, settings: EncoderModel, input_size: int) -> None:
+    def __init__(self, settings: LabellingModel, input_size: int) -> None:
         super().__init__()
         recurrent: Any = {"rnn": RNN, "gru": GRU, "lstm": LSTM}[settings.cell]
         self.dropout = LockedDropout(settings.dropout)

@@ -21,8 +21,8 @@ from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line
 from elman.data.corpus import Corpus
 from elman.decoding.sampling import Sampling, sample
 from elman.errors import DataError, UsageError
+from elman.families.base import Model
 from elman.kernels.generate import Writer
-from elman.models.base import Model
 from elman.nn.decoder import CELLS
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
@@ -38,7 +38,7 @@ VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many str
 
 
 @dataclass(kw_only=True, eq=False)
-class GeneratorModel(Model):
+class NextTokenModel(Model):
     """A model that says what comes next in a sequence, and so can go on with it: the settings of its network."""
 
     cell: Literal["rnn", "gru", "lstm", "window"] = "lstm"
@@ -217,7 +217,7 @@ class LanguageNetwork(nn.Module):
     In the lecture's names W = ``rnn.weight_ih_l0``, U = ``rnn.weight_hh_l0`` and V = ``head.weight``.
     """
 
-    def __init__(self, settings: GeneratorModel, vocab_size: int, embedding_size: int) -> None:
+    def __init__(self, settings: NextTokenModel, vocab_size: int, embedding_size: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         if settings.tie_weights:
@@ -283,10 +283,10 @@ class LanguageNetwork(nn.Module):
         return logits
 
 
-class GeneratorTask:
+class NextTokenTask:
     """A model that says what comes next, as the training loop sees it."""
 
-    def __init__(self, model: GeneratorModel) -> None:
+    def __init__(self, model: NextTokenModel) -> None:
         self._model = model
         self.network: nn.Module = model.network_
 

@@ -6,11 +6,11 @@ from itertools import chain
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from elman.comparison.labels import compare_classifiers, compare_taggers
+from elman.counting.tag_counts import HiddenMarkovModel, MostFrequentTagger
 from elman.errors import DataError, UsageError
 from elman.models.classifier import Classifier
-from elman.models.label_comparison import compare_classifiers, compare_taggers
 from elman.models.tagger import Tagger
-from elman.models.tagging_baselines import HiddenMarkovModel, MostFrequentTagger
 
 SENTENCES = [["the", "saw", "works"], ["I", "saw", "it"]] * 10
 TAGS = [["DET", "NOUN", "VERB"], ["PRON", "VERB", "PRON"]] * 10

@@ -6,8 +6,8 @@ from math import log
 import numpy as np
 import pytest
 
+from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 from elman.errors import DataError, UsageError
-from elman.models.tagging_baselines import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 
 TAGGERS = [MajorityTagger, MostFrequentTagger, HiddenMarkovModel]
 SENTENCES = [["the", "can", "rusts"], ["I", "can", "fish"], ["the", "fish", "can"], []]

@@ -7,8 +7,8 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
+from elman.counting.word_counts import TEXT_BASELINES, MajorityClassifier, text_baseline
 from elman.errors import DataError, UsageError
-from elman.models.text_baselines import TEXT_BASELINES, MajorityClassifier, text_baseline
 
 BAGS = [name for name in TEXT_BASELINES if name != "majority"]
 

@@ -3,7 +3,7 @@
 import torch
 
 from elman.data.lexicon import LONGEST, Lexicon
-from elman.nn.words import WordEncoder
+from elman.nn.inputs.words import WordEncoder
 
 
 def test_rare_words_become_unknown_more_often():

@@ -5,9 +5,9 @@ On `sample:studies` an n-gram model stays at chance, one in twelve (`test_baseli
 
 import pytest
 
+from elman.comparison.language_models import compare_language_models
 from elman.data.samples import STUDIES, sample_text
 from elman.errors import UsageError
-from elman.models.comparison import compare_language_models
 from elman.models.language_model import LanguageModel
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from elman.counting.ngrams import NgramModel
 from elman.data.inputs import take_sources, take_texts
 from elman.data.text import Source, Text
 from elman.errors import UsageError, nearest
-from elman.models.base import num_parameters
-from elman.models.baselines import NgramModel
+from elman.families.base import num_parameters
+from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
-from elman.training.metrics import language_metrics
 from elman.training.progress import Progress
 from elman.training.schedule import positive
 

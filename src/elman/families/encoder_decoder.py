@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
+from elman.data.examples import Examples
 from elman.data.lexicon import padded
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
-from elman.models.base import Model
-from elman.models.examples import Examples
-from elman.models.folder import Texts
-from elman.models.judging import Report
-from elman.models.settings import LIMITS
-from elman.models.supervised import SupervisedModel
+from elman.families.base import Model
+from elman.families.folder import Texts
+from elman.families.reports import Report
+from elman.families.settings import LIMITS
+from elman.families.supervised import SupervisedModel
+from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
 from elman.training.loop import Batches
-from elman.training.metrics import language_metrics
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ SENTENCES = 64  # that are written about together
 
 
 @dataclass(kw_only=True, eq=False)
-class WriterModel(SupervisedModel):
+class EncoderDecoderModel(SupervisedModel):
     """A model that writes a text about each input: the settings of its decoder, and how it searches."""
 
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
@@ -110,7 +110,7 @@ class WriterModel(SupervisedModel):
 
     # Learning.
 
-    def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[WriterTask, Batches]:  # noqa: N803
+    def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
         if isinstance(former, type(self)):
             self._restore_texts(Texts(former._texts()))
@@ -126,7 +126,7 @@ class WriterModel(SupervisedModel):
                 )
         self._valid_batches = self._batches(judged_on)
         self.network_ = self._build()
-        return WriterTask(self), batches
+        return EncoderDecoderTask(self), batches
 
     @abstractmethod
     def _learn_texts(self, train: Examples) -> None:
@@ -353,11 +353,11 @@ def _generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
-class WriterNetwork(nn.Module):
+class EncoderDecoderNetwork(nn.Module):
     """A decoder with its embedding and output layer; what reads the inputs is the task's own.
 
     Args:
-        settings: see :class:`WriterModel`.
+        settings: see :class:`EncoderDecoderModel`.
         vocab_size: V.
         memory_size: see :class:`~elman.nn.decoder.Decoder`.
         attention: see there.
@@ -366,7 +366,7 @@ class WriterNetwork(nn.Module):
 
     def __init__(
         self,
-        settings: WriterModel,
+        settings: EncoderDecoderModel,
         vocab_size: int,
         memory_size: int = 0,
         attention: str = "none",
@@ -406,7 +406,7 @@ class WriterNetwork(nn.Module):
         return self.head(outputs[:, 0]), state
 
 
-class WriterTask:
+class EncoderDecoderTask:
     """A model that writes, as the training loop sees it."""
 
     def __init__(self, model: Any) -> None:

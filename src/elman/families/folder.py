@@ -24,6 +24,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +33,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from elman import __version__
 from elman.documents import check_shape, read_json, write_json
 from elman.errors import ModelError, UsageError
 from elman.files import JOURNAL, check_regular, current, read_file, replace_files
@@ -161,7 +161,7 @@ def compose(model: SavedModel) -> dict[str, bytes]:
             raise UsageError(f"{name} would have {len(content):,} bytes, and at most {most:,} are read back")
     config = {
         "format": FORMAT,
-        "elman": __version__,
+        "elman": version("elman"),
         **model.config,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in vouched.items()},
     }
@@ -314,7 +314,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         if isinstance(found, bool) or not isinstance(found, int) or found != FORMAT:
             raise ModelError(
                 f"{folder / CONFIG}: format {found!r}, written by Elman {config.get('elman')}; this is Elman "
-                f"{__version__}, which reads up to format {FORMAT}: upgrade with pip install -U elman"
+                f"{version('elman')}, which reads up to format {FORMAT}: upgrade with pip install -U elman"
             )
         check_shape(config, {**_MODEL, "files": {str: str}})
     except ValueError as error:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elman.counting.ngrams import NgramModel
 from elman.errors import DataError, UsageError
-from elman.models.baselines import NgramModel
 
 SMOOTHINGS = ["kneser-ney", "witten-bell"]
 

@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import corpus_bleu, corpus_chrf
 from sklearn.feature_extraction.text import CountVectorizer
 
-from elman.training.text_metrics import caption_metrics, cider, rouge, translation_metrics
+from elman.metrics.texts import caption_metrics, cider, rouge, translation_metrics
 
 WORDS = ("a", "man", "in", "the", "blue", "shirt", "stands", "on", "ladder", "dog", "runs", "through", "grass")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from elman.drawing.confusion import confusion_table, confusion_text
 from elman.errors import UsageError
-from elman.training.metrics import LabelRates, confusion, label_metrics
+from elman.metrics.labels import LabelRates, confusion, label_metrics
 
 
 @dataclass(frozen=True)

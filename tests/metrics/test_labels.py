@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from elman.errors import UsageError
-from elman.training.metrics import calibration_error, confusion, label_metrics, span_metrics
+from elman.metrics.labels import calibration_error, confusion, label_metrics, span_metrics
 
 
 @pytest.mark.parametrize("num_labels", [1, 3, 17])

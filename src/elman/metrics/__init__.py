@@ -1,0 +1,1 @@
+"""Figures: predictions and targets in, numbers out."""

@@ -1,0 +1,1 @@
+"""What turns words, numbers and pictures into vectors that recurrent layers read."""
