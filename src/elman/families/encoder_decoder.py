@@ -22,7 +22,7 @@ from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.lexicon import padded
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
-from elman.decoding.beam import Hypothesis, beam_search
+from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
 from elman.families.base import Model
@@ -93,17 +93,21 @@ class EncoderDecoderModel(SupervisedModel):
         super().check()
         for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
             positive(name, getattr(self, name))
-        for name in ("batch_tokens", "beam_size", "n_best"):
-            positive(name, getattr(self, name))
-        for name in ("length_penalty", "temperature"):
-            positive(name, getattr(self, name), or_zero=True)
+        positive("batch_tokens", self.batch_tokens)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
-        if self.length_penalty > 10:
-            raise UsageError(f"length_penalty is {self.length_penalty}; it is at most 10")
-        if self.temperature == 0 and self.n_best > self.beam_size:
-            raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")
+        self.search.check()
+
+    @property
+    def search(self) -> Search:
+        """How the model writes where a call does not say it."""
+        return Search(
+            beam_size=self.beam_size,
+            length_penalty=self.length_penalty,
+            n_best=self.n_best,
+            temperature=self.temperature,
+        )
 
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return [0] * len(examples.inputs)
@@ -160,7 +164,7 @@ class EncoderDecoderModel(SupervisedModel):
         """Whether <unk> may be written, since something takes its place afterwards."""
 
     def _written(
-        self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None
+        self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None, search: Search | None = None
     ) -> Iterator[list[Hypothesis]]:
         """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order.
 
@@ -168,19 +172,20 @@ class EncoderDecoderModel(SupervisedModel):
             inputs: what to write about.
             first: the number of the first one, from which what is drawn about it depends.
             max_length: the most tokens to write; as the setting says where not given.
+            search: how to write; as the settings say where not given.
         """
-        max_length = max_length or self.max_length
+        max_length, search = max_length or self.max_length, search or self.search
         results: list[list[Hypothesis]] = [[] for _ in inputs]
         order = np.argsort(self._lengths(inputs), kind="stable").tolist()
-        together = max(SENTENCES * 5 // max(self.beam_size, self.n_best, 5), 1)  # a large beam takes their memory
+        together = max(SENTENCES * 5 // max(search.beam_size, search.n_best, 5), 1)  # a large beam takes their memory
         for start in range(0, len(order), together):
             rows = order[start : start + together]
             with torch.inference_mode():
                 state = self._read_inputs([inputs[row] for row in rows])
-                if self.temperature == 0:
-                    found = self._searched(state, len(rows), max_length)
+                if search.temperature == 0:
+                    found = self._searched(state, len(rows), max_length, search)
                 else:
-                    found = self._drawn(state, [first + row for row in rows], max_length)
+                    found = self._drawn(state, [first + row for row in rows], max_length, search)
             for row, hypotheses in zip(rows, found, strict=True):
                 results[row] = hypotheses
         yield from results
@@ -193,26 +198,28 @@ class EncoderDecoderModel(SupervisedModel):
             logits[:, Tokenizer.unknown_id] = -torch.inf
         return logits, state
 
-    def _searched(self, state: DecoderState, number: int, max_length: int) -> list[list[Hypothesis]]:
+    def _searched(self, state: DecoderState, number: int, max_length: int, search: Search) -> list[list[Hypothesis]]:
         found = beam_search(
             self._step,
             state,
             number,
             begin_id=Tokenizer.begin_id,
             end_id=Tokenizer.end_id,
-            beam_size=self.beam_size,
+            beam_size=search.beam_size,
             max_length=max_length,
-            length_penalty=self.length_penalty,
+            length_penalty=search.length_penalty,
         )
-        return [hypotheses[: self.n_best] for hypotheses in found]
+        return [hypotheses[: search.n_best] for hypotheses in found]
 
-    def _drawn(self, state: DecoderState, numbers: Sequence[int], max_length: int) -> list[list[Hypothesis]]:
+    def _drawn(
+        self, state: DecoderState, numbers: Sequence[int], max_length: int, search: Search
+    ) -> list[list[Hypothesis]]:
         """Draw ``n_best`` sequences for each input, from the seed and the input's number."""
         inputs = torch.arange(len(numbers))
-        state = state.chosen(inputs, inputs.repeat_interleave(self.n_best))
-        generators = [_generator(self.seed, number, draw) for number in numbers for draw in range(self.n_best)]
+        state = state.chosen(inputs, inputs.repeat_interleave(search.n_best))
+        generators = [_generator(self.seed, number, draw) for number in numbers for draw in range(search.n_best)]
         rows = len(generators)
-        sampling = Sampling(temperature=self.temperature)
+        sampling = Sampling(temperature=search.temperature)
         ids = torch.full((rows,), Tokenizer.begin_id)
         written: list[list[int]] = [[] for _ in range(rows)]
         nats = torch.zeros(rows)
@@ -228,10 +235,10 @@ class EncoderDecoderModel(SupervisedModel):
             if not alive.any():
                 break
         found = [
-            Hypothesis(tuple(one), float(total) / min(len(one) + 1, max_length) ** self.length_penalty)
+            Hypothesis(tuple(one), float(total) / min(len(one) + 1, max_length) ** search.length_penalty)
             for one, total in zip(written, nats, strict=True)
         ]
-        groups = [found[start : start + self.n_best] for start in range(0, rows, self.n_best)]
+        groups = [found[start : start + search.n_best] for start in range(0, rows, search.n_best)]
         return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
 
     # Judging.

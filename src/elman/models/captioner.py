@@ -25,7 +25,7 @@ from elman.data.inputs import check_pairs, take_captions, take_pictures
 from elman.data.lines import Lines, Problems
 from elman.data.series import NumberSequences
 from elman.data.tokenizer import Tokenizer
-from elman.decoding.beam import Hypothesis
+from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
@@ -246,20 +246,24 @@ class Captioner(EncoderDecoderModel):
         """
         return [texts[0][0] for texts in self.describe(X)]
 
-    def describe(self, X: Images) -> list[list[tuple[str, float]]]:  # noqa: N803
+    def describe(self, X: Images, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` captions of each picture with their scores; see :meth:`Translator.translate`."""
         self._check_fitted()
+        if search is not None:
+            search.check()
         pictures = Pictures(take_pictures(X), self.picture_size)
         inputs: list[NDArray[Any]] = []
         for name, array in self._seen(pictures, pictures.names):
             if isinstance(array, str):
                 raise DataError(f"{name}: {array}")
             inputs.append(array)
-        return list(self._captions(inputs))
+        return list(self._captions(inputs, search=search))
 
-    def _captions(self, inputs: Sequence[NDArray[Any]], first: int = 0) -> Iterator[list[tuple[str, float]]]:
+    def _captions(
+        self, inputs: Sequence[NDArray[Any]], first: int = 0, search: Search | None = None
+    ) -> Iterator[list[tuple[str, float]]]:
         self._check_kind(inputs)
-        for hypotheses in self._written(inputs, first):
+        for hypotheses in self._written(inputs, first, search=search):
             yield [(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses]
 
     def _text(self, hypothesis: Hypothesis) -> str:

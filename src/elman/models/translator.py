@@ -26,7 +26,7 @@ from elman.data.lines import Lines, Problems, arrived
 from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
 from elman.data.tables import Example, reader_named
 from elman.data.tokenizer import Tokenizer
-from elman.decoding.beam import Hypothesis
+from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, Targets, encoded
@@ -198,13 +198,23 @@ class Translator(EncoderDecoderModel):
         self._check_fitted()
         return self._best(self._given_sources(X))
 
-    def translate(self, X: Texts) -> list[list[tuple[str, float]]]:  # noqa: N803
+    def translate(self, X: Texts, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` translations of each text with their scores, the best first; see :meth:`predict`.
 
         A score is the log-probability in nats, divided by the length to the power of ``length_penalty``.
+
+        Args:
+            X: as :meth:`predict` takes it.
+            search: how to search, or draw; as the settings say where not given.
+
+        Raises:
+            UsageError: X is one text, or holds what is no text, or an option is outside its limits.
+            DataError: a text is missing, or cannot be read.
         """
         self._check_fitted()
-        return list(self._translated(self._given_sources(X)))
+        if search is not None:
+            search.check()
+        return list(self._translated(self._given_sources(X), search=search))
 
     def _given_sources(self, X: Texts) -> list[str]:  # noqa: N803
         """Take what is to be translated: texts, or a file of them without anything wrong."""
@@ -219,8 +229,10 @@ class Translator(EncoderDecoderModel):
     def _best(self, sources: Sequence[str]) -> list[str]:
         return [texts[0][0] for texts in self._translated(sources)]
 
-    def _translated(self, sources: Sequence[str], first: int = 0) -> Iterator[list[tuple[str, float]]]:
-        for source, hypotheses in zip(sources, self._written(sources, first), strict=True):
+    def _translated(
+        self, sources: Sequence[str], first: int = 0, search: Search | None = None
+    ) -> Iterator[list[tuple[str, float]]]:
+        for source, hypotheses in zip(sources, self._written(sources, first, search=search), strict=True):
             if not source.strip():
                 yield [("", 0.0)] * len(hypotheses)
             else:
