@@ -24,7 +24,7 @@ from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
 from elman.data.inputs import check_pairs, take_captions, take_pictures
 from elman.data.lines import Lines, Problems
 from elman.data.series import NumberSequences
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError

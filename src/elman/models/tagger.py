@@ -24,8 +24,8 @@ from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples
 from elman.data.inputs import check_alone, check_pairs, take_sentences, take_tags
 from elman.data.labels import Columns, Conllu, Plain, Sentence, column_number, format_of, tell_inconsistent
-from elman.data.lexicon import WordSequences, padded
 from elman.data.lines import Lines, Problems, arrived
+from elman.data.tokens.lexicon import WordSequences, padded
 from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError, nearest
