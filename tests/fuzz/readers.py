@@ -22,7 +22,8 @@ from elman.data.corpus import build_corpus
 from elman.data.hub import hub_text
 from elman.data.images import Pictures, read_captions, read_picture
 from elman.data.lines import Lines, Problems
-from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.data.music.events import EventTokenizer
+from elman.data.music.tunes import Tune, cut, read_tunes
 from elman.data.npz import read_npz
 from elman.data.pairs import read_parallel, table_of_pairs
 from elman.data.samples import sample_text
