@@ -92,7 +92,7 @@ class _Steps:
 def task_targets(root: Path) -> dict[str, Target]:
     """Train small models of every task in a folder; return the targets."""
     drawings = ("drawing.curves.loss_curves", "drawing.roll.piano_roll", "drawing.attention.attention_map")
-    for name in (*drawings, "models.judging.confusion_table"):
+    for name in (*drawings, "families.reports.confusion_table"):
         patch(f"elman.{name}", return_value="<svg/>").start()  # they take longer than all else
     patch.object(loop, "_step", _Steps()).start()
     patch("os.fsync").start()  # no power cut is played

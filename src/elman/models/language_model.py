@@ -18,13 +18,13 @@ from torch import Tensor
 
 from elman.data.batching import IGNORED
 from elman.data.corpus import Corpus, build_corpus
-from elman.data.inputs import take_sources, take_texts
 from elman.data.lines import Lines, Problems
 from elman.data.text import Source, Text
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.characters import CharacterTokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.words import WordTokenizer
+from elman.data.values.texts import take_sources, take_texts
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
