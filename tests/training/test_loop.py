@@ -19,6 +19,7 @@ from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
 from elman.families import next_token
 from elman.nn.heads import cross_entropy_sum
+from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
 from elman.training.progress import Progress
@@ -366,7 +367,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr(clock_module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     return clock
 
 

@@ -47,9 +47,11 @@ from elman.families.reports import Report
 from elman.families.settings import Settings, saved_settings
 from elman.files import remove_file, working_in
 from elman.training.checkpoint import FILE_NAME, Stored
-from elman.training.loop import Batches, State, Task, predict_cost, train
+from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
 from elman.training.schedule import TrainingSettings
+from elman.training.state import State
+from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
 

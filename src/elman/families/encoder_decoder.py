@@ -37,8 +37,8 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
-from elman.training.loop import Batches
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
@@ -301,7 +301,7 @@ class WriterBatch(Protocol):
 
 
 class WriterBatches(Protocol):
-    """Examples in batches: see :class:`elman.training.loop.Batches`."""
+    """Examples in batches: see :class:`elman.training.task.Batches`."""
 
     targets: Targets
     """What is to be written."""

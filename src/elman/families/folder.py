@@ -37,7 +37,7 @@ from elman.documents import check_shape, read_json, write_json
 from elman.errors import ModelError, UsageError
 from elman.files import JOURNAL, check_regular, current, read_file, replace_files
 from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
-from elman.training.loop import STATE
+from elman.training.state import STATE
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"

@@ -37,8 +37,8 @@ from elman.metrics.texts import caption_metrics
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.pictures import PictureEncoder
-from elman.training.loop import Batches
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 Images = Any
 """A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in order."""

@@ -43,8 +43,8 @@ from elman.nn.heads import SoftmaxHead
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.pooling import Pooling
-from elman.training.loop import Batches
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 Inputs = Any
 """A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of

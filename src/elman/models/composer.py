@@ -30,8 +30,8 @@ from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask, expanded
 from elman.metrics.likelihood import language_metrics
-from elman.training.loop import Batches
 from elman.training.schedule import positive, whole
+from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 

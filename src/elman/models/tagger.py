@@ -39,7 +39,7 @@ from elman.metrics.labels import span_metrics
 from elman.nn.crf import LinearChainCRF
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.inputs.words import WordEncoder
-from elman.training.loop import Batches
+from elman.training.task import Batches
 
 Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
