@@ -167,6 +167,18 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, shell, start_elman, easy
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
 
 
+def test_a_closed_terminal_ends_a_run_like_any_other_signal(tmp_path, quick, monkeypatch, tiny, easy):
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        at_step(monkeypatch, 4, lambda: signal.raise_signal(signal.SIGHUP))
+        with pytest.raises(Interrupted, match="holds the training") as stopped:
+            tiny(steps=7).fit(easy, out=tmp_path / "cut")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert stopped.value.exit_code == 129
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")["state"]["step"] == 5
+
+
 def test_a_second_signal_ends_the_process_at_once(tmp_path, monkeypatch, tiny, easy):
     def twice():
         signal.raise_signal(signal.SIGINT)

@@ -64,7 +64,7 @@ def train(
 
     Raises:
         DivergedError: the loss became NaN or exploded.
-        Interrupted: SIGINT or SIGTERM came; the checkpoint was written first.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the checkpoint was written first.
         ModelError: the checkpoint to go on from does not fit.
     """
     clock = Clock(settings, started, reserve)

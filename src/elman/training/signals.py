@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ class Stop:
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Let SIGINT and SIGTERM wait until the step is done; a second one ends the process at once."""
+    """Let SIGINT, SIGTERM and SIGHUP wait until the step is done; a second one ends the process at once.
+
+    SIGHUP comes when the terminal is closed; where it is ignored, as under ``nohup``, it stays so.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -27,7 +31,10 @@ def stop_signals() -> Iterator[Stop]:
         stop.signal_number = number
         restore()
 
-    former = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    former = {number: signal.signal(number, remember) for number in numbers}
 
     def restore() -> None:
         for number, handler in former.items():
