@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse
-from elman.families.base import num_parameters
+from elman.families.description import num_parameters
 from elman.models import load
 
 
