@@ -27,7 +27,7 @@ import torch
 
 from elman.data.lines import Lines, Problems
 from elman.errors import ModelError, StorageError, UsageError
-from elman.families.description import card, equation_symbol, num_parameters, versions
+from elman.families.description import card, num_parameters, versions
 from elman.families.folder import (
     SavedModel,
     Texts,
@@ -352,14 +352,6 @@ class Model(TrainingSettings, Settings, ABC):
             "parameters": num_parameters(self.network_),
             "versions": versions(),
         }
-
-    def named_shapes(self) -> list[tuple[str, tuple[int, ...], str]]:
-        """Return every parameter's name, shape, and symbol in the equations of :mod:`elman.nn.reference`."""
-        self._check_fitted()
-        return [
-            (name, tuple(parameter.shape), equation_symbol(name))
-            for name, parameter in self.network_.named_parameters()
-        ]
 
     def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, float | int]:  # noqa: N803
         """Predict what ``fit`` would cost, without training.

@@ -18,6 +18,11 @@ def num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def named_shapes(network: nn.Module) -> list[tuple[str, tuple[int, ...], str]]:
+    """Return every parameter's name, shape, and symbol in the equations of :mod:`elman.nn.reference`."""
+    return [(name, tuple(parameter.shape), equation_symbol(name)) for name, parameter in network.named_parameters()]
+
+
 def equation_symbol(name: str) -> str:
     """Return what a parameter is called in the equations.
 
