@@ -20,16 +20,20 @@ from elman.data import labels, tables
 from elman.data.corpus import build_corpus
 from elman.data.hub import hub_text
 from elman.data.images import Pictures, read_captions, read_picture
-from elman.data.lexicon import Lexicon
 from elman.data.lines import Lines, Problems
-from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.data.music.events import EventTokenizer
+from elman.data.music.tunes import Tune, cut, read_tunes
 from elman.data.npz import read_npz
 from elman.data.pairs import read_parallel, table_of_pairs
 from elman.data.samples import sample_text
 from elman.data.series import read_series
 from elman.data.text import Text
-from elman.data.tokenizer import LEVELS, BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
-from elman.data.vectors import read_vectors
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.lexicon import Lexicon
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.vectors import read_vectors
+from elman.data.tokens.words import WordTokenizer
 from elman.models.tasks import TASKS
 
 from .oracle import Case, Target
@@ -142,7 +146,7 @@ def text(case: Case) -> None:
 
 def corpus(case: Case) -> None:
     whole, by_line = Text(case.file("txt", PROSE), block_size=case.pick(4 << 20, 100)), case.pick(False, True)
-    kind: Any = case.pick(*LEVELS.values())
+    kind: Any = case.pick(CharacterTokenizer, WordTokenizer, BytePairTokenizer)
     known = case.pick(False, True)
     tokenizer = case.pick(*tokenizers()) if known else kind.train(whole.chunks(keep_lines=by_line))
     encoded = build_corpus(whole, tokenizer, lines=by_line, memory_limit=case.pick(1 << 20, 0))

@@ -12,7 +12,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.data.lines import Problems
-from elman.data.music import read_tunes
+from elman.data.music.tunes import read_tunes
 from elman.decoding.sampling import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError

@@ -20,8 +20,11 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.lexicon import padded
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.lexicon import padded
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.words import WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
-from elman.data.inputs import check_there, take_items
 from elman.data.lines import Lines, Problems
-from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.data.music.events import EventTokenizer
+from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.values.columns import check_there, take_items
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
