@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -22,7 +21,7 @@ from elman.cli.arguments import examples
 from elman.cli.main import main
 from elman.data.lines import Lines, Problems
 from elman.errors import ElmanError, Interrupted
-from elman.models import _HOMES as TASKS
+from elman.models.tasks import TASKS
 from elman.training import loop
 from elman.training.steps import Step, Steps
 
@@ -132,13 +131,12 @@ def _write_data(root: Path) -> None:
 
 def _trained(folder: Path, task: str, settings: dict[str, Any], files: str, inputs: str) -> Variant:
     root = folder.parent
-    module, name = TASKS[task]
     sizes = {name: size for name, size in SIZES.items() if name != "embedding_size" or inputs != "series.npz"}
     toml = root / f"{folder.name}.toml"
     toml.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in {**sizes, **settings}.items()))
     paths = [root / file for file in files.split()]
     X, y = examples(task, list(map(str, paths)), root / inputs)  # noqa: N806
-    model = getattr(import_module(module), name)(**sizes, **settings)
+    model = TASKS[task].model_class(**sizes, **settings)
     _Steps.left = 3
     with contextlib.suppress(Interrupted):
         model.fit(X, y, out=folder)
