@@ -20,11 +20,9 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.lexicon import padded
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
@@ -147,11 +145,7 @@ class EncoderDecoderModel(SupervisedModel):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn what texts are written with."""
-        if self.level == "char":
-            return CharacterTokenizer.train(texts)
-        if self.level == "word":
-            return WordTokenizer.train(texts, max_vocab=self.vocab_size, min_count=self.min_count)
-        return BytePairTokenizer.train(texts, vocab_size=self.vocab_size)
+        return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
 
     @abstractmethod
     def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
@@ -326,6 +320,7 @@ class Targets:
         max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
 
     Example:
+        >>> from elman.data.tokens.characters import CharacterTokenizer
         >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
         >>> inputs, wanted = targets.gather(np.array([1, 0]))
         >>> inputs.tolist(), wanted.tolist()

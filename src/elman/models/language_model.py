@@ -20,10 +20,8 @@ from elman.data.batching import IGNORED
 from elman.data.corpus import Corpus, build_corpus
 from elman.data.lines import Lines, Problems
 from elman.data.text import Source, Text
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
 from elman.data.values.texts import take_sources, take_texts
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
@@ -128,12 +126,8 @@ class LanguageModel(NextTokenModel):
         return train_corpus, valid_corpus
 
     def _learn_tokenizer(self, chunks: Iterable[str]) -> Tokenizer:
-        if self.level == "char":
-            return CharacterTokenizer.train(chunks)
-        if self.level == "word":
-            min_count = 2 if self.min_count is None else self.min_count
-            return WordTokenizer.train(chunks, max_vocab=self.vocab_size or 10_000, min_count=min_count)
-        return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
+        vocab_size = self.vocab_size or (10_000 if self.level == "word" else 4096)
+        return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
 
     def _take_vectors(self, path: Path) -> None:
         from elman.data.tokens.vectors import read_vectors
