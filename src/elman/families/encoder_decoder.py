@@ -7,7 +7,6 @@ inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told 
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -245,15 +245,17 @@ class EncoderDecoderModel(SupervisedModel):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
-        began = time.perf_counter()
         number = min(JUDGED, len(self._valid.inputs))
-        some = self._valid.chosen(range(min(SENTENCES, number)))
-        batches = self._batches(some)
-        longest = int(batches.targets.lengths.max())
-        self._told(batches)
-        list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
-        return (time.perf_counter() - began) * number / len(some.inputs)
+
+        def judge(size: int) -> float:
+            some = self._valid.chosen(range(min(size, number)))
+            batches = self._batches(some)
+            self._told(batches)
+            longest = int(batches.targets.lengths.max())
+            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            return len(some.inputs) / number
+
+        return predict_seconds(judge, SENTENCES)
 
     def _judge(self, examples: Examples) -> Report:
         report = self._compared(examples)

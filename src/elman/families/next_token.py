@@ -8,7 +8,6 @@ Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, t
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.recurrent import GRU, LSTM, RNN
 from elman.nn.window import Window
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 
 RecurrentState = Tensor | tuple[Tensor, Tensor]
@@ -139,11 +139,12 @@ class NextTokenModel(Model):
         return self._judge(self._valid)
 
     def _final_seconds(self) -> float:
-        for _ in range(2):  # the first time, kernels may have to be compiled
-            began = time.perf_counter()
+        def judge(size: int) -> float:  # a batch, whatever its size
             with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
                 batch, _ = next(self._losses(self._valid, num_streams=1))
-        return (time.perf_counter() - began) * self._valid.num_targets / batch.num_targets
+            return batch.num_targets / self._valid.num_targets
+
+        return predict_seconds(judge, 1)
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
