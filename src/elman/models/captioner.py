@@ -167,7 +167,8 @@ class Captioner(EncoderDecoderModel):
                 try:
                     read[name] = pictures.read(name)
                 except DataError as error:
-                    read[name] = str(error).partition(": ")[2] or str(error)  # without the file's name
+                    said = str(error)
+                    read[name] = said.partition(f"{name}: ")[2] or said  # without the file's name
             if self.encoder is not None:
                 shown = {name: array for name, array in read.items() if not isinstance(array, str) and array.ndim == 3}
                 if shown:
