@@ -15,7 +15,7 @@ from elman.data.samples import sample_text
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "4", "--evaluations", "2"]
 EXTRA = {
-    "translator": ["--vocab-size", "400", "--max-length", "30"],
+    "translator": ["--vocab-size", "400", "--max-length", "30", "--beam-size", "2"],
     "captioner": ["--channels", "8", "--picture-size", "16", "--feature-size", "8", "--max-length", "20"],
     "composer": ["--batch-size", "2"],
 }
