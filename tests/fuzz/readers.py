@@ -14,18 +14,18 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from elman.data.images import Pictures, read_captions, read_picture
+from elman.data.npz import read_npz
+from elman.data.pairs import read_parallel, table_of_pairs
 from PIL import Image
 
 from elman.cli.arguments import settings_from_toml
 from elman.data import labels, tables
 from elman.data.corpus import build_corpus
 from elman.data.hub import hub_text
-from elman.data.images import Pictures, read_captions, read_picture
 from elman.data.lexicon import Lexicon
 from elman.data.lines import Lines, Problems
 from elman.data.music import EventTokenizer, Tune, cut, read_tunes
-from elman.data.npz import read_npz
-from elman.data.pairs import read_parallel, table_of_pairs
 from elman.data.samples import sample_text
 from elman.data.series import read_series
 from elman.data.text import Text
