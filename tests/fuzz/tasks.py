@@ -20,6 +20,7 @@ import numpy as np
 import elman
 from elman.cli.arguments import examples
 from elman.cli.main import main
+from elman.cli.predict import answers
 from elman.data.lines import Lines, Problems
 from elman.errors import ElmanError, Interrupted
 from elman.models import _HOMES as TASKS
@@ -92,7 +93,7 @@ class _Steps:
 def task_targets(root: Path) -> dict[str, Target]:
     """Train small models of every task in a folder; return the targets."""
     drawings = ("drawing.curves.loss_curves", "drawing.roll.piano_roll", "drawing.attention.attention_map")
-    for name in (*drawings, "models.judging.confusion_table"):
+    for name in (*drawings, "families.reports.confusion_table"):
         patch(f"elman.{name}", return_value="<svg/>").start()  # they take longer than all else
     patch.object(loop, "_step", _Steps()).start()
     patch("os.fsync").start()  # no power cut is played
@@ -202,7 +203,7 @@ def _use(case: Case, model: Any, variant: Variant) -> None:
     """Do two things with a loaded model; where one is refused, the other is done all the same."""
     things: list[Callable[[], Any]] = [
         lambda: model.report(*variant.data),
-        lambda: list(model.annotate(Lines(variant.inputs), Problems())),
+        lambda: list(answers(model, Lines(variant.inputs), Problems())),
         lambda: (model.save(case.folder / "saved"), elman.load(case.folder / "saved")),
     ]
     if model.task == "lm":

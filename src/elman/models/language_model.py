@@ -251,17 +251,18 @@ class LanguageModel(NextTokenModel):
     def _stream_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
         """Yield ids of a text and the nats of each, the state carried through all of it."""
         ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
+        untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
         state: RecurrentState | None = None
         for text, more in chain(passages, [Passage("", more=False)]):
-            is_first = not len(ids)
             ids = np.concatenate((ids, self.tokenizer_.encode(text)))
-            if is_first and len(ids):
-                yield ids[:1], [None]
             while len(ids) > (READ_TOGETHER if more else 1):
                 piece = torch.from_numpy(ids[None, : READ_TOGETHER + 1])
                 losses, state = self._nats(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
-                yield ids[1 : piece.shape[1]], losses[0].tolist()
-                ids = ids[piece.shape[1] - 1 :]
+                yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
+                ids, untold = ids[piece.shape[1] - 1 :], []
+            if len(ids) and untold and not more:
+                yield ids, untold
+                untold = []
 
     def _lines_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
         """Yield ids of lines and the nats of each; every line is read by itself."""
