@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elman.data.inputs import take_rows
+from elman.data.values.columns import take_rows
 from elman.errors import UsageError
 
 Array = NDArray[np.float32]

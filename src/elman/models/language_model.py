@@ -21,18 +21,21 @@ from torch import Tensor
 
 from elman.data.batching import IGNORED, Batch, line_chunks
 from elman.data.corpus import Corpus, build_corpus
-from elman.data.inputs import take_sources, take_texts
 from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.words import WordTokenizer
+from elman.data.values.texts import take_sources, take_texts
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask, RecurrentState, expanded
 from elman.metrics.likelihood import language_metrics
-from elman.training.loop import Batches
 from elman.training.schedule import positive, whole
+from elman.training.task import Batches
 
 READ_TOGETHER = 4096  # tokens that are read together, where so many are at hand
 
@@ -139,7 +142,7 @@ class LanguageModel(NextTokenModel):
         return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
 
     def _take_vectors(self, path: Path) -> None:
-        from elman.data.vectors import read_vectors
+        from elman.data.tokens.vectors import read_vectors
 
         tokens = self.tokenizer_.tokens(range(self.tokenizer_.vocab_size))
         rows, matrix = read_vectors(path, tokens)

@@ -24,11 +24,12 @@ from elman.data.formats.detection import pair_format
 from elman.data.formats.examples import read_labelled
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.table import FORMATS
-from elman.data.inputs import check_alone, check_pairs, take_text, take_texts
-from elman.data.lexicon import padded
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example, Problem, Translation, readable
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.lexicon import padded
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.values.columns import check_alone, check_pairs
+from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis, Search
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, Targets, encoded
@@ -440,7 +441,7 @@ class _Batches:
 
 def _spelled(source: str, tokens: list[str]) -> list[str]:
     """Return the words of a source as they are written there, in place of <unk>."""
-    from elman.data.tokenizer import split_words
+    from elman.data.tokens.words import split_words
 
     words = split_words(source)
     return words[: len(tokens)] if len(words) >= len(tokens) else tokens

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from elman.data.lines import Lines, Problems
 from elman.data.records import Classification, Example, Problem, Sentence, TaggedSentence, Translation
-from elman.data.tokenizer import split_words
+from elman.data.tokens.words import split_words
 from elman.errors import DataError, UsageError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elman.data.formats.passages import write_surprisals
 from elman.data.lines import Lines, Problems
-from elman.data.music import Tune, read_tunes
+from elman.data.music.tunes import Tune, read_tunes
 from elman.data.records import Problem, Surprisals
 from elman.errors import UsageError
 
