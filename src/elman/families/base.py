@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from elman.data.lines import Lines, Problems
 from elman.errors import ModelError, StorageError, UsageError
 from elman.families.description import card, num_parameters, versions
 from elman.families.folder import (
@@ -61,6 +60,8 @@ class Model(TrainingSettings, Settings, ABC):
 
     architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
     free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
+    answered_together: ClassVar[int] = 1024
+    """Items that are answered together, where so many are at hand."""
 
     # What a model says about itself.
 
@@ -89,10 +90,18 @@ class Model(TrainingSettings, Settings, ABC):
         return Report(self.evaluate(X))
 
     @abstractmethod
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write what the model makes of what ``lines`` hold, in order, as it comes."""
+    def answer(self, batches: Iterable[Sequence[Any]], *args: Any, **options: Any) -> Iterator[Any]:
+        """Yield a record for each item, in order, as the items come.
+
+        Args:
+            batches: the items, and problems in place of those that could not be read, as many together as are there;
+                see :mod:`elman.data.records` and :func:`elman.data.lines.arrived`.
+            args: none.
+            options: how to answer, in this call; each task has its own.
+
+        Returns:
+            The records; a problem stays in its place.
+        """
 
     def _pictures(self) -> dict[str, str]:
         """Return further SVG documents to save, by file name."""

@@ -148,17 +148,22 @@ class NextTokenModel(Model):
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
-        network = self.network_.eval()
-        device = next(network.parameters()).device
         state = None
         for batch in _in_order(corpus, self._apart, num_streams):
-            with torch.inference_mode():
-                moved = batch.to(device)
-                logits, state = network(moved.inputs, None if batch.first else state, moved.lengths)  # (B, T, V)
-                losses = nn.functional.cross_entropy(
-                    logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
-                )
-            yield batch, losses.view_as(moved.targets).cpu()
+            losses, state = self._nats(batch, None if batch.first else state)
+            yield batch, losses
+
+    def _nats(self, batch: Batch, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
+        """Read a batch from a state; return the nats (B, T) of its targets (zero at padding), and the state after."""
+        network = self.network_.eval()
+        with torch.inference_mode():
+            moved = batch.to(next(network.parameters()).device)
+            logits, state = network(moved.inputs, state, moved.lengths)  # (B, T, V)
+            losses = nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+        assert state is not None
+        return losses.view_as(moved.targets).cpu(), state
 
     def _sampled(
         self,
