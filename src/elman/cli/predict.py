@@ -23,6 +23,7 @@ from elman.decoding.beam import Search
 from elman.errors import DataError, UsageError
 from elman.files import write_files
 from elman.models import load
+from elman.models.tasks import TASKS
 
 
 @dataclass(kw_only=True)
@@ -66,15 +67,14 @@ def run(words: Sequence[str]) -> int:
     command = parse(Predict, words, "elman predict")
     model = load(command.folder)
     options = _options(command, model)
-    if command.attention is not None and not hasattr(model, "attention_picture"):
-        raise UsageError(f"`attention` draws where a translator looked; this model is a {model.task}")
-    if model.task == "captioner" and command.file.startswith("sample:"):
+    if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     with _opened(command.file, model.task) as data:
-        problems = Problems()
-        is_named = not isinstance(data, Path | str) and command.file != "-"
-        lines = Lines(data, model.encoding, problems, name=command.file if is_named else None)
+        problems, is_pipe = Problems(), not isinstance(data, Path | str)
+        if command.attention is not None and (is_pipe or not hasattr(model, "attention_picture")):
+            raise UsageError("`attention` draws what a translator does with the first source of a FILE")
+        lines = Lines(data, model.encoding, problems, name=command.file if is_pipe and command.file != "-" else None)
         for written in answers(
             model, lines, problems, command.input_format, command.output_format, command.attention, **options
         ):
