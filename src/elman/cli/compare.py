@@ -30,7 +30,8 @@ class CompareLanguageModels:
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
     """The text; sample:NAME names a built-in one."""
     models: str = "ngram:5,window:5,rnn,gru,lstm"
-    """Which, with commas between: ngram:ORDER, window:TOKENS, and rnn, gru or lstm, alone or as lstm:LAYERSxUNITS."""
+    """Which, with commas between: ngram:ORDER, window:TOKENS, and rnn, gru, lstm or mingru, alone or as
+    lstm:LAYERSxUNITS."""
     valid: str | None = None
     """Text file to judge on, in place of the end of the text."""
     json: bool = False
@@ -45,8 +46,8 @@ class CompareTaggers:
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
     """Tagged sentences; sample:sentences is built in."""
     models: str = "majority,frequent,hmm,rnn,bilstm"
-    """Which, with commas between: majority, frequent (each word's most frequent tag), hmm, and networks: rnn, gru or
-    lstm, birnn, bigru or bilstm, alone or as bilstm:LAYERSxUNITS."""
+    """Which, with commas between: majority, frequent (each word's most frequent tag), hmm, and networks: rnn, gru,
+    lstm or mingru, read from both sides with bi in front (bilstm), alone or as bilstm:LAYERSxUNITS."""
     valid: str | None = None
     """Tagged sentences to judge on, in place of a part of the others."""
     json: bool = False
@@ -62,7 +63,8 @@ class CompareClassifiers:
     """Labelled texts; sample:messages is built in."""
     models: str = "majority,logreg,logreg2,mlp,mlp2,rnn,bilstm"
     """Which, with commas between: majority; of word counts logreg and mlp (with pairs of words logreg2, mlp2); and
-    networks: rnn, gru or lstm, birnn, bigru or bilstm, alone or as bilstm:LAYERSxUNITS."""
+    networks: rnn, gru, lstm or mingru, read from both sides with bi in front (bilstm), alone or as
+    bilstm:LAYERSxUNITS."""
     valid: str | None = None
     """Labelled texts to judge on, in place of a part of the others."""
     json: bool = False

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,9 @@ from elman.errors import UsageError, nearest
 from elman.families.base import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
+from elman.nn.cells import CELLS
 from elman.training.progress import Progress
 from elman.training.schedule import positive
-
-CELLS = ("rnn", "gru", "lstm", "window")
 
 
 @dataclass(frozen=True)
@@ -135,14 +133,13 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
             order = int(size or 5)
             positive("order", order)
             return NgramModel(order=order)
+        if kind == "window":
+            return replace(settings, cell=kind, window=int(size or 5))
         if kind in CELLS:
-            cell: Any = kind
-            if kind == "window":
-                return replace(settings, cell=cell, window=int(size or 5))
             layers, _, hidden = size.rpartition("x")
             return replace(
                 settings,
-                cell=cell,
+                cell=kind,
                 num_layers=int(layers or 1),
                 hidden_size=int(hidden) if hidden else settings.hidden_size,
             )
@@ -150,9 +147,9 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
         raise
     except ValueError as error:
         raise UsageError(
-            f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or {CELLS[2]}:LAYERSxUNITS"
+            f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
-    known = ("ngram", *CELLS)
+    known = ("ngram", "window", *CELLS)
     meant = nearest(kind, known) or ";"
     raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
 
