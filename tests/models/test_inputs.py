@@ -17,7 +17,7 @@ import elman
 from elman.comparison.labels import compare_classifiers, compare_taggers
 from elman.comparison.language_models import compare_language_models
 from elman.data.lines import Problems
-from elman.data.music import read_tunes
+from elman.data.music.tunes import read_tunes
 from elman.errors import DataError, ElmanError, UsageError
 
 pd = pytest.importorskip("pandas")
@@ -67,7 +67,7 @@ def doors():
     """Yield every public method of every model that takes data, and the parameter that does."""
     for name, model in UNFITTED.items():
         for method, function in inspect.getmembers(model, inspect.ismethod):
-            if method.startswith("_") or method in ("annotate", "sources"):  # these read Lines, not values
+            if method.startswith("_") or method == "answer":  # it reads records, not values
                 continue
             for parameter in inspect.signature(function).parameters:
                 if parameter in VALUES and (name, parameter) not in IGNORED:

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.language_model import LanguageModel
@@ -201,7 +201,7 @@ def test_vectors_of_words_stand_in_the_embedding(tiny, easy, tmp_path):
     for token_id, token in enumerate(tokens):
         assert embedding[token_id].tolist() == given.get(token, without[token_id].tolist()), token
     assert model.data_["vectors"]["found"] == 2
-    with pytest.raises(UsageError, match=r"vectors of 4 numbers, but embedding_size is 5.*--embedding-size 4"):
+    with pytest.raises(UsageError, match=r"vectors of 4 numbers, but embedding_size is 5.*`embedding_size` 4"):
         tiny(**{**still, "embedding_size": 5}, vectors=path).fit(easy)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from elman.counting.ngrams import NgramModel
-from elman.data.inputs import take_sources, take_texts
 from elman.data.text import Source, Text
+from elman.data.values.texts import take_sources, take_texts
 from elman.errors import UsageError, nearest
-from elman.families.base import num_parameters
+from elman.families.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
@@ -125,16 +125,28 @@ def _judged_ngram(
     )
 
 
+def _ngram(order: int, settings: LanguageModel) -> NgramModel:
+    positive("order", order)
+    return NgramModel(order=order)
+
+
+def _window(tokens: int, settings: LanguageModel) -> LanguageModel:
+    return replace(settings, cell="window", window=tokens)
+
+
+SIZED_BY_ORDER: dict[str, Callable[[int, LanguageModel], LanguageModel | NgramModel]] = {
+    "ngram": _ngram,
+    "window": _window,
+}
+"""Kinds that see so many tokens; all others are cells."""
+
+
 def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
     """Read ``kind``, ``kind:N`` or ``kind:LxH``."""
     kind, _, size = name.partition(":")
     try:
-        if kind == "ngram":
-            order = int(size or 5)
-            positive("order", order)
-            return NgramModel(order=order)
-        if kind == "window":
-            return replace(settings, cell=kind, window=int(size or 5))
+        if kind in SIZED_BY_ORDER:
+            return SIZED_BY_ORDER[kind](int(size or 5), settings)
         if kind in CELLS:
             layers, _, hidden = size.rpartition("x")
             return replace(
@@ -149,7 +161,7 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
         raise UsageError(
             f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
-    known = ("ngram", "window", *CELLS)
+    known = (*SIZED_BY_ORDER, *CELLS)
     meant = nearest(kind, known) or ";"
     raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
 

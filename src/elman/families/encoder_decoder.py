@@ -7,7 +7,6 @@ inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told 
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.lexicon import padded
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.files import in_one_line
+from elman.data.tokens.levels import learn_tokenizer
+from elman.data.tokens.lexicon import padded
+from elman.data.tokens.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
@@ -35,8 +36,9 @@ from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
-from elman.training.loop import Batches
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
@@ -145,11 +147,7 @@ class EncoderDecoderModel(SupervisedModel):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn what texts are written with."""
-        if self.level == "char":
-            return CharacterTokenizer.train(texts)
-        if self.level == "word":
-            return WordTokenizer.train(texts, max_vocab=self.vocab_size, min_count=self.min_count)
-        return BytePairTokenizer.train(texts, vocab_size=self.vocab_size)
+        return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
 
     @abstractmethod
     def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
@@ -249,15 +247,17 @@ class EncoderDecoderModel(SupervisedModel):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
-        began = time.perf_counter()
         number = min(JUDGED, len(self._valid.inputs))
-        some = self._valid.chosen(range(min(SENTENCES, number)))
-        batches = self._batches(some)
-        longest = int(batches.targets.lengths.max())
-        self._told(batches)
-        list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
-        return (time.perf_counter() - began) * number / len(some.inputs)
+
+        def judge(size: int) -> float:
+            some = self._valid.chosen(range(min(size, number)))
+            batches = self._batches(some)
+            self._told(batches)
+            longest = int(batches.targets.lengths.max())
+            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            return len(some.inputs) / number
+
+        return predict_seconds(judge, SENTENCES)
 
     def _judge(self, examples: Examples) -> Report:
         report = self._compared(examples)
@@ -299,7 +299,7 @@ class WriterBatch(Protocol):
 
 
 class WriterBatches(Protocol):
-    """Examples in batches: see :class:`elman.training.loop.Batches`."""
+    """Examples in batches: see :class:`elman.training.task.Batches`."""
 
     targets: Targets
     """What is to be written."""
@@ -324,6 +324,7 @@ class Targets:
         max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
 
     Example:
+        >>> from elman.data.tokens.characters import CharacterTokenizer
         >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
         >>> inputs, wanted = targets.gather(np.array([1, 0]))
         >>> inputs.tolist(), wanted.tolist()
@@ -351,7 +352,7 @@ def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64
     """Turn texts into ids; line breaks count as blanks."""
     if not len(texts):
         return []
-    flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
+    flat, lengths = tokenizer.encode_lines("\n".join(map(in_one_line, texts)))
     return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
 
 

@@ -8,7 +8,6 @@ Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, t
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 from elman.nn.window import Window
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 
 if TYPE_CHECKING:
@@ -149,25 +149,31 @@ class NextTokenModel(Model):
         return self._judge(self._valid)
 
     def _final_seconds(self) -> float:
-        for _ in range(2):  # the first time, kernels may have to be compiled
-            began = time.perf_counter()
+        def judge(size: int) -> float:  # a batch, whatever its size
             with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
                 batch, _ = next(self._losses(self._valid, num_streams=1))
-        return (time.perf_counter() - began) * self._valid.num_targets / batch.num_targets
+            return batch.num_targets / self._valid.num_targets
+
+        return predict_seconds(judge, 1)
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
-        network = self.network_.eval()
-        device = next(network.parameters()).device
         state = None
         for batch in _in_order(corpus, self._apart, num_streams):
-            with torch.inference_mode():
-                moved = batch.to(device)
-                logits, state = network(moved.inputs, None if batch.first else state, moved.lengths)  # (B, T, V)
-                losses = nn.functional.cross_entropy(
-                    logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
-                )
-            yield batch, losses.view_as(moved.targets).cpu()
+            losses, state = self._nats(batch, None if batch.first else state)
+            yield batch, losses
+
+    def _nats(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """Read a batch from a state; return the nats (B, T) of its targets (zero at padding), and the state after."""
+        network = self.network_.eval()
+        with torch.inference_mode():
+            moved = batch.to(next(network.parameters()).device)
+            logits, state = network(moved.inputs, state, moved.lengths)  # (B, T, V)
+            losses = nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+        assert state is not None
+        return losses.view_as(moved.targets).cpu(), state
 
     def _sampled(
         self,

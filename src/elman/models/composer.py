@@ -8,7 +8,7 @@ folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,17 +20,19 @@ from numpy.typing import NDArray
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
-from elman.data.inputs import check_there, take_items
-from elman.data.lines import Lines, Problems
-from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.data.lines import Problems
+from elman.data.music.events import EventTokenizer
+from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.records import Problem, Surprisals, in_place, readable
+from elman.data.values.columns import check_there, take_items
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
-from elman.training.loop import Batches
 from elman.training.schedule import positive, whole
+from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +110,12 @@ class Composer(NextTokenModel):
             "left_out": problems.count,
         }
         batches = self._batches(train_corpus, valid_corpus, self.longest)
+        if isinstance(batches, LineBatches) and batches.num_cut:
+            logger.warning(
+                "%s of %s tunes have more than %s events: each is cut after so many, and what follows is learned as if "
+                "a tune began there; raise longest to learn them whole",
+                *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
+            )
         self.network_ = self._build()
         return NextTokenTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
@@ -219,22 +227,24 @@ class Composer(NextTokenModel):
                 found.append(list(zip(events, nats[kept].tolist(), strict=True)))
         return found
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write every event of the tunes of a file and its surprisal, tab-separated, under a line of titles.
+    def answer(self, batches: Iterable[Sequence[Tune | Problem]]) -> Iterator[Surprisals | Problem]:
+        """Say how surprising every event of tunes is, in order; a problem stands for one that has no events.
 
-        Raises:
-            UsageError: another format is asked for, or the music comes through a pipe.
+        Args:
+            batches: tunes, as many together as are there.
         """
-        if input_format is not None or output_format not in (None, "text"):
-            raise UsageError("a composer reads music and writes events and surprisals; leave the formats out")
-        if not isinstance(lines.source, Path | str):
-            raise UsageError("music comes as a file; name it in place of -")
-        yield "event\tsurprisal\n"
-        for tune in self._surprisals(self._read(lines.source, problems)):
-            for event, surprisal in tune:
-                yield f"{event}\t{surprisal:.6f}\n"
+        self._check_fitted()
+        for batch in batches:
+            items = [item if isinstance(item, Problem) else self._events_of(item) for item in batch]
+            events = readable(items)
+            found = self._surprisals(events) if events else []
+            yield from in_place(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
+
+    def _events_of(self, tune: Tune) -> NDArray[np.int64] | Problem:
+        try:
+            return self.tokenizer_.encode(tune)
+        except DataError as error:
+            return Problem(tune.name, str(error), told=False)
 
     # Writing.
 

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.data.batching import IGNORED
+from elman.data.batching import IGNORED, Batch, line_chunks
 from elman.data.corpus import Corpus, build_corpus
-from elman.data.inputs import take_sources, take_texts
-from elman.data.lines import Lines, Problems
+from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.tokens.levels import learn_tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.values.texts import take_sources, take_texts
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
@@ -29,8 +33,10 @@ from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
 from elman.nn.state import PublicState, State
-from elman.training.loop import Batches
 from elman.training.schedule import positive, whole
+from elman.training.task import Batches
+
+READ_TOGETHER = 4096  # tokens that are read together, where so many are at hand
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,6 +55,7 @@ class LanguageModel(NextTokenModel):
         *("level", "lines", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
         *("tie_weights", "initial_state"),
     )
+    answered_together: ClassVar[int] = 1
 
     level: Literal["char", "word", "bpe"] = "char"
     """What a token is: a character, a word or punctuation mark, or a piece found by byte-level BPE."""
@@ -126,15 +133,11 @@ class LanguageModel(NextTokenModel):
         return train_corpus, valid_corpus
 
     def _learn_tokenizer(self, chunks: Iterable[str]) -> Tokenizer:
-        if self.level == "char":
-            return CharacterTokenizer.train(chunks)
-        if self.level == "word":
-            min_count = 2 if self.min_count is None else self.min_count
-            return WordTokenizer.train(chunks, max_vocab=self.vocab_size or 10_000, min_count=min_count)
-        return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
+        vocab_size = self.vocab_size or (10_000 if self.level == "word" else 4096)
+        return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
 
     def _take_vectors(self, path: Path) -> None:
-        from elman.data.vectors import read_vectors
+        from elman.data.tokens.vectors import read_vectors
 
         tokens = self.tokenizer_.tokens(range(self.tokenizer_.vocab_size))
         rows, matrix = read_vectors(path, tokens)
@@ -142,7 +145,7 @@ class LanguageModel(NextTokenModel):
         if matrix.shape[1] != width:
             raise UsageError(
                 f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {width}; "
-                f"set --embedding-size {matrix.shape[1]}"
+                f"set `embedding_size` {matrix.shape[1]}"
             )
         found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
         known = {number: row for number, row in found.items() if row is not None}
@@ -216,35 +219,69 @@ class LanguageModel(NextTokenModel):
         """
         self._check_fitted()
         text = Text(take_sources(X), self.encoding)
-        corpus = build_corpus(text, self.tokenizer_, 0, None, lines=self.lines)
-        if not len(corpus.ids):
+        passages = (Passage(chunk, more=True) for chunk in text.chunks(keep_lines=self.lines))
+        found = chain.from_iterable(zip(one.tokens, one.nats, strict=True) for one in self._surprisals(passages))
+        first = next(found, None)
+        if first is None:
             raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
-        return self._surprisals(corpus)
+        return chain([first], found)
 
-    def _surprisals(self, corpus: Corpus) -> Iterator[tuple[str, float | None]]:
-        if not self.lines:
-            yield self.tokenizer_.tokens(corpus.ids[:1])[0], None
-        for batch, losses in self._losses(corpus, num_streams=1):
-            mask = batch.targets != IGNORED
-            tokens = self.tokenizer_.tokens(batch.targets[mask].tolist())
-            yield from zip(tokens, losses[mask].tolist(), strict=True)
+    def answer(self, batches: Iterable[Iterable[Passage]]) -> Iterator[Surprisals]:
+        """Say how surprising every token of a text is, as it comes; see :meth:`predict`.
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write every token of a text and its surprisal, tab-separated, under a line of titles; see :meth:`predict`.
+        Args:
+            batches: pieces of the text, cut where tokens end. Tokens are read many at a time while there are more.
 
         Raises:
-            UsageError: another format is asked for.
+            DataError: there is no token.
         """
-        if input_format not in (None, "text") or output_format not in (None, "text"):
-            raise UsageError("a language model reads text and writes tokens and surprisals; leave the formats out")
-        X = lines.source if isinstance(lines.source, Path | str) else "".join(f"{line}\n" for line in lines)  # noqa: N806
-        for index, (token, surprisal) in enumerate(self.predict(X)):
-            if index == 0:
-                yield "token\tsurprisal\n"
-            written = token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-            yield f"{written}\t{'NA' if surprisal is None else f'{surprisal:.6f}'}\n"
+        self._check_fitted()
+        record = None
+        for record in self._surprisals(chain.from_iterable(batches)):
+            yield record
+        if record is None:
+            raise DataError("the text holds no token, only blanks")
+
+    def _surprisals(self, passages: Iterable[Passage]) -> Iterator[Surprisals]:
+        for ids, nats in self._lines_read(passages) if self.lines else self._stream_read(passages):
+            yield Surprisals(self.tokenizer_.tokens(ids), nats)
+
+    def _stream_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
+        """Yield ids of a text and the nats of each, the state carried through all of it."""
+        ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
+        untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
+        state: State | None = None
+        for text, more in chain(passages, [Passage("", more=False)]):
+            ids = np.concatenate((ids, self.tokenizer_.encode(text)))
+            while len(ids) > (READ_TOGETHER if more else 1):
+                piece = torch.from_numpy(ids[None, : READ_TOGETHER + 1])
+                losses, state = self._nats(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
+                yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
+                ids, untold = ids[piece.shape[1] - 1 :], []
+            if len(ids) and untold and not more:
+                yield ids, untold
+                untold = []
+
+    def _lines_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
+        """Yield ids of lines and the nats of each; every line is read by itself."""
+        held: list[NDArray[np.int64]] = []  # lines that are not read yet, from <s> to </s>
+        for text, more in chain(passages, [Passage("", more=False)]):
+            ids, lengths = self.tokenizer_.encode_lines(text.removesuffix("\n"))
+            begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
+            lines = np.split(ids, np.cumsum(lengths)[:-1])
+            held += [np.concatenate((begin, line, end)) for line in lines if len(line)]
+            if not held:
+                continue
+            offsets = np.cumsum([0, *map(len, held)])
+            num_read = 0
+            for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), READ_TOGETHER):
+                if more and num_read + len(batch.inputs) == len(held):
+                    break  # others may be read along with these
+                losses, _ = self._nats(batch, None)
+                mask = batch.targets != IGNORED
+                yield batch.targets[mask].numpy(), losses[mask].tolist()
+                num_read += len(batch.inputs)
+            held = held[num_read:]
 
     def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats, unknown = 0.0, 0
