@@ -32,6 +32,7 @@ from elman.families.reports import Report
 from elman.families.settings import LIMITS
 from elman.families.supervised import SupervisedModel
 from elman.metrics.likelihood import language_metrics
+from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
@@ -52,8 +53,8 @@ class EncoderDecoderModel(SupervisedModel):
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The networks that read and write: simple (Elman) RNN, GRU or LSTM."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read and write; rnn is the simple, Elman's network."""
     hidden_size: int = 256
     """Units of each layer (of each direction, where there are two)."""
     num_layers: int = 1

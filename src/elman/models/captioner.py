@@ -37,9 +37,11 @@ from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNe
 from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics
+from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.pictures import PictureEncoder
+from elman.nn.state import State
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -350,10 +352,10 @@ class CaptionerNetwork(EncoderDecoderNetwork):
             front = FeatureEncoder(features, settings.feature_size)
         super().__init__(settings, vocab_size, front.place_size, settings.attention)
         self.front = front
-        parts = 2 if settings.cell == "lstm" else 1
         self.layers = settings.num_layers
+        self.parts = CELLS[settings.cell].state
         self.bridge = nn.ModuleList(
-            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in range(parts)
+            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in self.parts
         )
 
     def read(self, batch: PictureBatch) -> DecoderState:
@@ -365,7 +367,8 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         places, whole = self.front(pictures, lengths)  # (B, P, C), (B, N)
         whole = self.dropout(whole[:, None])[:, 0]
         parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
-        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), self.dropout(places), lengths)
+        state = State(zip(self.parts, (torch.tanh(part).contiguous() for part in parts), strict=True))
+        return self.decoder.start(state, self.dropout(places), lengths)
 
 
 class FeatureEncoder(nn.Module):

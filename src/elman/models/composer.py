@@ -29,7 +29,7 @@ from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.next_token import NextTokenModel, NextTokenTask, expanded
+from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
@@ -337,8 +337,7 @@ class Composer(NextTokenModel):
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
         if seconds is not None or bars is not None:
             forbidden.append(tokenizer.end_id)
-        begun = expanded(state, 1)
-        for stretch, _ in self._sampled(logits[:, -1], begun, sampling, [generator], max_events, seen, forbidden):
+        for stretch, _ in self._sampled(logits[:, -1], state, sampling, [generator], max_events, seen, forbidden):
             ids += stretch[0].tolist()
             if tokenizer.end_id in ids:
                 return ids[: ids.index(tokenizer.end_id)]
