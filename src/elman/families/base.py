@@ -32,6 +32,7 @@ from elman.families.folder import (
     Texts,
     Weights,
     check_finite,
+    check_fit,
     compose,
     is_finished,
     open_run,
@@ -62,6 +63,12 @@ class Model(TrainingSettings, Settings, ABC):
     free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
     answered_together: ClassVar[int] = 1024
     """Items that are answered together, where so many are at hand."""
+
+    encoding: str = "utf-8"
+    """How text files are encoded."""
+    valid_fraction: float = 0.1
+    """Share of the data held out for validation where no other is given: examples drawn with the seed, or the end of a
+    text."""
 
     # What a model says about itself.
 
@@ -137,6 +144,8 @@ class Model(TrainingSettings, Settings, ABC):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         self.check_training()
+        if not 0 < self.valid_fraction < 1:
+            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
 
     def fit(
         self,
@@ -299,12 +308,7 @@ class Model(TrainingSettings, Settings, ABC):
         """Raise ModelError unless weights of these shapes fit the settings; no memory is taken for the network."""
         with torch.device("meta"):
             expected = {name: tuple(part.shape) for name, part in self._build().state_dict().items()}
-        for name in (*expected, *found):
-            if expected.get(name) != found.get(name):
-                raise ModelError(
-                    f"the weights and the settings do not fit together: {name} is {_shape(found.get(name))}, and the "
-                    f"settings make it {_shape(expected.get(name))}; copy the folder anew"
-                )
+        check_fit(expected, found)
 
     def _load_unfinished(self, stored: Stored) -> dict[str, Any]:
         """Read the checkpoint to go on from, once its header fits the settings that it says.
@@ -386,10 +390,6 @@ class Model(TrainingSettings, Settings, ABC):
             "seconds_per_step": seconds,
             "seconds": steps * seconds,
         }
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
 
 
 @contextmanager

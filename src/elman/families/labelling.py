@@ -22,9 +22,10 @@ from elman.data.tokens.lexicon import Lexicon, Words, padded
 from elman.data.tokens.vectors import read_vectors
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
+from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.reports import Report
-from elman.families.supervised import SupervisedModel
+from elman.families.supervised import Supervised
 from elman.nn.cells import CELLS, CellName
 from elman.nn.dropout import LockedDropout
 from elman.nn.inputs.numbers import Standardised
@@ -39,9 +40,12 @@ KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 
 
 @dataclass(kw_only=True, eq=False)
-class LabellingModel(SupervisedModel):
+class LabellingModel(Supervised, Model):
     """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
 
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
     cell: CellName = "lstm"
     """The cell of the recurrent layers that read; rnn is the simple, Elman's network."""
     hidden_size: int = 200
