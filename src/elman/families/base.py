@@ -18,7 +18,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Self
 import torch
 
 from elman.errors import ModelError, StorageError, UsageError
+from elman.families.computing import check_device, computing
 from elman.families.description import card, num_parameters, versions
 from elman.families.folder import (
     SavedModel,
@@ -183,7 +184,7 @@ class Model(TrainingSettings, Settings, ABC):
         """
         started = time.perf_counter()
         self.check()
-        self._check_device()
+        check_device(self.device)
         if resume and overwrite:
             raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
         progress = progress or Progress()
@@ -207,7 +208,7 @@ class Model(TrainingSettings, Settings, ABC):
                     progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
                 elif resume:
                     progress.note(f"{folder}: no checkpoint yet, starting afresh")
-            stack.enter_context(_computing(self.threads, self.seed))
+            stack.enter_context(computing(self))
             former = self._former(saved, init_from)
             if saved is not None:
                 check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
@@ -328,11 +329,6 @@ class Model(TrainingSettings, Settings, ABC):
         former._restore_texts(Texts(saved["texts"]))
         return former
 
-    def _check_device(self) -> None:
-        """Raise UsageError where there is no such device; a model trained on one is loaded anywhere."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
-
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             raise UsageError(
@@ -376,8 +372,8 @@ class Model(TrainingSettings, Settings, ABC):
             ``seconds_per_step`` (measured) and ``seconds``.
         """
         self.check()
-        self._check_device()
-        with _computing(self.threads, self.seed):
+        check_device(self.device)
+        with computing(self):
             trial = type(self)(**self.get_params())  # this model stays as it is
             task, batches = trial._prepare(X, y, valid, None)
             steps, seconds = predict_cost(task, batches, trial)
@@ -390,17 +386,3 @@ class Model(TrainingSettings, Settings, ABC):
             "seconds_per_step": seconds,
             "seconds": steps * seconds,
         }
-
-
-@contextmanager
-def _computing(threads: int | None, seed: int) -> Iterator[None]:
-    """Compute with so many threads from this seed; leave the caller's threads and random numbers as they were."""
-    threads_before = torch.get_num_threads()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        try:
-            if threads is not None:
-                torch.set_num_threads(threads)
-            yield
-        finally:
-            torch.set_num_threads(threads_before)
