@@ -23,6 +23,7 @@ from elman.decoding.beam import Search
 from elman.errors import DataError, UsageError
 from elman.files import write_files
 from elman.models import load
+from elman.models.tasks import TASKS
 
 
 @dataclass(kw_only=True)
@@ -68,7 +69,7 @@ def run(words: Sequence[str]) -> int:
     options = _options(command, model)
     if command.attention is not None and not hasattr(model, "attention_picture"):
         raise UsageError(f"`attention` draws where a translator looked; this model is a {model.task}")
-    if model.task == "captioner" and command.file.startswith("sample:"):
+    if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     with _opened(command.file, model.task) as data:
