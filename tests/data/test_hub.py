@@ -100,6 +100,12 @@ def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
         hub_text("x", "text")
 
 
+@pytest.mark.parametrize("name", ["", "@train", ":plain", ":plain@train"])
+def test_a_data_set_without_a_name_is_refused(name):
+    with pytest.raises(UsageError, match=f"^hub:{name}: names no data set"):
+        hub_text(name, "text")
+
+
 def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
     class OddError(Exception):
         def __str__(self):

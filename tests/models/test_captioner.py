@@ -213,6 +213,15 @@ def test_a_folder_or_a_pipe_of_paths_is_described_and_no_line_is_dropped(folder,
     assert "not a picture" in third["problem"]
 
 
+def test_a_name_may_hold_a_colon(tmp_path):
+    for name in ("plain.png", "Fig. 1: a: dog.png"):
+        (tmp_path / name).write_text("no picture")
+    pictures = Pictures(tmp_path, 16)
+    assert dict(Captioner()._seen(pictures, pictures.names)) == dict.fromkeys(
+        pictures.names, "not a picture that can be read"
+    )
+
+
 @pytest.mark.parametrize(
     ("pictures", "captions", "error", "said"),
     [

@@ -62,6 +62,18 @@ def test_its_loss_is_that_of_its_own_logits():
     assert sum(surprisals) == pytest.approx(total, rel=1e-4)
 
 
+def test_tunes_that_are_cut_are_reported(caplog):
+    tunes = read_tunes(SCALES, Problems())
+    targets = len(EventTokenizer("midilike").encode(tunes[0])) + 1  # the end is one; all scales are alike
+    with caplog.at_level(logging.WARNING):
+        Composer(**SMALL, steps=1, longest=targets).fit(tunes)
+        assert caplog.messages == []
+        Composer(**SMALL, steps=1, longest=targets - 1).fit(tunes, valid=tunes[:2])
+    (message,) = caplog.messages
+    assert message.startswith(f"20 of 20 tunes have more than {targets - 1} events: each is cut after so many")
+    assert "raise longest" in message
+
+
 def test_length_is_as_asked():
     composer = trained()
     assert composer.compose(seconds=11, seed=1).seconds == pytest.approx(11, abs=0.5)

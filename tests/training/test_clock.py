@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from elman.training import clock as clock_module
-from elman.training.clock import RECENT_STEPS, Clock
+from elman.training.clock import RECENT_STEPS, Clock, predict_seconds
 from elman.training.schedule import Schedule, TrainingSettings
 
 
@@ -48,3 +48,15 @@ def test_the_steps_change_only_where_they_no_longer_fit(time):
         clock.add_step(seconds)
         assert clock.keep_pace(schedule, 60, 0.0) == schedule  # it is over
         assert clock.keep_pace(schedule, 10, 0.0).total_steps == total_steps
+
+
+def test_the_whole_takes_as_long_as_its_parts_and_compiling_does_not_count(time):
+    sizes = []
+
+    def work(size):
+        time.now += 0.5 * size if sizes else 60.0  # the first call compiles
+        sizes.append(size)
+        return size / 30
+
+    assert predict_seconds(work, 10) == pytest.approx(15.0)
+    assert sizes == [1, 10]

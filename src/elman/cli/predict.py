@@ -67,15 +67,14 @@ def run(words: Sequence[str]) -> int:
     command = parse(Predict, words, "elman predict")
     model = load(command.folder)
     options = _options(command, model)
-    if command.attention is not None and not hasattr(model, "attention_picture"):
-        raise UsageError(f"`attention` draws where a translator looked; this model is a {model.task}")
     if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     with _opened(command.file, model.task) as data:
-        problems = Problems()
-        is_named = not isinstance(data, Path | str) and command.file != "-"
-        lines = Lines(data, model.encoding, problems, name=command.file if is_named else None)
+        problems, is_pipe = Problems(), not isinstance(data, Path | str)
+        if command.attention is not None and (is_pipe or not hasattr(model, "attention_picture")):
+            raise UsageError("`attention` draws what a translator does with the first source of a FILE")
+        lines = Lines(data, model.encoding, problems, name=command.file if is_pipe and command.file != "-" else None)
         for written in answers(
             model, lines, problems, command.input_format, command.output_format, command.attention, **options
         ):
@@ -120,7 +119,7 @@ def answers(
     batches = arrived(reader.read(lines, problems), lines, model.answered_together)
     records = _told(model.answer(batches, **options), lines, problems)
     if attention is not None:
-        records = _drawn(records, model, attention, lines.name)
+        records = _drawn(records, model, attention, lines.name, options.get("search"))
     yield from writer.write(records)
 
 
@@ -155,12 +154,12 @@ def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[
         yield record
 
 
-def _drawn(records: Iterable[Any], model: Any, path: Path, name: str) -> Iterator[Any]:
+def _drawn(records: Iterable[Any], model: Any, path: Path, name: str, search: Search | None) -> Iterator[Any]:
     """Draw where the translator looked while it wrote about the first source that is not blank."""
     is_drawn = False
     for record in records:
         if not is_drawn and isinstance(record, Translation) and record.source.strip():
-            write_files({path: model.attention_picture(record.source).encode()})
+            write_files({path: model.attention_picture(record.source, search).encode()})
             is_drawn = True
         yield record
     if not is_drawn:

@@ -327,7 +327,7 @@ class Model(TrainingSettings, Settings, ABC):
     def _check_device(self) -> None:
         """Raise UsageError where there is no such device; a model trained on one is loaded anywhere."""
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
+            raise UsageError("device is cuda, but torch finds no GPU here; leave `device` out or set it to cpu")
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():

@@ -7,7 +7,6 @@ inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told 
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.files import in_one_line
+from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.lexicon import padded
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.sampling import Sampling, draw, probabilities
 from elman.errors import UsageError
@@ -34,9 +32,11 @@ from elman.families.reports import Report
 from elman.families.settings import LIMITS
 from elman.families.supervised import SupervisedModel
 from elman.metrics.likelihood import language_metrics
+from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -53,8 +53,8 @@ class EncoderDecoderModel(SupervisedModel):
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The networks that read and write: simple (Elman) RNN, GRU or LSTM."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read and write; rnn is the simple, Elman's network."""
     hidden_size: int = 256
     """Units of each layer (of each direction, where there are two)."""
     num_layers: int = 1
@@ -127,9 +127,9 @@ class EncoderDecoderModel(SupervisedModel):
         for setting, number in batches.num_cut.items():
             if number:
                 logger.warning(
-                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise --%s",
+                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise `%s`",
                     *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
-                    setting.replace("_", "-"),
+                    setting,
                 )
         self._valid_batches = self._batches(judged_on)
         self.network_ = self._build()
@@ -147,11 +147,7 @@ class EncoderDecoderModel(SupervisedModel):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn what texts are written with."""
-        if self.level == "char":
-            return CharacterTokenizer.train(texts)
-        if self.level == "word":
-            return WordTokenizer.train(texts, max_vocab=self.vocab_size, min_count=self.min_count)
-        return BytePairTokenizer.train(texts, vocab_size=self.vocab_size)
+        return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
 
     @abstractmethod
     def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
@@ -251,15 +247,17 @@ class EncoderDecoderModel(SupervisedModel):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
-        began = time.perf_counter()
         number = min(JUDGED, len(self._valid.inputs))
-        some = self._valid.chosen(range(min(SENTENCES, number)))
-        batches = self._batches(some)
-        longest = int(batches.targets.lengths.max())
-        self._told(batches)
-        list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
-        return (time.perf_counter() - began) * number / len(some.inputs)
+
+        def judge(size: int) -> float:
+            some = self._valid.chosen(range(min(size, number)))
+            batches = self._batches(some)
+            self._told(batches)
+            longest = int(batches.targets.lengths.max())
+            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            return len(some.inputs) / number
+
+        return predict_seconds(judge, SENTENCES)
 
     def _judge(self, examples: Examples) -> Report:
         report = self._compared(examples)
@@ -326,6 +324,7 @@ class Targets:
         max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
 
     Example:
+        >>> from elman.data.tokens.characters import CharacterTokenizer
         >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
         >>> inputs, wanted = targets.gather(np.array([1, 0]))
         >>> inputs.tolist(), wanted.tolist()
@@ -353,7 +352,7 @@ def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64
     """Turn texts into ids; line breaks count as blanks."""
     if not len(texts):
         return []
-    flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
+    flat, lengths = tokenizer.encode_lines("\n".join(map(in_one_line, texts)))
     return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
 
 

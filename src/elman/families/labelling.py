@@ -25,10 +25,10 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.families.folder import Texts
 from elman.families.reports import Report
 from elman.families.supervised import SupervisedModel
+from elman.nn.cells import CELLS, CellName
 from elman.nn.dropout import LockedDropout
 from elman.nn.inputs.numbers import Standardised
 from elman.nn.inputs.words import WordEncoder
-from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 class LabellingModel(SupervisedModel):
     """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The network that reads: simple (Elman) RNN, GRU or LSTM."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read; rnn is the simple, Elman's network."""
     hidden_size: int = 200
     """Units of each layer and direction."""
     num_layers: int = 1
@@ -219,9 +219,8 @@ class Encoder(nn.Module):
 
     def __init__(self, settings: LabellingModel, input_size: int) -> None:
         super().__init__()
-        recurrent: Any = {"rnn": RNN, "gru": GRU, "lstm": LSTM}[settings.cell]
         self.dropout = LockedDropout(settings.dropout)
-        self.rnn = recurrent(
+        self.rnn = CELLS[settings.cell].layer(
             input_size,
             int(settings.hidden_size),  # it may be NumPy's, from a search over settings
             int(settings.num_layers),
@@ -235,10 +234,8 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Read (B, T, E) -> outputs (B, T, N), and the top layer's last state, both directions merged, (B, N)."""
-        outputs, state = self.rnn(self.dropout(inputs), lengths=lengths)  # (B, T, N)
-        hidden = state[0] if isinstance(state, tuple) else state  # (L·D, B, H)
-        last = MERGES[self.rnn.merge](hidden[-2], hidden[-1]) if self.rnn.bidirectional else hidden[-1]  # (B, N)
-        return self.dropout(outputs), last
+        outputs, state = self.rnn.run(self.dropout(inputs), lengths=lengths)  # (B, T, N)
+        return self.dropout(outputs), self.rnn.newest(state)
 
 
 class Table(Protocol):

@@ -38,9 +38,11 @@ from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNe
 from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics
+from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.pictures import PictureEncoder
+from elman.nn.state import State
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -170,7 +172,8 @@ class Captioner(EncoderDecoderModel):
                 try:
                     read[name] = pictures.read(name)
                 except DataError as error:
-                    read[name] = str(error).partition(": ")[2] or str(error)  # without the file's name
+                    said = str(error)
+                    read[name] = said.partition(f"{name}: ")[2] or said  # without the file's name
             arrays = {name: array for name, array in read.items() if not isinstance(array, str)}
             read.update(zip(arrays, self._encoded(list(arrays.values()), self.encoder), strict=True))
             yield from read.items()
@@ -352,10 +355,10 @@ class CaptionerNetwork(EncoderDecoderNetwork):
             front = FeatureEncoder(features, settings.feature_size)
         super().__init__(settings, vocab_size, front.place_size, settings.attention)
         self.front = front
-        parts = 2 if settings.cell == "lstm" else 1
         self.layers = settings.num_layers
+        self.parts = CELLS[settings.cell].state
         self.bridge = nn.ModuleList(
-            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in range(parts)
+            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in self.parts
         )
 
     def read(self, batch: PictureBatch) -> DecoderState:
@@ -367,7 +370,8 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         places, whole = self.front(pictures, lengths)  # (B, P, C), (B, N)
         whole = self.dropout(whole[:, None])[:, 0]
         parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
-        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), self.dropout(places), lengths)
+        state = State(zip(self.parts, (torch.tanh(part).contiguous() for part in parts), strict=True))
+        return self.decoder.start(state, self.dropout(places), lengths)
 
 
 class FeatureEncoder(nn.Module):

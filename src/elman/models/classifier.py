@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, LengthBuckets
-from elman.data.examples import Examples
+from elman.data.examples import Examples, Numbering
 from elman.data.formats.table import formats_of
 from elman.data.formats.text_folder import read_folder
 from elman.data.lines import Lines, Problems
@@ -269,8 +269,7 @@ class Classifier(LabellingModel):
     def _judge(self, examples: Examples) -> Report:
         examples = examples.spelled_as(self.labels_)
         probabilities = self._probabilities(examples.inputs)  # (N, K)
-        number = {label: index for index, label in enumerate(self.labels_)}
-        targets = np.array([number.get(label, -1) for label in examples.labels])  # (N,)
+        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
         known = targets >= 0
         likelihoods = np.maximum(probabilities[known, targets[known]], np.finfo(np.float64).tiny)
         report = self.compared(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
@@ -386,8 +385,7 @@ class _Batches:
     """Training examples in batches of about equal length."""
 
     def __init__(self, model: Classifier, examples: Examples) -> None:
-        number = {label: index for index, label in enumerate(model.labels_)}
-        self._targets = np.array([number.get(label, IGNORED) for label in examples.labels], np.int64)  # (N,)
+        self._targets = Numbering(model.labels_).of(examples.labels)  # (N,)
         self._sequences: WordSequences | NumberSequences
         if model.level == "numbers":
             self._sequences = NumberSequences(examples.inputs)

@@ -29,7 +29,7 @@ from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.next_token import NextTokenModel, NextTokenTask, expanded
+from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
@@ -95,7 +95,7 @@ class Composer(NextTokenModel):
         if valid is None:
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) == 1:
-                raise DataError("one tune is too little: give more, or name others to validate on with --valid")
+                raise DataError("one tune is too little: give more, or name others to validate on with `valid`")
             last = len(tunes) if len(tunes) < every else 0  # of few tunes the last one is held out
             numbers = {number for number in range(1, len(tunes) + 1) if number % every == 0 or number == last}
             held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
@@ -110,6 +110,12 @@ class Composer(NextTokenModel):
             "left_out": problems.count,
         }
         batches = self._batches(train_corpus, valid_corpus, self.longest)
+        if isinstance(batches, LineBatches) and batches.num_cut:
+            logger.warning(
+                "%s of %s tunes have more than %s events: each is cut after so many, and what follows is learned as if "
+                "a tune began there; raise longest to learn them whole",
+                *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
+            )
         self.network_ = self._build()
         return NextTokenTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
@@ -226,13 +232,21 @@ class Composer(NextTokenModel):
 
         Args:
             batches: tunes, as many together as are there.
+
+        Raises:
+            DataError: none of them has events.
         """
         self._check_fitted()
+        is_empty, problem = True, None
         for batch in batches:
             items = [item if isinstance(item, Problem) else self._events_of(item) for item in batch]
             events = readable(items)
+            is_empty = is_empty and not events
+            problem = problem or next((item for item in items if isinstance(item, Problem)), None)
             found = self._surprisals(events) if events else []
             yield from in_place(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
+        if is_empty and problem:
+            raise DataError(problem.what)
 
     def _events_of(self, tune: Tune) -> NDArray[np.int64] | Problem:
         try:
@@ -279,7 +293,7 @@ class Composer(NextTokenModel):
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
         positive("max_events", max_events)
         if bars is not None and self.events != "remi":
-            raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
+            raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
         given = [] if primer is None else self._primer(primer, seconds, bars)
         ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
@@ -331,8 +345,7 @@ class Composer(NextTokenModel):
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
         if seconds is not None or bars is not None:
             forbidden.append(tokenizer.end_id)
-        begun = expanded(state, 1)
-        for stretch, _ in self._sampled(logits[:, -1], begun, sampling, [generator], max_events, seen, forbidden):
+        for stretch, _ in self._sampled(logits[:, -1], state, sampling, [generator], max_events, seen, forbidden):
             ids += stretch[0].tolist()
             if tokenizer.end_id in ids:
                 return ids[: ids.index(tokenizer.end_id)]

@@ -23,17 +23,16 @@ from elman.data.batching import IGNORED, Batch, line_chunks
 from elman.data.corpus import Corpus, build_corpus
 from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
 from elman.data.values.texts import take_sources, take_texts
 from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.next_token import NextTokenModel, NextTokenTask, RecurrentState, expanded
+from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
+from elman.nn.state import PublicState, State
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
 
@@ -134,12 +133,8 @@ class LanguageModel(NextTokenModel):
         return train_corpus, valid_corpus
 
     def _learn_tokenizer(self, chunks: Iterable[str]) -> Tokenizer:
-        if self.level == "char":
-            return CharacterTokenizer.train(chunks)
-        if self.level == "word":
-            min_count = 2 if self.min_count is None else self.min_count
-            return WordTokenizer.train(chunks, max_vocab=self.vocab_size or 10_000, min_count=min_count)
-        return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
+        vocab_size = self.vocab_size or (10_000 if self.level == "word" else 4096)
+        return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
 
     def _take_vectors(self, path: Path) -> None:
         from elman.data.tokens.vectors import read_vectors
@@ -255,7 +250,7 @@ class LanguageModel(NextTokenModel):
         """Yield ids of a text and the nats of each, the state carried through all of it."""
         ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
         untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
-        state: RecurrentState | None = None
+        state: State | None = None
         for text, more in chain(passages, [Passage("", more=False)]):
             ids = np.concatenate((ids, self.tokenizer_.encode(text)))
             while len(ids) > (READ_TOGETHER if more else 1):
@@ -304,7 +299,7 @@ class LanguageModel(NextTokenModel):
 
     # Reading and writing.
 
-    def read(self, text: str | Path, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+    def read(self, text: str | Path, state: PublicState | None = None) -> tuple[Tensor, PublicState]:
         """Read a text into the state; reading it in two pieces is the same as reading it at once.
 
         Args:
@@ -320,11 +315,8 @@ class LanguageModel(NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces = []
-        for logits, state in self._read(self._content(text), state):  # noqa: B007, B020 (the last state is wanted)
-            pieces.append(logits)
-        assert state is not None
-        return torch.cat(pieces), state
+        pieces, states = zip(*self._read(self._content(text), state), strict=True)
+        return torch.cat(pieces), states[-1].public()
 
     def _content(self, text: str | Path) -> str:
         """Return a text, or a file's content, with newlines as training reads them."""
@@ -332,7 +324,7 @@ class LanguageModel(NextTokenModel):
             raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
         return "".join(Text(text, self.encoding).chunks()) if text != "" else ""
 
-    def _read(self, content: str, state: RecurrentState | None) -> Iterator[tuple[Tensor, RecurrentState]]:
+    def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
         """Read a text piece by piece; yield the logits (T, V) of each and the state after it."""
         ids = torch.from_numpy(self.tokenizer_.encode(content).astype("int64"))
         if state is None and self.lines:
@@ -343,8 +335,9 @@ class LanguageModel(NextTokenModel):
         for start in range(0, len(ids), 4096):
             piece = ids[None, start : start + 4096].to(next(network.parameters()).device)
             with torch.inference_mode():
-                logits, state = network(piece, state)  # (1, T, V)
-            yield logits[0], state
+                logits, after = network(piece, state)  # (1, T, V)
+            state = after
+            yield logits[0], after
 
     def generate(
         self,
@@ -359,7 +352,7 @@ class LanguageModel(NextTokenModel):
         num_samples: int = 1,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: RecurrentState | None = None,
+        state: PublicState | None = None,
         return_state: bool = False,
     ) -> Any:
         """Write on from a prompt.
@@ -396,10 +389,10 @@ class LanguageModel(NextTokenModel):
         )
         writing = self._write(prompt, sampling, max_tokens, num_samples, seed, stop, state)
         texts = [""] * num_samples
-        for pieces, state in writing:  # noqa: B007 (the last state is wanted)
+        for pieces, after in writing:  # noqa: B007 (the last state is wanted)
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         result = texts[0] if num_samples == 1 else texts
-        return (result, state) if return_state else result
+        return (result, after.public()) if return_state else result
 
     def stream(
         self,
@@ -409,7 +402,7 @@ class LanguageModel(NextTokenModel):
         max_tokens: int = 400,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: RecurrentState | None = None,
+        state: PublicState | None = None,
     ) -> Iterator[str]:
         """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
         for pieces, _ in self._write(prompt, sampling or Sampling(), max_tokens, 1, seed, stop, state):
@@ -424,8 +417,8 @@ class LanguageModel(NextTokenModel):
         num_samples: int,
         seed: int | None,
         stop: Sequence[str],
-        state: RecurrentState | None,
-    ) -> Iterator[tuple[list[str], RecurrentState]]:
+        given: PublicState | None,
+    ) -> Iterator[tuple[list[str], State]]:
         """Yield the new text of every sample after each token, and the state that has read it."""
         self._check_fitted()
         sampling.check()
@@ -437,8 +430,8 @@ class LanguageModel(NextTokenModel):
         with torch.random.fork_rng(enabled=self.initial_state == "random"):
             if self.initial_state == "random":
                 torch.manual_seed(first_seed)
-            logits, state = self._primed(prompt, state)
-        state = expanded(state, num_samples)
+            logits, state = self._primed(prompt, given)
+        state = state.expanded(num_samples)
         logits = logits.expand(num_samples, -1)
         seen = None
         if sampling.repetition_penalty != 1:
@@ -477,14 +470,14 @@ class LanguageModel(NextTokenModel):
             state,
         )
 
-    def _primed(self, prompt: str, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
+    def _primed(self, prompt: str, given: PublicState | None) -> tuple[Tensor, State]:
         """Read the prompt; return the logits (1, V) for what follows it, and the state."""
-        if prompt == "" and state is not None:
+        if prompt == "" and given is not None:
+            state = self.network_.rnn.check_state(given)
             with torch.inference_mode():
-                return self.network_.eval().next_logits(state), tuple(state) if isinstance(state, list) else state
+                return self.network_.eval().next_logits(state), state
         if prompt == "" and not self.lines:
             prompt = "\n"  # a text without a beginning begins as a line does
-        for logits, state in self._read(prompt, state):  # noqa: B007, B020 (only the end is wanted)
+        for logits, state in self._read(prompt, given):  # noqa: B007 (only the end is wanted)
             last = logits[-1:]
-        assert state is not None
         return last, state

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
-from elman.data.examples import Examples
+from elman.data.examples import Examples, Numbering
 from elman.data.formats.sentences import tell_inconsistent
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
@@ -164,12 +164,12 @@ class Tagger(LabellingModel):
         nats, targets, unknown = 0.0, 0, 0
         inside = [self._inside(tags) for tags in examples.labels]
         predicted = [[""] * len(tags) for tags in inside]
-        number = {label: index for index, label in enumerate(self.labels_)}
+        numbering = Numbering(self.labels_)
         for pieces, logits, lengths in self._logits(examples.inputs, self._table()):
-            flat = [number.get(tag, IGNORED) for piece in pieces for tag in inside[piece.row][piece.within]]
-            goal = padded(np.array(flat, np.int64), lengths.numpy(), IGNORED)  # (B, T)
+            flat = numbering.of(tag for piece in pieces for tag in inside[piece.row][piece.within])
+            goal = padded(flat, lengths.numpy(), IGNORED)  # (B, T)
             loss_sum, count = self.network_.loss_sum(logits, goal.to(logits.device), lengths)
-            nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + flat.count(IGNORED)
+            nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + int((flat == IGNORED).sum())
             for piece, tags in zip(pieces, self._decoded(logits, lengths), strict=True):
                 predicted[piece.row][piece.within] = tags
         report = self.compared(examples, [self._outside(tags) for tags in predicted], self.lexicon_)
@@ -246,15 +246,15 @@ class Tagger(LabellingModel):
         """Return the tags of every sentence and, where wanted, how likely each is."""
         tags = [[""] * len(words) for words in sentences]
         probabilities = [[0.0] * len(words) if with_probabilities else [] for words in sentences]
+        numbering = Numbering(self.labels_)
         for pieces, logits, lengths in self._logits(sentences, table):
             decoded = self._decoded(logits, lengths)
             for piece, piece_tags in zip(pieces, decoded, strict=True):
                 tags[piece.row][piece.within] = piece_tags
             if with_probabilities:
-                number = {label: index for index, label in enumerate(self.labels_)}
                 shares = self.network_.probabilities(logits, lengths).cpu().numpy()  # (B, T, K)
                 for piece, piece_tags, share in zip(pieces, decoded, shares, strict=True):
-                    ids = [number[tag] for tag in piece_tags]
+                    ids = numbering.of(piece_tags)
                     probabilities[piece.row][piece.within] = share[np.arange(len(ids)), ids].tolist()
         return [(self._outside(row), shares) for row, shares in zip(tags, probabilities, strict=True)]
 
@@ -348,11 +348,9 @@ class _Batches:
     """Training sentences in batches of about equal length."""
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
-        number = {label: index for index, label in enumerate(model.labels_)}
+        numbering = Numbering(model.labels_)
         self._sequences = WordSequences(examples.inputs, model.lexicon_)
-        self._targets = [
-            np.array([number.get(tag, IGNORED) for tag in model._inside(tags)], np.int64) for tags in examples.labels
-        ]
+        self._targets = [numbering.of(model._inside(tags)) for tags in examples.labels]
         self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
 
     def __len__(self) -> int:

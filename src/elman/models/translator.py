@@ -35,8 +35,9 @@ from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, Targets, encoded
 from elman.families.reports import Report
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
-from elman.nn.decoder import CELLS, DecoderState
-from elman.nn.recurrent import MERGES
+from elman.nn.cells import CELLS
+from elman.nn.decoder import DecoderState
+from elman.nn.state import State
 from elman.training.schedule import positive
 
 Texts = Any
@@ -255,7 +256,9 @@ class Translator(EncoderDecoderModel):
             pieces.append(piece.replace("<unk>", word) if token == Tokenizer.unknown_id else piece)
         return "".join(pieces) + decoder.finish()
 
-    def attention_of(self, source: str) -> tuple[list[str], list[str], NDArray[np.float32]]:
+    def attention_of(
+        self, source: str, search: Search | None = None
+    ) -> tuple[list[str], list[str], NDArray[np.float32]]:
         """Translate a text and tell which of its tokens was looked at for each token written.
 
         Returns:
@@ -268,16 +271,16 @@ class Translator(EncoderDecoderModel):
         if self.attention == "none":
             raise UsageError('attention is "none": this model looks at nothing; train one with `attention` luong')
         source = take_text(source, "source")
-        (hypotheses,) = self._written([source])
+        (hypotheses,) = self._written([source], search=search)
         ids = [*hypotheses[0].ids, Tokenizer.end_id]
         words, weights = self._looked(source, list(hypotheses[0].ids))
         return words, self.target_tokenizer_.tokens(ids), weights
 
-    def attention_picture(self, source: str) -> str:
+    def attention_picture(self, source: str, search: Search | None = None) -> str:
         """Translate a text and draw where the decoder looked, as an SVG document; see :meth:`attention_of`."""
         from elman.drawing.attention import attention_map
 
-        return attention_map(*self.attention_of(source))
+        return attention_map(*self.attention_of(source, search))
 
     def _looked(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
         """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
@@ -361,7 +364,7 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         if not settings.shared_vocabulary:
             self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
             nn.init.normal_(self.source_embedding.weight, std=settings.embedding_size**-0.5)
-        self.encoder = CELLS[settings.cell](
+        self.encoder = CELLS[settings.cell].layer(
             settings.embedding_size,
             settings.hidden_size,
             settings.num_layers,
@@ -372,8 +375,8 @@ class TranslatorNetwork(EncoderDecoderNetwork):
             backend=settings.backend,
         )
         state_size = settings.hidden_size * (directions if settings.merge == "concat" else 1)
-        parts = 2 if settings.cell == "lstm" else 1
-        self.bridge = nn.ModuleList(nn.Linear(state_size, settings.hidden_size) for _ in range(parts))
+        parts = CELLS[settings.cell].state
+        self.bridge = nn.ModuleList(nn.Linear(state_size, settings.hidden_size) for _ in parts)
 
     def read(self, batch: PairBatch) -> DecoderState:
         """Read the sources of a batch."""
@@ -381,18 +384,11 @@ class TranslatorNetwork(EncoderDecoderNetwork):
 
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
-        outputs, state = self.encoder(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
-        parts = state if isinstance(state, tuple) else (state,)  # (L · D, B, H) each
-        merged = [self._merged(part) for part in parts]  # (L, B, state_size)
-        hidden = [bridge(part) for bridge, part in zip(self.bridge, merged, strict=True)]  # (L, B, H)
-        hidden[0] = torch.tanh(hidden[0])
-        return self.decoder.start(tuple(hidden), self.dropout(outputs), lengths)
-
-    def _merged(self, part: Tensor) -> Tensor:
-        """Merge the last states of a layer's two directions."""
-        if not self.encoder.bidirectional:
-            return part
-        return MERGES[self.encoder.merge](part[0::2], part[1::2])
+        outputs, state = self.encoder.run(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
+        merged = self.encoder.merged(state).items()  # each part (L, B, state_size)
+        bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
+        bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
+        return self.decoder.start(bridged, self.dropout(outputs), lengths)
 
 
 @dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 
 from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, keeping_pace
 
@@ -14,6 +15,20 @@ RECENT_STEPS = 20  # whose median says how fast the machine is now
 def now() -> float:
     """Return the time in seconds; all of training reads it here."""
     return time.perf_counter()
+
+
+def predict_seconds(work: Callable[[int], float], size: int) -> float:
+    """Predict how long a work takes from the time that a part of it takes.
+
+    Args:
+        work: does a part of at most the given size, and returns its share of the whole. It is called for the smallest
+            part first, which is not timed: kernels may have to be compiled.
+        size: of the part that is timed.
+    """
+    work(1)
+    began = now()
+    share = work(size)
+    return (now() - began) / share
 
 
 class Clock:

@@ -72,7 +72,7 @@ def train(
     keeper = Keeper(checkpoint, identity or {}, steps.network, steps.optimizer)
     state = State()
     if resume is not None:
-        state = keeper.restore(resume)
+        state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
     run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps)
