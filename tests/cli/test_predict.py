@@ -194,7 +194,7 @@ def folders(tmp_path_factory):
         ("translator --length-penalty 11", "--length-penalty is 11.0; it is at most 10"),
         ("translator --encoder x.onnx", "--encoder is no option of a model of task translator; leave it out"),
         ("tagger --beam-size 2", "--beam-size is no option of a model of task tagger; leave it out"),
-        ("tagger --attention a.svg", "--attention draws where a translator looked; this model is a tagger"),
+        ("tagger --attention a.svg", "--attention draws what a translator does with the first source of a FILE"),
         ("tagger --output-format jsnl", '--output-format jsnl: no such format; did you mean "jsonl"? there are'),
     ],
 )
@@ -230,7 +230,7 @@ def test_options_are_of_the_call_and_change_no_setting(shell, folders, tmp_path)
     assert translator.get_params() == before
 
 
-def test_attention_is_drawn_of_the_first_source_that_is_not_blank_of_a_pipe_too(tmp_path):
+def test_attention_is_drawn_of_the_first_source_that_is_not_blank(tmp_path):
     lines = Lines(io.BytesIO(b"\na b\nb\n"))
     assert len(list(answers(model("translator"), lines, Problems(), attention=tmp_path / "a.svg"))) == 3
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")

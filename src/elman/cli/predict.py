@@ -119,7 +119,7 @@ def answers(
     batches = arrived(reader.read(lines, problems), lines, model.answered_together)
     records = _told(model.answer(batches, **options), lines, problems)
     if attention is not None:
-        records = _drawn(records, model, attention, lines.name)
+        records = _drawn(records, model, attention, lines.name, options.get("search"))
     yield from writer.write(records)
 
 
@@ -154,12 +154,12 @@ def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[
         yield record
 
 
-def _drawn(records: Iterable[Any], model: Any, path: Path, name: str) -> Iterator[Any]:
+def _drawn(records: Iterable[Any], model: Any, path: Path, name: str, search: Search | None) -> Iterator[Any]:
     """Draw where the translator looked while it wrote about the first source that is not blank."""
     is_drawn = False
     for record in records:
         if not is_drawn and isinstance(record, Translation) and record.source.strip():
-            write_files({path: model.attention_picture(record.source).encode()})
+            write_files({path: model.attention_picture(record.source, search).encode()})
             is_drawn = True
         yield record
     if not is_drawn:

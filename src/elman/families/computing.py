@@ -14,7 +14,7 @@ from elman.training.schedule import TrainingSettings
 def check_device(device: str) -> None:
     """Raise UsageError where there is no such device; a model trained on one is loaded anywhere."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
+        raise UsageError("device is cuda, but torch finds no GPU here; leave `device` out or set it to cpu")
 
 
 @contextmanager

@@ -130,9 +130,9 @@ class EncoderDecoderModel(Supervised, Model):
         for setting, number in batches.num_cut.items():
             if number:
                 logger.warning(
-                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise --%s",
+                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise `%s`",
                     *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
-                    setting.replace("_", "-"),
+                    setting,
                 )
         self._valid_batches = self._batches(judged_on)
         self.network_ = self._build()

@@ -210,10 +210,10 @@ def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
     if overwrite:
         return None
     if unfinished is not None:
-        raise ModelError(f"{folder}: holds an unfinished training; go on with --resume, or start over with --overwrite")
+        raise ModelError(f"{folder}: holds an unfinished training; go on with `resume`, or start over with `overwrite`")
     if current(folder, CONFIG) is not None:
         raise ModelError(
-            f"{folder}: holds another model; name another folder with --out, or replace it with --overwrite"
+            f"{folder}: holds another model; name another folder with `out`, or replace it with `overwrite`"
         )
     return None
 
@@ -295,7 +295,7 @@ def _open_unfinished(path: Path) -> Stored:
 
 def _read_unfinished(stored: Stored) -> SavedModel:
     if stored.skeleton["state"]["best"] is None:
-        raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with --resume")
+        raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with `resume`")
     return SavedModel(
         config=stored.skeleton["config"],
         weights=Weights(

@@ -134,7 +134,7 @@ class NextTokenModel(Model):
         if valid.num_targets < 1:
             raise DataError(
                 f"the validation data have {len(valid.ids)} tokens and need 2; "
-                "raise --valid-fraction or name others with --valid"
+                "raise `valid_fraction` or name others with `valid`"
             )
         return batches
 

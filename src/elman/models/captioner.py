@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -320,13 +321,15 @@ class Captioner(EncoderDecoderModel):
         if search is not None:
             search.check()
         encoder = encoder or self.encoder
-        number = 0
+        number = 0  # of the first item, from which what is drawn depends
         for batch in batches:
             items = list(in_place(batch, self._looked_at(readable(batch), encoder)))
-            pictures = readable(items)
-            texts = self._captions([picture.array for picture in pictures], number, search, encoder)
-            yield from in_place(items, map(Caption, (picture.name for picture in pictures), texts))
-            number += len(batch)
+            for _, together in groupby(items, key=lambda item: isinstance(item, Problem)):
+                some = list(together)
+                pictures = readable(some)
+                texts = self._captions([picture.array for picture in pictures], number, search, encoder)
+                yield from in_place(some, map(Caption, (picture.name for picture in pictures), texts))
+                number += len(some)
 
     def _looked_at(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
         """Yield pictures as the network takes them, or why it cannot take one."""

@@ -93,7 +93,7 @@ class Composer(NextTokenModel):
         if valid is None:
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) == 1:
-                raise DataError("one tune is too little: give more, or name others to validate on with --valid")
+                raise DataError("one tune is too little: give more, or name others to validate on with `valid`")
             last = len(tunes) if len(tunes) < every else 0  # of few tunes the last one is held out
             numbers = {number for number in range(1, len(tunes) + 1) if number % every == 0 or number == last}
             held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
@@ -230,13 +230,21 @@ class Composer(NextTokenModel):
 
         Args:
             batches: tunes, as many together as are there.
+
+        Raises:
+            DataError: none of them has events.
         """
         self._check_fitted()
+        is_empty, problem = True, None
         for batch in batches:
             items = [item if isinstance(item, Problem) else self._events_of(item) for item in batch]
             events = readable(items)
+            is_empty = is_empty and not events
+            problem = problem or next((item for item in items if isinstance(item, Problem)), None)
             found = self._surprisals(events) if events else []
             yield from in_place(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
+        if is_empty and problem:
+            raise DataError(problem.what)
 
     def _events_of(self, tune: Tune) -> NDArray[np.int64] | Problem:
         try:
@@ -283,7 +291,7 @@ class Composer(NextTokenModel):
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
         positive("max_events", max_events)
         if bars is not None and self.events != "remi":
-            raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
+            raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
         given = [] if primer is None else self._primer(primer, seconds, bars)
         ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)

@@ -256,7 +256,9 @@ class Translator(EncoderDecoderModel):
             pieces.append(piece.replace("<unk>", word) if token == Tokenizer.unknown_id else piece)
         return "".join(pieces) + decoder.finish()
 
-    def attention_of(self, source: str) -> tuple[list[str], list[str], NDArray[np.float32]]:
+    def attention_of(
+        self, source: str, search: Search | None = None
+    ) -> tuple[list[str], list[str], NDArray[np.float32]]:
         """Translate a text and tell which of its tokens was looked at for each token written.
 
         Returns:
@@ -269,16 +271,16 @@ class Translator(EncoderDecoderModel):
         if self.attention == "none":
             raise UsageError('attention is "none": this model looks at nothing; train one with `attention` luong')
         source = take_text(source, "source")
-        (hypotheses,) = self._written([source])
+        (hypotheses,) = self._written([source], search=search)
         ids = [*hypotheses[0].ids, Tokenizer.end_id]
         words, weights = self._looked(source, list(hypotheses[0].ids))
         return words, self.target_tokenizer_.tokens(ids), weights
 
-    def attention_picture(self, source: str) -> str:
+    def attention_picture(self, source: str, search: Search | None = None) -> str:
         """Translate a text and draw where the decoder looked, as an SVG document; see :meth:`attention_of`."""
         from elman.drawing.attention import attention_map
 
-        return attention_map(*self.attention_of(source))
+        return attention_map(*self.attention_of(source, search))
 
     def _looked(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
         """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""

@@ -96,8 +96,7 @@ class Formats:
 
 def formats_of(settings: Any) -> Formats:
     """Return the formats of a model, by its settings."""
-    numbers = settings.task == "classifier" and settings.level == "numbers"
-    return FORMATS["numbers" if numbers else settings.task]
+    return FORMATS["numbers" if getattr(settings, "level", "") == "numbers" else settings.task]
 
 
 def _tag_columns(settings: Any) -> Columns:
