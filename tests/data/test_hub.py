@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from elman.data.formats.columns import Columns
 from elman.data.hub import hub_text
-from elman.data.labels import Columns
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 

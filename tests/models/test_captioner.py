@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 import elman
+from elman.cli.predict import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.images import Pictures
+from elman.data.formats.pictures import Pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
@@ -202,15 +203,15 @@ def test_a_folder_or_a_pipe_of_paths_is_described_and_no_line_is_dropped(folder,
     captioner = trained()
     (folder / "2.png").write_text("no picture")
     with caplog.at_level(logging.WARNING):
-        lines = "".join(captioner.annotate(Lines(folder), Problems())).splitlines()
+        lines = "".join(answers(captioner, Lines(folder), Problems())).splitlines()
     assert [line.partition("\t")[0] for line in lines] == [f"{number}.png" for number in range(8)]
     for number, line in enumerate(lines):
         caption = line.partition("\t")[2]
         assert caption in ([""] if number == 2 else CAPTIONS[number])
     assert "2.png:1: not a picture" in caplog.text
     paths = io.BytesIO(f"{folder}/1.png\nmissing.png\n{folder}/2.png\n".encode())
-    answers = list(captioner.annotate(Lines(paths), Problems(), output_format="jsonl"))
-    first, second, third = map(json.loads, answers)
+    written = list(answers(captioner, Lines(paths), Problems(), output_format="jsonl"))
+    first, second, third = map(json.loads, written)
     assert first["captions"][0]["text"] in CAPTIONS[1]
     assert "no such file" in second["problem"]
     assert "not a picture" in third["problem"]
@@ -261,7 +262,7 @@ def test_wrong_settings_are_told(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
     (tmp_path / "x.onnx").write_text("not a model")
-    with pytest.raises(DataError, match=r"--encoder .*x\.onnx"):
+    with pytest.raises(DataError, match=r"`encoder` .*x\.onnx"):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
 
 

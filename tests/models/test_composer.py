@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import elman
+from elman.cli.predict import answers
 from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
@@ -207,7 +208,7 @@ def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, 
     figures = composer.evaluate(tmp_path)
     assert (figures["tunes"], figures["left_out"]) == (4, 1)
     problems = Problems(shown=0)
-    lines = list(composer.annotate(Lines(tmp_path), problems))
+    lines = list(answers(composer, Lines(tmp_path), problems))
     assert sum(line.startswith("EOS") for line in lines) == 4
     assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
     with pytest.raises(DataError, match="cannot be told"):

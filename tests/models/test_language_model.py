@@ -201,7 +201,7 @@ def test_vectors_of_words_stand_in_the_embedding(tiny, easy, tmp_path):
     for token_id, token in enumerate(tokens):
         assert embedding[token_id].tolist() == given.get(token, without[token_id].tolist()), token
     assert model.data_["vectors"]["found"] == 2
-    with pytest.raises(UsageError, match=r"vectors of 4 numbers, but embedding_size is 5.*--embedding-size 4"):
+    with pytest.raises(UsageError, match=r"vectors of 4 numbers, but embedding_size is 5.*`embedding_size` 4"):
         tiny(**{**still, "embedding_size": 5}, vectors=path).fit(easy)
 
 
@@ -570,7 +570,7 @@ def test_a_line_ends_where_the_model_ends_it():
     # the state has read the </s> as well
     ids = [1, *model.tokenizer_.encode("the quick" + line), 2]
     # 1e-5: the same float32 steps, one by one
-    torch.testing.assert_close(state, model.network_(torch.tensor([ids]))[1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(state, model.network_(torch.tensor([ids]))[1].public(), rtol=1e-5, atol=1e-5)
     assert "</s>" not in line
     assert "<s>" not in line
     assert "\n" not in line

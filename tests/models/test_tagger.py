@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
+from elman.cli.predict import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, ModelError, UsageError
@@ -242,7 +243,7 @@ def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
 def annotated(tagger, source, **formats):
     problems = Problems()
     lines = Lines(source, problems=problems)
-    return "".join(tagger.annotate(lines, problems, **formats)), problems
+    return "".join(answers(tagger, lines, problems, **formats)), problems
 
 
 def test_conllu_in_conllu_out_and_nothing_else_changed():

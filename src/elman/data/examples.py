@@ -82,7 +82,7 @@ class Examples(NamedTuple):
         if not held_out:
             raise DataError(
                 f"too few examples ({len(strata)}) to learn from some and hold others out: give more, or name data to "
-                "judge on with --valid"
+                "judge on with `valid`"
             )
         rest = sorted(set(range(len(strata))) - set(held_out))
         return self.chosen(rest), self.chosen(sorted(held_out))

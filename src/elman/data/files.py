@@ -187,14 +187,14 @@ def check_encoding(encoding: str) -> None:
         >>> check_encoding("utf8")
         >>> check_encoding("utf9")
         Traceback (most recent call last):
-        elman.errors.UsageError: --encoding utf9: no such text encoding; did you mean "utf-8"?
+        elman.errors.UsageError: `encoding` utf9: no such text encoding; did you mean "utf-8"?
     """
     try:
         b"a\n".decode(encoding, "replace")  # idna, for one, cannot go on after what it does not know
         codecs.getincrementaldecoder(encoding)("replace")
     except (LookupError, ValueError):
         known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
-        raise UsageError(f"--encoding {encoding[:SHOWN]}: no such text encoding{nearest(encoding, known)}") from None
+        raise UsageError(f"`encoding` {encoding[:SHOWN]}: no such text encoding{nearest(encoding, known)}") from None
 
 
 def text_blocks(
@@ -293,7 +293,7 @@ def _decoded(
             with reading(name):
                 raw = read(size)
             if not num_bytes and (other := _marked(raw, encoding)):
-                raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try --encoding {other}")
+                raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try `encoding` {other}")
             num_bytes += len(raw)
             if digest:
                 digest.update(raw)
@@ -305,7 +305,7 @@ def _decoded(
                 other = other_encoding(source, encoding) if isinstance(source, Path) else "latin-1"
                 raise DataError(
                     f"{where(byte, newlines.count + 1)} is not valid {encoding}; "
-                    f"it may be {other}: try --encoding {other}"
+                    f"it may be {other}: try `encoding` {other}"
                 ) from None
             except UnicodeError as error:  # UTF-16 without its mark
                 raise DataError(f"{name}: is not valid {encoding} ({reason(error)})") from None

@@ -38,7 +38,7 @@ class Sampling:
         if not isinstance(self.top_k, numbers.Integral):
             raise UsageError(f"top_k is {self.top_k}; it must be a whole number")
         if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"temperature is {self.temperature}; it must be above zero (--greedy takes the likeliest)")
+            raise UsageError(f"temperature is {self.temperature}; it must be above zero (`greedy` takes the likeliest)")
         if self.top_k < 0:
             raise UsageError(f"top_k is {self.top_k}; it must be at least 1, or 0 to draw among all tokens")
         if not 0 < self.top_p <= 1:
@@ -152,7 +152,7 @@ class StopBuffer:
     def __init__(self, stop: Sequence[str]) -> None:
         stop = [stop] if isinstance(stop, str) else stop
         if "" in stop:
-            raise UsageError("a stop string is empty; give the text to stop at, or leave --stop out")
+            raise UsageError("a stop string is empty; give the text to stop at, or leave `stop` out")
         self._stop = stop
         self._held = ""
         self.stopped = False

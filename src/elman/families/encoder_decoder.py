@@ -30,8 +30,9 @@ from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.reports import Report
 from elman.families.settings import LIMITS
-from elman.families.supervised import SupervisedModel
+from elman.families.supervised import Supervised
 from elman.metrics.likelihood import language_metrics
+from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
@@ -46,14 +47,17 @@ SENTENCES = 64  # that are written about together
 
 
 @dataclass(kw_only=True, eq=False)
-class EncoderDecoderModel(SupervisedModel):
+class EncoderDecoderModel(Supervised, Model):
     """A model that writes a text about each input: the settings of its decoder, and how it searches."""
 
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The networks that read and write: simple (Elman) RNN, GRU or LSTM."""
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read and write; rnn is the simple, Elman's network."""
     hidden_size: int = 256
     """Units of each layer (of each direction, where there are two)."""
     num_layers: int = 1
@@ -126,9 +130,9 @@ class EncoderDecoderModel(SupervisedModel):
         for setting, number in batches.num_cut.items():
             if number:
                 logger.warning(
-                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise --%s",
+                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise `%s`",
                     *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
-                    setting.replace("_", "-"),
+                    setting,
                 )
         self._valid_batches = self._batches(judged_on)
         self.network_ = self._build()

@@ -22,13 +22,14 @@ from elman.data.tokens.lexicon import Lexicon, Words, padded
 from elman.data.tokens.vectors import read_vectors
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
+from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.reports import Report
-from elman.families.supervised import SupervisedModel
+from elman.families.supervised import Supervised
+from elman.nn.cells import CELLS, CellName
 from elman.nn.dropout import LockedDropout
 from elman.nn.inputs.numbers import Standardised
 from elman.nn.inputs.words import WordEncoder
-from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,14 @@ KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 
 
 @dataclass(kw_only=True, eq=False)
-class LabellingModel(SupervisedModel):
+class LabellingModel(Supervised, Model):
     """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The network that reads: simple (Elman) RNN, GRU or LSTM."""
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read; rnn is the simple, Elman's network."""
     hidden_size: int = 200
     """Units of each layer and direction."""
     num_layers: int = 1
@@ -219,9 +223,8 @@ class Encoder(nn.Module):
 
     def __init__(self, settings: LabellingModel, input_size: int) -> None:
         super().__init__()
-        recurrent: Any = {"rnn": RNN, "gru": GRU, "lstm": LSTM}[settings.cell]
         self.dropout = LockedDropout(settings.dropout)
-        self.rnn = recurrent(
+        self.rnn = CELLS[settings.cell].layer(
             input_size,
             int(settings.hidden_size),  # it may be NumPy's, from a search over settings
             int(settings.num_layers),
@@ -235,10 +238,8 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Read (B, T, E) -> outputs (B, T, N), and the top layer's last state, both directions merged, (B, N)."""
-        outputs, state = self.rnn(self.dropout(inputs), lengths=lengths)  # (B, T, N)
-        hidden = state[0] if isinstance(state, tuple) else state  # (L·D, B, H)
-        last = MERGES[self.rnn.merge](hidden[-2], hidden[-1]) if self.rnn.bidirectional else hidden[-1]  # (B, N)
-        return self.dropout(outputs), last
+        outputs, state = self.rnn.run(self.dropout(inputs), lengths=lengths)  # (B, T, N)
+        return self.dropout(outputs), self.rnn.newest(state)
 
 
 class Table(Protocol):

@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +22,19 @@ from elman.decoding.sampling import Sampling, sample
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
-from elman.nn.decoder import CELLS
+from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
-from elman.nn.recurrent import GRU, LSTM, RNN
+from elman.nn.stack import Recurrent
+from elman.nn.state import State
 from elman.nn.window import Window
 from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 
-RecurrentState = Tensor | tuple[Tensor, Tensor]
-"""``(num_layers, B, H)``, a pair of them for LSTM: a value that can be kept, copied, rewound and handed back."""
+if TYPE_CHECKING:
+    NetworkName = str
+else:
+    NetworkName = Literal[(*CELLS, "window")]  # the choices of a setting
 
 LONGEST_STRETCH = 256  # tokens that the kernels write before they are handed out
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
@@ -41,8 +44,9 @@ VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many str
 class NextTokenModel(Model):
     """A model that says what comes next in a sequence, and so can go on with it: the settings of its network."""
 
-    cell: Literal["rnn", "gru", "lstm", "window"] = "lstm"
-    """The network that reads: simple (Elman) RNN, GRU, LSTM, or a feed-forward network over the last tokens."""
+    cell: NetworkName = "lstm"
+    """The network that reads: the cell of its recurrent layers (rnn is the simple, Elman's network), or window, a
+    feed-forward network over the last tokens."""
     hidden_size: int = 384
     """Units of each layer."""
     num_layers: int = 1
@@ -67,8 +71,6 @@ class NextTokenModel(Model):
     backend: Literal["auto", "fused", "torch", "reference"] = "auto"
     """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
     reference, or the fastest."""
-    valid_fraction: float = 0.1
-    """Share of the data, at its end, held out for validation where no other is given."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -79,16 +81,20 @@ class NextTokenModel(Model):
             positive("embedding_size", self.embedding_size)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
-        if not 0 < self.valid_fraction < 1:
-            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
         if not math.isfinite(self.forget_bias):
             raise UsageError(f"forget_bias is {self.forget_bias}; it must be a finite number")
-        if self.forget_bias and self.cell != "lstm":
+        if self.forget_bias and not self._has_forget_gate:
+            known = [cell.layer.__name__ for cell in CELLS.values() if "forget" in cell.gates]
             raise UsageError(
-                f'forget_bias is {self.forget_bias}, but only an LSTM has forget gates; cell is "{self.cell}"'
+                f"forget_bias is {self.forget_bias}, but only an {' or '.join(known)} has forget gates; "
+                f'cell is "{self.cell}"'
             )
-        if self.cell == "window" and self.backend != "auto":
-            raise UsageError(f'backend is "{self.backend}", but cell is "window", which has no recurrent layer')
+        if self.cell not in CELLS and self.backend != "auto":
+            raise UsageError(f'backend is "{self.backend}", but cell is "{self.cell}", which has no recurrent layer')
+
+    @property
+    def _has_forget_gate(self) -> bool:
+        return self.cell in CELLS and "forget" in CELLS[self.cell].gates
 
     # What a task says about its tokens.
 
@@ -128,7 +134,7 @@ class NextTokenModel(Model):
         if valid.num_targets < 1:
             raise DataError(
                 f"the validation data have {len(valid.ids)} tokens and need 2; "
-                "raise --valid-fraction or name others with --valid"
+                "raise `valid_fraction` or name others with `valid`"
             )
         return batches
 
@@ -148,28 +154,33 @@ class NextTokenModel(Model):
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
-        network = self.network_.eval()
-        device = next(network.parameters()).device
         state = None
         for batch in _in_order(corpus, self._apart, num_streams):
-            with torch.inference_mode():
-                moved = batch.to(device)
-                logits, state = network(moved.inputs, None if batch.first else state, moved.lengths)  # (B, T, V)
-                losses = nn.functional.cross_entropy(
-                    logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
-                )
-            yield batch, losses.view_as(moved.targets).cpu()
+            losses, state = self._nats(batch, None if batch.first else state)
+            yield batch, losses
+
+    def _nats(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """Read a batch from a state; return the nats (B, T) of its targets (zero at padding), and the state after."""
+        network = self.network_.eval()
+        with torch.inference_mode():
+            moved = batch.to(next(network.parameters()).device)
+            logits, state = network(moved.inputs, state, moved.lengths)  # (B, T, V)
+            losses = nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+        assert state is not None
+        return losses.view_as(moved.targets).cpu(), state
 
     def _sampled(
         self,
         logits: Tensor,
-        state: RecurrentState,
+        state: State,
         sampling: Sampling,
         generators: Sequence[torch.Generator],
         max_tokens: int,
         seen: Tensor | None,
         forbidden: list[int],
-    ) -> Iterator[tuple[Tensor, RecurrentState]]:
+    ) -> Iterator[tuple[Tensor, State]]:
         """Yield stretches of ids (N, T), none of them forbidden, and the state that has read them."""
 
         def writable(logits: Tensor) -> Tensor:
@@ -180,15 +191,13 @@ class NextTokenModel(Model):
         logits = writable(logits.cpu())
         if self.network_.is_fused:
             write = self.network_.writer(writable).write
-            given = state if isinstance(state, tuple) else (state,)
-            parts = tuple(part.to(torch.float32, copy=True) for part in given)  # they are not, where autocast is on
+            parts = state.map(lambda part: part.to(torch.float32, copy=True))  # they are not, where autocast is on
             logits, length = logits.float(), 1
             while max_tokens > 0:
                 length = min(length, max_tokens)
                 draws = [torch.rand(length, generator=generator, dtype=torch.float64) for generator in generators]
-                ids = write(logits, parts, torch.stack(draws), seen, **asdict(sampling))
-                after = tuple(part.clone() for part in parts)
-                yield ids, (after[0], after[1]) if len(after) == 2 else after[0]
+                ids = write(logits, tuple(parts.values()), torch.stack(draws), seen, **asdict(sampling))
+                yield ids, parts.map(Tensor.clone)
                 max_tokens, length = max_tokens - length, min(2 * length, LONGEST_STRETCH)
             return
 
@@ -204,10 +213,10 @@ class NextTokenModel(Model):
         for ids in sample(logits, read, seen=seen, **options):
             yield ids[:, None], state
 
-    def _after(self, ids: Tensor, state: RecurrentState) -> RecurrentState:
+    def _after(self, ids: Tensor, state: State) -> State:
         """Read ids (N, T) from a state; return the state after them."""
         with torch.inference_mode():
-            after: RecurrentState
+            after: State
             _, after = self.network_.eval()(ids.to(next(self.network_.parameters()).device), state)
         return after
 
@@ -229,28 +238,22 @@ class LanguageNetwork(nn.Module):
             "hidden_size": int(settings.hidden_size),  # it may be NumPy's, from a search over settings
             "num_layers": int(settings.num_layers),
         }
-        self.rnn: RNN | GRU | LSTM | Window
-        if settings.cell == "window":
-            self.rnn = Window(**sizes, window=settings.window)
+        self.rnn: Recurrent | Window
+        if settings.cell in CELLS:
+            options: dict[str, Any] = {"initial_state": settings.initial_state, "backend": settings.backend}
+            self.rnn = CELLS[settings.cell].layer(**sizes, batch_first=True, **options)
+            if settings.forget_bias:
+                self.rnn.shift_gate("forget", settings.forget_bias)
         else:
-            options = {"batch_first": True, "initial_state": settings.initial_state, "backend": settings.backend}
-            recurrent: Any = CELLS[settings.cell]
-            self.rnn = recurrent(**sizes, **options)
-        if isinstance(self.rnn, LSTM) and settings.forget_bias:
-            with torch.no_grad():
-                for name, bias in self.rnn.named_parameters():
-                    if name.startswith("bias_ih"):
-                        bias[settings.hidden_size : 2 * settings.hidden_size] += settings.forget_bias  # rows i, f, g, o
+            self.rnn = Window(**sizes, window=settings.window)
         self.head = SoftmaxHead(settings.hidden_size, vocab_size, self.embedding if settings.tie_weights else None)
 
-    def forward(
-        self, inputs: Tensor, state: RecurrentState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, RecurrentState]:
+    def forward(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Read ids (B, T) from a state; return the logits (B, T, V) and the state after each row's last id."""
         embedded = self.embedding(inputs)  # (B, T, E)
-        hidden, state = self.rnn(embedded, state, lengths=lengths)  # (B, T, H)
+        hidden, after = self.rnn.run(embedded, state, lengths)  # (B, T, H)
         logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
-        return logits, state
+        return logits, after
 
     def set_dropout(self, share: float) -> None:
         """Drop this share of the hidden values, between layers and before the head, while training."""
@@ -261,26 +264,25 @@ class LanguageNetwork(nn.Module):
     def is_fused(self) -> bool:
         """Whether Elman's kernels can write with this network."""
         weight = self.head.weight
-        can = not isinstance(self.rnn, Window) and weight.device.type == "cpu" and weight.dtype == torch.float32
+        can = isinstance(self.rnn, Recurrent) and self.rnn.cell.kernels is not None
+        can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
     def writer(self, writable: Callable[[Tensor], Tensor]) -> Writer:
         """Pack the weights for writing; ``writable`` forbids tokens by their logits (1, V)."""
-        assert not isinstance(self.rnn, Window)
+        rnn: Any = self.rnn
         head_bias = writable(self.head.bias.detach()[None])[0]
         with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
             matrix = self.head.matrix
-        return Writer(self.rnn.mode, self.embedding.weight, self.rnn.all_weights, matrix, head_bias)
+        return Writer(rnn.cell.kernels, self.embedding.weight, rnn.all_weights, matrix, head_bias)
 
-    def next_logits(self, state: RecurrentState) -> Tensor:
+    def next_logits(self, state: State) -> Tensor:
         """Return the logits (B, V) for the token after what the state has read.
 
         Raises:
             UsageError: the state is not this network's.
         """
-        hidden = self.rnn.check_state(state)[0]
-        top = self.rnn.hidden(hidden) if isinstance(self.rnn, Window) else hidden[-1]  # (B, H)
-        logits: Tensor = self.head(top)
+        logits: Tensor = self.head(self.rnn.newest(self.rnn.check_state(state)))  # of (B, H)
         return logits
 
 
@@ -306,7 +308,7 @@ class NextTokenTask:
         """Return the summed loss in nats, the number of targets, and the state to carry on."""
         logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
         targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
-        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._apart else _detached(state)
+        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._apart else state.detached()
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""
@@ -321,17 +323,3 @@ def _in_order(corpus: Corpus, apart: bool, num_streams: int) -> Iterator[Batch]:
     if apart:
         return line_chunks(corpus, 4096)
     return stream_chunks(corpus, num_streams=num_streams, chunk_length=max(4096 // num_streams, 128))
-
-
-def _detached(state: RecurrentState) -> RecurrentState:
-    return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()
-
-
-def expanded(state: RecurrentState, batch_size: int) -> RecurrentState:
-    """Repeat a state of one stream for a batch of them."""
-    found = (state[0] if isinstance(state, tuple) else state).shape[1]
-    if found not in (1, batch_size):
-        raise UsageError(f"the state is of {found} streams, but num_samples is {batch_size}; take one, or as many")
-    if isinstance(state, tuple):
-        return state[0].expand(-1, batch_size, -1).contiguous(), state[1].expand(-1, batch_size, -1).contiguous()
-    return state.expand(-1, batch_size, -1).contiguous()

@@ -41,7 +41,7 @@ class Report:
             UsageError: the model gives no labels.
         """
         if not self.labels:
-            raise UsageError("a confusion table is of labels, and this model gives none; leave --confusion out")
+            raise UsageError("a confusion table is of labels, and this model gives none; leave `confusion` out")
         return confusion_table(self.confusion, list(self.labels))
 
 

@@ -1,15 +1,15 @@
 """The classifier: many-to-one. It reads a text, or a sequence of numbers, and gives it one label.
 
-file ──Delimited | JsonLines | folder | series──▶ examples ──split──▶ tokens ──WordSequences.gather──▶ SequenceBatch
+file | folder ──a format's read──▶ examples ──split──▶ tokens ──WordSequences.gather──▶ SequenceBatch
      ──WordEncoder──▶ (B,T,E) ──Encoder──▶ outputs (B,T,N), last (B,N) ──Pooling──▶ (B,N) ──head──▶ logits (B,K)
           ──┬── cross entropy ──▶ nats per text
-            └── softmax ──▶ probabilities ──▶ label
+            └── softmax ──▶ probabilities ──▶ Classification
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,9 +22,11 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
-from elman.data.lines import Lines, Problems, arrived
-from elman.data.series import NumberSequences, check_series, read_series
-from elman.data.tables import Example, format_of, read_folder, reader_named
+from elman.data.formats.table import formats_of
+from elman.data.formats.text_folder import read_folder
+from elman.data.lines import Lines, Problems
+from elman.data.records import Classification, Example, NumberSequence, Problem, in_place, readable
+from elman.data.series import NumberSequences, check_series
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.lexicon import Lexicon, WordSequences
 from elman.data.tokens.tokenizer import Tokenizer
@@ -50,8 +52,6 @@ Inputs = Any
 """A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of
 one column or an iterator. Where labels are wanted, a ``str`` is the text of a table; a text by itself is a list of one.
 """
-
-WINDOW = 1024  # texts of a file that are classified together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -135,7 +135,7 @@ class Classifier(LabellingModel):
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
-                "is --label the right column?"
+                "is `label` the right column?"
             )
         if self.level == "numbers":
             self._check_width([*train.inputs, *judged_on.inputs])
@@ -149,26 +149,26 @@ class Classifier(LabellingModel):
             return self._given(source, labels)
         check_alone(source, labels)
         problems = Problems()
-        inputs: list[Any]
-        if self.level == "numbers":
-            series = read_series(source, label=self.label, problems=problems, encoding=self.encoding)
-            inputs, labels = series.sequences, series.labels or []
-        else:
-            examples = list(self._examples(source, problems))
-            inputs, labels = [example.text for example in examples], [example.label for example in examples]
+        examples = list(self._examples(source, problems, labelled=True))
         problems.close()
-        if not labels:
+        if not examples:
             raise DataError(problems.first or "there is no labelled example")
-        return Examples(inputs, labels, problems.count)
+        return Examples([example[0] for example in examples], [example.label for example in examples], problems.count)
 
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return examples.labels
 
-    def _examples(self, source: Path | str, problems: Problems) -> Iterator[Example]:
+    def _examples(
+        self, source: Path | str, problems: Problems, *, labelled: bool
+    ) -> Iterator[Example | NumberSequence]:
+        """Yield what can be read of a file, or a folder; where labels are not wanted, a problem is an error."""
+        found: Iterable[Example | NumberSequence | Problem]
         if isinstance(source, Path) and source.is_dir():
-            return read_folder(source, problems, self.encoding)
-        reader = format_of(source, self.text, self.label, not self.no_header, encoding=self.encoding)
-        return reader.read(Lines(source, self.encoding), problems, labelled=True)
+            found = read_folder(source, problems, self.encoding)
+        else:
+            reader = formats_of(self).reader(None, source, self)
+            found = reader.read(Lines(source, self.encoding), problems, labelled=labelled)
+        return (example for example in found if not isinstance(example, Problem))
 
     def _given(self, inputs: Any, labels: Any) -> Examples:
         """Take texts, or arrays of numbers, and their labels as Python has them."""
@@ -191,13 +191,7 @@ class Classifier(LabellingModel):
         if not isinstance(inputs, Path):
             return self._values(inputs)
         problems = Problems(shown=0)
-        found: list[Any]
-        if self.level == "numbers":
-            found = read_series(inputs, problems, label=self.label, encoding=self.encoding, labelled=False).sequences
-        elif inputs.is_dir():
-            found = [example.text for example in read_folder(inputs, problems, self.encoding)]
-        else:
-            found = [example.text for example in self._unlabelled(Lines(inputs, self.encoding), problems, None)]
+        found = [example[0] for example in self._examples(inputs, problems, labelled=False)]
         if problems.count:
             raise DataError(problems.first)
         return found
@@ -316,53 +310,22 @@ class Classifier(LabellingModel):
         self._check_fitted()
         return self._hidden(self._sequences(X), self._table()).double().numpy()
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Classify what ``lines`` hold and write a line for each example, in order, as it comes.
+    def answer(
+        self, batches: Iterable[Sequence[Example | NumberSequence | Problem]]
+    ) -> Iterator[Classification | Problem]:
+        """Classify texts, or sequences of numbers, as they come, in order.
 
         Args:
-            lines: from a file, a text or a pipe.
-            problems: who is told of what cannot be read; its line says so.
-            input_format: csv, tsv, jsonl, or text: one text a line. Found out where not given; of a pipe, text.
-                Numbers come as they do in training.
-            output_format: jsonl, or text (the label alone); jsonl where not given.
-
-        Raises:
-            UsageError: there is no such format.
+            batches: examples, as many together as are there; a problem stays in its place.
         """
         self._check_fitted()
-        if output_format not in (None, "jsonl", "text"):
-            raise UsageError(f"--output-format {output_format}: no such format; there are jsonl, text")
         table = self._table()
-        if self.level == "numbers":
-            source = lines.source if isinstance(lines.source, Path | str) else "\n".join(lines)
-            series = read_series(source, problems, label=self.label, encoding=self.encoding, labelled=False)
-            rows = iter(self._probabilities(series.sequences, table))
-            for line, problem in series.each():
-                yield _unreadable(line, problem, output_format) if problem else self._written(next(rows), output_format)
-            return
-        for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
-            readable = [example for example in examples if not example.problem]
-            rows = iter(self._probabilities([example.text for example in readable], table))
-            for example in examples:
-                if example.problem:
-                    yield _unreadable(example.line, example.problem, output_format)
-                else:
-                    yield self._written(next(rows), output_format)
+        for batch in batches:
+            rows = self._probabilities([example[0] for example in readable(batch)], table)
+            yield from in_place(batch, map(self._classification, rows))
 
-    def _written(self, shares: NDArray[np.float64], output_format: str | None) -> str:
-        label = self.labels_[int(shares.argmax())]
-        if output_format == "text":
-            return f"{label}\n"
-        named = {str(name): round(float(share), 4) for name, share in zip(self.labels_, shares, strict=True)}
-        return write_json({"label": label, "probabilities": named}) + "\n"
-
-    def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
-        columns = self.text, self.label, not self.no_header
-        if input_format is None and isinstance(lines.source, Path | str):
-            return format_of(lines.source, *columns, encoding=lines.encoding).read(lines, problems, labelled=False)
-        return reader_named(input_format or "text", *columns).read(lines, problems, labelled=False)
+    def _classification(self, shares: NDArray[np.float64]) -> Classification:
+        return Classification(self.labels_[int(shares.argmax())], dict(zip(self.labels_, shares.tolist(), strict=True)))
 
     def _probabilities(self, inputs: Sequence[Any], table: Table | None = None) -> NDArray[np.float64]:
         hidden = self._hidden(inputs, table or self._table())  # (N, features)
@@ -386,13 +349,6 @@ class Classifier(LabellingModel):
     def _table(self) -> Table:
         front = self.network_.eval().front
         return WordTable(front, self.lexicon_) if isinstance(front, WordEncoder) else NumberTable(front)
-
-
-def _unreadable(line: int, problem: str, output_format: str | None) -> str:
-    """Write what stands in place of the label of an example that cannot be read."""
-    if output_format == "text":
-        return "\n"
-    return write_json({"line": line, "problem": problem}) + "\n"
 
 
 class ClassifierNetwork(nn.Module):

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.data.batching import IGNORED
+from elman.data.batching import IGNORED, Batch, line_chunks
 from elman.data.corpus import Corpus, build_corpus
-from elman.data.lines import Lines, Problems
+from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
@@ -27,10 +30,13 @@ from elman.decoding.sampling import Sampling, StopBuffer
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.next_token import NextTokenModel, NextTokenTask, RecurrentState, expanded
+from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
+from elman.nn.state import PublicState, State
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
+
+READ_TOGETHER = 4096  # tokens that are read together, where so many are at hand
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,6 +55,7 @@ class LanguageModel(NextTokenModel):
         *("level", "lines", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
         *("tie_weights", "initial_state"),
     )
+    answered_together: ClassVar[int] = 1
 
     level: Literal["char", "word", "bpe"] = "char"
     """What a token is: a character, a word or punctuation mark, or a piece found by byte-level BPE."""
@@ -60,8 +67,6 @@ class LanguageModel(NextTokenModel):
     """At most so many tokens: 10000 for words, 4096 for BPE where not given; characters are all kept."""
     min_count: int | None = None
     """Words rarer than this become <unk>; 2 where not given, so that <unk> is learned (level word only)."""
-    encoding: str = "utf-8"
-    """How the text files are encoded."""
     valid_characters: int = 250_000
     """At most so many characters of the validation text are judged by fit; evaluate judges any text whole."""
 
@@ -138,7 +143,7 @@ class LanguageModel(NextTokenModel):
         if matrix.shape[1] != width:
             raise UsageError(
                 f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {width}; "
-                f"set --embedding-size {matrix.shape[1]}"
+                f"set `embedding_size` {matrix.shape[1]}"
             )
         found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
         known = {number: row for number, row in found.items() if row is not None}
@@ -212,35 +217,69 @@ class LanguageModel(NextTokenModel):
         """
         self._check_fitted()
         text = Text(take_sources(X), self.encoding)
-        corpus = build_corpus(text, self.tokenizer_, 0, None, lines=self.lines)
-        if not len(corpus.ids):
+        passages = (Passage(chunk, more=True) for chunk in text.chunks(keep_lines=self.lines))
+        found = chain.from_iterable(zip(one.tokens, one.nats, strict=True) for one in self._surprisals(passages))
+        first = next(found, None)
+        if first is None:
             raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
-        return self._surprisals(corpus)
+        return chain([first], found)
 
-    def _surprisals(self, corpus: Corpus) -> Iterator[tuple[str, float | None]]:
-        if not self.lines:
-            yield self.tokenizer_.tokens(corpus.ids[:1])[0], None
-        for batch, losses in self._losses(corpus, num_streams=1):
-            mask = batch.targets != IGNORED
-            tokens = self.tokenizer_.tokens(batch.targets[mask].tolist())
-            yield from zip(tokens, losses[mask].tolist(), strict=True)
+    def answer(self, batches: Iterable[Iterable[Passage]]) -> Iterator[Surprisals]:
+        """Say how surprising every token of a text is, as it comes; see :meth:`predict`.
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write every token of a text and its surprisal, tab-separated, under a line of titles; see :meth:`predict`.
+        Args:
+            batches: pieces of the text, cut where tokens end. Tokens are read many at a time while there are more.
 
         Raises:
-            UsageError: another format is asked for.
+            DataError: there is no token.
         """
-        if input_format not in (None, "text") or output_format not in (None, "text"):
-            raise UsageError("a language model reads text and writes tokens and surprisals; leave the formats out")
-        X = lines.source if isinstance(lines.source, Path | str) else "".join(f"{line}\n" for line in lines)  # noqa: N806
-        for index, (token, surprisal) in enumerate(self.predict(X)):
-            if index == 0:
-                yield "token\tsurprisal\n"
-            written = token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-            yield f"{written}\t{'NA' if surprisal is None else f'{surprisal:.6f}'}\n"
+        self._check_fitted()
+        record = None
+        for record in self._surprisals(chain.from_iterable(batches)):
+            yield record
+        if record is None:
+            raise DataError("the text holds no token, only blanks")
+
+    def _surprisals(self, passages: Iterable[Passage]) -> Iterator[Surprisals]:
+        for ids, nats in self._lines_read(passages) if self.lines else self._stream_read(passages):
+            yield Surprisals(self.tokenizer_.tokens(ids), nats)
+
+    def _stream_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
+        """Yield ids of a text and the nats of each, the state carried through all of it."""
+        ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
+        untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
+        state: State | None = None
+        for text, more in chain(passages, [Passage("", more=False)]):
+            ids = np.concatenate((ids, self.tokenizer_.encode(text)))
+            while len(ids) > (READ_TOGETHER if more else 1):
+                piece = torch.from_numpy(ids[None, : READ_TOGETHER + 1])
+                losses, state = self._nats(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
+                yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
+                ids, untold = ids[piece.shape[1] - 1 :], []
+            if len(ids) and untold and not more:
+                yield ids, untold
+                untold = []
+
+    def _lines_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
+        """Yield ids of lines and the nats of each; every line is read by itself."""
+        held: list[NDArray[np.int64]] = []  # lines that are not read yet, from <s> to </s>
+        for text, more in chain(passages, [Passage("", more=False)]):
+            ids, lengths = self.tokenizer_.encode_lines(text.removesuffix("\n"))
+            begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
+            lines = np.split(ids, np.cumsum(lengths)[:-1])
+            held += [np.concatenate((begin, line, end)) for line in lines if len(line)]
+            if not held:
+                continue
+            offsets = np.cumsum([0, *map(len, held)])
+            num_read = 0
+            for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), READ_TOGETHER):
+                if more and num_read + len(batch.inputs) == len(held):
+                    break  # others may be read along with these
+                losses, _ = self._nats(batch, None)
+                mask = batch.targets != IGNORED
+                yield batch.targets[mask].numpy(), losses[mask].tolist()
+                num_read += len(batch.inputs)
+            held = held[num_read:]
 
     def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats, unknown = 0.0, 0
@@ -258,7 +297,7 @@ class LanguageModel(NextTokenModel):
 
     # Reading and writing.
 
-    def read(self, text: str | Path, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+    def read(self, text: str | Path, state: PublicState | None = None) -> tuple[Tensor, PublicState]:
         """Read a text into the state; reading it in two pieces is the same as reading it at once.
 
         Args:
@@ -274,11 +313,8 @@ class LanguageModel(NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces = []
-        for logits, state in self._read(self._content(text), state):  # noqa: B007, B020 (the last state is wanted)
-            pieces.append(logits)
-        assert state is not None
-        return torch.cat(pieces), state
+        pieces, states = zip(*self._read(self._content(text), state), strict=True)
+        return torch.cat(pieces), states[-1].public()
 
     def _content(self, text: str | Path) -> str:
         """Return a text, or a file's content, with newlines as training reads them."""
@@ -286,7 +322,7 @@ class LanguageModel(NextTokenModel):
             raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
         return "".join(Text(text, self.encoding).chunks()) if text != "" else ""
 
-    def _read(self, content: str, state: RecurrentState | None) -> Iterator[tuple[Tensor, RecurrentState]]:
+    def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
         """Read a text piece by piece; yield the logits (T, V) of each and the state after it."""
         ids = torch.from_numpy(self.tokenizer_.encode(content).astype("int64"))
         if state is None and self.lines:
@@ -297,8 +333,9 @@ class LanguageModel(NextTokenModel):
         for start in range(0, len(ids), 4096):
             piece = ids[None, start : start + 4096].to(next(network.parameters()).device)
             with torch.inference_mode():
-                logits, state = network(piece, state)  # (1, T, V)
-            yield logits[0], state
+                logits, after = network(piece, state)  # (1, T, V)
+            state = after
+            yield logits[0], after
 
     def generate(
         self,
@@ -313,7 +350,7 @@ class LanguageModel(NextTokenModel):
         num_samples: int = 1,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: RecurrentState | None = None,
+        state: PublicState | None = None,
         return_state: bool = False,
     ) -> Any:
         """Write on from a prompt.
@@ -350,10 +387,10 @@ class LanguageModel(NextTokenModel):
         )
         writing = self._write(prompt, sampling, max_tokens, num_samples, seed, stop, state)
         texts = [""] * num_samples
-        for pieces, state in writing:  # noqa: B007 (the last state is wanted)
+        for pieces, after in writing:  # noqa: B007 (the last state is wanted)
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         result = texts[0] if num_samples == 1 else texts
-        return (result, state) if return_state else result
+        return (result, after.public()) if return_state else result
 
     def stream(
         self,
@@ -363,7 +400,7 @@ class LanguageModel(NextTokenModel):
         max_tokens: int = 400,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: RecurrentState | None = None,
+        state: PublicState | None = None,
     ) -> Iterator[str]:
         """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
         for pieces, _ in self._write(prompt, sampling or Sampling(), max_tokens, 1, seed, stop, state):
@@ -378,8 +415,8 @@ class LanguageModel(NextTokenModel):
         num_samples: int,
         seed: int | None,
         stop: Sequence[str],
-        state: RecurrentState | None,
-    ) -> Iterator[tuple[list[str], RecurrentState]]:
+        given: PublicState | None,
+    ) -> Iterator[tuple[list[str], State]]:
         """Yield the new text of every sample after each token, and the state that has read it."""
         self._check_fitted()
         sampling.check()
@@ -391,8 +428,8 @@ class LanguageModel(NextTokenModel):
         with torch.random.fork_rng(enabled=self.initial_state == "random"):
             if self.initial_state == "random":
                 torch.manual_seed(first_seed)
-            logits, state = self._primed(prompt, state)
-        state = expanded(state, num_samples)
+            logits, state = self._primed(prompt, given)
+        state = state.expanded(num_samples)
         logits = logits.expand(num_samples, -1)
         seen = None
         if sampling.repetition_penalty != 1:
@@ -431,14 +468,14 @@ class LanguageModel(NextTokenModel):
             state,
         )
 
-    def _primed(self, prompt: str, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
+    def _primed(self, prompt: str, given: PublicState | None) -> tuple[Tensor, State]:
         """Read the prompt; return the logits (1, V) for what follows it, and the state."""
-        if prompt == "" and state is not None:
+        if prompt == "" and given is not None:
+            state = self.network_.rnn.check_state(given)
             with torch.inference_mode():
-                return self.network_.eval().next_logits(state), tuple(state) if isinstance(state, list) else state
+                return self.network_.eval().next_logits(state), state
         if prompt == "" and not self.lines:
             prompt = "\n"  # a text without a beginning begins as a line does
-        for logits, state in self._read(prompt, state):  # noqa: B007, B020 (only the end is wanted)
+        for logits, state in self._read(prompt, given):  # noqa: B007 (only the end is wanted)
             last = logits[-1:]
-        assert state is not None
         return last, state

@@ -1,15 +1,15 @@
 """The tagger: many-to-many, aligned. It reads a sentence from both sides and gives every word its tag.
 
-file ──Conllu | Columns.read──▶ Sentence(words, tags) ──WordSequences.gather──▶ SequenceBatch(words, inputs, targets)
+file ──a format's read──▶ Sentence(words, tags) ──WordSequences.gather──▶ SequenceBatch(words, inputs, targets)
      ──WordEncoder──▶ (B,T,E) ──Encoder──▶ (B,T,N) ──head──▶ logits (B,T,K)
           ──┬── cross_entropy_sum | LinearChainCRF.loss_sum ──▶ nats per word
-            └── argmax | viterbi ──▶ ids ──labels──▶ tags, written into the file's own format
+            └── argmax | viterbi ──▶ ids ──labels──▶ tags ──▶ TaggedSentence
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,15 +22,17 @@ from torch import Tensor, nn
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
-from elman.data.labels import Columns, Conllu, Plain, Sentence, column_number, format_of, tell_inconsistent
-from elman.data.lines import Lines, Problems, arrived
+from elman.data.formats.sentences import tell_inconsistent
+from elman.data.formats.table import FORMATS
+from elman.data.lines import Lines, Problems
+from elman.data.records import Problem, Sentence, TaggedSentence, in_place, readable
 from elman.data.tokens.lexicon import WordSequences, padded
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.labels import take_tags
 from elman.data.values.texts import take_sentences
 from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
-from elman.errors import DataError, ModelError, UsageError, nearest
+from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, WordTable, by_length
@@ -45,10 +47,7 @@ Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
 Series, a frame of one column or an iterator."""
 
-Format = Conllu | Columns | Plain
-
 LONGEST_PIECE = 1000  # words that are read at once; a longer sentence is read piece by piece
-WINDOW = 4096  # sentences of a file that are tagged together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,6 +67,7 @@ class Tagger(LabellingModel):
         *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
         *("characters", "character_size", "crf"),
     )
+    answered_together: ClassVar[int] = 4096
 
     column: str | None = None
     """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
@@ -110,8 +110,8 @@ class Tagger(LabellingModel):
             return _given(source, labels)
         check_alone(source, labels)
         problems, lines = Problems(), Lines(source, self.encoding)
-        reader = format_of(source, self.column, self.word_column, self.encoding)
-        sentences = list(reader.read(lines, problems, tagged=True))
+        reader = FORMATS["tagger"].reader(None, source, self)
+        sentences: list[Sentence] = list(reader.read(lines, problems, tagged=True))
         if not sentences:
             raise DataError(problems.first or f"{lines.name}: holds no sentence")
         left_out, tags = problems.count, [sentence.tags or [] for sentence in sentences]
@@ -214,62 +214,31 @@ class Tagger(LabellingModel):
         if isinstance(X, str) and "\n" not in X:
             raise UsageError(f"X is one line; give the words of each sentence in a list, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
-            reader = format_of(X, self.column, self.word_column, self.encoding)
+            reader = FORMATS["tagger"].reader(None, X, self)
             read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
-            sentences = [sentence.words for sentence in read if sentence.words or sentence.problem]
+            found: list[list[str] | None] = [
+                [] if isinstance(sentence, Problem) else sentence.words or None for sentence in read
+            ]
+            sentences = [words for words in found if words is not None]
         else:
             sentences = take_sentences(X)
         return [tags for tags, _ in self._tag(sentences, self._table(), False)]
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Tag what ``lines`` hold and write it, in order, as it comes; what cannot be read is copied through.
+    def answer(
+        self, batches: Iterable[Sequence[Sentence | Problem]], *, probabilities: bool = True
+    ) -> Iterator[TaggedSentence | Problem]:
+        """Tag sentences as they come, in order.
 
         Args:
-            lines: from a file, a text or a pipe.
-            problems: who is told of what cannot be read.
-            input_format: conllu, columns, or text: one sentence a line. Found out where not given; of a pipe, text.
-            output_format: conllu, columns, text (word/TAG) or jsonl; as the input, for text jsonl, where not given.
-
-        Raises:
-            UsageError: there is no such format.
+            batches: sentences, as many together as are there; a problem stays in its place.
+            probabilities: whether to say how likely each tag is.
         """
         self._check_fitted()
-        reader = self._format(input_format, lines)
-        output_format = output_format or ("jsonl" if isinstance(reader, Plain) else None)
-        writer = reader if output_format is None else None
-        if output_format in ("conllu", "columns"):
-            writer = self._format(output_format, lines)
-        elif output_format not in (None, "jsonl", "text"):
-            known = ("conllu", "columns", "text", "jsonl")
-            raise UsageError(f"--output-format {output_format}: {_no_format(output_format, known)}")
         table = self._table()
-        for sentences in arrived(reader.read(lines, problems, tagged=False), lines, WINDOW):
-            tagged = self._tag([sentence.words for sentence in sentences], table, output_format == "jsonl")
-            for sentence, (tags, probabilities) in zip(sentences, tagged, strict=True):
-                is_comment = bool(sentence.lines) and not sentence.words and not sentence.problem
-                if writer is not None:
-                    yield writer.write(sentence, tags)
-                elif is_comment:
-                    continue
-                elif output_format == "jsonl":
-                    yield _json_line(sentence, tags, probabilities)
-                else:
-                    yield " ".join(f"{word}/{tag}" for word, tag in zip(sentence.words, tags, strict=True)) + "\n"
-
-    def _format(self, name: str | None, lines: Lines) -> Format:
-        """Return the format of that name; of what ``lines`` hold where there is none."""
-        if name is None and isinstance(lines.source, Path | str):
-            return format_of(lines.source, self.column, self.word_column, self.encoding)
-        if name in (None, "text"):
-            return Plain()
-        number = column_number(self.column or "")
-        if name == "conllu":
-            return Conllu(self.column) if self.column and number is None else Conllu()
-        if name == "columns":
-            return Columns(self.word_column, -1 if number is None else number)
-        raise UsageError(f"--input-format {name}: {_no_format(name, ('conllu', 'columns', 'text'))}")
+        for batch in batches:
+            sentences = readable(batch)
+            tagged = self._tag([sentence.words for sentence in sentences], table, probabilities)
+            yield from in_place(batch, map(TaggedSentence, sentences, *zip(*tagged, strict=True)) if tagged else ())
 
     def _tag(
         self, sentences: Sequence[Sequence[str]], table: WordTable, with_probabilities: bool
@@ -433,14 +402,3 @@ def _given(X: Any, y: Any) -> Examples:  # noqa: N803
     if not rows:
         raise DataError("there are no sentences, or none has a word")
     return Examples([sentences[row] for row in rows], [tags[row] for row in rows], left_out=len(sentences) - len(rows))
-
-
-def _no_format(name: str, known: Sequence[str]) -> str:
-    return f"no such format{nearest(name, known) or ';'} there are {', '.join(known)}"
-
-
-def _json_line(sentence: Sentence, tags: list[str], probabilities: list[float]) -> str:
-    if sentence.problem:
-        return write_json({"line": sentence.line, "problem": sentence.problem}) + "\n"
-    shares = [round(share, 4) for share in probabilities]
-    return write_json({"words": sentence.words, "tags": tags, "probabilities": shares}) + "\n"

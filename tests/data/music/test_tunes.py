@@ -134,8 +134,8 @@ def test_each_file_of_a_folder_that_cannot_be_read_is_left_out_and_counted(tmp_p
         *("gone.mid:1:", "latin.abc:2:", "pipe.mid:1:", "wide.abc:1:", "zero.mid:1:")
     ]
     assert all(message.endswith("it is left out") for message in told)
-    assert "try --encoding" in told[1]
-    assert "try --encoding utf-16" in told[3]
+    assert "try `encoding`" in told[1]
+    assert "try `encoding` utf-16" in told[3]
     with pytest.raises(DataError, match=r"latin\.abc:2: byte 11 is not valid utf-8"):
         read_tunes(tmp_path / "latin.abc", Problems(shown=0))
     assert len(read_tunes(tmp_path / "latin.abc", Problems(), "latin-1")) == 1
