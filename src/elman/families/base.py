@@ -3,7 +3,7 @@
     file ──read──▶ records ──encode──▶ ids ──batches──▶ Batch(inputs (B,T), lengths (B,), targets)
          ──Embedding──▶ (B,T,E) ──RNN | GRU | LSTM (x, state)──▶ (B,T,H·D), state
               (batch first everywhere but inside torch's kernels, which run time first:
-               the one transposition is in nn/recurrent.py)
+               the one transposition is in nn/stack.py)
          ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
                                     └── sample ──▶ ids ──decode──▶ text
 

@@ -41,10 +41,10 @@ from elman.families.folder import Texts, check_width
 from elman.families.labelling import Encoder, LabellingModel, NumberTable, SequenceBatch, Table, WordTable, by_length
 from elman.families.reports import Report, judged
 from elman.metrics.labels import calibration_error
-from elman.nn.heads import SoftmaxHead
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.words import WordEncoder
-from elman.nn.pooling import Pooling
+from elman.nn.outputs.heads import SoftmaxHead
+from elman.nn.outputs.pooling import Pooling
 from elman.training.schedule import positive
 from elman.training.task import Batches
 

@@ -38,9 +38,9 @@ from elman.families.folder import Texts
 from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, WordTable, by_length
 from elman.families.reports import Report, judged
 from elman.metrics.labels import span_metrics
-from elman.nn.crf import LinearChainCRF
-from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.inputs.words import WordEncoder
+from elman.nn.outputs.crf import LinearChainCRF
+from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.training.task import Batches
 
 Sentences = Any
