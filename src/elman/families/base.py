@@ -123,6 +123,11 @@ class Model(TrainingSettings, Settings, ABC):
     def _restore_texts(self, texts: Texts) -> None:
         """Take back what :meth:`_texts` returned."""
 
+    @property
+    def formats(self) -> str:
+        """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
+        return self.task
+
     # The estimator's protocol, spoken without importing scikit-learn.
 
     def __sklearn_tags__(self) -> Any:
