@@ -196,7 +196,7 @@ def test_flags_of_another_task_are_refused(shell, translator, saved, tmp_path):
     assert "--seconds is for tunes" in answer.err
     answer = shell("predict", saved, "sample:topics", "--beam-size", "3")
     assert answer.code == 2
-    assert "no setting 'beam_size'" in answer.err
+    assert "--beam-size is no option of a model of task lm" in answer.err
     answer = shell("evaluate", translator / "m", "sample:reports", "x", "y")
     assert answer.code == 2
 
