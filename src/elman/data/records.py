@@ -48,7 +48,7 @@ class Sentence:
     rows: list[int] = field(default_factory=list)
     """Which of the lines each word stands in."""
     format: str = ""
-    """What its lines are written in: conllu or columns."""
+    """What its lines are written in: the format's name."""
     closing: str = ""
     """The blank line after it, as read: it may hold blanks."""
 

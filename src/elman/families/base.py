@@ -3,7 +3,7 @@
     file ──read──▶ records ──encode──▶ ids ──batches──▶ Batch(inputs (B,T), lengths (B,), targets)
          ──Embedding──▶ (B,T,E) ──RNN | GRU | LSTM (x, state)──▶ (B,T,H·D), state
               (batch first everywhere but inside torch's kernels, which run time first:
-               the one transposition is in nn/recurrent.py)
+               the one transposition is in nn/stack.py)
          ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
                                     └── sample ──▶ ids ──decode──▶ text
 
@@ -122,6 +122,11 @@ class Model(TrainingSettings, Settings, ABC):
     @abstractmethod
     def _restore_texts(self, texts: Texts) -> None:
         """Take back what :meth:`_texts` returned."""
+
+    @property
+    def formats(self) -> str:
+        """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
+        return self.task
 
     # The estimator's protocol, spoken without importing scikit-learn.
 

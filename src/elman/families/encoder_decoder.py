@@ -35,7 +35,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
-from elman.nn.heads import SoftmaxHead
+from elman.nn.outputs.heads import SoftmaxHead
 from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches

@@ -24,7 +24,7 @@ from elman.families.base import Model
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
-from elman.nn.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 from elman.nn.window import Window

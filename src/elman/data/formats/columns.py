@@ -38,6 +38,7 @@ class Columns:
         (['EU', 'rejects'], ['B-ORG', 'O'], 'EU\tO\nrejects\tO\n\n')
     """
 
+    name = "columns"
     copies = True  # what it reads, it writes as it came but for the tags
 
     def __init__(self, words: int = 0, tags: int = -1) -> None:
@@ -80,7 +81,7 @@ class Columns:
                 tags.append(cells[tag].strip())
                 rows.append(place)
             sentence = Sentence(
-                words, tags if tagged else None, block.first, block.lines, rows, "columns", block.closing
+                words, tags if tagged else None, block.first, block.lines, rows, self.name, block.closing
             )
             longest = max(longest, len(words))
             counted = counted and words == [str(number) for number in range(1, len(words) + 1)]
@@ -98,13 +99,17 @@ class Columns:
 
     def tagged(self, sentence: Sentence, tags: list[str]) -> str:
         """Write a sentence with these tags. A line without a column for the tag gets one."""
-        if sentence.format != "columns":
-            written = [f"{word}\t{tag}" for word, tag in zip(sentence.words, tags, strict=True)]
+        if sentence.format != self.name:
+            written = list(map(self.row, sentence.words, tags))
             return as_text(written) if written else ""
         written = list(sentence.lines)
         for row, tag in zip(sentence.rows, tags, strict=True):
             written[row] = self._tagged(written[row], tag)
         return as_text(written, sentence.closing)
+
+    def row(self, word: str, tag: str) -> str:
+        """Return the line of a word that came in another format."""
+        return f"{word}\t{tag}"
 
     def _tagged(self, line: str, tag: str) -> str:
         has_tabs = "\t" in line

@@ -35,6 +35,7 @@ class Conllu:
         (['Teddy'], ['PROPN'], ['Teddy', '_', 'NOUN'])
     """
 
+    name = "conllu"
     copies = True  # what it reads, it writes as it came but for the tags
 
     def __init__(self, column: str = "upos") -> None:
@@ -72,7 +73,7 @@ class Conllu:
                 tags.append(cells[self._column].strip())
                 rows.append(place)
             sentence = Sentence(
-                words, tags if tagged else None, block.first, block.lines, rows, "conllu", block.closing
+                words, tags if tagged else None, block.first, block.lines, rows, self.name, block.closing
             )
             yield from checked(block, sentence, place, problem, lines.name, problems)
 
@@ -83,7 +84,7 @@ class Conllu:
 
     def tagged(self, sentence: Sentence, tags: list[str]) -> str:
         """Write a sentence with these tags."""
-        if sentence.format == "conllu":
+        if sentence.format == self.name:
             written = list(sentence.lines)
             rows: Sequence[int] = sentence.rows
         else:
@@ -95,4 +96,4 @@ class Conllu:
             cells = written[row].split("\t")
             cells[self._column] = tag
             written[row] = "\t".join(cells)
-        return as_text(written, sentence.closing) if written or sentence.format == "conllu" else ""
+        return as_text(written, sentence.closing) if written or sentence.format == self.name else ""
