@@ -75,7 +75,7 @@ def test_tunes_that_are_cut_are_reported(caplog):
         Composer(**SMALL, steps=1, longest=targets - 1).fit(tunes, valid=tunes[:2])
     (message,) = caplog.messages
     assert message.startswith(f"20 of 20 tunes have more than {targets - 1} events: each is cut after so many")
-    assert "raise longest" in message
+    assert "raise `longest`" in message
 
 
 def test_length_is_as_asked():

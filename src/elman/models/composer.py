@@ -111,7 +111,7 @@ class Composer(NextTokenModel):
         if isinstance(batches, LineBatches) and batches.num_cut:
             logger.warning(
                 "%s of %s tunes have more than %s events: each is cut after so many, and what follows is learned as if "
-                "a tune began there; raise longest to learn them whole",
+                "a tune began there; raise `longest` to learn them whole",
                 *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
             )
         self.network_ = self._build()
