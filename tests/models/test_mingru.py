@@ -67,6 +67,17 @@ def test_writing_needs_no_kernels():
     assert state.shape == (1, 1, 8)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "mingru"])
+def test_a_state_goes_on_as_torch_has_it_too(cell):
+    """Checkpoints of former versions carry a tensor or a pair, those of this one the parts by name."""
+    lm = elman.LanguageModel(**{**TINY, "cell": cell}, batch_size=2, bptt_length=8).fit("the quick brown fox\n" * 20)
+    with torch.no_grad():
+        _, state = lm.network_(torch.tensor([[5, 6, 7]]))
+        expected, _ = lm.network_(torch.tensor([[8]]), state)
+        for carried in (state.public(), dict(state)):
+            assert torch.equal(lm.network_(torch.tensor([[8]]), carried)[0], expected)
+
+
 def test_forget_gates_are_those_of_the_table():
     with pytest.raises(UsageError, match='only an LSTM has forget gates; cell is "mingru"'):
         elman.LanguageModel(cell="mingru", forget_bias=1.0).check()
