@@ -30,7 +30,7 @@ from elman.errors import ModelError, StorageError
 JOURNAL = ".journal.json"
 LOCK = ".lock"
 MOST_JOURNAL = 1 << 20  # bytes
-_ANOTHER_FOLDER = "name another folder with --out"
+_ANOTHER_FOLDER = "name another folder with `out`"
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ def working_in(folder: Path) -> Iterator[None]:
         StorageError: the folder cannot be made or written.
         ModelError: somebody else is writing into it; the message says who.
     """
-    made = _make_folder(folder, "name another with --out")
+    made = _make_folder(folder, "name another with `out`")
     try:
         with _locked(folder):
             try:

@@ -44,7 +44,7 @@ def by_hand(classifier, words):
     """Compute the logits (K,) of one text as float64 loops over the saved weights alone."""
     weights = {name: tensor.double().numpy() for name, tensor in classifier.network_.state_dict().items()}
     cell = reference.cell_named(classifier.cell)
-    ids = classifier.lexicon_.vocabulary.ids([word.lower() for word in words])
+    ids = classifier.inputs_.lexicon.vocabulary.ids([word.lower() for word in words])
     x = weights["front.embedding.weight"][ids]
     outputs, ends = [], []
     for backwards in (False, True):
@@ -74,7 +74,7 @@ def test_the_network_is_its_equations_and_padding_changes_nothing(cell, pooling)
     texts = ["good", "not good but bad , not unheard-of", "bad , bad"]
     found = classifier.predict_proba(texts)
     for text, shares in zip(texts, found, strict=True):
-        logits = by_hand(classifier, classifier._tokens(text))
+        logits = by_hand(classifier, classifier.inputs_.tokens(text))
         np.testing.assert_allclose(shares, np.exp(logits) / np.exp(logits).sum(), atol=2e-6)  # float32 against float64
 
 

@@ -24,6 +24,7 @@ CELLS = {
     "rnn": {"cell": "rnn"},
     "gru": {"cell": "gru", "num_layers": 2},
     "lstm": {"cell": "lstm", "num_layers": 2, "initial_state": "learned"},
+    "mingru": {"cell": "mingru", "num_layers": 2},
     "window": {"cell": "window", "window": 3, "num_layers": 2},
 }
 EASY = "the quick brown fox jumps over the lazy dog .\n" * 30
@@ -44,7 +45,7 @@ class ByHand:
     def __init__(self, model):
         self.weights = {name: tensor.double().numpy() for name, tensor in model.network_.state_dict().items()}
         self.model = model
-        names = {"rnn": "rnn_tanh", "gru": "gru", "lstm": "lstm"}
+        names = {"rnn": "rnn_tanh", "gru": "gru", "lstm": "lstm", "mingru": "mingru"}
         self.cell = reference.cell_named(names[model.cell]) if model.cell in names else None
 
     def start(self):
@@ -73,7 +74,8 @@ class ByHand:
             hidden, new = x, []
             for layer, part in enumerate(state):
                 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                layer_weights = reference.Weights(*[weights[f"rnn.{name}_l{layer}"] for name in names])
+                absent = {"weight_hh": np.zeros((0, self.model.hidden_size)), "bias_hh": np.zeros(0)}  # of the minGRU
+                layer_weights = reference.Weights(*[weights.get(f"rnn.{n}_l{layer}", absent.get(n)) for n in names])
                 part, _ = reference.step(self.cell, hidden[None], part, layer_weights)
                 hidden = part[0][0]
                 new.append(part)

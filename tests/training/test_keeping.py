@@ -61,7 +61,7 @@ def test_a_part_that_does_not_fit_is_an_error(tmp_path, part, damage):
     Keeper(tmp_path / "c", {}, *trained(2)).save(State(step=2, best=best))
     saved = load_checkpoint(tmp_path / "c")
     damage(saved[part])
-    with pytest.raises(ModelError, match=r"the checkpoint does not fit the training .*; start afresh with --overwrite"):
+    with pytest.raises(ModelError, match=r"the checkpoint does not fit the training .*; start afresh with `overwrite`"):
         Keeper(None, {}, *trained(0)).restore(saved, loss)
 
 

@@ -16,7 +16,7 @@ import tyro
 from elman.cli.arguments import parse, source
 from elman.cli.flags import with_flags
 from elman.cli.streams import standard_input
-from elman.data.formats.table import formats_of
+from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.records import Problem, Translation
 from elman.decoding.beam import Search
@@ -109,7 +109,7 @@ def answers(
         UsageError: the task has no such format, or an option is outside its limits.
         DataError: what is read holds nothing that can be answered.
     """
-    formats = formats_of(model)
+    formats = FORMATS[model.formats]
     settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
     reader = formats.reader(input_format, lines.source, settings)
     vars(settings).update(asdict(options["search"]) if options.get("search") else {})

@@ -30,12 +30,12 @@ from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.reports import Report
 from elman.families.settings import LIMITS
-from elman.families.supervised import SupervisedModel
+from elman.families.supervised import Supervised
 from elman.metrics.likelihood import language_metrics
 from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
-from elman.nn.heads import SoftmaxHead
+from elman.nn.outputs.heads import SoftmaxHead
 from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches
@@ -47,12 +47,15 @@ SENTENCES = 64  # that are written about together
 
 
 @dataclass(kw_only=True, eq=False)
-class EncoderDecoderModel(SupervisedModel):
+class EncoderDecoderModel(Supervised, Model):
     """A model that writes a text about each input: the settings of its decoder, and how it searches."""
 
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
     cell: CellName = "lstm"
     """The cell of the recurrent layers that read and write; rnn is the simple, Elman's network."""
     hidden_size: int = 256

@@ -24,7 +24,7 @@ from elman.families.base import Model
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
-from elman.nn.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 from elman.nn.window import Window
@@ -71,8 +71,6 @@ class NextTokenModel(Model):
     backend: Literal["auto", "fused", "torch", "reference"] = "auto"
     """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
     reference, or the fastest."""
-    valid_fraction: float = 0.1
-    """Share of the data, at its end, held out for validation where no other is given."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -83,8 +81,6 @@ class NextTokenModel(Model):
             positive("embedding_size", self.embedding_size)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
-        if not 0 < self.valid_fraction < 1:
-            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
         if not math.isfinite(self.forget_bias):
             raise UsageError(f"forget_bias is {self.forget_bias}; it must be a finite number")
         if self.forget_bias and not self._has_forget_gate:

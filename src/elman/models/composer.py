@@ -68,8 +68,6 @@ class Composer(NextTokenModel):
     """Tunes in a batch if they were of bptt_length events; of longer ones there are fewer."""
     bptt_length: int = 256
     """With batch_size, says how many events there are in a batch; gradients flow through whole tunes."""
-    encoding: str = "utf-8"
-    """How ABC files are encoded."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

@@ -67,8 +67,6 @@ class LanguageModel(NextTokenModel):
     """At most so many tokens: 10000 for words, 4096 for BPE where not given; characters are all kept."""
     min_count: int | None = None
     """Words rarer than this become <unk>; 2 where not given, so that <unk> is learned (level word only)."""
-    encoding: str = "utf-8"
-    """How the text files are encoded."""
     valid_characters: int = 250_000
     """At most so many characters of the validation text are judged by fit; evaluate judges any text whole."""
 

@@ -8,7 +8,6 @@ file ──a format's read──▶ Sentence(words, tags) ──WordSequences.ga
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -26,7 +25,7 @@ from elman.data.formats.sentences import tell_inconsistent
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence, in_place, readable
-from elman.data.tokens.lexicon import WordSequences, padded
+from elman.data.tokens.lexicon import padded
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.labels import take_tags
 from elman.data.values.texts import take_sentences
@@ -35,12 +34,13 @@ from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, WordTable, by_length
+from elman.families.inputs import SentenceInputs, WordTable
+from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
 from elman.families.reports import Report, judged
 from elman.metrics.labels import span_metrics
-from elman.nn.crf import LinearChainCRF
-from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.inputs.words import WordEncoder
+from elman.nn.outputs.crf import LinearChainCRF
+from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.training.task import Batches
 
 Sentences = Any
@@ -87,7 +87,6 @@ class Tagger(LabellingModel):
 
     def _prepare(self, X: Sentences, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
-        matrix = None
         if isinstance(former, Tagger):
             self._restore_texts(Texts(former._texts()))
             train = train.spelled_as(self.labels_)
@@ -95,14 +94,13 @@ class Tagger(LabellingModel):
         else:
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
-            matrix = self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
+            self._learn(train, judged_on)
         if valid is not None:
             tags = judged_on.spelled_as(self.labels_).labels
             self._check_known("the validation data", chain(*map(self._inside, tags)))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
-        if matrix is not None:
-            self.network_.words.take(matrix, self.lexicon_)
+        self.inputs_.begin(self.network_.words)
         return _Task(self), _Batches(self, train)
 
     def _read(self, source: Sentences, labels: Any = None) -> Examples:
@@ -122,8 +120,12 @@ class Tagger(LabellingModel):
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return [0] * len(examples.inputs)
 
+    def _inputs(self) -> SentenceInputs:
+        return SentenceInputs(self, self.lowercase)
+
     def _build(self) -> TaggerNetwork:
-        return TaggerNetwork(self, self._word_encoder(), self.labels_, self.scheme_)
+        words = self.inputs_.front()
+        return TaggerNetwork(words, self._encoder(words.output_size), self.labels_, self.scheme_, self.crf)
 
     def _texts(self) -> dict[str, str]:
         return {**super()._texts(), "scheme.json": write_json(self.scheme_)}
@@ -172,7 +174,7 @@ class Tagger(LabellingModel):
             nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + int((flat == IGNORED).sum())
             for piece, tags in zip(pieces, self._decoded(logits, lengths), strict=True):
                 predicted[piece.row][piece.within] = tags
-        report = self.compared(examples, [self._outside(tags) for tags in predicted], self.lexicon_)
+        report = self.compared(examples, [self._outside(tags) for tags in predicted], self.inputs_.lexicon)
         if targets:
             report.metrics["nats_per_target"] = nats / targets
         report.metrics["unknown_labels"] = unknown
@@ -282,7 +284,8 @@ class Tagger(LabellingModel):
             yield batch, logits, lengths
 
     def _table(self) -> WordTable:
-        return WordTable(self.network_.eval().words, self.lexicon_)
+        table: WordTable = self.inputs_.table(self.network_.eval().words)
+        return table
 
 
 @dataclass(frozen=True)
@@ -297,19 +300,20 @@ class TaggerNetwork(nn.Module):
     """Word vectors, recurrent layers, head: words to logits (B, T, K) of their tags.
 
     Args:
-        settings: see :class:`Tagger`.
         words: what encodes the words.
+        encoder: the recurrent layers.
         labels: the tags, as the network knows them.
         scheme: how tags make spans; empty where they do not.
+        crf: whether whole sequences of tags are scored.
     """
 
-    def __init__(self, settings: Tagger, words: WordEncoder, labels: Sequence[str], scheme: str) -> None:
+    def __init__(self, words: WordEncoder, encoder: Encoder, labels: Sequence[str], scheme: str, crf: bool) -> None:
         super().__init__()
         self.words = words
-        self.encoder = Encoder(settings, words.output_size)
+        self.encoder = encoder
         self.head = SoftmaxHead(self.encoder.output_size, len(labels))
         allowed = schemes.allowed(labels) if scheme else ()  # (K, K) and (K,)
-        self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if settings.crf else None
+        self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if crf else None
         self._constraints = [torch.from_numpy(np.where(mask, 0, -np.inf).astype(np.float32)) for mask in allowed]
 
     def forward(self, batch: SequenceBatch) -> Tensor:
@@ -349,7 +353,7 @@ class _Batches:
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
         numbering = Numbering(model.labels_)
-        self._sequences = WordSequences(examples.inputs, model.lexicon_)
+        self._sequences = model.inputs_.batches(examples.inputs)
         self._targets = [numbering.of(model._inside(tags)) for tags in examples.labels]
         self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
 

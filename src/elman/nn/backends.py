@@ -162,15 +162,17 @@ def run_unrolled(
 
 
 def run_reference(
-    cell: reference.Cell, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+    cell: Cell, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in one direction through nn/reference.py; what a layer lacks, a bias or U, is zero or has no rows."""
+    if cell.reference is None:
+        raise UsageError(f'backend="reference": there is none for a {cell.layer.__name__}; use backend="auto"')
     row_lengths = np.full(inputs.shape[1], len(inputs)) if lengths is None else lengths.numpy()
     w = weights["weight_ih"]
     u = weights["weight_hh"] if "weight_hh" in weights else w.new_zeros(0, state["hidden"].shape[-1])
     biases = (weights.get("bias_ih", w.new_zeros(len(w))), weights.get("bias_hh", w.new_zeros(len(u))))
     tensors = (inputs, *state.values(), w, u, *biases)
-    outputs, *final = _Reference.apply(cell, row_lengths, *tensors)  # type: ignore[no-untyped-call]
+    outputs, *final = _Reference.apply(cell.reference, row_lengths, *tensors)  # type: ignore[no-untyped-call]
     return outputs, State(zip(state, final, strict=True))
 
 

@@ -16,8 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.errors import UsageError
 from elman.kernels.checks import check_choice
 from elman.nn.backends import Weights, is_tracing, run_fused, run_torch
-from elman.nn.stack import MERGES as MERGES
 from elman.nn.stack import Recurrent
+from elman.nn.state import MERGES as MERGES
 from elman.nn.state import State
 
 if TYPE_CHECKING:

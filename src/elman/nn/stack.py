@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -27,16 +26,11 @@ from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 from elman.nn.backends import Weights, choose, is_tracing, run_reference, run_unrolled
 from elman.nn.lengths import flip, pack_like
-from elman.nn.state import PublicState, State
+from elman.nn.state import MERGES, PublicState, State
 
 if TYPE_CHECKING:
     from elman.nn.cells import Cell
 
-MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "concat": lambda ahead, back: torch.cat((ahead, back), dim=-1),
-    "sum": torch.add,
-    "product": torch.mul,
-}
 INITIAL_STATES = ("zeros", "random", "learned")
 BACKENDS = {"auto": "", "fused": "Elman's fused kernels", "torch": "torch.nn", "reference": "the float64 reference"}
 USUAL = {  # settings that ``repr`` shows only where they are others
@@ -227,8 +221,9 @@ class Recurrent(nn.Module):
         if not isinstance(inputs, Tensor):
             raise UsageError(f"the input is of type {type(inputs).__name__}, expected a tensor {layout}")
         if inputs.dim() != 3:
-            found = tuple(inputs.shape)
-            raise UsageError(f"the input has shape {found}, expected {layout}, or (T, I) for one sequence")
+            raise UsageError(
+                f"the input has shape {tuple(inputs.shape)}, expected {layout}, or (T, I) for one sequence"
+            )
         if not self.batch_first:
             return self._run(inputs, state, lengths)
         outputs, final = self._run(inputs.transpose(0, 1), state, lengths)
@@ -276,9 +271,7 @@ class Recurrent(nn.Module):
 
     def merged(self, state: State) -> State:
         """Merge the two directions of each layer: each part (L, B, output_size)."""
-        if not self.bidirectional:
-            return state
-        return state.map(lambda part: MERGES[self.merge](part[0::2], part[1::2]))
+        return state.merged(self.merge) if self.bidirectional else state
 
     def _check_input(self, inputs: Tensor, weights: list[tuple[str, Any]]) -> None:
         first = weights[0][1]
@@ -317,10 +310,10 @@ class Recurrent(nn.Module):
         backend = self._choose(inputs, lengths, torch.is_grad_enabled() and is_learning)
         return self._run_stack(inputs, state, lengths, backend)
 
-    def _choose(self, inputs: Tensor, lengths: Tensor | None, needs_gradient: bool) -> str:
+    def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
         """Choose what computes this batch, and tell the log the first time."""
-        about = (self.cell, inputs, self.hidden_size, lengths, needs_gradient, self._obstacle)
-        backend, reason = choose(self.backend, *about)
+        about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
+        backend, reason = choose(self.backend, self.cell, *about)
         if backend not in self._told:
             self._told.add(backend)
             name = type(self).__name__
@@ -347,8 +340,7 @@ class Recurrent(nn.Module):
         """Make one output of the directions that lie side by side, (T, B, D·H)."""
         if not self.bidirectional or self.merge == "concat":
             return outputs
-        directions = outputs.view(*outputs.shape[:2], 2, self.output_size)  # (T, B, 2, H)
-        return MERGES[self.merge](*directions.unbind(2))
+        return MERGES[self.merge](*outputs.chunk(2, dim=-1))  # of (T, B, H) each
 
     def _run_layer(
         self, inputs: Tensor, state: State, weights: list[Weights], lengths: Tensor | None, backend: str
@@ -369,12 +361,10 @@ class Recurrent(nn.Module):
         for direction, own in enumerate(weights):
             x = flip(inputs, lengths) if direction == 1 else inputs
             start = state.map(lambda part, direction=direction: part[direction])  # type: ignore[misc]  # each (B, H)
-            if backend != "reference":
-                y, final = self._run_direction(x, start, own, lengths)
-            elif self.cell.reference is not None:
-                y, final = run_reference(self.cell.reference, x, start, own, lengths)
+            if backend == "reference":
+                y, final = run_reference(self.cell, x, start, own, lengths)
             else:
-                raise UsageError(f'backend="reference": a {type(self).__name__} has none; use backend="auto"')
+                y, final = self._run_direction(x, start, own, lengths)
             outputs.append(flip(y, lengths) if direction == 1 else y)
             finals.append(final)
         return torch.cat(outputs, dim=-1), State.joined(finals, torch.stack)
@@ -393,8 +383,9 @@ class Recurrent(nn.Module):
             return learned.map(lambda part: part[:, None].expand(-1, inputs.shape[1], -1).contiguous())
         make = torch.zeros if self.initial_state == "zeros" else torch.randn
         first = (self.num_layers * self.num_directions, inputs.shape[1])
-        options: dict[str, Any] = {"dtype": inputs.dtype, "device": inputs.device}
-        return State((name, make(*first, size, **options)) for name, size in sizes.items())
+        return State(
+            (name, make(*first, size, dtype=inputs.dtype, device=inputs.device)) for name, size in sizes.items()
+        )
 
     def extra_repr(self) -> str:
         """Show in ``repr`` the sizes, and what differs from the defaults."""

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from elman.errors import UsageError
+
+MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda ahead, back: torch.cat((ahead, back), dim=-1),
+    "sum": torch.add,
+    "product": torch.mul,
+}
+"""How the outputs of two directions become one."""
 
 PublicState = Tensor | tuple[Tensor, ...]
 """A state as torch.nn has it: a tensor or, where there are several parts, a tuple of them."""
@@ -90,6 +98,10 @@ class State(dict[str, Tensor]):
         if self.batch_size not in (1, batch_size):
             raise UsageError(f"the state is of {self.batch_size} streams, expected 1 or {batch_size}")
         return self.map(lambda part: part.expand(-1, batch_size, *part.shape[2:]).contiguous())
+
+    def merged(self, merge: str) -> State:
+        """Merge the two directions of each layer, as :data:`MERGES` does: each part (L, B, ...)."""
+        return self.map(lambda part: MERGES[merge](part[0::2], part[1::2]))
 
     def detached(self) -> State:
         """Return the same numbers, cut off from what computed them."""

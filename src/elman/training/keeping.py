@@ -86,7 +86,7 @@ class Keeper:
         except Exception as error:  # torch checks each part in its own way
             raise ModelError(
                 f"the checkpoint does not fit the training ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                "start afresh with --overwrite"
+                "start afresh with `overwrite`"
             ) from error
         return state
 

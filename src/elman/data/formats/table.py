@@ -94,11 +94,6 @@ class Formats:
         return self.rows[name].make(settings)
 
 
-def formats_of(settings: Any) -> Formats:
-    """Return the formats of a model, by its settings."""
-    return FORMATS["numbers" if getattr(settings, "level", "") == "numbers" else settings.task]
-
-
 def _tag_columns(settings: Any) -> Columns:
     number = column_number(settings.column or "")
     return Columns(settings.word_column, -1 if number is None else number)
