@@ -213,7 +213,7 @@ class LanguageModel(NextTokenModel):
 
         Raises:
             UsageError: X is no text.
-            DataError: a text is missing, cannot be read or holds no token.
+            DataError: a text is missing, cannot be read, or holds no token, or one alone that is not a line.
         """
         self._check_fitted()
         text = Text(take_sources(X), self.encoding)
@@ -231,7 +231,7 @@ class LanguageModel(NextTokenModel):
             batches: pieces of the text, cut where tokens end. Tokens are read many at a time while there are more.
 
         Raises:
-            DataError: there is no token.
+            DataError: there is no token, or one alone that is not a line.
         """
         self._check_fitted()
         record = None
@@ -256,9 +256,10 @@ class LanguageModel(NextTokenModel):
                 losses, state = self._nats(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
                 yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
                 ids, untold = ids[piece.shape[1] - 1 :], []
-            if len(ids) and untold and not more:
-                yield ids, untold
-                untold = []
+        if len(ids) and untold:
+            raise DataError(
+                f"the text has one token, {self.tokenizer_.tokens(ids)[0]!r}, and a surprisal needs one before"
+            )
 
     def _lines_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
         """Yield ids of lines and the nats of each; every line is read by itself."""
