@@ -76,7 +76,7 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         check("seen", seen, tuple(logits.shape), torch.bool)
     probs = logits.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
     rows, size = probs.shape
-    options = draw_options(**asdict(sampling))
+    options = draw_options(rows, **asdict(sampling))
     order = torch.empty_like(probs, dtype=torch.int64)
     mask = None if seen is None else seen.to(CPU).contiguous()
     addresses = (options.data_ptr(), probs.data_ptr(), 0 if mask is None else mask.data_ptr(), order.data_ptr())
