@@ -11,7 +11,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from elman.data.examples import Examples
 from elman.data.lexicon import padded
 from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
-from elman.decoding.sampling import Sampling, draw, probabilities
+from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
 from elman.errors import UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
@@ -215,31 +216,36 @@ class EncoderDecoderModel(SupervisedModel):
         self, state: DecoderState, numbers: Sequence[int], max_length: int, search: Search
     ) -> list[list[Hypothesis]]:
         """Draw ``n_best`` sequences for each input, from the seed and the input's number."""
-        inputs = torch.arange(len(numbers))
-        state = state.chosen(inputs, inputs.repeat_interleave(search.n_best))
-        generators = [_generator(self.seed, number, draw) for number in numbers for draw in range(search.n_best)]
-        rows = len(generators)
-        sampling = Sampling(temperature=search.temperature)
-        ids = torch.full((rows,), Tokenizer.begin_id)
-        written: list[list[int]] = [[] for _ in range(rows)]
-        nats = torch.zeros(rows)
-        alive = torch.ones(rows, dtype=torch.bool)
-        for _ in range(max_length):
-            logits, state = self._step(ids, state)
-            ids = draw(probabilities(logits, sampling), generators)  # (R,)
-            log_probs = logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
-            nats += log_probs.masked_fill(~alive, 0.0)
-            alive &= ids != Tokenizer.end_id
-            for row in alive.nonzero().flatten().tolist():
-                written[row].append(int(ids[row]))
-            if not alive.any():
-                break
-        found = [
-            Hypothesis(tuple(one), float(total) / min(len(one) + 1, max_length) ** search.length_penalty)
-            for one, total in zip(written, nats, strict=True)
+        rows = torch.arange(len(numbers)).repeat_interleave(search.n_best)
+        logits, state = self._step(torch.full((len(rows),), Tokenizer.begin_id), state.chosen(rows, rows))
+        streams = [
+            Stream(
+                sampling=Sampling(temperature=search.temperature),
+                key=draw_key(self.seed, number, index),
+                max_tokens=max_length,
+                stop=stop_at(Tokenizer.end_id),
+            )
+            for number in numbers
+            for index in range(search.n_best)
         ]
-        groups = [found[start : start + search.n_best] for start in range(0, rows, search.n_best)]
+        network = Stepwise(lambda drawn: drawn.logits, self._read_drawn, _Drawn.chosen)
+        writing = Writing(network, _Drawn(state, logits, torch.zeros(len(rows))), streams)
+        written: list[list[int]] = [[] for _ in streams]
+        for pieces in writing:
+            for ids, new in zip(written, pieces, strict=True):
+                ids += new
+        found = []
+        for ids, drawn in zip(written, writing.states(), strict=True):
+            without_end = tuple(number for number in ids if number != Tokenizer.end_id)
+            found.append(Hypothesis(without_end, float(drawn.nats) / len(ids) ** search.length_penalty))
+        groups = [found[start : start + search.n_best] for start in range(0, len(found), search.n_best)]
         return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
+
+    def _read_drawn(self, ids: Tensor, drawn: _Drawn) -> tuple[Tensor, _Drawn]:
+        """Read what was drawn, one token a row (R,), and add up its log-probability."""
+        log_probs = drawn.logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]  # (R,)
+        logits, state = self._step(ids, drawn.state)
+        return logits, _Drawn(state, logits, drawn.nats + log_probs)
 
     # Judging.
 
@@ -288,13 +294,18 @@ class EncoderDecoderModel(SupervisedModel):
         return {**told, "cut": sum(batches.num_cut.values())}
 
 
-class WriterBatch(Protocol):
-    """What the network reads in one step, and what it is to write."""
+class _Drawn(NamedTuple):
+    """Texts that are being drawn, one a row."""
 
-    inputs: Tensor
-    """(B, T) int64 what the decoder reads: each target but the last, behind <s>."""
-    targets: Tensor
-    """(B, T) int64 what it is to say; -100 beyond a row's length."""
+    state: DecoderState
+    """What the decoder has read; each row has a memory of its own."""
+    logits: Tensor
+    """(R, V) of what may follow."""
+    nats: Tensor
+    """(R,) the log-probability of what was drawn."""
+
+    def chosen(self, rows: Tensor) -> _Drawn:
+        return _Drawn(self.state.chosen(rows, rows), self.logits[rows], self.nats[rows])
 
 
 class WriterBatches(Protocol):
@@ -352,12 +363,6 @@ def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64
         return []
     flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
     return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
-
-
-def _generator(*numbers: int) -> torch.Generator:
-    """Return a source of random numbers that depends on all of these."""
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 class EncoderDecoderNetwork(nn.Module):

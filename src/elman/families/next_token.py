@@ -2,7 +2,7 @@
 
 Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets) ──LanguageNetwork──▶ logits (B,T,V), state
     ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
-      └── kernels.generate.Writer | decoding.sampling.sample ──▶ ids
+      └── decoding.streams.Writing ──▶ ids
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
-from elman.decoding.sampling import Sampling, sample
+from elman.decoding.streams import Compiled, Network, Parts, Stepwise
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
@@ -33,7 +33,6 @@ from elman.training.schedule import positive
 RecurrentState = Tensor | tuple[Tensor, Tensor]
 """``(num_layers, B, H)``, a pair of them for LSTM: a value that can be kept, copied, rewound and handed back."""
 
-LONGEST_STRETCH = 256  # tokens that the kernels write before they are handed out
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
 
@@ -159,57 +158,6 @@ class NextTokenModel(Model):
                 )
             yield batch, losses.view_as(moved.targets).cpu()
 
-    def _sampled(
-        self,
-        logits: Tensor,
-        state: RecurrentState,
-        sampling: Sampling,
-        generators: Sequence[torch.Generator],
-        max_tokens: int,
-        seen: Tensor | None,
-        forbidden: list[int],
-    ) -> Iterator[tuple[Tensor, RecurrentState]]:
-        """Yield stretches of ids (N, T), none of them forbidden, and the state that has read them."""
-
-        def writable(logits: Tensor) -> Tensor:
-            logits = logits.clone()
-            logits[:, forbidden] = -torch.inf
-            return logits
-
-        logits = writable(logits.cpu())
-        if self.network_.is_fused:
-            write = self.network_.writer(writable).write
-            given = state if isinstance(state, tuple) else (state,)
-            parts = tuple(part.to(torch.float32, copy=True) for part in given)  # they are not, where autocast is on
-            logits, length = logits.float(), 1
-            while max_tokens > 0:
-                length = min(length, max_tokens)
-                draws = [torch.rand(length, generator=generator, dtype=torch.float64) for generator in generators]
-                ids = write(logits, parts, torch.stack(draws), seen, **asdict(sampling))
-                after = tuple(part.clone() for part in parts)
-                yield ids, (after[0], after[1]) if len(after) == 2 else after[0]
-                max_tokens, length = max_tokens - length, min(2 * length, LONGEST_STRETCH)
-            return
-
-        device = next(self.network_.parameters()).device
-
-        def read(ids: Tensor) -> Tensor:
-            nonlocal state
-            with torch.inference_mode():
-                logits, state = self.network_(ids[:, None].to(device), state)  # (N, 1, V)
-            return writable(logits[:, 0].cpu())
-
-        options: dict[str, Any] = {"sampling": sampling, "generators": generators, "max_tokens": max_tokens}
-        for ids in sample(logits, read, seen=seen, **options):
-            yield ids[:, None], state
-
-    def _after(self, ids: Tensor, state: RecurrentState) -> RecurrentState:
-        """Read ids (N, T) from a state; return the state after them."""
-        with torch.inference_mode():
-            after: RecurrentState
-            _, after = self.network_.eval()(ids.to(next(self.network_.parameters()).device), state)
-        return after
-
 
 class LanguageNetwork(nn.Module):
     """Embedding, recurrent layers, head: ids (B, T) to logits (B, T, V).
@@ -263,13 +211,20 @@ class LanguageNetwork(nn.Module):
         can = not isinstance(self.rnn, Window) and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
-    def writer(self, writable: Callable[[Tensor], Tensor]) -> Writer:
-        """Pack the weights for writing; ``writable`` forbids tokens by their logits (1, V)."""
-        assert not isinstance(self.rnn, Window)
-        head_bias = writable(self.head.bias.detach()[None])[0]
-        with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
-            matrix = self.head.matrix
-        return Writer(self.rnn.mode, self.embedding.weight, self.rnn.all_weights, matrix, head_bias)
+    def writing(self) -> Network[Parts]:
+        """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
+        if self.is_fused:
+            assert not isinstance(self.rnn, Window)
+            with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
+                matrix = self.head.matrix
+            weights = self.embedding.weight, self.rnn.all_weights, matrix, self.head.bias
+            return Compiled(Writer(self.rnn.mode, *weights))
+        return Stepwise(lambda parts: self.next_logits(whole_state(parts)), self._read, chosen_streams)
+
+    def _read(self, ids: Tensor, parts: Parts) -> tuple[Tensor, Parts]:
+        """Read one token a stream (N,); return the logits (N, V) for the next, and the state."""
+        logits, state = self(ids[:, None].to(self.head.weight.device), whole_state(parts))  # (N, 1, V)
+        return logits[:, 0], state_parts(state)
 
     def next_logits(self, state: RecurrentState) -> Tensor:
         """Return the logits (B, V) for the token after what the state has read.
@@ -326,11 +281,21 @@ def _detached(state: RecurrentState) -> RecurrentState:
     return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()
 
 
-def expanded(state: RecurrentState, batch_size: int) -> RecurrentState:
-    """Repeat a state of one stream for a batch of them."""
-    found = (state[0] if isinstance(state, tuple) else state).shape[1]
-    if found not in (1, batch_size):
-        raise UsageError(f"the state is of {found} streams, but num_samples is {batch_size}; take one, or as many")
-    if isinstance(state, tuple):
-        return state[0].expand(-1, batch_size, -1).contiguous(), state[1].expand(-1, batch_size, -1).contiguous()
-    return state.expand(-1, batch_size, -1).contiguous()
+def state_parts(state: RecurrentState) -> Parts:
+    """Return the parts of a state, (num_layers, B, H) each."""
+    return tuple(state) if isinstance(state, tuple | list) else (state,)
+
+
+def whole_state(parts: Parts) -> RecurrentState:
+    """Return the state of these parts, as the recurrent layers take it."""
+    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+
+
+def joined_states(states: Sequence[Parts]) -> Parts:
+    """Return one state of all the streams of several."""
+    return tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+
+
+def chosen_streams(parts: Parts, rows: Tensor) -> Parts:
+    """Return the state of some of the streams."""
+    return tuple(part[:, rows] for part in parts)

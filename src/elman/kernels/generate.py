@@ -10,9 +10,7 @@ The draw has two parts, which decoding/sampling.py uses too: ``distribute`` make
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,7 +48,6 @@ PATIENCE = 10_000  # how often to look for the others before letting another thr
 THREADS_FROM = 1 << 19  # bytes of weights from which on several threads share one step
 TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
 
-Option = float | Sequence[float]
 # where the options of a draw lie among five float64
 TEMPERATURE, TOP_K, TOP_P, PENALTY, GREEDY, OPTIONS = range(6)
 
@@ -189,21 +186,14 @@ def choose_rows(ticket: int, size: int, probs: int, uniform: int, chosen: int) -
 
 
 def draw_options(
-    rows: int,
-    *,
-    temperature: Option = 1.0,
-    top_k: Option = 0,
-    top_p: Option = 1.0,
-    repetition_penalty: Option = 1.0,
-    greedy: Option = False,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    greedy: bool = False,
 ) -> Tensor:
-    """Lay out the options of draws as the kernels read them, (N, 5) float64; each is one for all rows, or N."""
-    options = np.empty((rows, OPTIONS))
-    for column, option in enumerate((temperature, top_k, top_p, repetition_penalty, greedy)):
-        if np.shape(option) not in ((), (rows,)):
-            raise UsageError(f"an option has shape {np.shape(option)}, expected one number, or {rows}: one for each row")
-        options[:, column] = option
-    return torch.from_numpy(options)
+    """Lay out the options of one row's draws as the kernels read them: five float64."""
+    return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64, device=CPU)
 
 
 # ---------------------------------------------------------------- a stretch of text
@@ -310,7 +300,15 @@ def say_next(
 
 @inline
 def draw(
-    stream: int, vocab_size: int, logits: int, uniform: int, options: int, seen: int, probs: int, order: int, chosen: int
+    stream: int,
+    vocab_size: int,
+    logits: int,
+    uniform: int,
+    options: int,
+    seen: int,
+    probs: int,
+    order: int,
+    chosen: int,
 ) -> None:
     """Draw a stream's next token from its logits."""
     for i in range(vocab_size):
@@ -322,7 +320,15 @@ def draw(
 
 @inline
 def say(
-    ticket: int, tickets: int, streams: int, vocab_size: int, size: int, top: int, head: int, head_bias: int, logits: int
+    ticket: int,
+    tickets: int,
+    streams: int,
+    vocab_size: int,
+    size: int,
+    top: int,
+    head: int,
+    head_bias: int,
+    logits: int,
 ) -> None:
     """Compute a ticket's share of the logits (N, V) from the hidden values of the top layer (N, H)."""
     low, high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
@@ -518,19 +524,18 @@ class Writer:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def next_logits(self, state: tuple[Tensor, ...], forbidden: Tensor | None = None) -> Tensor:
+    def next_logits(self, state: Sequence[Tensor]) -> Tensor:
         """Return the logits (N, V) of the token after what the state has read, to the bit as ``write`` computes them.
 
         Args:
             state: hidden (L, N, H) float32, and for the LSTM the cell.
-            forbidden: (N, V) booleans, the tokens that each stream must not write: minus infinity.
 
         Raises:
             UsageError: a shape or a dtype does not fit.
         """
         streams = self._check_state(state)
         logits = torch.empty(streams, self._vocab_size, dtype=torch.float32, device=CPU)
-        top, bias, tickets = state[0][-1].contiguous(), self._bias(streams, forbidden), self._num_threads()
+        top, bias, tickets = state[0][-1].contiguous(), self._bias(streams, None), self._num_threads()
         addresses = (tensor.data_ptr() for tensor in (top, self._head, bias, logits))
         run(say_next, tickets, streams, self._vocab_size, self._size, *addresses, tickets=tickets)
         return logits
@@ -538,11 +543,11 @@ class Writer:
     def write(
         self,
         logits: Tensor,
-        state: tuple[Tensor, ...],
+        state: Sequence[Tensor],
         uniforms: Tensor,
+        options: Tensor,
         seen: Tensor | None = None,
         forbidden: Tensor | None = None,
-        **sampling: Any,
     ) -> Tensor:
         """Write a stretch of text in N streams: draw a token, read it, and so on.
 
@@ -553,9 +558,9 @@ class Writer:
             logits: (N, V) float32 for the first token; brought up to date.
             state: hidden (L, N, H) float32, and for the LSTM the cell; brought up to date.
             uniforms: (N, T) float64 in 0 … 1, one for each draw.
+            options: (N, 5), each row as ``draw_options`` lays it out.
             seen: (N, V) booleans, brought up to date; only the repetition penalty asks.
             forbidden: (N, V) booleans, the tokens that each stream must not write after the first one.
-            **sampling: the options of ``draw_options``.
 
         Returns:
             (N, T) int64 ids; the state has read all of them.
@@ -568,12 +573,13 @@ class Writer:
         check("logits", logits, (streams, self._vocab_size), device=CPU)
         if seen is not None:
             check("seen", seen, (streams, self._vocab_size), torch.bool, CPU)
-        bias, options = self._bias(streams, forbidden), draw_options(streams, **sampling)
+        check("options", options, (streams, OPTIONS), torch.float64, CPU)
+        bias = self._bias(streams, forbidden)
         given = [tensor for tensor in (logits, *state, seen) if tensor is not None]
         worked_on = [tensor.contiguous() for tensor in given]
         parts = worked_on[1 : 1 + len(state)]
         mask = None if seen is None else worked_on[-1]
-        ids = self._write(worked_on[0], parts, uniforms.contiguous(), mask, bias, options)
+        ids = self._write(worked_on[0], parts, uniforms.contiguous(), options.contiguous(), mask, bias)
         for tensor, copy in zip(given, worked_on, strict=True):
             if copy is not tensor:
                 tensor.copy_(copy)
@@ -603,9 +609,9 @@ class Writer:
         logits: Tensor,
         state: Sequence[Tensor],
         uniforms: Tensor,
+        options: Tensor,
         seen: Tensor | None,
         bias: Tensor,
-        options: Tensor,
     ) -> Tensor:
         streams, count = uniforms.shape
         tickets, apart = self._num_threads(), -(-self._vocab_size // CLOCK) * CLOCK

@@ -8,9 +8,9 @@
 A tile is written as LLVM vectors, so that no C compiler is needed; its shape follows from the registers that numba's
 target has. D is added first: C itself (C += A·B), or a bias (stride 0: the same row for all).
 
-An addition takes longer than it takes to begin the next, so a tile of few rows has several sums under way. ``multiply``
-splits each sum; ``multiply_in_order`` takes several panels side by side and adds each sum up in one order, so that a row
-of C has the same bits however many rows are computed together.
+The result of an addition is there only after others could have begun, so a tile of few rows keeps more sums under way:
+``multiply`` splits each sum; ``multiply_in_order`` takes several panels side by side and adds each sum up in one order,
+so that a row of C has the same bits however many rows are computed together.
 
 Source: Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), for panels.
 """
