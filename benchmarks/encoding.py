@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 from elman.data.samples import sample_text
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, WordTokenizer
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.words import WordTokenizer
 
 
 def main() -> None:

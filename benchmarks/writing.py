@@ -20,7 +20,7 @@ from symusic import Note, Score, Tempo, Track
 
 from elman import Captioner, Composer, NgramModel, Translator
 from elman.data.lines import Problems
-from elman.data.music import Tune, read_tunes
+from elman.data.music.tunes import Tune, read_tunes
 from elman.data.samples import sample_pictures, sample_text
 from elman.training.progress import Progress
 

@@ -10,6 +10,8 @@ The public names are imported when they are first used, so that ``import elman``
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from elman.models.tasks import TASKS
+
 if TYPE_CHECKING:
     from elman import nn as nn
     from elman.counting.ngrams import NgramModel as NgramModel
@@ -24,13 +26,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Captioner": "elman.models.captioner",
-    "Classifier": "elman.models.classifier",
-    "Composer": "elman.models.composer",
-    "LanguageModel": "elman.models.language_model",
+    **{row.class_name: row.module for row in TASKS.values()},
     "NgramModel": "elman.counting.ngrams",
-    "Tagger": "elman.models.tagger",
-    "Translator": "elman.models.translator",
     "load": "elman.models",
 }
 

@@ -6,7 +6,7 @@
     ├── ModelError                  4   a saved model is missing, damaged, newer, or in the way
     ├── DivergedError               5   the loss became NaN or exploded
     ├── StorageError (OSError)      6   nothing could be written: disk full, no permission
-    └── Interrupted               130   Ctrl-C (143 for SIGTERM): what was learned is saved
+    └── Interrupted               130   Ctrl-C (143 for SIGTERM, 129 for SIGHUP): what was learned is saved
 
 Each message is one or two lines: the value, the limit, the remedy; with file and line where there is one.
 """

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from elman.data.corpus import Corpus, IdFile, build_corpus
 from elman.data.text import Text
-from elman.data.tokenizer import SPECIALS, BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.tokenizer import SPECIALS, Tokenizer
+from elman.data.tokens.words import WordTokenizer
 from elman.errors import StorageError
 
 TRAINING = "the cat and the dog\n\nthe <unk> dog , the cat\n"
@@ -125,7 +128,7 @@ import pathlib, re
 from elman.data.batching import LineBatches, StreamBatches
 from elman.data.corpus import build_corpus
 from elman.data.text import Text
-from elman.data.tokenizer import CharacterTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1000
 before = peak()
 text = Text(pathlib.Path({str(path)!r}), block_size=1 << 20)

@@ -37,14 +37,14 @@ def test_a_classification_set_comes_with_the_names_of_its_labels(tmp_path):
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     rows = [{"text": "so, so\nyes", "label": 1}, {"text": "ü", "label": 0}]
     folder = saved(tmp_path, features, {"train": rows, "test": rows[:1]})
-    lines = [json.loads(line) for line in hub_text(str(folder), "classifier").splitlines()]
+    lines = [json.loads(line) for line in hub_text(str(folder), "records").splitlines()]
     assert lines == [{"text": "so, so\nyes", "label": "pos"}, {"text": "ü", "label": "neg"}]
-    assert hub_text(f"{folder}@test", "classifier").count("\n") == 1
-    assert hub_text(str(folder), "lm") == "so, so\nyes\nü\n"
+    assert hub_text(f"{folder}@test", "records").count("\n") == 1
+    assert hub_text(str(folder), "text") == "so, so\nyes\nü\n"
     with pytest.raises(DataError, match='no split tets; did you mean "test"'):
-        hub_text(f"{folder}@tets", "classifier")
+        hub_text(f"{folder}@tets", "records")
     with pytest.raises(DataError, match="needs a column of lists of words"):
-        hub_text(str(folder), "tagger")
+        hub_text(str(folder), "columns")
 
 
 def test_a_tagging_set_becomes_columns(tmp_path, caplog):
@@ -57,7 +57,7 @@ def test_a_tagging_set_becomes_columns(tmp_path, caplog):
         {"id": "1", "tags": [1, 0], "tokens": ["Ada", "sleeps"]},
         {"id": "2", "tags": [0], "tokens": ["Yes"]},
     ]
-    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "tagger")
+    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")
     assert written == "Ada\tB-PER\nsleeps\tO\n\nYes\tO\n\n"
     assert "columns 0 tokens, 1 tags" in caplog.text
     sentences = list(Columns().read(Lines(written), Problems(), tagged=True))
@@ -70,36 +70,34 @@ def test_a_tag_that_is_missing_leaves_its_sentence_out(tmp_path):
     rows.append({"tokens": ["Cy", "sat"], "tags": [None, 0]})
     folder = saved(tmp_path, {"tokens": datasets.Sequence(text()), "tags": tags}, {"train": rows})
     problems = Problems(shown=0)
-    read = list(Columns().read(Lines(hub_text(str(folder), "tagger")), problems, tagged=True))
+    read = list(Columns().read(Lines(hub_text(str(folder), "columns")), problems, tagged=True))
     assert [(sentence.words, sentence.tags) for sentence in read] == [(["Ada", "sleeps"], ["B-PER", "O"])]
     assert problems.count == 2
 
 
 def test_what_a_row_lacks_is_left_out_or_told(tmp_path):
     folder = saved(tmp_path, {"text": text()}, {"train": [{"text": "a"}, {"text": None}, {"text": "b"}]})
-    assert hub_text(str(folder), "lm") == "a\nb\n"
+    assert hub_text(str(folder), "text") == "a\nb\n"
     features = {"words": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
     uneven = [{"words": ["a"], "tags": ["X"]}, {"words": ["a", "b"], "tags": ["X"]}]
     (tmp_path / "other").mkdir()
     with pytest.raises(DataError, match="row 1: 2 words, 1 tags"):
-        hub_text(str(saved(tmp_path / "other", features, {"train": uneven})), "tagger")
+        hub_text(str(saved(tmp_path / "other", features, {"train": uneven})), "columns")
 
 
 def test_a_translation_set_is_flattened(tmp_path):
     features = {"translation": {"en": text(), "de": text()}}
     rows = [{"translation": {"en": "a cat", "de": "eine Katze"}}]
     folder = saved(tmp_path, features, {"train": rows})
-    assert json.loads(hub_text(str(folder), "translator")) == {"en": "a cat", "de": "eine Katze"}
+    assert json.loads(hub_text(str(folder), "records")) == {"en": "a cat", "de": "eine Katze"}
 
 
 def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot be loaded"):
-        hub_text(str(tmp_path / "nothing"), "lm")
-    with pytest.raises(UsageError, match="a composer reads files only"):
-        hub_text("x", "composer")
+        hub_text(str(tmp_path / "nothing"), "text")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install 'elman\[hub\]'"):
-        hub_text("x", "lm")
+        hub_text("x", "text")
 
 
 def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
@@ -113,17 +111,17 @@ def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(datasets, "load_dataset", fail)
         with pytest.raises(DataError, match=r"^hub:x: cannot be loaded \(OddError\)$"):
-            hub_text("x", "lm")
+            hub_text("x", "text")
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     folder = saved(tmp_path, features, {"train": [{"text": "a", "label": 1}]})
     monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a shard that is damaged shows when it is read
     with pytest.raises(DataError, match=r"cannot be loaded \(OddError\)$"):
-        hub_text(str(folder), "classifier")
+        hub_text(str(folder), "records")
 
 
 def test_a_word_that_holds_a_tab_or_the_end_of_a_line_stays_one_word(tmp_path):
     features = {"tokens": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
     rows = [{"tokens": ["a\tb", "c\rd", "e\nf", "g"], "tags": ["X", "X\n", "X", "X"]}]
-    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "tagger")
+    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")
     (sentence,) = Columns().read(Lines(written), Problems(), tagged=True)
     assert (sentence.words, sentence.tags) == (["a b", "c d", "e f", "g"], ["X"] * 4)

@@ -351,3 +351,11 @@ def test_a_folder_goes_on_after_what_cannot_be_read(tmp_path):
     for name in pictures.names[1:]:
         with pytest.raises(DataError, match=rf"{name}: "):
             pictures.read(name)
+
+
+def test_a_name_of_a_hundred_thousand_endings_is_read_at_once():
+    name = ".jpg" * 100_000  # a pattern that tries each of them anew would take minutes
+    assert read_captions(f"{name}\tA dog .\n{name}#1\tA cat .\n", Problems()) == {name: ["A dog .", "A cat ."]}
+    assert list(read_captions("a.jpg#2\tx\nb#3\ty\na#1.jpg\tz\nc.jpg#x#1\tw\n", Problems())) == [
+        *("a.jpg", "b#3", "a#1.jpg", "c.jpg#x#1")
+    ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.data.tokenizer import CharacterTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
 from elman.decoding.text import StopBuffer, StreamText
 from elman.errors import UsageError
 

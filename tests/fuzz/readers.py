@@ -8,7 +8,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from functools import cache, partial
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -21,17 +20,21 @@ from elman.data import labels, tables
 from elman.data.corpus import build_corpus
 from elman.data.hub import hub_text
 from elman.data.images import Pictures, read_captions, read_picture
-from elman.data.lexicon import Lexicon
 from elman.data.lines import Lines, Problems
-from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.data.music.events import EventTokenizer
+from elman.data.music.tunes import Tune, cut, read_tunes
 from elman.data.npz import read_npz
 from elman.data.pairs import read_parallel, table_of_pairs
 from elman.data.samples import sample_text
 from elman.data.series import read_series
 from elman.data.text import Text
-from elman.data.tokenizer import LEVELS, BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
-from elman.data.vectors import read_vectors
-from elman.models import _HOMES as TASKS
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.lexicon import Lexicon
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.vectors import read_vectors
+from elman.data.tokens.words import WordTokenizer
+from elman.models.tasks import TASKS
 
 from .oracle import Case, Target
 
@@ -143,7 +146,7 @@ def text(case: Case) -> None:
 
 def corpus(case: Case) -> None:
     whole, by_line = Text(case.file("txt", PROSE), block_size=case.pick(4 << 20, 100)), case.pick(False, True)
-    kind: Any = case.pick(*LEVELS.values())
+    kind: Any = case.pick(CharacterTokenizer, WordTokenizer, BytePairTokenizer)
     known = case.pick(False, True)
     tokenizer = case.pick(*tokenizers()) if known else kind.train(whole.chunks(keep_lines=by_line))
     encoded = build_corpus(whole, tokenizer, lines=by_line, memory_limit=case.pick(1 << 20, 0))
@@ -262,20 +265,19 @@ def hub(case: Case) -> None:
     }
     rows = [{name: value(kind) for name, kind in kinds.items()} for _ in range(case.pick(2, 0, 1, 5))]
     (case.folder / "rows.json").write_text(json.dumps({"kinds": kinds, "rows": rows}))
-    task = case.pick("lm", "tagger", "classifier", "translator")
+    form = case.pick("text", "columns", "records")
     library = SimpleNamespace(load_dataset=lambda *_: {"train": Rows(rows, features)})
     with patch.dict("sys.modules", datasets=library):
-        found = hub_text(case.pick("x", "x@train", "x:y@test", ""), task)
-    if task == "lm":
+        found = hub_text(case.pick("x", "x@train", "x:y@test", ""), form)
+    if form == "text":
         list(Text(found).chunks())
     else:
-        reader: Any = labels.Columns() if task == "tagger" else tables.JsonLines()
-        list(reader.read(Lines(found), Problems(), **{"tagged" if task == "tagger" else "labelled": True}))
+        reader: Any = labels.Columns() if form == "columns" else tables.JsonLines()
+        list(reader.read(Lines(found), Problems(), **{"tagged" if form == "columns" else "labelled": True}))
 
 
 def toml(case: Case) -> None:
-    module, name = TASKS[case.pick(*TASKS)]
-    model = getattr(import_module(module), name)
+    model = TASKS[case.pick(*TASKS)].model_class
     setting = case.pick(*[None] * 5, *model().get_params())
     path = case.file("toml", [TOML[0] + (f"{setting} = 3\n" if setting else "").encode()])
     model(**settings_from_toml(path, model)).check()

@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -22,8 +21,9 @@ from elman.cli.arguments import examples
 from elman.cli.main import main
 from elman.data.lines import Lines, Problems
 from elman.errors import ElmanError, Interrupted
-from elman.models import _HOMES as TASKS
+from elman.models.tasks import TASKS
 from elman.training import loop
+from elman.training.steps import Step, Steps
 
 from .mutations import VALUES, change_json, closed, mutated, opened
 from .oracle import PRECIOUS, Case, Target
@@ -74,27 +74,24 @@ class Variant(NamedTuple):
         return [*map(str, files), *(("--images", str(inputs)) if self.task == "captioner" else ())]
 
 
-class _Steps:
+class _Steps(Steps):
     """Counts training steps, and ends a training that takes more than are left."""
 
     left = 0
 
-    def __init__(self) -> None:
-        self._step = loop._step
-
-    def __call__(self, *arguments: Any) -> Any:
+    def _step(self, *arguments: Any) -> Step:
         _Steps.left -= 1
         if _Steps.left < 0:
             raise Interrupted("the training is long enough")
-        return self._step(*arguments)
+        return super()._step(*arguments)
 
 
 def task_targets(root: Path) -> dict[str, Target]:
     """Train small models of every task in a folder; return the targets."""
     drawings = ("drawing.curves.loss_curves", "drawing.roll.piano_roll", "drawing.attention.attention_map")
-    for name in (*drawings, "models.judging.confusion_table"):
+    for name in (*drawings, "families.reports.confusion_table"):
         patch(f"elman.{name}", return_value="<svg/>").start()  # they take longer than all else
-    patch.object(loop, "_step", _Steps()).start()
+    patch.object(loop, "Steps", _Steps).start()
     patch("os.fsync").start()  # no power cut is played
     patch("torch.set_num_threads", _allow_threads).start()
     _write_data(root)
@@ -134,13 +131,12 @@ def _write_data(root: Path) -> None:
 
 def _trained(folder: Path, task: str, settings: dict[str, Any], files: str, inputs: str) -> Variant:
     root = folder.parent
-    module, name = TASKS[task]
     sizes = {name: size for name, size in SIZES.items() if name != "embedding_size" or inputs != "series.npz"}
     toml = root / f"{folder.name}.toml"
     toml.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in {**sizes, **settings}.items()))
     paths = [root / file for file in files.split()]
     X, y = examples(task, list(map(str, paths)), root / inputs)  # noqa: N806
-    model = getattr(import_module(module), name)(**sizes, **settings)
+    model = TASKS[task].model_class(**sizes, **settings)
     _Steps.left = 3
     with contextlib.suppress(Interrupted):
         model.fit(X, y, out=folder)

@@ -17,7 +17,7 @@ import elman
 from elman.comparison.labels import compare_classifiers, compare_taggers
 from elman.comparison.language_models import compare_language_models
 from elman.data.lines import Problems
-from elman.data.music import read_tunes
+from elman.data.music.tunes import read_tunes
 from elman.errors import DataError, ElmanError, UsageError
 
 pd = pytest.importorskip("pandas")

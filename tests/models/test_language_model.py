@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.language_model import LanguageModel

@@ -13,7 +13,7 @@ from sklearn.base import clone
 import elman
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
 from elman.errors import DataError, UsageError
 from elman.models.translator import Translator, _Batches
 from elman.nn import reference

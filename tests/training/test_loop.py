@@ -19,6 +19,7 @@ from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
 from elman.families import next_token
 from elman.nn.heads import cross_entropy_sum
+from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
 from elman.training.progress import Progress
@@ -164,6 +165,18 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, shell, start_elman, easy
     whole = start_elman(*words, "--out", "whole").wait()
     assert whole.code == 0, whole.err
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
+
+
+def test_a_closed_terminal_ends_a_run_like_any_other_signal(tmp_path, quick, monkeypatch, tiny, easy):
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        at_step(monkeypatch, 4, lambda: signal.raise_signal(signal.SIGHUP))
+        with pytest.raises(Interrupted, match="holds the training") as stopped:
+            tiny(steps=7).fit(easy, out=tmp_path / "cut")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert stopped.value.exit_code == 129
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")["state"]["step"] == 5
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path, monkeypatch, tiny, easy):
@@ -366,7 +379,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr(clock_module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     return clock
 
 

@@ -20,6 +20,7 @@ from elman.data.samples import sample_pictures, sample_text
 from elman.errors import UsageError, nearest
 from elman.families.base import Model
 from elman.families.settings import LARGEST, Settings
+from elman.models.tasks import TASKS
 
 Command = TypeVar("Command")
 
@@ -67,7 +68,10 @@ def source(word: str, task: str) -> Path | str:
     if not word:
         raise UsageError("the name of a FILE is empty; is a variable of the shell not set?")
     if word.startswith("hub:"):
-        return hub_text(word.removeprefix("hub:"), task)
+        form = TASKS[task].hub
+        if form is None:
+            raise UsageError(f"{word}: a {task} reads files only; download the data and name their folder")
+        return hub_text(word.removeprefix("hub:"), form)
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
 
 
@@ -82,19 +86,16 @@ def examples(task: str, words: Sequence[str], images: Path | None = None) -> tup
     Raises:
         UsageError: there are too many of them, or the pictures are missing.
     """
-    if task == "lm":
-        return (source(words[0], task) if len(words) == 1 else [source(word, task) for word in words]), None
-    if task == "translator" and len(words) == 2:
-        return source(words[0], task), source(words[1], task)
-    if len(words) != 1:
-        most = "one or two files" if task == "translator" else "one file"
+    files = TASKS[task].files
+    if files.most is not None and not 1 <= len(words) <= files.most:
+        most = "one file" if files.most == 1 else "one or two files"
         raise UsageError(f"a {task} reads {most}, but {len(words)} are given: {' '.join(words)}")
-    if task != "captioner":
-        return source(words[0], task), None
-    if images is None and not words[0].startswith("sample:"):
-        raise UsageError(f"{words[0]}: the pictures are missing; name their folder, or an .npz, with --images")
-    pictures = sample_pictures(words[0].removeprefix("sample:")) if images is None else images
-    return pictures, source(words[0], task)
+    pictures: Any = images
+    if files.of_pictures and images is None:
+        if not words[0].startswith("sample:"):
+            raise UsageError(f"{words[0]}: the pictures are missing; name their folder, or an .npz, with --images")
+        pictures = sample_pictures(words[0].removeprefix("sample:"))
+    return files.arrange([source(word, task) for word in words], pictures)
 
 
 def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:

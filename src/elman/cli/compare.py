@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, make_dataclass
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from elman.cli.arguments import parse, source
-from elman.comparison.labels import LabelRow, compare_classifiers, compare_taggers
-from elman.comparison.language_models import Row, compare_language_models
+from elman.comparison.labels import LabelRow
+from elman.comparison.language_models import Row
 from elman.documents import write_json
 from elman.errors import UsageError, nearest
-from elman.models.classifier import Classifier
-from elman.models.language_model import LanguageModel
-from elman.models.tagger import Tagger
+from elman.models.tasks import TASKS, Comparison, TaskRow
 from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
 
@@ -24,79 +22,56 @@ Settings = TypeVar("Settings", bound=TrainingSettings)
 
 
 @dataclass(kw_only=True)
-class CompareLanguageModels:
-    """Train several models on one text, each with the same time, and judge them on the same held-out part."""
+class Compare:
+    """What every ``elman compare TASK`` takes; :func:`command_of` adds a task's own files and settings."""
 
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
-    """The text; sample:NAME names a built-in one."""
-    models: str = "ngram:5,window:5,rnn,gru,lstm"
-    """Which, with commas between: ngram:ORDER, window:TOKENS, and rnn, gru or lstm, alone or as lstm:LAYERSxUNITS."""
-    valid: str | None = None
-    """Text file to judge on, in place of the end of the text."""
     json: bool = False
     """Print a JSON list, one object a model."""
-    settings: tyro.conf.OmitArgPrefixes[LanguageModel] = field(default_factory=lambda: LanguageModel(minutes=1))
 
 
-@dataclass(kw_only=True)
-class CompareTaggers:
-    """Train several taggers on the same sentences, each with the same time, and judge them on the same others."""
-
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
-    """Tagged sentences; sample:sentences is built in."""
-    models: str = "majority,frequent,hmm,rnn,bilstm"
-    """Which, with commas between: majority, frequent (each word's most frequent tag), hmm, and networks: rnn, gru or
-    lstm, birnn, bigru or bilstm, alone or as bilstm:LAYERSxUNITS."""
-    valid: str | None = None
-    """Tagged sentences to judge on, in place of a part of the others."""
-    json: bool = False
-    """Print a JSON list, one object a model."""
-    settings: tyro.conf.OmitArgPrefixes[Tagger] = field(default_factory=lambda: Tagger(minutes=1))
-
-
-@dataclass(kw_only=True)
-class CompareClassifiers:
-    """Train several classifiers on the same texts, each with the same time, and judge them on the same others."""
-
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
-    """Labelled texts; sample:messages is built in."""
-    models: str = "majority,logreg,logreg2,mlp,mlp2,rnn,bilstm"
-    """Which, with commas between: majority; of word counts logreg and mlp (with pairs of words logreg2, mlp2); and
-    networks: rnn, gru or lstm, birnn, bigru or bilstm, alone or as bilstm:LAYERSxUNITS."""
-    valid: str | None = None
-    """Labelled texts to judge on, in place of a part of the others."""
-    json: bool = False
-    """Print a JSON list, one object a model."""
-    settings: tyro.conf.OmitArgPrefixes[Classifier] = field(default_factory=lambda: Classifier(minutes=1))
+def command_of(row: TaskRow, comparison: Comparison) -> type[Compare]:
+    """Return the dataclass of a task's command: its flags, and their help."""
+    files, argument = row.files, tyro.conf.arg
+    conf: Any = tyro.conf
+    settings: Any = row.model_class
+    metavar, valid = files.metavar.rstrip("."), "File to evaluate on, in place of a part of the data."
+    fields: list[tuple[str, Any, Any]] = [
+        ("file", conf.Positional[Annotated[str, argument(metavar=metavar, help=files.help)]], MISSING),
+        ("models", Annotated[str, argument(help=comparison.models_help)], comparison.models),
+        ("valid", Annotated[str | None, argument(help=valid)], None),
+        ("settings", conf.OmitArgPrefixes[settings], field(default_factory=lambda: settings(minutes=1))),
+    ]
+    command = make_dataclass(f"Compare{row.class_name}", fields, bases=(Compare,), kw_only=True)
+    command.__doc__ = comparison.help
+    return command
 
 
 def run(words: Sequence[str]) -> int:
     """Compare what ``words`` say; see ``elman compare TASK --help``."""
-    tasks: dict[str, tuple[type[Any], Callable[..., Iterator[Any]], Callable[[Sequence[Any]], None]]] = {
-        "lm": (CompareLanguageModels, compare_language_models, print_comparison),
-        "tagger": (CompareTaggers, compare_taggers, print_label_comparison),
-        "classifier": (CompareClassifiers, compare_classifiers, print_label_comparison),
-    }
-    listed = ", ".join(tasks)
+    comparisons = {task: row.comparison for task, row in TASKS.items() if row.comparison is not None}
+    listed = ", ".join(comparisons)
     if not words or words[0] in ("-h", "--help"):
         print(f"usage: elman compare TASK ...\n\nTASK is one of: {listed}; elman compare TASK --help tells more")
         return 0
-    if words[0] not in tasks:
-        raise UsageError(f"elman compare has no task {words[0]}{nearest(words[0], tasks) or ';'} it has {listed}")
-    kind, compare, show = tasks[words[0]]
-    command: Any = parse(kind, words[1:], f"elman compare {words[0]}")
-    comparison = compare(
-        source(command.file, words[0]),
-        [name.strip() for name in command.models.split(",")],
-        _with_budget(command.settings),
-        valid=None if command.valid is None else source(command.valid, words[0]),
-        progress=progress_for(sys.stderr),
+    task = words[0]
+    if task not in comparisons:
+        raise UsageError(f"elman compare has no task {task}{nearest(task, comparisons) or ';'} it has {listed}")
+    command: Any = parse(command_of(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
+    rows = list(
+        comparisons[task].compare(
+            source(command.file, task),
+            [name.strip() for name in command.models.split(",")],
+            _with_budget(command.settings),
+            valid=None if command.valid is None else source(command.valid, task),
+            progress=progress_for(sys.stderr),
+        )
     )
-    rows = list(comparison)
     if command.json:
         print(write_json([asdict(row) for row in rows], indent=2))
+    elif isinstance(rows[0], LabelRow):
+        print_label_comparison(rows)
     else:
-        show(rows)
+        print_comparison(rows)
     return 0
 
 

@@ -18,6 +18,7 @@ from elman.data.samples import SAMPLES, sample_pictures, sample_text
 from elman.documents import write_json
 from elman.errors import UsageError, nearest
 from elman.files import make_folder, write_files
+from elman.models.tasks import TASKS
 from elman.training.schedule import positive
 
 ACTIONS = ("list", "show")
@@ -60,6 +61,7 @@ def run(words: Sequence[str]) -> int:
     if not words[0].startswith("-") and words[0] not in ACTIONS:
         raise UsageError(f"elman data has no {words[0]}{nearest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
     action = parse(Data, words, "elman data").action
+    tasks = {name: task for task, row in TASKS.items() for name in row.samples}
     if isinstance(action, Show):
         if action.lines is not None:
             positive("lines", action.lines)
@@ -70,11 +72,11 @@ def run(words: Sequence[str]) -> int:
         sys.stdout.writelines(islice(io.StringIO(sample_text(action.name)), action.lines))
     elif action.json:
         rows = [
-            {"name": name, "task": sample.task, "size": sample.size, "description": sample.description}
-            for name, sample in sorted(SAMPLES.items())
+            {"name": name, "task": task, "size": SAMPLES[name].size, "description": SAMPLES[name].description}
+            for name, task in sorted(tasks.items())
         ]
         print(write_json(rows, indent=2))
     else:
-        for name, sample in sorted(SAMPLES.items()):
-            print(f"{name:<15}{sample.task:<12}{sample.size:<17}{sample.description}")
+        for name, task in sorted(tasks.items()):
+            print(f"{name:<15}{task:<12}{SAMPLES[name].size:<17}{SAMPLES[name].description}")
     return 0

@@ -12,12 +12,13 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.data.lines import Problems
-from elman.data.music import read_tunes
+from elman.data.music.tunes import read_tunes
 from elman.decoding.sampling import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
 from elman.files import write_files
 from elman.models import load
+from elman.models.tasks import TASKS
 
 
 @dataclass(kw_only=True)
@@ -64,9 +65,10 @@ def run(words: Sequence[str]) -> int:
     if command.num_samples < 1:
         raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
     model = load(command.folder)
-    if model.task not in ("lm", "composer"):
+    kind = TASKS[model.task].generates
+    if kind is None:
         raise UsageError(f"{command.folder} is a {model.task}, which does not write on; see elman predict")
-    writes_music = model.task == "composer"
+    writes_music = kind == "music"
     for name in TEXT_ONLY if writes_music else MUSIC_ONLY:
         if getattr(command, name):
             flag = f"--{name.replace('_', '-')}"

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse
-from elman.families.base import num_parameters
+from elman.families.description import named_shapes, num_parameters
 from elman.models import load
 
 
@@ -34,7 +34,7 @@ def run(words: Sequence[str]) -> int:
     console.print(f"[bold]{type(model).__name__}[/] in {command.folder}")
     console.print("h_t = g(U h_{t-1} + W x_t + b1)      y_t = softmax(V h_t + b2)", highlight=False, markup=False)
     table = Table("parameter", "shape", "numbers", "in the equations", box=None, pad_edge=False)
-    for name, shape, symbol in model.named_shapes():
+    for name, shape, symbol in named_shapes(model.network_):
         table.add_row(name, " x ".join(map(str, shape)), f"{math.prod(shape):,}", symbol)
     console.print(table)
     total = num_parameters(model.network_)

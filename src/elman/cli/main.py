@@ -26,7 +26,8 @@ VERBS = {
 
 EXIT_CODES = """\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 unreadable data, 4 no such model or a damaged one,
-            5 the loss diverged, 6 nothing could be written, 130 interrupted (143: terminated)"""
+            5 the loss diverged, 6 nothing could be written, 130 interrupted
+            (143: terminated, 129: the terminal was closed)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

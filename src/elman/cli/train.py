@@ -7,9 +7,9 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import tyro
 
@@ -18,12 +18,7 @@ from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.families.base import Model
 from elman.families.folder import read_config
 from elman.families.settings import saved_settings
-from elman.models.captioner import Captioner
-from elman.models.classifier import Classifier
-from elman.models.composer import Composer
-from elman.models.language_model import LanguageModel
-from elman.models.tagger import Tagger
-from elman.models.translator import Translator
+from elman.models.tasks import TASKS, TaskRow
 from elman.training.checkpoint import FILE_NAME
 from elman.training.progress import clock, describe_metrics, progress_for
 
@@ -32,9 +27,7 @@ LENGTHS = ("minutes", "epochs", "steps")
 
 @dataclass(kw_only=True)
 class Train:
-    """What every ``elman train TASK`` takes."""
-
-    next_step: ClassVar[str]
+    """What every ``elman train TASK`` takes; :func:`command_of` adds a task's own files and settings."""
 
     out: Path
     """Folder for the run and then the model."""
@@ -50,97 +43,28 @@ class Train:
     """Tell parameters, memory, predicted steps and time, then stop."""
 
 
-@dataclass(kw_only=True)
-class TrainOnFile(Train):
-    """What the tasks take that validate on one file."""
-
-    valid: str | None = None
-    """File to validate on, in place of a part of the training data."""
-
-
-@dataclass(kw_only=True)
-class TrainLanguageModel(TrainOnFile):
-    """Train a language model on text: FILE... is read as one text; sample:NAME names a built-in one."""
-
-    next_step = "Write with it: elman generate {folder} --prompt TEXT"
-
-    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
-    """Text files."""
-    settings: tyro.conf.OmitArgPrefixes[LanguageModel] = field(default_factory=LanguageModel)
-
-
-@dataclass(kw_only=True)
-class TrainTagger(TrainOnFile):
-    """Train a tagger on sentences in CoNLL-U or CoNLL-2002/2003 columns; sample:sentences is built in."""
-
-    next_step = "Tag with it: elman predict {folder} FILE"
-
-    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
-    """Tagged sentences."""
-    settings: tyro.conf.OmitArgPrefixes[Tagger] = field(default_factory=Tagger)
-
-
-@dataclass(kw_only=True)
-class TrainClassifier(TrainOnFile):
-    """Train a classifier on CSV, TSV, JSONL, a folder of text files, or .npz of numbers; sample:messages is one."""
-
-    next_step = "Classify with it: elman predict {folder} FILE"
-
-    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TRAIN")]]
-    """Labelled examples."""
-    settings: tyro.conf.OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
-
-
-@dataclass(kw_only=True)
-class TrainTranslator(Train):
-    """Train a translator on two parallel files, TRAIN.src TRAIN.tgt, or on one TSV, CSV or JSONL of pairs.
-
-    It summarises too: sample:reports is built in.
-    """
-
-    next_step = "Translate with it: elman predict {folder} FILE"
-
-    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="TRAIN...")]]
-    """Sources and targets: a file for each, or one with both."""
-    valid: tuple[str, ...] = ()
-    """File or files to validate on, in place of a part of the training data."""
-    settings: tyro.conf.OmitArgPrefixes[Translator] = field(default_factory=Translator)
-
-
-@dataclass(kw_only=True)
-class TrainCaptioner(TrainOnFile):
-    """Train a captioner on pictures and captions (COCO JSON, TSV or Flickr8k's format); sample:shapes is built in."""
-
-    next_step = "Describe pictures with it: elman predict {folder} PICTURES"
-
-    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="CAPTIONS")]]
-    """The captions, by the names of their pictures."""
-    images: Path | None = None
-    """The folder of the pictures, or an .npz of ready features."""
-    valid_images: Path | None = None
-    """The pictures of --valid, where they lie elsewhere."""
-    settings: tyro.conf.OmitArgPrefixes[Captioner] = field(default_factory=Captioner)
-
-
-@dataclass(kw_only=True)
-class TrainComposer(TrainOnFile):
-    """Train a composer on a folder of MIDI or ABC files; sample:tunes is built in."""
-
-    next_step = "Write music with it: elman generate {folder} --seconds 30 --out tune.mid --wav tune.wav"
-
-    files: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MIDI_DIR")]]
-    """Folder of tunes, or a file of them."""
-    settings: tyro.conf.OmitArgPrefixes[Composer] = field(default_factory=Composer)
-
-
-TASKS: dict[str, tuple[type[Train], type[Model]]] = {
-    "lm": (TrainLanguageModel, LanguageModel),
-    "tagger": (TrainTagger, Tagger),
-    "classifier": (TrainClassifier, Classifier),
-    "translator": (TrainTranslator, Translator),
-    "captioner": (TrainCaptioner, Captioner),
-    "composer": (TrainComposer, Composer),
-}
+def command_of(row: TaskRow) -> type[Train]:
+    """Return the dataclass of a task's command: its flags, and their help."""
+    files, argument = row.files, tyro.conf.arg
+    conf: Any = tyro.conf
+    word: Any = str if files.most == 1 else tuple[str, ...]
+    positional: Any = Annotated[word, argument(metavar=files.metavar, help=files.help)]
+    settings: Any = row.model_class
+    fields: list[tuple[str, Any, Any]] = [("files", conf.Positional[positional], MISSING)]
+    several = files.most == 2
+    about = f"{'File or files' if several else 'File'} to validate on, in place of a part of the training data."
+    validation: Any = tuple[str, ...] if several else str | None
+    fields.append(("valid", Annotated[validation, argument(help=about)], () if several else None))
+    if files.of_pictures:
+        for name, help in {
+            "images": "The folder of the pictures, or an .npz of ready features.",
+            "valid_images": "The pictures of --valid, where they lie elsewhere.",
+        }.items():
+            fields.append((name, Annotated[Path | None, argument(help=help)], None))
+    fields.append(("settings", conf.OmitArgPrefixes[settings], field(default_factory=settings)))
+    command = make_dataclass(f"Train{row.class_name}", fields, bases=(Train,), kw_only=True)
+    command.__doc__ = row.help
+    return command
 
 
 def run(words: Sequence[str]) -> int:
@@ -153,14 +77,15 @@ def run(words: Sequence[str]) -> int:
             f"elman train has no task {words[0]}{nearest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
         )
     task = words[0]
-    kind, model_class = TASKS[task]
+    row = TASKS[task]
+    kind, model_class = command_of(row), row.model_class
     missing: dict[str, Any] = {"files": tyro.MISSING, "out": tyro.MISSING}
     default: Any = kind(**missing, settings=_defaults(words[1:], model_class))  # type: ignore[call-arg]
     command: Any = parse(kind, words[1:], f"elman train {task}", default)
     files, valid_files = _listed(command.files), _listed(command.valid)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE... --out DIR")
-    images, valid_images = (command.images, command.valid_images) if task == "captioner" else (None, None)
+    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # few tasks have them
     data, targets = examples(task, files, images)
     valid = None
     if valid_files:
@@ -196,7 +121,7 @@ def run(words: Sequence[str]) -> int:
         unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
         try:
             print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
-            print(command.next_step.format(folder=command.out), flush=True)
+            print(row.next_step.format(folder=command.out), flush=True)
         except StorageError as error:
             raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0

@@ -11,9 +11,9 @@ from typing import Any
 
 from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 from elman.counting.word_counts import TEXT_BASELINES, text_baseline
-from elman.data.inputs import take_texts
+from elman.data.values.texts import take_texts
 from elman.errors import DataError, UsageError, nearest
-from elman.families.base import num_parameters
+from elman.families.description import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
 from elman.training.progress import Progress

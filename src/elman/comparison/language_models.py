@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from elman.counting.ngrams import NgramModel
-from elman.data.inputs import take_sources, take_texts
 from elman.data.text import Source, Text
+from elman.data.values.texts import take_sources, take_texts
 from elman.errors import UsageError, nearest
-from elman.families.base import num_parameters
+from elman.families.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.training.progress import Progress

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data.text import Text
-from elman.data.tokenizer import Ids, Tokenizer
+from elman.data.tokens.tokenizer import Ids, Tokenizer
 from elman.errors import StorageError
 
 
@@ -129,7 +129,7 @@ def build_corpus(
         StorageError: the file could not be written, such as on a full disk.
 
     Example:
-        >>> from elman.data.tokenizer import CharacterTokenizer
+        >>> from elman.data.tokens.characters import CharacterTokenizer
         >>> text = Text("ab\n\nba")
         >>> tokenizer = CharacterTokenizer.train(text.chunks())
         >>> corpus = build_corpus(text, tokenizer, lines=True)

@@ -9,37 +9,32 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from elman.data.files import listed, not_among, reading
 from elman.errors import DataError, UsageError
 
+HubFormat = Literal["text", "columns", "records"]
+
 logger = logging.getLogger(__name__)
 
 
-def hub_text(name: str, task: str) -> str:
-    r"""Load a data set and write it as the text that a task reads.
+def hub_text(name: str, form: HubFormat) -> str:
+    r"""Load a data set and write it as text in a form that training reads.
 
-    A language model gets the column ``text``, a row a line; a tagger columns, the words first, and then every column
-    with a tag for each word; others a JSON object a row, in which labels have their names.
+    ``text`` is the column ``text``, a row a line; ``columns`` a word a line, with every column that has a tag for each
+    word; ``records`` a JSON object a row, in which labels have their names.
 
     Args:
         name: ``NAME``, ``NAME@SPLIT`` (``train`` where not given), or ``NAME:CONFIGURATION@SPLIT``; a NAME that is a
             folder here is read from it.
-        task: as ``elman train`` names it.
+        form: how to write it down.
 
     Raises:
-        UsageError: the extra ``hub`` is not installed, or the task has no such reader.
-        DataError: there is no such data set or split, or it lacks what the task reads.
+        UsageError: the extra ``hub`` is not installed.
+        DataError: there is no such data set or split, or it lacks what the form needs.
     """
-    writers: dict[str, Callable[[str, Any], str]] = {
-        "lm": _plain,
-        "tagger": _columns,
-        "classifier": _json_lines,
-        "translator": _json_lines,
-    }
-    if task not in writers:
-        raise UsageError(f"hub:{name}: a {task} reads files only; download the data and name their folder")
+    writers: dict[HubFormat, Callable[[str, Any], str]] = {"text": _plain, "columns": _columns, "records": _json_lines}
     try:
         import datasets
     except ImportError:
@@ -51,7 +46,7 @@ def hub_text(name: str, task: str) -> str:
         split = split or "train"
         if split not in loaded:
             raise DataError(f"hub:{name}: no split {split}{not_among(loaded, split)}")
-        return writers[task](f"hub:{name}", loaded[split])
+        return writers[form](f"hub:{name}", loaded[split])
 
 
 def _plain(name: str, rows: Any) -> str:

@@ -28,7 +28,7 @@ from elman.errors import DataError, UsageError
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 _IMAGE_COLUMNS = ("image", "image_name", "file_name")
 _CAPTION_COLUMNS = ("caption", "comment")
-_NUMBERED = re.compile(rf"(.*(?:{'|'.join(map(re.escape, ENDINGS))})\b[^#]*)#[0-9]+$", re.IGNORECASE)
+_HAS_ENDING = re.compile(rf"(?:{'|'.join(map(re.escape, ENDINGS))})\b", re.IGNORECASE)
 
 
 class Pictures:
@@ -238,7 +238,7 @@ def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8
         if problem := no_text(name + caption):
             problems.add(lines.name, line, f"{problem}; the caption is left out")
         else:
-            found.setdefault(_NUMBERED.sub(r"\1", name), []).append(caption)
+            found.setdefault(_unnumbered(name), []).append(caption)
     if not found:
         raise DataError(
             problems.first
@@ -246,6 +246,13 @@ def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8
             "line is image,caption"
         )
     return found
+
+
+def _unnumbered(name: str) -> str:
+    """Return the name of a picture without the number of its caption, as Flickr8k has it: ``a.jpg#0``."""
+    stem, _, number = name.rpartition("#")
+    is_numbered = number.isascii() and number.isdecimal() and _HAS_ENDING.search(stem.rpartition("#")[2])
+    return stem if is_numbered else name
 
 
 def _table(lines: Lines) -> Delimited | None:

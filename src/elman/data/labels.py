@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from elman.data import schemes
 from elman.data.lines import Lines, Problems
-from elman.data.tokenizer import split_words
+from elman.data.tokens.words import split_words
 from elman.errors import UsageError, nearest
 
 logger = logging.getLogger(__name__)

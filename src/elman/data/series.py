@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from elman.data.files import SHOWN, listed, not_among, reason
-from elman.data.inputs import take_rows
 from elman.data.lines import Lines, Problems
 from elman.data.npz import read_npz, texts_of
 from elman.data.tables import Delimited, column_names, separator_of
+from elman.data.values.columns import take_rows
 from elman.errors import DataError, UsageError
 
 Array = NDArray[np.float32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elman.data.tokenizer import StreamDecoder
+from elman.data.tokens.tokenizer import StreamDecoder
 from elman.errors import UsageError
 
 

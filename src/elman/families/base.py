@@ -15,23 +15,19 @@ stands in attributes that end in an underscore.
 from __future__ import annotations
 
 import logging
-import platform
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
 
 from elman.data.lines import Lines, Problems
-from elman.documents import write_json
 from elman.errors import ModelError, StorageError, UsageError
+from elman.families.description import card, num_parameters, versions
 from elman.families.folder import (
     SavedModel,
     Texts,
@@ -44,12 +40,15 @@ from elman.families.folder import (
     write_folder,
 )
 from elman.families.reports import Report
+from elman.families.resuming import check_same_architecture, check_same_data, check_same_settings
 from elman.families.settings import Settings, saved_settings
 from elman.files import remove_file, working_in
 from elman.training.checkpoint import FILE_NAME, Stored
-from elman.training.loop import Batches, State, Task, predict_cost, train
+from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
 from elman.training.schedule import TrainingSettings
+from elman.training.state import State
+from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +175,7 @@ class Model(TrainingSettings, Settings, ABC):
             if folder is not None:
                 if is_finished(folder, resume):
                     finished = read_folder(folder, lambda saved: type(self).from_saved(saved, folder))
-                    self._check_same_settings(finished.to_json(), folder)
+                    check_same_settings(finished.to_json(), self.to_json(), self.free_to_change, folder)
                     with suppress(ModelError, StorageError), working_in(folder):
                         pass  # completes what a process left that was killed while it moved its files
                     progress.note(f"{folder}: the training is finished; nothing to resume")
@@ -193,12 +192,12 @@ class Model(TrainingSettings, Settings, ABC):
             stack.enter_context(_computing(self.threads, self.seed))
             former = self._former(saved, init_from)
             if saved is not None:
-                self._check_same_settings(saved["config"]["settings"], folder)
+                check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
             elif former is not None:
-                self._check_same_architecture(former, init_from)
+                check_same_architecture(former, self, init_from)
             task, batches = self._prepare(X, y, valid, former)
             if saved is not None:
-                self._check_same_data(saved, folder)
+                check_same_data(saved["config"]["data"], self.data_, folder)
             elif former is not None:
                 self.network_.load_state_dict(former.network_.state_dict())
             self.metrics_: dict[str, Any] = {}
@@ -243,7 +242,7 @@ class Model(TrainingSettings, Settings, ABC):
             texts=Texts(self._texts()),
             metrics=self.metrics_,
             history=self.history_,
-            card=self._card(),
+            card=card(self),
             pictures=pictures,
         )
 
@@ -338,32 +337,6 @@ class Model(TrainingSettings, Settings, ABC):
             return read_folder(Path(init_from), lambda saved: type(self).from_saved(saved, Path(init_from)))
         return None
 
-    def _check_same_data(self, saved: dict[str, Any], folder: Path | None) -> None:
-        """Raise UsageError where a resumed run would not go on with the data that it began with."""
-        began = saved["config"]["data"]
-        if any(began.get(part) != {**self.data_[part], "files": began[part]["files"]} for part in ("train", "valid")):
-            raise UsageError(
-                f"{folder}: this training began with other data ({began['train']}); resume with the same data, or "
-                "start afresh with --overwrite"
-            )
-
-    def _check_same_settings(self, began: dict[str, Any], folder: Path | None) -> None:
-        now = self.to_json()
-        changed = [name for name in now if name not in self.free_to_change and began.get(name) != now[name]]
-        if changed:
-            name = changed[0]
-            raise UsageError(
-                f"{folder}: this training began with {name} {began.get(name)!r}, not {now[name]!r}; resume with the "
-                "settings it began with, or start afresh with --overwrite"
-            )
-
-    def _check_same_architecture(self, former: Model, init_from: Path | str | None) -> None:
-        """Raise UsageError where a model's weights could not be begun from."""
-        for name in self.architecture:
-            there, here = getattr(former, name), getattr(self, name)
-            if there != here:
-                raise UsageError(f"{init_from}: {name} is {there!r} there, {here!r} here; they must be the same")
-
     def _finish(self, state: State) -> None:
         """Take the best weights, judge them, and note what it cost."""
         assert state.best is not None, "the last step always validates"
@@ -381,14 +354,6 @@ class Model(TrainingSettings, Settings, ABC):
             "parameters": num_parameters(self.network_),
             "versions": versions(),
         }
-
-    def named_shapes(self) -> list[tuple[str, tuple[int, ...], str]]:
-        """Return every parameter's name, shape, and symbol in the equations of :mod:`elman.nn.reference`."""
-        self._check_fitted()
-        return [
-            (name, tuple(parameter.shape), equation_symbol(name))
-            for name, parameter in self.network_.named_parameters()
-        ]
 
     def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, float | int]:  # noqa: N803
         """Predict what ``fit`` would cost, without training.
@@ -413,66 +378,9 @@ class Model(TrainingSettings, Settings, ABC):
             "seconds": steps * seconds,
         }
 
-    def _card(self) -> str:
-        """Write the model card."""
-        lines = [f"# {type(self).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
-        lines += [f"- {name}: {write_json(value)}" for name, value in self.data_.items()]
-        for title, part in (("Validation", "valid"), ("Training", "train")):
-            values = self.metrics_.get(part, {})  # none where an unfinished training was loaded
-            lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
-            lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
-        lines += ["", f"{num_parameters(self.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]
-        lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in self.to_json().items())]
-        lines += ["", "## Use", "", "```python", "import elman", "", 'model = elman.load("THIS FOLDER")', "```", ""]
-        return "\n".join(lines)
-
-
-def num_parameters(network: nn.Module) -> int:
-    """Count the trained numbers of a network; time steps share them, so their number does not depend on length."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
 
 def _shape(shape: tuple[int, ...] | None) -> str:
     return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
-
-
-def equation_symbol(name: str) -> str:
-    """Return what a parameter is called in the equations.
-
-    Example:
-        >>> equation_symbol("rnn.weight_hh_l0"), equation_symbol("head.weight")
-        ('U (hidden to hidden), layer 1', 'V (hidden to output)')
-    """
-    symbols = {
-        "weight_ih": "W (input to hidden)",
-        "weight_hh": "U (hidden to hidden)",
-        "bias_ih": "b1 (its part beside W)",
-        "bias_hh": "b1 (its part beside U)",
-        "head.projection": "a projection before V",
-        "layers.0.weight": "W (window to hidden)",
-        "attention.queries": "W of the attention's score",
-        "attention.keys": "U of the attention's score",
-        "attention.score": "v of the attention's score",
-        "combine.weight": "C (context and hidden to output)",
-        "head.weight": "V (hidden to output)",
-        "head.bias": "b2",
-        "embedding.weight": "x_t, one row a token",
-        "initial_": "h_0",
-    }
-    symbol = next((symbol for part, symbol in symbols.items() if part in name), "")
-    layer = re.search(r"_l(\d+)(_reverse)?$", name)
-    direction = ", right to left" if layer and layer[2] else ""
-    return f"{symbol}, layer {int(layer[1]) + 1}{direction}" if layer else symbol
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors", "miditok", "symusic")
-    found = {"python": platform.python_version()}
-    for name in packages:
-        with suppress(PackageNotFoundError):  # an extra that is not installed
-            found[name] = version(name)
-    return found
 
 
 @contextmanager

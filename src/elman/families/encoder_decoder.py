@@ -20,8 +20,11 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.lexicon import padded
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.lexicon import padded
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.words import WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
@@ -35,8 +38,8 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
-from elman.training.loop import Batches
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
@@ -309,7 +312,7 @@ class _Drawn(NamedTuple):
 
 
 class WriterBatches(Protocol):
-    """Examples in batches: see :class:`elman.training.loop.Batches`."""
+    """Examples in batches: see :class:`elman.training.task.Batches`."""
 
     targets: Targets
     """What is to be written."""

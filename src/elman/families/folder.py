@@ -16,11 +16,7 @@ asked for, and the weights are read only when their header fits the network that
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import logging
-import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,14 +31,15 @@ from torch import Tensor
 
 from elman.documents import check_shape, read_json, write_json
 from elman.errors import ModelError, UsageError
+from elman.families.figures import HISTORY, METRICS, history_csv, read_history, read_metrics
 from elman.files import JOURNAL, check_regular, current, read_file, replace_files
 from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
-from elman.training.loop import STATE
+from elman.training.state import STATE
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-FIGURES = ("metrics.json", "log.csv", "curves.svg", "confusion.svg", "attention.svg", "roll.svg")
+FIGURES = (METRICS, HISTORY, "curves.svg", "confusion.svg", "attention.svg", "roll.svg")
 """What a folder may hold besides: of a former model these go where the new one does not have them."""
 
 MOST_TEXT = 64 << 20  # bytes of a file of text, such as tokenizer.json
@@ -51,12 +48,6 @@ MOST_FEATURES = 1_000_000
 MOST_HASHED = 1 << 30  # bytes of weights that are hashed before anything else; of more, only what fits is hashed at all
 
 _MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
-_METRICS = {
-    "valid?": {str: (float, None)},
-    "train?": {str: (float, None)},
-    "parameters?": int,
-    "versions?": {str: str},
-}
 _PART = {"files": [str]}  # of the data: where it came from
 _CHECKPOINT = {
     "state": STATE,
@@ -66,8 +57,6 @@ _CHECKPOINT = {
 }
 
 Model = TypeVar("Model")
-
-logger = logging.getLogger(__name__)
 
 
 class Texts(dict[str, str]):
@@ -167,9 +156,9 @@ def compose(model: SavedModel) -> dict[str, bytes]:
     }
     contents = dict(vouched)
     if model.history:
-        contents["log.csv"] = _csv(model.history).encode()
+        contents[HISTORY] = history_csv(model.history).encode()
     contents.update({name: _bytes(picture) for name, picture in model.pictures.items()})
-    contents["metrics.json"] = _bytes(write_json(model.metrics, indent=2) + "\n")
+    contents[METRICS] = _bytes(write_json(model.metrics, indent=2) + "\n")
     contents["README.md"] = _bytes(model.card)
     contents[CONFIG] = _bytes(write_json(config, indent=2) + "\n")
     return contents
@@ -263,8 +252,8 @@ def _read(folder: Path) -> SavedModel:
         config={key: value for key, value in config.items() if key not in ("format", "elman", "files")},
         weights=_open_weights(folder, files[WEIGHTS]),
         texts=texts,
-        metrics=_read_metrics(folder),
-        history=_read_history(folder),
+        metrics=read_metrics(folder),
+        history=read_history(folder),
     )
 
 
@@ -360,62 +349,3 @@ def _open_weights(folder: Path, digest: str) -> Weights:
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file ({error}); train again or copy it anew") from error
     return Weights(shapes, load)
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    """Read the figures; they are for people, so that a model without them, or with damaged ones, loads too."""
-    path = current(folder, "metrics.json")
-    if path is None:
-        return {}
-    try:
-        metrics: dict[str, Any] = read_json(read_file(path, MOST_CONFIG), _METRICS)
-    except (ValueError, ModelError) as error:
-        logger.warning("%s: its figures are left out (%s)", folder / "metrics.json", error)
-        return {}
-    for part in ("valid", "train"):
-        if part in metrics:
-            metrics[part] = {name: figure for name, figure in metrics[part].items() if figure is not None}
-    return metrics
-
-
-def _read_history(folder: Path) -> list[dict[str, Any]]:
-    """Read the log back: whole numbers as int, others as float, an empty cell as None."""
-    path = current(folder, "log.csv")
-    if path is None:
-        return []
-    try:
-        text = read_file(path, MOST_TEXT).decode()
-        names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        history = [{name: _number(cell) for name, cell in zip(names, row, strict=True)} for row in rows]
-        if "step" not in names or not any(name.startswith("nats_per_") for name in names):
-            raise ValueError("it has no column of steps, or none of losses")
-        if not all(isinstance(row["step"], int) for row in history):
-            raise ValueError("a step is no whole number")
-        return history
-    except (ValueError, csv.Error, ModelError) as error:
-        logger.warning("%s: its rows are left out (%s)", folder / "log.csv", error)
-        return []
-
-
-def _number(cell: str) -> float | int | None:
-    if cell == "":
-        return None
-    if cell.lstrip("-").isdecimal() and len(cell) < 20:
-        return int(cell)
-    number = float(cell)
-    if not math.isfinite(number):
-        raise ValueError(f"{cell[:20]} is not a finite number")
-    return number
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: "" if _missing(value) else value for name, value in row.items()})
-    return stream.getvalue()
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))

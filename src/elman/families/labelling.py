@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.lexicon import Lexicon, Words, padded
 from elman.data.series import NumberSequences
-from elman.data.vectors import read_vectors
+from elman.data.tokens.lexicon import Lexicon, Words, padded
+from elman.data.tokens.vectors import read_vectors
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.folder import Texts

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from elman.data.inputs import take_texts
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.values.texts import take_texts
 from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Network, Parts, Stream, Writing
 from elman.decoding.text import StreamText

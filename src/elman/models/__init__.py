@@ -1,19 +1,9 @@
-"""One file per architecture: settings, network and the user's object together."""
+"""One file per task: settings, network and the user's object together; and the table of tasks."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-_HOMES = {
-    "lm": ("elman.models.language_model", "LanguageModel"),
-    "tagger": ("elman.models.tagger", "Tagger"),
-    "classifier": ("elman.models.classifier", "Classifier"),
-    "translator": ("elman.models.translator", "Translator"),
-    "captioner": ("elman.models.captioner", "Captioner"),
-    "composer": ("elman.models.composer", "Composer"),
-}
 
 
 def load(folder: Path | str) -> Any:
@@ -30,14 +20,14 @@ def load(folder: Path | str) -> Any:
     """
     from elman.errors import ModelError
     from elman.families.folder import CONFIG, SavedModel, read_folder
+    from elman.models.tasks import TASKS
 
     folder = Path(folder)
 
     def build(saved: SavedModel) -> Any:
         task = saved.config["task"]
-        if task not in _HOMES:
-            raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(_HOMES)}')
-        module, name = _HOMES[task]
-        return getattr(import_module(module), name).from_saved(saved, folder)
+        if task not in TASKS:
+            raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(TASKS)}')
+        return TASKS[task].model_class.from_saved(saved, folder)
 
     return read_folder(folder, build)

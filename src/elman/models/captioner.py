@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from elman.data.batching import LengthBuckets
 from elman.data.examples import Examples
 from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
-from elman.data.inputs import check_pairs, take_captions, take_pictures
 from elman.data.lines import Lines, Problems
 from elman.data.series import NumberSequences
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.values.columns import check_pairs
+from elman.data.values.pictures import take_captions, take_pictures
 from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
@@ -36,8 +37,8 @@ from elman.metrics.texts import caption_metrics
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.pictures import PictureEncoder
-from elman.training.loop import Batches
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 Images = Any
 """A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in order."""

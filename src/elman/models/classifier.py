@@ -22,12 +22,16 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples
-from elman.data.inputs import check_alone, check_pairs, take_labels, take_texts
-from elman.data.lexicon import Lexicon, WordSequences
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.series import NumberSequences, check_series, read_series
 from elman.data.tables import Example, format_of, read_folder, reader_named
-from elman.data.tokenizer import BytePairTokenizer, Tokenizer, split_words
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.lexicon import Lexicon, WordSequences
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.words import split_words
+from elman.data.values.columns import check_alone, check_pairs
+from elman.data.values.labels import take_labels
+from elman.data.values.texts import take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
@@ -39,8 +43,8 @@ from elman.nn.heads import SoftmaxHead
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.pooling import Pooling
-from elman.training.loop import Batches
 from elman.training.schedule import positive
+from elman.training.task import Batches
 
 Inputs = Any
 """A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of

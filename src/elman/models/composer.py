@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
-from elman.data.inputs import check_there, take_items
 from elman.data.lines import Lines, Problems
-from elman.data.music import EventTokenizer, Tune, cut, read_tunes
+from elman.data.music.events import EventTokenizer
+from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.values.columns import check_there, take_items
 from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Stream, Writing
 from elman.errors import DataError, UsageError
@@ -30,8 +31,8 @@ from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask, state_parts
 from elman.metrics.likelihood import language_metrics
-from elman.training.loop import Batches
 from elman.training.schedule import positive, whole
+from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 

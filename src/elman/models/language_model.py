@@ -18,10 +18,13 @@ from torch import Tensor
 
 from elman.data.batching import IGNORED
 from elman.data.corpus import Corpus, build_corpus
-from elman.data.inputs import take_sources
 from elman.data.lines import Lines, Problems
 from elman.data.text import Source, Text
-from elman.data.tokenizer import BytePairTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.tokens.words import WordTokenizer
+from elman.data.values.texts import take_sources
 from elman.decoding.sampling import Sampling
 from elman.decoding.streams import Parts
 from elman.errors import DataError, UsageError
@@ -38,8 +41,8 @@ from elman.families.next_token import (
 )
 from elman.families.writing import Request, TextWriting, Written
 from elman.metrics.likelihood import language_metrics
-from elman.training.loop import Batches
 from elman.training.schedule import positive, whole
+from elman.training.task import Batches
 
 
 @dataclass(kw_only=True, eq=False)
@@ -143,7 +146,7 @@ class LanguageModel(NextTokenModel):
         return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
 
     def _take_vectors(self, path: Path) -> None:
-        from elman.data.vectors import read_vectors
+        from elman.data.tokens.vectors import read_vectors
 
         tokens = self.tokenizer_.tokens(range(self.tokenizer_.vocab_size))
         rows, matrix = read_vectors(path, tokens)

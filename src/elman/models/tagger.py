@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples
-from elman.data.inputs import check_alone, check_pairs, take_sentences, take_tags
 from elman.data.labels import Columns, Conllu, Plain, Sentence, column_number, format_of, tell_inconsistent
-from elman.data.lexicon import WordSequences, padded
 from elman.data.lines import Lines, Problems, arrived
+from elman.data.tokens.lexicon import WordSequences, padded
+from elman.data.values.columns import check_alone, check_pairs
+from elman.data.values.labels import take_tags
+from elman.data.values.texts import take_sentences
 from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError, nearest
@@ -37,7 +39,7 @@ from elman.metrics.labels import span_metrics
 from elman.nn.crf import LinearChainCRF
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.inputs.words import WordEncoder
-from elman.training.loop import Batches
+from elman.training.task import Batches
 
 Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
 from elman.data.examples import Examples
-from elman.data.inputs import check_alone, check_pairs, take_text, take_texts
-from elman.data.lexicon import padded
 from elman.data.lines import Lines, Problems, arrived
 from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
 from elman.data.tables import Example, reader_named
-from elman.data.tokenizer import Tokenizer
+from elman.data.tokens.lexicon import padded
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.values.columns import check_alone, check_pairs
+from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
@@ -461,7 +462,7 @@ class _Batches:
 
 def _spelled(source: str, tokens: list[str]) -> list[str]:
     """Return the words of a source as they are written there, in place of <unk>."""
-    from elman.data.tokenizer import split_words
+    from elman.data.tokens.words import split_words
 
     words = split_words(source)
     return words[: len(tokens)] if len(words) >= len(tokens) else tokens

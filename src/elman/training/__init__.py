@@ -1,1 +1,1 @@
-"""The one training loop, its checkpoints, metrics and display."""
+"""The one training loop, the pieces of a run, its checkpoints and its display."""

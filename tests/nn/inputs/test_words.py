@@ -2,7 +2,7 @@
 
 import torch
 
-from elman.data.lexicon import LONGEST, Lexicon
+from elman.data.tokens.lexicon import LONGEST, Lexicon
 from elman.nn.inputs.words import WordEncoder
 
 

@@ -72,9 +72,6 @@ _NUM_STUDIES = 3_000
 class Sample(NamedTuple):
     """One data set that comes with Elman."""
 
-    task: str
-    """What it is for, as `elman train` names it."""
-
     size: str
     """How much there is of it, with the unit."""
 
@@ -170,50 +167,42 @@ def _file(name: str) -> str:
 
 SAMPLES: dict[str, Sample] = {
     "messages": Sample(
-        "classifier",
         "300 messages",
         "messages to a shop, each a complaint, a question or praise (CSV)",
         partial(_file, "messages.csv"),
     ),
     "reports": Sample(
-        "translator",
         "1,500 reports",
         "short texts, each with a line that sums it up (TSV)",
         reports.reports,
     ),
     "sentences": Sample(
-        "tagger",
         "400 sentences",
         "everyday English, each word with its part of speech (CoNLL-U)",
         partial(_file, "sentences.conllu"),
     ),
     "shapes": Sample(
-        "captioner",
         "3,000 pictures",
         "two coloured shapes, one beside or above the other (TSV and PNG)",
         partial(shapes.captions, unseen=False),
         partial(shapes.pictures, unseen=False),
     ),
     "studies": Sample(
-        "lm",
         "3,000 sentences",
         "generated; the last word follows from a word far to its left",
         _studies,
     ),
     "topics": Sample(
-        "lm",
         "half a megabyte",
         "Python's own help pages, real prose",
         _topics,
     ),
     "tunes": Sample(
-        "composer",
         "60 tunes",
         "country dances, melody and chords (ABC)",
         tunes.tunes,
     ),
     "unseen-shapes": Sample(
-        "captioner",
         "500 pictures",
         "the same as shapes, in combinations that those never show",
         partial(shapes.captions, unseen=True),

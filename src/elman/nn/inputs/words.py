@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.lexicon import Lexicon, Words
+from elman.data.tokens.lexicon import Lexicon, Words
 from elman.nn.recurrent import LSTM
 
 
@@ -33,7 +33,7 @@ class WordEncoder(nn.Module):
         backend: see :class:`~elman.nn.recurrent.RNN`.
 
     Example:
-        >>> from elman.data.lexicon import Lexicon
+        >>> from elman.data.tokens.lexicon import Lexicon
         >>> lexicon = Lexicon({"Teddy": 2, "bears": 1})
         >>> encoder = WordEncoder(lexicon.counts, 16, len(lexicon.characters), 8)
         >>> encoder(lexicon.look_up(["Teddy", "bear"])).shape, encoder.output_size

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.vocabulary import Vocabulary
+from elman.data.tokens.vocabulary import Vocabulary
 
 ITEMS = st.text(st.sampled_from("abé"), min_size=1, max_size=2)
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elman.data.vocabulary import Vocabulary
+from elman.data.tokens.tokenizer import UNKNOWN
+from elman.data.tokens.vocabulary import Vocabulary
 from elman.documents import read_json, write_json
 from elman.errors import ModelError
 
-UNKNOWN = "<unk>"
 MOST_DIMENSIONS = 16_384  # of a pretrained vector
 LONGEST = 40  # characters of a word that are read: of a longer word its first and its last
 

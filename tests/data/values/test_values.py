@@ -13,7 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data import inputs
+from elman.data.values.columns import take_rows
+from elman.data.values.labels import take_labels, take_tags
+from elman.data.values.pictures import take_captions, take_pictures
+from elman.data.values.texts import take_sentences, take_sources, take_texts
 from elman.errors import DataError, UsageError
 
 pd = pytest.importorskip("pandas")
@@ -49,16 +52,16 @@ TEXT_FORMS = {
 @pytest.mark.parametrize("form", FORMS | TEXT_FORMS)
 def test_every_form_of_texts_is_its_list(form):
     made = (FORMS | TEXT_FORMS)[form]
-    assert inputs.take_texts(made(TEXTS)) == TEXTS
-    assert {type(text) for text in inputs.take_texts(made(TEXTS))} == {str}
-    assert inputs.take_sources(made(TEXTS)) == TEXTS
-    assert inputs.take_labels(made(TEXTS)) == TEXTS
+    assert take_texts(made(TEXTS)) == TEXTS
+    assert {type(text) for text in take_texts(made(TEXTS))} == {str}
+    assert take_sources(made(TEXTS)) == TEXTS
+    assert take_labels(made(TEXTS)) == TEXTS
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("labels", [[1, 0, 1], [True, False, True], [1.0, 0.0, 1.0]], ids=str)
 def test_every_form_of_labels_is_its_list_and_keeps_the_type(form, labels):
-    found = inputs.take_labels(FORMS[form](labels))
+    found = take_labels(FORMS[form](labels))
     assert found == labels
     assert {type(label) for label in found} == {type(labels[0])}
 
@@ -81,7 +84,7 @@ def test_every_form_of_labels_is_its_list_and_keeps_the_type(form, labels):
     ],
 )
 def test_labels_of_special_types(labels, wanted):
-    found = inputs.take_labels(labels)
+    found = take_labels(labels)
     assert found == wanted
     assert [type(label) for label in found] == [type(label) for label in wanted]
 
@@ -105,13 +108,13 @@ WORDS = [["a", "b"], ["c", "d"]]
     ids=lambda value: type(value).__name__,
 )
 def test_every_form_of_sentences_is_its_lists(sentences):
-    assert inputs.take_sentences(sentences) == WORDS
+    assert take_sentences(sentences) == WORDS
 
 
 def test_tags_are_texts():
-    assert inputs.take_tags(np.array([[0, 1], [1, 0]])) == [["0", "1"], ["1", "0"]]
-    assert inputs.take_tags([[True], [1, "1", 1.0]]) == [["True"], ["1", "1", "1"]]
-    assert inputs.take_tags([[], ["A"]]) == [[], ["A"]]
+    assert take_tags(np.array([[0, 1], [1, 0]])) == [["0", "1"], ["1", "0"]]
+    assert take_tags([[True], [1, "1", 1.0]]) == [["True"], ["1", "1", "1"]]
+    assert take_tags([[], ["A"]]) == [[], ["A"]]
 
 
 NOT_A_COLUMN = {  # of any kind of value: what is handed over, and what must be said of it
@@ -154,15 +157,15 @@ MISSING = {
     "Categorical": pd.Series([None], dtype="category"),
     "frame": pd.DataFrame({"a": [None]}),
 }
-TAKERS = [inputs.take_texts, inputs.take_labels, inputs.take_sentences, inputs.take_tags, inputs.take_sources]
+TAKERS = [take_texts, take_labels, take_sentences, take_tags, take_sources]
 
 
 @pytest.mark.parametrize("take", TAKERS)
 def test_what_is_no_column_is_refused(take):
     for values, said in NOT_A_COLUMN.values():
-        if take is inputs.take_sources and isinstance(values, Path):
+        if take is take_sources and isinstance(values, Path):
             continue
-        if take in (inputs.take_sentences, inputs.take_tags) and isinstance(values, np.ndarray) and values.ndim == 2:
+        if take in (take_sentences, take_tags) and isinstance(values, np.ndarray) and values.ndim == 2:
             continue  # rows of words
         with pytest.raises(UsageError, match=said):
             take(values, "X")
@@ -178,47 +181,47 @@ def test_what_is_missing_is_told_by_its_row(take, form):
 @pytest.mark.parametrize(
     ("take", "values", "error", "said"),
     [
-        (inputs.take_texts, "good film", UsageError, r"one text.*\['good film'\]"),
-        (inputs.take_texts, ["a", 5], UsageError, r"X\[1\] is of type int, not a text"),
-        (inputs.take_texts, ["a", b"b"], UsageError, r"X\[1\] is of type bytes.*decode"),
-        (inputs.take_texts, ["a", ["b"]], UsageError, r"X\[1\] is of type list"),
-        (inputs.take_texts, ["a", "b \ud83d"], DataError, r"X\[1\] holds half a character"),
-        (inputs.take_texts, pd.Series(["a", None], index=[9, 9]), DataError, r"X\[1\] is missing"),
-        (inputs.take_sources, ["a", 5], UsageError, r"X\[1\] is of type int"),
-        (inputs.take_sentences, "a b", UsageError, "one text"),
-        (inputs.take_sentences, ["a b"], UsageError, r"sentence 0 is a text.*\['a', 'b'\]"),
-        (inputs.take_sentences, [["a", None]], DataError, r"X\[0\]\[1\] is missing"),
-        (inputs.take_sentences, [["a"], ["b", 5]], UsageError, r"X\[1\]\[1\] is of type int, not a word"),
-        (inputs.take_sentences, [{"a": 1}], UsageError, r"X\[0\] is a dict"),
-        (inputs.take_sentences, [{"a"}], UsageError, r"X\[0\] is a set"),
-        (inputs.take_sentences, [[["a"]]], UsageError, r"X\[0\]\[0\] is of type list"),
-        (inputs.take_tags, ["NV"], UsageError, r"y\[0\] is one text"),
-        (inputs.take_tags, [["N", np.nan]], DataError, r"y\[0\]\[1\] is missing"),
-        (inputs.take_tags, [["N", " "]], DataError, r"y\[0\]\[1\] is empty"),
-        (inputs.take_tags, [["N", 0.5]], UsageError, r"y\[0\]\[1\] is 0\.5"),
-        (inputs.take_labels, "ab", UsageError, "one text"),
-        (inputs.take_labels, ["a", ""], DataError, r"y\[1\] is empty"),
-        (inputs.take_labels, [0.5], UsageError, "continuous"),
-        (inputs.take_labels, [np.inf], UsageError, "continuous"),
-        (inputs.take_labels, [True, 1], UsageError, "several types"),
-        (inputs.take_labels, [["a"]], UsageError, r"y\[0\] is of type list.*one for each input"),
-        (inputs.take_labels, [datetime.date(2020, 1, 1)], UsageError, "type date"),
-        (inputs.take_labels, pd.Series(pd.date_range("2020", periods=2)), UsageError, "datetime64"),
-        (inputs.take_labels, np.eye(3), UsageError, r"shape \(3, 3\).*one for each input"),
-        (inputs.take_captions, [None], DataError, r"captions\[0\] is missing"),
-        (inputs.take_captions, [["a", None]], DataError, r"captions\[0\] is missing"),
-        (inputs.take_captions, [["a", 5]], UsageError, r"captions\[0\] holds a int"),
-        (inputs.take_captions, {"x": [pd.NA]}, DataError, r"captions\['x'\] is missing"),
-        (inputs.take_captions, [{"a"}], UsageError, "no order"),
-        (inputs.take_pictures, [None], DataError, r"X\[0\] is missing"),
-        (inputs.take_pictures, {"a": None}, DataError, r"X\['a'\] is missing"),
-        (inputs.take_pictures, ["a.png"], UsageError, r"X\[0\] is of type str"),
-        (inputs.take_pictures, "a.png", UsageError, "pictures are of type str"),
-        (inputs.take_pictures, np.zeros((8, 8, 3), np.uint8), UsageError, "is one array"),
-        (inputs.take_pictures, np.zeros(3), UsageError, "is one array"),
-        (inputs.take_rows, "1 2", UsageError, "one text"),
-        (inputs.take_rows, {"a": [1]}, UsageError, "is a dict"),
-        (inputs.take_rows, 5, UsageError, "single value"),
+        (take_texts, "good film", UsageError, r"one text.*\['good film'\]"),
+        (take_texts, ["a", 5], UsageError, r"X\[1\] is of type int, not a text"),
+        (take_texts, ["a", b"b"], UsageError, r"X\[1\] is of type bytes.*decode"),
+        (take_texts, ["a", ["b"]], UsageError, r"X\[1\] is of type list"),
+        (take_texts, ["a", "b \ud83d"], DataError, r"X\[1\] holds half a character"),
+        (take_texts, pd.Series(["a", None], index=[9, 9]), DataError, r"X\[1\] is missing"),
+        (take_sources, ["a", 5], UsageError, r"X\[1\] is of type int"),
+        (take_sentences, "a b", UsageError, "one text"),
+        (take_sentences, ["a b"], UsageError, r"sentence 0 is a text.*\['a', 'b'\]"),
+        (take_sentences, [["a", None]], DataError, r"X\[0\]\[1\] is missing"),
+        (take_sentences, [["a"], ["b", 5]], UsageError, r"X\[1\]\[1\] is of type int, not a word"),
+        (take_sentences, [{"a": 1}], UsageError, r"X\[0\] is a dict"),
+        (take_sentences, [{"a"}], UsageError, r"X\[0\] is a set"),
+        (take_sentences, [[["a"]]], UsageError, r"X\[0\]\[0\] is of type list"),
+        (take_tags, ["NV"], UsageError, r"y\[0\] is one text"),
+        (take_tags, [["N", np.nan]], DataError, r"y\[0\]\[1\] is missing"),
+        (take_tags, [["N", " "]], DataError, r"y\[0\]\[1\] is empty"),
+        (take_tags, [["N", 0.5]], UsageError, r"y\[0\]\[1\] is 0\.5"),
+        (take_labels, "ab", UsageError, "one text"),
+        (take_labels, ["a", ""], DataError, r"y\[1\] is empty"),
+        (take_labels, [0.5], UsageError, "continuous"),
+        (take_labels, [np.inf], UsageError, "continuous"),
+        (take_labels, [True, 1], UsageError, "several types"),
+        (take_labels, [["a"]], UsageError, r"y\[0\] is of type list.*one for each input"),
+        (take_labels, [datetime.date(2020, 1, 1)], UsageError, "type date"),
+        (take_labels, pd.Series(pd.date_range("2020", periods=2)), UsageError, "datetime64"),
+        (take_labels, np.eye(3), UsageError, r"shape \(3, 3\).*one for each input"),
+        (take_captions, [None], DataError, r"captions\[0\] is missing"),
+        (take_captions, [["a", None]], DataError, r"captions\[0\] is missing"),
+        (take_captions, [["a", 5]], UsageError, r"captions\[0\] holds a int"),
+        (take_captions, {"x": [pd.NA]}, DataError, r"captions\['x'\] is missing"),
+        (take_captions, [{"a"}], UsageError, "no order"),
+        (take_pictures, [None], DataError, r"X\[0\] is missing"),
+        (take_pictures, {"a": None}, DataError, r"X\['a'\] is missing"),
+        (take_pictures, ["a.png"], UsageError, r"X\[0\] is of type str"),
+        (take_pictures, "a.png", UsageError, "pictures are of type str"),
+        (take_pictures, np.zeros((8, 8, 3), np.uint8), UsageError, "is one array"),
+        (take_pictures, np.zeros(3), UsageError, "is one array"),
+        (take_rows, "1 2", UsageError, "one text"),
+        (take_rows, {"a": [1]}, UsageError, "is a dict"),
+        (take_rows, 5, UsageError, "single value"),
     ],
 )
 def test_what_is_refused(take, values, error, said):
@@ -230,9 +233,9 @@ def test_rows_of_numbers_come_from_frames_and_tensors_and_what_is_masked_is_miss
     wanted = np.arange(6.0).reshape(2, 3)
     tensor = torch.from_numpy(wanted).requires_grad_()
     for values in (wanted, pd.DataFrame(wanted), tensor, list(wanted), iter(wanted), wanted.tolist()):
-        np.testing.assert_array_equal(inputs.take_rows(values), wanted)
+        np.testing.assert_array_equal(take_rows(values), wanted)
     masked = np.ma.array([[1, 2]], mask=[[False, True]])
-    np.testing.assert_array_equal(inputs.take_rows(masked), [[1, np.nan]])
+    np.testing.assert_array_equal(take_rows(masked), [[1, np.nan]])
 
 
 @given(st.lists(st.text(st.characters(), max_size=5), min_size=3, max_size=3), st.sampled_from(sorted(FORMS)))
@@ -246,11 +249,14 @@ def test_any_texts_in_any_form_come_out_as_they_are_or_are_told(texts, form):
         return
     if halves:
         with pytest.raises(DataError, match=rf"X\[{halves[0]}\]"):
-            inputs.take_texts(values)
+            take_texts(values)
     else:
-        assert inputs.take_texts(values) == texts
+        assert take_texts(values) == texts
 
 
 def test_other_libraries_are_not_needed():
-    code = "import sys; sys.modules.update(pandas=None, sklearn=None, scipy=None, torch=None); import elman.data.inputs"
+    code = (
+        "import sys; sys.modules.update(pandas=None, sklearn=None, scipy=None, torch=None);"
+        "from elman.data.values import columns, labels, pictures, texts"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.data.vectors import read_vectors
+from elman.data.tokens.vectors import read_vectors
 from elman.errors import DataError
 
 GLOVE = "the 0.1 -2 3e-2\ncat 1 2 3\nthe 9 9 9\n. . . 4 5 6\né 7 8 9\n"

@@ -1,0 +1,1 @@
+"""Text to ids and back: tokenizers, the words that a network knows, and pretrained vectors of words."""

@@ -1,0 +1,132 @@
+"""Text at the level of words and marks, which are found by one pattern and looked up in a dictionary."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import repeat
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.data.tokens.tokenizer import (
+    SPECIALS,
+    UNKNOWN,
+    Ids,
+    StreamDecoder,
+    Tokenizer,
+    concatenate,
+    without_surrogates,
+    word_level_json,
+)
+from elman.errors import DataError, UsageError
+
+
+class WordTokenizer(Tokenizer):
+    r"""One id for each frequent word, punctuation mark and newline; for texts such as WikiText and Penn Treebank.
+
+    A token is a run of letters, digits and underscores (with apostrophes inside: ``don't``), an English ending left by
+    a tokenized corpus (``'s``), one mark of anything else, or a newline. Other blanks only separate, and so are lost:
+    `decode` puts one space between words and none before ``.,!?;:)'``, after ``(`` or around a newline. Case is kept.
+
+    Example:
+        >>> tokenizer = WordTokenizer.train(["No, no!\nNo, I don't.\nI don't.\n"])
+        >>> tokenizer.tokens(range(3, tokenizer.vocab_size))
+        ['\n', ',', '.', 'I', 'No', "don't"]
+        >>> tokenizer.decode(tokenizer.encode("No  , I don't   know .\n"))
+        "No, I don't <unk>.\n"
+    """
+
+    level = "word"
+    rule: ClassVar[dict[str, Any]] = {"type": "Split", "behavior": "Removed", "invert": True}
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        super().__init__(vocabulary)
+        self._ids = {token: token_id for token_id, token in enumerate(vocabulary)}
+
+    @classmethod
+    def train(cls, chunks: Iterable[str], max_vocab: int = 30_000, min_count: int = 2) -> WordTokenizer:
+        """Count the words of a text and keep the most frequent.
+
+        Args:
+            chunks: the text, in pieces.
+            max_vocab: the most tokens to keep, the three special ones among them.
+            min_count: how often a word must occur to be kept. With 1 and room for all of them, ``<unk>`` never occurs
+                in training, and what a model makes of it later is left to chance.
+
+        Returns:
+            The tokenizer, its tokens in the order of their frequency and, where that is equal, of their spelling.
+
+        Raises:
+            UsageError: ``max_vocab`` leaves no room for a word.
+            DataError: no word occurs often enough.
+        """
+        if max_vocab <= len(SPECIALS):
+            raise UsageError(f"a vocabulary of {max_vocab} words is too small: {len(SPECIALS)} are taken")
+        counts: Counter[str] = Counter()
+        rare = 1
+        for chunk in chunks:
+            counts.update(_word_pattern().findall(without_surrogates(chunk)))
+            while len(counts) > 4_000_000:  # lossy counting: memory stays bounded, and what is dropped is rare
+                counts = Counter({word: count for word, count in counts.items() if count > rare})
+                rare += 1
+        del counts[UNKNOWN]
+        kept = [word for word, count in counts.items() if count >= min_count]
+        if not kept:
+            raise DataError(f"no word of the text occurs {min_count} times: give more text, or --min-count 1")
+        kept.sort(key=lambda word: (-counts[word], word))
+        return cls([*SPECIALS, *kept[: max_vocab - len(SPECIALS)]])
+
+    def encode(self, text: str) -> Ids:
+        """Turn text into ids, (N,) int32, one for each word, mark and newline; see `Tokenizer.encode`."""
+        return np.fromiter(self._lookup(text), np.int32)
+
+    def encode_lines(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
+        """Encode each line by itself; see `Tokenizer.encode_lines`."""
+        return concatenate([list(self._lookup(line)) for line in text.split("\n")])
+
+    def _lookup(self, text: str) -> Iterable[int]:
+        return map(self._ids.get, _word_pattern().findall(text), repeat(self.unknown_id))
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Start decoding ids one by one; see `Tokenizer.stream_decoder`."""
+        return _WordStreamDecoder(self)
+
+    def to_json(self) -> str:
+        """Write the tokenizer as the text of a ``tokenizer.json``."""
+        return word_level_json(self._names, {**self.rule, "pattern": {"Regex": _word_pattern().pattern}}, None)
+
+
+class _WordStreamDecoder(StreamDecoder):
+    """Puts spaces where they belong, which depends on the token before."""
+
+    _joins_next = True
+
+    def push(self, token_id: int) -> str:
+        if token_id in (Tokenizer.begin_id, Tokenizer.end_id):
+            return ""
+        (token,) = self._tokenizer.tokens([token_id])
+        space = "" if self._joins_next or token[0] in "\n.,!?;:)'" else " "
+        self._joins_next = token in ("\n", "(")
+        return space + token
+
+
+def split_words(text: str) -> list[str]:
+    """Split running text into words and marks, as `WordTokenizer` does; line breaks only separate.
+
+    Example:
+        >>> split_words("No, I don't know.")
+        ['No', ',', 'I', "don't", 'know', '.']
+    """
+    return _word_pattern().findall(text.replace("\n", " "))
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    r"""Match one token of the word level; Python's ``\w`` lacks the combining marks that belong to many scripts."""
+    marks = "".join(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char).startswith("M"))
+    return re.compile(rf"\w+(?:[\w{marks}]|'\w)*|'(?:s|d|m|t|ll|re|ve)\b|\n|<unk>|\S")

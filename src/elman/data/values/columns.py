@@ -1,0 +1,181 @@
+"""Python values as data: the one door through which texts, sentences, labels and all else come into a model.
+
+    list | tuple | array | Series | one-column frame | iterator ──take_items──▶ list
+        ──take_texts | take_sentences | take_labels | take_tags | ...──▶ checked
+
+So ``predict`` takes and refuses what ``fit`` does. Rows are counted from 0, by their place, whatever an index calls
+them. Values of the wrong kind are a UsageError; a value that is missing (None, NaN, NA, NaT, masked) or that no model
+could keep is a DataError. Both name the row. pandas, scikit-learn and scipy are known by what their objects can do, and
+are never imported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import DataError, UsageError
+
+Column: TypeAlias = Any
+"""Values in order: a list, a tuple, an array (N,) or (N, 1), a Series, a frame of one column, or an iterator."""
+
+_SHOWN = 30  # characters of a text in a message
+
+
+def take_items(values: Column, name: str, noun: str) -> list[Any]:
+    """Take values in their order, whatever they are.
+
+    Args:
+        values: the values.
+        name: what to call them in messages.
+        noun: what they are to be.
+
+    Raises:
+        UsageError: there is one value, several columns of them, or they have no order.
+
+    Example:
+        >>> take_items((text for text in ("a", "b")), "X", "texts"), take_items(np.array([[1], [2]]), "y", "labels")
+        (['a', 'b'], [1, 2])
+    """
+    _check_order(values, name, noun)
+    if not hasattr(values, "__array__"):
+        return list(values)
+    array = _array(values, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        hints = {"texts": f"; give the column that holds them, such as {name}[:, 0]", "labels": "; one for each input"}
+        raise UsageError(f"{name} has shape {array.shape}, where {noun} have shape (N,){hints.get(noun, '')}")
+    return list(array) if array.dtype.kind in "mM" else list(array.tolist())  # tolist would make numbers of times
+
+
+def take_nested(values: Column, name: str, noun: str) -> list[Any]:
+    """Take the rows of nested values; in an array (N, T) of texts or numbers each row is one."""
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.size:
+        first = values.flat[0]
+        if isinstance(first, str) or not isinstance(first, Sequence | np.ndarray):
+            return list(values)
+    return take_items(values, name, noun)
+
+
+def take_rows(values: Column, name: str = "X") -> list[Any]:
+    """Take sequences of numbers, a row of an array, a frame or a tensor each; what is masked becomes NaN.
+
+    Raises:
+        UsageError: there is one value, or they have no order.
+
+    Example:
+        >>> [row.tolist() for row in take_rows(np.ones((2, 3)))]
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+    if _is_tensor(values):
+        values = values.detach().cpu().numpy()
+    _check_order(values, name, "sequences of numbers", several_columns=True)
+    rows = list(_array(values, name)) if hasattr(values, "columns") else list(values)
+    return [np.ma.filled(row.astype(float), np.nan) if isinstance(row, np.ma.MaskedArray) else row for row in rows]
+
+
+def check_pairs(number: int, given: int, noun: str, answers: str) -> None:
+    """Raise UsageError where there are not as many answers as inputs.
+
+    Example:
+        >>> check_pairs(3, 2, "texts", "{:,} labels")
+        Traceback (most recent call last):
+        elman.errors.UsageError: there are 3 texts, but 2 labels
+    """
+    if number != given:
+        raise UsageError(f"there are {number:,} {noun}, but {answers.format(given)}")
+
+
+def check_alone(source: Path | str, answers: Any) -> None:
+    """Raise UsageError where answers are given beside a file, or its text, that holds them itself.
+
+    Example:
+        >>> check_alone(Path("a.csv"), [1, 2])
+        Traceback (most recent call last):
+        elman.errors.UsageError: y is given, but a.csv holds the answers itself; leave y out
+    """
+    if answers is not None and isinstance(source, Path):
+        raise UsageError(f"y is given, but {source} holds the answers itself; leave y out")
+    if answers is not None:
+        raise UsageError(
+            "y is given, but X is one text, which is read as a file with its answers; give a list of texts"
+        )
+
+
+def check_there(value: Any, name: str) -> None:
+    """Raise DataError where a value is missing."""
+    if is_missing(value):
+        raise DataError(f"{name} is missing ({value}); fill it in, or leave its row out")
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for one that is not there: None, NaN, pandas' NA and NaT, a masked element.
+
+    Example:
+        >>> is_missing(None), is_missing(float("nan")), is_missing("nan"), is_missing("")
+        (True, True, False, False)
+    """
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(value))
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def _check_order(values: Any, name: str, noun: str, *, several_columns: bool = False) -> None:
+    """Raise UsageError unless values can be gone through in their order, one after the other."""
+    kind = type(values).__name__
+    problem = ""
+    if values is None:
+        problem = f"is None; give {noun}"
+    elif isinstance(values, str):
+        shown = values if len(values) <= _SHOWN else f"{values[:_SHOWN]}..."
+        problem = f"is one text, where {noun} are wanted in a list, such as [{shown!r}]"
+    elif isinstance(values, bytes | bytearray | memoryview):
+        problem = f"is {kind}, where {noun} are wanted; decode it first"
+    elif isinstance(values, Path):
+        problem = f"is a path, where {noun} are wanted; read the file first"
+    elif isinstance(values, Mapping):
+        choice = "".join(f", such as {name}[{key!r}]" for key in list(values)[:1])
+        problem = f"is a {kind}; give its values in a list, or the one that holds the {noun}{choice}"
+    elif isinstance(values, AbstractSet):
+        problem = f"is a {kind}, which has no order; give a list"
+    elif hasattr(values, "tocsr"):
+        problem = f"is a sparse matrix, where {noun} are wanted; give a list, or an array"
+    elif _is_tensor(values):
+        problem = f"is a tensor, where {noun} are wanted; give a list, or {name}.numpy()"
+    elif not several_columns and len(names := _columns(values)) != 1:
+        listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+        choice = f"give the one that holds the {noun}, such as df[{names[0]!r}]" if names else f"give {noun}"
+        problem = f"is a frame of {len(names)} columns ({listed or 'none'}); {choice}"
+    else:
+        try:
+            iter(values)
+        except TypeError:
+            problem = f"is a single value of type {kind}, where {noun} are wanted in a list"
+    if problem:
+        raise UsageError(f"{name} {problem}")
+
+
+def _columns(values: Any) -> list[str]:
+    """Return the names of a frame's columns; of what is no frame, one name."""
+    named = getattr(values, "column_names", None) or getattr(values, "columns", None)
+    return [""] if named is None else [str(column) for column in named]
+
+
+def _array(values: Any, name: str) -> NDArray[Any]:
+    try:
+        return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    except Exception as error:  # whatever the library behind it raises
+        raise UsageError(f"{name} cannot be made an array ({error}); give a list") from None
+
+
+def _is_tensor(values: Any) -> bool:
+    return hasattr(values, "requires_grad")

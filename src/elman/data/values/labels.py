@@ -1,0 +1,86 @@
+"""Labels and tags from Python values."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from elman.data.spelling import Label, label_text, unified
+from elman.data.values.columns import Column, check_there, take_items, take_nested
+from elman.data.values.texts import take_text
+from elman.errors import DataError, UsageError
+
+
+def take_labels(values: Column, name: str = "y") -> list[Label]:
+    """Take a label for each input: texts, whole numbers or truth values, which keep their type.
+
+    Texts and others together are all made texts, so that 1 and "1" are one label; see :mod:`elman.data.spelling`.
+
+    Raises:
+        UsageError: a label is something else, or truth values and numbers are mixed; see also ``take_items``.
+        DataError: a label is missing or empty.
+
+    Example:
+        >>> take_labels(np.array([1, 0])), take_labels([1.0, 2.0]), take_labels([1, "1", "spam"])
+        ([1, 0], [1.0, 2.0], ['1', '1', 'spam'])
+    """
+    labels = _labels(take_items(values, name, "labels"), name)
+    kinds = set(map(type, labels))
+    if str in kinds and len(kinds) > 1:
+        return list(unified(labels))
+    if bool in kinds and len(kinds) > 1:
+        raise UsageError(f"the labels in {name} are of several types; make them all texts, or all whole numbers")
+    return list(map(float, labels)) if float in kinds else labels
+
+
+def take_tags(values: Column, name: str = "y") -> list[list[str]]:
+    """Take a tag for each word of each sentence; tags are texts, or are made texts.
+
+    Raises:
+        UsageError: a sentence's tags are one text, or a tag is no label; see also ``take_items``.
+        DataError: a tag is missing or empty.
+
+    Example:
+        >>> take_tags([["NOUN", "VERB"], ["NOUN"]]), take_tags([[1, 2.0]])
+        ([['NOUN', 'VERB'], ['NOUN']], [['1', '2']])
+    """
+    tags = []
+    for row, some in enumerate(take_nested(values, name, "lists of tags")):
+        own = f"{name}[{row}]"
+        check_there(some, own)
+        tags.append(_labels(take_items(some, own, "tags"), own))
+    flat = [tag for some in tags for tag in some]
+    kinds = set(map(type, flat))
+    texts = iter(unified(flat) if str in kinds and len(kinds) > 1 else map(label_text, flat))
+    return [list(islice(texts, len(some))) for some in tags]
+
+
+def _labels(values: Sequence[Any], name: str) -> list[Label]:
+    return [
+        value
+        if type(value) in (int, bool) or (type(value) is str and value.isascii() and value.strip())
+        else _label(value, f"{name}[{row}]")
+        for row, value in enumerate(values)
+    ]
+
+
+def _label(value: Any, name: str) -> Label:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    check_there(value, name)
+    if isinstance(value, str):
+        if not value.strip():
+            raise DataError(f"{name} is empty; fill it in, or leave its row out")
+        return take_text(value, name)
+    wanted = "labels are texts, whole numbers or truth values"
+    if not isinstance(value, float | np.floating):
+        raise UsageError(f"{name} is of type {type(value).__name__}, not a label; {wanted}, one for each input")
+    if not float(value).is_integer():
+        raise UsageError(f"{name} is {value}, a continuous value; {wanted}: bin the numbers, or use str(number)")
+    return float(value)

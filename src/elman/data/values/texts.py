@@ -1,0 +1,104 @@
+"""Texts and sentences from Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from elman.data.values.columns import Column, check_there, take_items, take_nested
+from elman.errors import DataError, UsageError
+
+
+def take_texts(values: Column, name: str = "X", hint: str = "") -> list[str]:
+    """Take texts.
+
+    Args:
+        values: the texts.
+        name: what to call them in messages.
+        hint: the tail of the message about a value that is no text.
+
+    Raises:
+        UsageError: a value is no text; see also ``take_items``.
+        DataError: a text is missing, or holds half a character.
+
+    Example:
+        >>> import numpy as np
+        >>> take_texts(np.array(["good", "bad"]))
+        ['good', 'bad']
+    """
+    return _texts(take_items(values, name, "texts"), name, "text", hint)
+
+
+def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
+    """Take one text.
+
+    Raises:
+        UsageError: it is something else.
+        DataError: it is missing, or holds half a character, which no file can keep.
+
+    Example:
+        >>> import numpy as np
+        >>> take_text(np.str_("good"), "X[0]")
+        'good'
+    """
+    if not isinstance(value, str):
+        check_there(value, name)
+        hint = "; decode it first" if isinstance(value, bytes) else hint
+        raise UsageError(f"{name} is of type {type(value).__name__}, not a {noun}{hint}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{name} holds half a character (a surrogate without its other half); decode it with errors='replace'"
+        ) from None
+    return str.__str__(value)
+
+
+def take_sources(values: Path | str | Column, name: str = "X") -> Path | str | list[Path | str]:
+    """Take a text in one piece or in several, each a ``str`` or the ``Path`` of a file.
+
+    Raises:
+        UsageError: a value is neither; see also ``take_items``.
+        DataError: a piece is missing.
+
+    Example:
+        >>> take_sources(("To be, ", "or not")), take_sources("to be")
+        (['To be, ', 'or not'], 'to be')
+    """
+    if isinstance(values, Path | str):
+        return values
+    pieces = take_items(values, name, "texts")
+    for row, value in enumerate(pieces):
+        check_there(value, f"{name}[{row}]")
+        if not isinstance(value, Path | str):
+            raise UsageError(f"{name}[{row}] is of type {type(value).__name__}, not a text or the Path of a file")
+    return pieces
+
+
+def take_sentences(values: Column, name: str = "X") -> list[list[str]]:
+    """Take the words of each sentence.
+
+    Raises:
+        UsageError: a sentence is one text, or a word is none; see also ``take_items``.
+        DataError: a sentence or a word is missing, or holds half a character.
+
+    Example:
+        >>> take_sentences([["Teddy", "bears"], ("sleep",)])
+        [['Teddy', 'bears'], ['sleep']]
+    """
+    sentences = []
+    for row, words in enumerate(take_nested(values, name, "sentences")):
+        own = f"{name}[{row}]"
+        check_there(words, own)
+        if isinstance(words, str):
+            raise UsageError(f"sentence {row} is a text; a sentence is a list of words, such as {words.split()[:3]}")
+        sentences.append(_texts(take_items(words, own, "words"), own, "word"))
+    return sentences
+
+
+def _texts(values: Sequence[Any], name: str, noun: str, hint: str = "") -> list[str]:
+    return [
+        value if type(value) is str and value.isascii() else take_text(value, f"{name}[{row}]", noun, hint)
+        for row, value in enumerate(values)
+    ]

@@ -1,0 +1,76 @@
+"""What a fitted model says about itself: its parameters and their names in the equations, its versions, its card."""
+
+from __future__ import annotations
+
+import platform
+import re
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from torch import nn
+
+from elman.documents import write_json
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Count the trained numbers of a network; time steps share them, so their number does not depend on length."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def named_shapes(network: nn.Module) -> list[tuple[str, tuple[int, ...], str]]:
+    """Return every parameter's name, shape, and symbol in the equations of :mod:`elman.nn.reference`."""
+    return [(name, tuple(parameter.shape), equation_symbol(name)) for name, parameter in network.named_parameters()]
+
+
+def equation_symbol(name: str) -> str:
+    """Return what a parameter is called in the equations.
+
+    Example:
+        >>> equation_symbol("rnn.weight_hh_l0"), equation_symbol("head.weight")
+        ('U (hidden to hidden), layer 1', 'V (hidden to output)')
+    """
+    symbols = {
+        "weight_ih": "W (input to hidden)",
+        "weight_hh": "U (hidden to hidden)",
+        "bias_ih": "b1 (its part beside W)",
+        "bias_hh": "b1 (its part beside U)",
+        "head.projection": "a projection before V",
+        "layers.0.weight": "W (window to hidden)",
+        "attention.queries": "W of the attention's score",
+        "attention.keys": "U of the attention's score",
+        "attention.score": "v of the attention's score",
+        "combine.weight": "C (context and hidden to output)",
+        "head.weight": "V (hidden to output)",
+        "head.bias": "b2",
+        "embedding.weight": "x_t, one row a token",
+        "initial_": "h_0",
+    }
+    symbol = next((symbol for part, symbol in symbols.items() if part in name), "")
+    layer = re.search(r"_l(\d+)(_reverse)?$", name)
+    direction = ", right to left" if layer and layer[2] else ""
+    return f"{symbol}, layer {int(layer[1]) + 1}{direction}" if layer else symbol
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors", "miditok", "symusic")
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):  # an extra that is not installed
+            found[name] = version(name)
+    return found
+
+
+def card(model: Any) -> str:
+    """Return the model card: data, figures, settings, and how to use it, in Markdown."""
+    lines = [f"# {type(model).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
+    lines += [f"- {name}: {write_json(value)}" for name, value in model.data_.items()]
+    for title, part in (("Validation", "valid"), ("Training", "train")):
+        values = model.metrics_.get(part, {})  # none where an unfinished training was loaded
+        lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
+        lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
+    lines += ["", f"{num_parameters(model.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]
+    lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in model.to_json().items())]
+    lines += ["", "## Use", "", "```python", "import elman", "", 'model = elman.load("THIS FOLDER")', "```", ""]
+    return "\n".join(lines)

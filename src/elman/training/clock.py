@@ -1,0 +1,66 @@
+"""The clock of a run: what is over and left of its time budget, and how many steps fit into that."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+
+from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, keeping_pace
+
+RECENT_STEPS = 20  # whose median says how fast the machine is now
+
+
+def now() -> float:
+    """Return the time in seconds; all of training reads it here."""
+    return time.perf_counter()
+
+
+class Clock:
+    """Tells the time of a run, and how fast it goes.
+
+    Args:
+        settings: how long to train.
+        started: when the time budget began, see :func:`now`; now where not given.
+        reserve: seconds of the time budget to leave for what comes after the last step.
+    """
+
+    def __init__(self, settings: TrainingSettings, started: float | None = None, reserve: float = 0.0) -> None:
+        self._settings = settings
+        self._began = now() if started is None else started
+        self._budget = 60 * budget_minutes(settings)
+        self._reserve = reserve
+        self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
+
+    def resume(self, seconds: float) -> None:
+        """Go on where a run was interrupted that had taken so long."""
+        self._began = now() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began, the pause of an interruption not counted."""
+        return now() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left of the time budget for training; below zero where it is over."""
+        return self._began + self._budget - self._reserve - now()
+
+    def add_step(self, seconds: float) -> None:
+        """Note how long a step took."""
+        self._recent.append(seconds)
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a step takes now."""
+        return statistics.median(self._recent)
+
+    def fit(self, step_seconds: float, evaluation_seconds: float, batches_per_epoch: int) -> Schedule:
+        """Fit the number of steps and of validations into what is left."""
+        return fitted(step_seconds, self.left, evaluation_seconds, batches_per_epoch, self._settings)
+
+    def keep_pace(self, schedule: Schedule, step: int, evaluation_seconds: float) -> Schedule:
+        """Change a schedule where its budget would be missed at the speed of now; see :func:`keeping_pace`."""
+        if step >= schedule.total_steps or len(self._recent) < RECENT_STEPS:
+            return schedule
+        return keeping_pace(schedule, step, self.step_seconds, evaluation_seconds, self.left, self._budget)

@@ -1,0 +1,106 @@
+"""The state of a run: everything that changes while a network is trained, but its weights and the optimizer's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from elman.documents import check_shape
+from elman.training.schedule import Schedule
+
+STATE = {  # of a state as the checkpoint keeps it
+    "step": int,
+    "targets": int,
+    "seconds": float,
+    "step_seconds": float,
+    "loss": (float, None),
+    "first_loss": (float, None),
+    "carry": object,
+    "schedule": ({"total_steps": int, "warmup_steps": int, "eval_every": int, "changed_at?": int,
+                  "factor_there?": float, "planned_steps?": int}, None),
+    "best": ({"step": int, "metrics": {str: float}, "network": {str: object}}, None),
+    "since_best": int,
+    "history": [{str: (float, None)}],
+}  # fmt: skip
+
+
+@dataclass
+class State:
+    """Everything that changes while a network is trained, and is kept in the checkpoint."""
+
+    step: int = 0
+    targets: int = 0
+    seconds: float = 0.0
+    step_seconds: float = 0.0  # of them in training steps, without validation and saving
+    loss: float | None = None  # nats per target, an exponential mean over about 20 steps
+    first_loss: float | None = None
+    carry: Any = None
+    schedule: Schedule | None = None
+    best: dict[str, Any] | None = None  # step, metrics, network
+    since_best: int = 0
+    history: list[dict[str, float | int | None]] = field(default_factory=list)  # one row a validation
+
+    def add_loss(self, loss: float, norm: float) -> str:
+        """Take a step's loss into the running mean; return what went wrong, which is nothing as a rule.
+
+        Args:
+            loss: nats per target.
+            norm: of the step's gradient.
+
+        Example:
+            >>> state = State()
+            >>> state.add_loss(2.0, 1.0), state.add_loss(1.0, 1.0), state.loss
+            ('', '', 1.95)
+            >>> state.add_loss(math.nan, 1.0)
+            'became nan at step 1 (gradient norm 1)'
+        """
+        self.first_loss = loss if self.first_loss is None else self.first_loss
+        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        exploded = self.loss > 2 * self.first_loss + 2
+        if math.isfinite(loss) and math.isfinite(norm) and not exploded:
+            return ""
+        what = f"grew from {self.first_loss:.2f} to {self.loss:.2f} nats" if exploded else f"became {loss}"
+        return f"{what} at step {self.step + 1:,} (gradient norm {norm:.3g})"
+
+    def add_validation(self, metrics: dict[str, float | int], seconds: float) -> None:
+        """Add a row to the history."""
+        self.seconds = seconds
+        row = {"step": self.step, "targets": self.targets, "seconds": round(seconds, 3), "train_nats": self.loss}
+        self.history.append({**row, **metrics})
+
+    def keep_best(
+        self,
+        metrics: dict[str, float | int],
+        objective: Callable[[dict[str, Any]], tuple[float, ...]],
+        weights: dict[str, Tensor],
+    ) -> None:
+        """Keep a copy of the weights where their validation is the best so far."""
+        if self.best is None or objective(metrics) < objective(self.best["metrics"]):
+            copies = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+            self.best = {"step": self.step, "metrics": metrics, "network": copies}
+            self.since_best = 0
+        else:
+            self.since_best += 1
+
+    def saved(self) -> dict[str, Any]:
+        """Return the state as a nested value for :func:`~elman.training.checkpoint.save_checkpoint`."""
+        return {**vars(self), "schedule": vars(self.schedule) if self.schedule else None}
+
+    @classmethod
+    def restored(cls, saved: dict[str, Any]) -> State:
+        """Return the state that :meth:`saved` described.
+
+        Raises:
+            ValueError: it describes none.
+        """
+        check_shape(saved, STATE)
+        kept = {name: saved[name] for name in STATE}
+        if saved["schedule"] is not None:
+            kept["schedule"] = schedule = Schedule.restored(saved["schedule"])
+            if not 0 <= saved["step"] <= schedule.total_steps:
+                raise ValueError(f"it is at step {saved['step']} of {schedule.total_steps}")
+        return cls(**kept)

@@ -1,0 +1,96 @@
+"""The steps of a run: forward, backward through time, clip, update, on the device and in the precision asked for."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from elman.training.clock import now
+from elman.training.schedule import TrainingSettings, measured
+from elman.training.task import Batches, Task
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Step(NamedTuple):
+    """What came of one step."""
+
+    loss: float
+    """Nats per target, before the update."""
+    norm: float
+    """Of the gradient, before it was clipped."""
+    targets: int
+    carry: Any
+    """What is handed to the next batch."""
+
+
+class Steps:
+    """Takes the training steps of one network.
+
+    Args:
+        task: the network and its loss; while it is trained, its network is the one that Fabric has wrapped.
+        batches: the training data.
+        settings: how fast to learn, on what.
+    """
+
+    def __init__(self, task: Task, batches: Batches, settings: TrainingSettings) -> None:
+        from lightning_fabric import Fabric
+
+        self.fabric: Fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
+        self.network: Any = self.fabric.setup_module(task.network)
+        task.network = self.network
+        self._task = task
+        self._batches = batches
+        self._settings = settings
+        self.optimizer: Any = self.fabric.setup_optimizers(self._adamw(settings.learning_rate))
+
+    def take(self, number: int, carry: Any, learning_rate: float) -> Step:
+        """Take one step: the number decides on the batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        return self._step(self.optimizer, number, carry)
+
+    def trial_seconds(self) -> float:
+        """Time steps at a learning rate of zero: no weight changes, and no random number is used up.
+
+        So a run with a time budget takes the very steps that ``--steps`` with the same number takes.
+        """
+        optimizer = self._adamw(learning_rate=0.0)
+        durations: list[float] = []
+        carry = None
+        with torch.random.fork_rng():
+            while not measured(durations, self._settings):
+                began = now()
+                carry = self._step(optimizer, len(durations), carry).carry
+                durations.append(now() - began)
+        self.network.zero_grad()
+        return statistics.median(durations[2:])
+
+    def finish(self) -> None:
+        """Give the task its own network back."""
+        self._task.network = self.network.module
+
+    def _step(self, optimizer: Any, number: int, carry: Any) -> Step:
+        batch = self._batches.batch(number).to(self.fabric.device)
+        loss_sum, targets, carry = self._task.training_step(batch, None if batch.first else carry)
+        loss = loss_sum / targets
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        max_norm = self._settings.clip_norm or math.inf
+        norm = self.fabric.clip_gradients(self.network, optimizer, max_norm=max_norm, error_if_nonfinite=False)
+        optimizer.step()
+        return Step(loss.item(), float(norm) if norm is not None else 0.0, targets, carry)
+
+    def _adamw(self, learning_rate: float) -> torch.optim.Optimizer:
+        """AdamW; only matrices decay."""
+        parameters: list[nn.Parameter] = list(self.network.parameters())
+        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+        others = [parameter for parameter in parameters if parameter.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        decay = self._settings.weight_decay
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99), weight_decay=decay, fused=True)

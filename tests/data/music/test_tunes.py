@@ -1,0 +1,147 @@
+"""Files to tunes, against notes written down by hand and MIDI bytes put together by hand."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+
+from elman.data.lines import Problems
+from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.samples import sample_text
+from elman.errors import DataError
+
+from .by_hand import NOTES, TUNE, midi, off, on, tempo
+
+
+def test_a_midi_file_is_read_with_its_tempos():
+    np.testing.assert_allclose(Tune.read(TUNE, "t").notes, NOTES, atol=1e-6)
+
+
+def test_drums_and_other_tracks():
+    drums = midi([(0, on(36, channel=9)), (480, off(36, channel=9))])
+    with pytest.raises(DataError, match=r"t: has no notes \(drums do not count\)"):
+        Tune.read(drums, "t")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"this is no midi file, whatever it is called", "not MIDI"),
+        (b"", "not MIDI"),
+        (TUNE[:30], "not MIDI|has no notes"),
+        (midi([(0, tempo(60))]), "has no notes"),
+        (midi([(0, tempo(4)), (0, on(60)), (0x0FFFFFF, off(60))]), "hours, where a tune has at most 2"),
+    ],
+)
+def test_what_is_no_tune_says_so(content, said):
+    with pytest.raises(DataError, match=f"^t.mid: .*({said})"):
+        Tune.read(content, "t.mid")
+
+
+def test_a_folder_is_read_in_order_and_what_is_no_music_is_left_out(tmp_path, caplog):
+    (tmp_path / "b.mid").write_bytes(TUNE)
+    (tmp_path / "a.midi").write_bytes(b"no")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "c.MID").write_bytes(TUNE)
+    (tmp_path / "d.abc").write_text("X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n\nX:2\nM:4/4\nL:1/4\nK:C\nGABc|\n")
+    (tmp_path / "notes.txt").write_text("not music")
+    problems = Problems()
+    with caplog.at_level(logging.WARNING):
+        tunes = read_tunes(tmp_path, problems)
+    assert len(tunes) == 4
+    assert problems.count == 1
+    assert "a.midi:1: not MIDI" in caplog.text
+    assert tunes[1].notes[:, 2].tolist() == [60, 62, 64, 65]
+
+
+def test_a_folder_without_music_says_what_it_needs(tmp_path):
+    with pytest.raises(DataError, match=r"holds no music; there must be files that end in \.mid"):
+        read_tunes(tmp_path, Problems())
+    with pytest.raises(DataError, match="no such file"):
+        read_tunes(tmp_path / "missing.mid", Problems())
+    with pytest.raises(DataError, match="holds no tune"):
+        read_tunes("no abc at all", Problems())
+    with pytest.raises(DataError, match=r"^text: holds no tune$"):
+        read_tunes("no abc\n" * 99, Problems())
+
+
+def test_the_sample_is_music():
+    problems = Problems()
+    tunes = read_tunes(sample_text("tunes"), problems)
+    assert (len(tunes), problems.count) == (60, 0)
+    assert all(20 < tune.seconds < 60 for tune in tunes)
+    assert all(40 < tune.notes[:, 2].mean() < 75 for tune in tunes)
+
+
+def test_cutting_ends_what_sounds():
+    tune = Tune.read(TUNE, "t")
+    short = cut(tune, 1.75)
+    assert short.seconds == pytest.approx(1.75, abs=0.01)
+    assert len(short.notes) == 3
+    assert cut(tune, 99).seconds == tune.seconds
+    assert len(cut(tune, 1.2).notes) == 1
+
+
+def melody(pitch=60):
+    return midi(
+        [(0, tempo(60)), *((delta, event) for _ in range(4) for delta, event in ((0, on(pitch)), (480, off(pitch))))]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0), r"not MIDI \(its header tells of 0 ticks"),
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames a second
+        (
+            midi([(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1),  # a microsecond a quarter
+            "has 268,435,465 quarter notes of time, where a tune has at most 100,000",
+        ),
+        (midi([(0, on(60)), (480, off(60)), (0x0FFFFFFF, tempo(60))]), "has 559,241 quarter notes of time"),
+        (midi([(0, on(60)), (1, off(60))] * 500_001), "has 500,001 notes, where a tune has at most 500,000"),
+    ],
+)
+def test_a_tune_of_no_measure_says_so(content, said):
+    with pytest.raises(DataError, match=f"^t.mid: {said}"):
+        Tune.read(content, "t.mid")
+
+
+ABC = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_abc_with_any_end_of_lines_and_a_byte_order_mark(tmp_path, end, mark):
+    path = tmp_path / "t.abc"
+    path.write_text(mark + (ABC + "\n" + ABC.replace("CDEF", "GABc")).replace("\n", end), newline="")
+    assert [tune.notes[:, 2].tolist() for tune in read_tunes(path, Problems())] == [[60, 62, 64, 65], [67, 69, 71, 72]]
+
+
+def test_each_file_of_a_folder_that_cannot_be_read_is_left_out_and_counted(tmp_path, caplog):
+    (tmp_path / "good.mid").write_bytes(melody())
+    (tmp_path / "zero.mid").write_bytes(midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0))
+    (tmp_path / "latin.abc").write_bytes(b"X:1\nT:Fianc\xe9\nK:C\nCDEF|\n")
+    (tmp_path / "wide.abc").write_text(ABC, encoding="utf-16")
+    (tmp_path / "good.abc").write_text(ABC)
+    (tmp_path / "gone.mid").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.mid")
+    (tmp_path / "folder.mid").mkdir()
+    problems = Problems(shown=99)
+    assert [tune.name.rpartition("/")[2] for tune in read_tunes(tmp_path, problems)] == ["good.abc:1", "good.mid"]
+    told = [record.getMessage().removeprefix(f"{tmp_path}/") for record in caplog.records]
+    assert [message.partition(" ")[0] for message in told] == [
+        *("gone.mid:1:", "latin.abc:2:", "pipe.mid:1:", "wide.abc:1:", "zero.mid:1:")
+    ]
+    assert all(message.endswith("it is left out") for message in told)
+    assert "try --encoding" in told[1]
+    assert "try --encoding utf-16" in told[3]
+    with pytest.raises(DataError, match=r"latin\.abc:2: byte 11 is not valid utf-8"):
+        read_tunes(tmp_path / "latin.abc", Problems(shown=0))
+    assert len(read_tunes(tmp_path / "latin.abc", Problems(), "latin-1")) == 1
+
+
+def test_a_text_with_half_a_character_is_a_problem_of_its_tune():
+    problems = Problems(shown=0)
+    assert len(read_tunes(ABC + "\nX:2\nT:\ud800\nK:C\nC|\n", problems)) == 1
+    assert problems.first.startswith("text:7: not ABC (")

@@ -1,0 +1,66 @@
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+
+from elman.data.tokens.words import WordTokenizer
+from elman.errors import DataError, UsageError
+
+from .texts import texts_of
+
+
+def split_words(text: str) -> list[str]:
+    """The rule of the word level in plain steps, for ASCII."""
+    words, word, position = [], "", 0
+    while position < len(text):
+        char = text[position]
+        inside = char.isalnum() or char == "_"
+        following = text[position + 1 : position + 2]
+        if inside or (word and char == "'" and (following.isalnum() or following == "_")):
+            word += char
+            position += 1
+            continue
+        if word:
+            words.append(word)
+            word = ""
+        ending = re.match(r"'(s|d|m|t|ll|re|ve)(?![a-zA-Z0-9_])", text[position:])
+        token = "<unk>" if text.startswith("<unk>", position) else ending[0] if ending else char
+        if not token.isspace() or token == "\n":
+            words.append(token)
+        position += len(token)
+    return [*words, word] if word else words
+
+
+@given(texts_of("a", "B_", "9", "'", "s", "ll", "<unk>", "<", ">", " ", "\n", "\t", ",", "(", "<s>"))
+def test_words_against_plain_steps(text: str) -> None:
+    counts = Counter(split_words(text))
+    del counts["<unk>"]
+    if not counts:
+        return
+    expected = sorted(counts, key=lambda word: (-counts[word], word))
+    tokenizer = WordTokenizer.train([text], min_count=1)
+    assert tokenizer.tokens(range(3, tokenizer.vocab_size)) == expected
+    ids = {word: 3 + rank for rank, word in enumerate(expected)}
+    assert tokenizer.encode(text).tolist() == [ids.get(word, 0) for word in split_words(text)]
+
+
+def test_words_are_limited_in_number_and_count() -> None:
+    chunks = ["c c c b", " b a a a x"]
+    assert WordTokenizer.train(chunks).tokens(range(6)) == ["<unk>", "<s>", "</s>", "a", "c", "b"]
+    assert WordTokenizer.train(chunks, max_vocab=5).vocab_size == 5
+    assert WordTokenizer.train(chunks, min_count=1).vocab_size == 7
+    assert WordTokenizer.train(chunks).encode("b x a").tolist() == [5, 0, 3]
+    with pytest.raises(DataError, match=r"no word of the text occurs 4 times"):
+        WordTokenizer.train(chunks, min_count=4)
+    with pytest.raises(UsageError, match=r"a vocabulary of 3 words is too small"):
+        WordTokenizer.train(chunks, max_vocab=3)
+
+
+def test_words_are_spaced_as_people_do() -> None:
+    text = "Hello, (dear) reader: it's 'so' <unk>!\nNext line; don't?\n\n"
+    tokenizer = WordTokenizer.train([text], min_count=1)
+    assert tokenizer.decode(tokenizer.encode(text)) == "Hello, (dear) reader: it's' so' <unk>!\nNext line; don't?\n\n"
+    corpus_style = WordTokenizer.train(["the dog 's tail"], min_count=1)
+    assert corpus_style.decode(corpus_style.encode("the dog 's tail")) == "the dog's tail"
+    assert WordTokenizer.train(["हिन्दी हिन्दी"]).vocab_size == 4  # combining marks stay in their word

@@ -1,0 +1,48 @@
+"""The table of tasks, beside what it stands for: classes, samples, and the tables that people read."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+import elman
+from elman.data.samples import sample_names
+from elman.families.base import Model
+from elman.models.tasks import TASKS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_row_leads_to_the_class_that_is_saved_under_its_name(task):
+    model = TASKS[task].model_class
+    assert issubclass(model, Model)
+    assert model.task == task
+    assert getattr(elman, TASKS[task].class_name) is model
+    assert TASKS[task].class_name in elman.__all__
+    assert dataclasses.is_dataclass(model)
+
+
+def test_every_sample_belongs_to_one_task():
+    assert sorted(name for row in TASKS.values() for name in row.samples) == sample_names()
+
+
+@pytest.mark.parametrize(("file", "folder"), [("README.md", "docs/"), ("docs/index.md", "")])
+def test_the_tables_that_people_read_are_the_table(file, folder):
+    lines = re.findall(r"^\| .* \|$", (ROOT / file).read_text(), re.MULTILINE)
+    shown = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    for row in TASKS.values():
+        link = f"[{Path(row.page).stem.replace('-', ' ')}s]({folder}{row.page}): {row.purpose}"
+        (cells,) = (cells for cells in shown if link in cells)
+        assert cells[-1] == row.formats
+        above = [other[0] for other in shown[: shown.index(cells) + 1] if other[0]]
+        assert above[-1] == row.architecture
+
+
+@pytest.mark.parametrize("task", [task for task, row in TASKS.items() if row.comparison is not None])
+def test_what_is_compared_where_nothing_is_named_is_explained(task):
+    comparison = TASKS[task].comparison
+    assert callable(comparison.compare)
+    for name in comparison.models.split(","):
+        assert name.partition(":")[0].removeprefix("bi") in comparison.models_help

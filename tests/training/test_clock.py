@@ -1,0 +1,50 @@
+import statistics
+from types import SimpleNamespace
+
+import pytest
+
+from elman.training import clock as clock_module
+from elman.training.clock import RECENT_STEPS, Clock
+from elman.training.schedule import Schedule, TrainingSettings
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """Time that passes only where it is told to."""
+    time = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(clock_module, "time", SimpleNamespace(perf_counter=lambda: time.now))
+    return time
+
+
+def test_a_budget_runs_from_its_start_and_leaves_a_reserve(time):
+    clock = Clock(TrainingSettings(minutes=2), started=90.0, reserve=7.0)
+    assert (clock.seconds, clock.left) == (10.0, 120 - 7 - 10)
+    time.now += 200
+    assert (clock.seconds, clock.left) == (210.0, 120 - 7 - 210)
+
+
+def test_the_pause_of_an_interruption_does_not_count(time):
+    clock = Clock(TrainingSettings(minutes=1))
+    time.now += 1000
+    clock.resume(20.0)
+    assert (clock.seconds, clock.left) == (20.0, 40.0)
+
+
+def test_the_speed_is_that_of_the_latest_steps():
+    clock = Clock(TrainingSettings())
+    durations = [9.0] * 5 + [0.1 * number for number in range(RECENT_STEPS)]
+    for seconds in durations:
+        clock.add_step(seconds)
+    assert clock.step_seconds == statistics.median(durations[-RECENT_STEPS:])
+
+
+def test_the_steps_change_only_where_they_no_longer_fit(time):
+    schedule = Schedule(total_steps=60, warmup_steps=0, eval_every=100)  # one a second, for a minute
+    for seconds, total_steps in ((1.0, 60), (2.0, 10 + 50 // 2)):
+        clock = Clock(TrainingSettings(minutes=1), started=time.now - 10)
+        for _ in range(RECENT_STEPS - 1):
+            clock.add_step(seconds)
+        assert clock.keep_pace(schedule, 10, 0.0) == schedule  # too few steps to tell
+        clock.add_step(seconds)
+        assert clock.keep_pace(schedule, 60, 0.0) == schedule  # it is over
+        assert clock.keep_pace(schedule, 10, 0.0).total_steps == total_steps
