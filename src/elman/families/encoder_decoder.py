@@ -7,11 +7,10 @@ inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told 
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -22,12 +21,11 @@ from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.characters import CharacterTokenizer
-from elman.data.tokens.lexicon import padded
+from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.words import WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
-from elman.decoding.sampling import Sampling, draw_key
-from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
+from elman.decoding.drawing import draw_sequences
 from elman.errors import UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
@@ -38,6 +36,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead
+from elman.training.clock import seconds_for_all
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -45,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 JUDGED = 500  # held-out examples that fit writes about at its end; evaluate judges all that it is given
 SENTENCES = 64  # that are written about together
+ENDS = {"begin_id": Tokenizer.begin_id, "end_id": Tokenizer.end_id}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -187,11 +187,20 @@ class EncoderDecoderModel(SupervisedModel):
             with torch.inference_mode():
                 state = self._read_inputs([inputs[row] for row in rows])
                 if search.temperature == 0:
-                    found = self._searched(state, len(rows), max_length, search)
+                    found = beam_search(
+                        self._step,
+                        state,
+                        len(rows),
+                        beam_size=search.beam_size,
+                        max_length=max_length,
+                        length_penalty=search.length_penalty,
+                        **ENDS,
+                    )
                 else:
-                    found = self._drawn(state, [first + row for row in rows], max_length, search)
+                    seeds = [(self.seed, first + row) for row in rows]
+                    found = draw_sequences(self._step, state, seeds, search, max_length=max_length, **ENDS)
             for row, hypotheses in zip(rows, found, strict=True):
-                results[row] = hypotheses
+                results[row] = hypotheses[: search.n_best]
         yield from results
 
     def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -202,54 +211,6 @@ class EncoderDecoderModel(SupervisedModel):
             logits[:, Tokenizer.unknown_id] = -torch.inf
         return logits, state
 
-    def _searched(self, state: DecoderState, number: int, max_length: int, search: Search) -> list[list[Hypothesis]]:
-        found = beam_search(
-            self._step,
-            state,
-            number,
-            begin_id=Tokenizer.begin_id,
-            end_id=Tokenizer.end_id,
-            beam_size=search.beam_size,
-            max_length=max_length,
-            length_penalty=search.length_penalty,
-        )
-        return [hypotheses[: search.n_best] for hypotheses in found]
-
-    def _drawn(
-        self, state: DecoderState, numbers: Sequence[int], max_length: int, search: Search
-    ) -> list[list[Hypothesis]]:
-        """Draw ``n_best`` sequences for each input, from the seed and the input's number."""
-        rows = torch.arange(len(numbers)).repeat_interleave(search.n_best)
-        logits, state = self._step(torch.full((len(rows),), Tokenizer.begin_id), state.chosen(rows, rows))
-        streams = [
-            Stream(
-                sampling=Sampling(temperature=search.temperature),
-                key=draw_key(self.seed, number, index),
-                max_tokens=max_length,
-                stop=stop_at(Tokenizer.end_id),
-            )
-            for number in numbers
-            for index in range(search.n_best)
-        ]
-        network = Stepwise(lambda drawn: drawn.logits, self._read_drawn, _Drawn.chosen)
-        writing = Writing(network, _Drawn(state, logits, torch.zeros(len(rows))), streams)
-        written: list[list[int]] = [[] for _ in streams]
-        for pieces in writing:
-            for ids, new in zip(written, pieces, strict=True):
-                ids += new
-        found = []
-        for ids, drawn in zip(written, writing.states(), strict=True):
-            without_end = tuple(number for number in ids if number != Tokenizer.end_id)
-            found.append(Hypothesis(without_end, float(drawn.nats) / len(ids) ** search.length_penalty))
-        groups = [found[start : start + search.n_best] for start in range(0, len(found), search.n_best)]
-        return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
-
-    def _read_drawn(self, ids: Tensor, drawn: _Drawn) -> tuple[Tensor, _Drawn]:
-        """Read what was drawn, one token a row (R,), and add up its log-probability."""
-        log_probs = drawn.logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]  # (R,)
-        logits, state = self._step(ids, drawn.state)
-        return logits, _Drawn(state, logits, drawn.nats + log_probs)
-
     # Judging.
 
     def _final_metrics(self) -> dict[str, float | int]:
@@ -257,15 +218,14 @@ class EncoderDecoderModel(SupervisedModel):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
-        began = time.perf_counter()
-        number = min(JUDGED, len(self._valid.inputs))
-        some = self._valid.chosen(range(min(SENTENCES, number)))
-        batches = self._batches(some)
-        longest = int(batches.targets.lengths.max())
-        self._told(batches)
-        list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
-        return (time.perf_counter() - began) * number / len(some.inputs)
+        def judge(number: int) -> None:
+            some = self._valid.chosen(range(number))
+            batches = self._batches(some)
+            self._told(batches)
+            longest = int(batches.targets.lengths.max())  # once it has learned, it writes no more than that
+            list(self._written(some.inputs, max_length=longest))
+
+        return seconds_for_all(judge, min(JUDGED, len(self._valid.inputs)), SENTENCES)
 
     def _judge(self, examples: Examples) -> Report:
         report = self._compared(examples)
@@ -297,20 +257,6 @@ class EncoderDecoderModel(SupervisedModel):
         return {**told, "cut": sum(batches.num_cut.values())}
 
 
-class _Drawn(NamedTuple):
-    """Texts that are being drawn, one a row."""
-
-    state: DecoderState
-    """What the decoder has read; each row has a memory of its own."""
-    logits: Tensor
-    """(R, V) of what may follow."""
-    nats: Tensor
-    """(R,) the log-probability of what was drawn."""
-
-    def chosen(self, rows: Tensor) -> _Drawn:
-        return _Drawn(self.state.chosen(rows, rows), self.logits[rows], self.nats[rows])
-
-
 class WriterBatches(Protocol):
     """Examples in batches: see :class:`elman.training.task.Batches`."""
 
@@ -326,46 +272,6 @@ class WriterBatches(Protocol):
     def batch(self, step: int) -> Any:
         """Return the batch of this step."""
         ...
-
-
-class Targets:
-    """The texts to be written, as ids between <s> and </s>.
-
-    Args:
-        texts: N of them.
-        tokenizer: what they are written with.
-        max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
-
-    Example:
-        >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
-        >>> inputs, wanted = targets.gather(np.array([1, 0]))
-        >>> inputs.tolist(), wanted.tolist()
-        ([[1, 4, 0], [1, 3, 4]], [[4, 2, -100], [3, 4, 2]])
-    """
-
-    def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> None:
-        whole = encoded(texts, tokenizer)
-        begun = [np.concatenate(([tokenizer.begin_id], ids, [tokenizer.end_id])) for ids in whole]
-        self._ids = [ids if len(ids) <= max_length + 2 else ids[: max_length + 1] for ids in begun]
-        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,), </s> counted
-        self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in self._ids)
-        self.num_cut = sum(len(ids) > max_length for ids in whole)
-        """How many texts are longer."""
-
-    def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return what the decoder reads (B, T), and what it is to say (B, T)."""
-        lengths = self.lengths[rows]
-        inputs = np.concatenate([self._ids[row][:-1] for row in rows]).astype(np.int64)
-        wanted = np.concatenate([self._ids[row][1:] for row in rows]).astype(np.int64)
-        return padded(inputs, lengths, 0), padded(wanted, lengths, IGNORED)
-
-
-def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
-    """Turn texts into ids; line breaks count as blanks."""
-    if not len(texts):
-        return []
-    flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
-    return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
 
 
 class EncoderDecoderNetwork(nn.Module):

@@ -8,7 +8,6 @@ Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, t
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from elman.nn.dropout import LockedDropout
 from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.recurrent import GRU, LSTM, RNN
 from elman.nn.window import Window
+from elman.training.clock import seconds_for_all
 from elman.training.schedule import positive
 
 RecurrentState = Tensor | tuple[Tensor, Tensor]
@@ -138,11 +138,10 @@ class NextTokenModel(Model):
         return self._judge(self._valid)
 
     def _final_seconds(self) -> float:
-        for _ in range(2):  # the first time, kernels may have to be compiled
-            began = time.perf_counter()
-            with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
-                batch, _ = next(self._losses(self._valid, num_streams=1))
-        return (time.perf_counter() - began) * self._valid.num_targets / batch.num_targets
+        with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
+            batch, _ = next(self._losses(self._valid, num_streams=1))
+            batches = self._valid.num_targets / batch.num_targets
+            return seconds_for_all(lambda _: next(self._losses(self._valid, num_streams=1)), batches)
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""

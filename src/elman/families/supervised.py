@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.reports import Report
+from elman.training.clock import seconds_for_all
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,8 +102,4 @@ class SupervisedModel(Model):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        self._judge(self._valid.chosen(range(1)))  # the first time, kernels may have to be compiled
-        began = time.perf_counter()
-        some = self._valid.chosen(range(min(200, len(self._valid.inputs))))
-        self._judge(some)
-        return (time.perf_counter() - began) * len(self._valid.inputs) / len(some.inputs)
+        return seconds_for_all(lambda some: self._judge(self._valid.chosen(range(some))), len(self._valid.inputs), 200)

@@ -23,6 +23,7 @@ from elman.data.examples import Examples
 from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
 from elman.data.lines import Lines, Problems
 from elman.data.series import NumberSequences
+from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
@@ -30,7 +31,7 @@ from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, EncoderDecoderTask, Targets
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, EncoderDecoderTask
 from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics

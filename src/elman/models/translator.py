@@ -24,13 +24,14 @@ from elman.data.lines import Lines, Problems, arrived
 from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
 from elman.data.tables import Example, reader_named
 from elman.data.tokens.lexicon import padded
+from elman.data.tokens.targets import Targets, encoded
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, Targets, encoded
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.decoder import CELLS, DecoderState

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 
 from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, keeping_pace
 
@@ -14,6 +15,21 @@ RECENT_STEPS = 20  # whose median says how fast the machine is now
 def now() -> float:
     """Return the time in seconds; all of training reads it here."""
     return time.perf_counter()
+
+
+def seconds_for_all(work: Callable[[int], object], number: float, most: int = 1) -> float:
+    """Estimate how long some work on so many things takes, from at most so many of them.
+
+    Args:
+        work: does it on the first so many.
+        number: how many there are.
+        most: how many to do by the clock.
+    """
+    work(1)  # the first time, kernels may have to be compiled
+    part = max(min(most, int(number)), 1)
+    began = now()
+    work(part)
+    return (now() - began) * number / part
 
 
 class Clock:
