@@ -146,21 +146,18 @@ class LanguageModel(NextTokenModel):
         return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
 
     def _take_vectors(self, path: Path) -> None:
-        from elman.data.tokens.vectors import read_vectors
+        from elman.data.tokens.vectors import vectors_for
 
-        tokens = self.tokenizer_.tokens(range(self.tokenizer_.vocab_size))
-        rows, matrix = read_vectors(path, tokens)
-        width = self.network_.embedding.embedding_dim
-        if matrix.shape[1] != width:
+        weight = self.network_.embedding.weight
+        numbers, matrix = vectors_for(path, self.tokenizer_.tokens(range(len(weight))))
+        if matrix.shape[1] != weight.shape[1]:
             raise UsageError(
-                f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {width}; "
+                f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {weight.shape[1]}; "
                 f"set --embedding-size {matrix.shape[1]}"
             )
-        found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
-        known = {number: row for number, row in found.items() if row is not None}
         with torch.no_grad():
-            self.network_.embedding.weight[list(known)] = torch.from_numpy(matrix[list(known.values())])
-        self.data_["vectors"] = {"file": str(path), "found": len(known), "of": len(tokens)}
+            weight[numbers] = torch.from_numpy(matrix)
+        self.data_["vectors"] = {"file": str(path), "found": len(numbers), "of": len(weight)}
 
     @property
     def _vocab_size(self) -> int:
