@@ -20,6 +20,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 from elman import Classifier, Tagger
+from elman.cli.predict import answers
 from elman.data.lines import Lines, Problems
 from elman.training.progress import Progress
 
@@ -72,7 +73,7 @@ def words_per_second(model: Tagger, path: Path) -> float:
         source.write_text(40 * path.read_text(encoding="utf-8"), encoding="utf-8")
         began = time.perf_counter()
         with target.open("w", encoding="utf-8") as file:
-            file.writelines(model.annotate(Lines(source), Problems()))
+            file.writelines(answers(model, Lines(source), Problems()))
         seconds = time.perf_counter() - began
     words = sum(map(len, model.predict(path)))
     return 40 * words / seconds

@@ -260,6 +260,21 @@ def test_only_a_file_is_replaced_by_a_file(tmp_path, monkeypatch, name):
     assert Path("device").is_char_device()
 
 
+def test_a_file_that_cannot_be_written_is_named_and_not_a_flag(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(
+        StorageError, match=r"a\.svg: cannot be written \(No space left on device\); make room or name an"
+    ) as told:
+        write_files({tmp_path / "a.svg": b"content"})
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"name another folder$") as also_told:
+        make_folder(tmp_path / "file" / "pictures")
+    assert "--" not in f"{told.value} {also_told.value}"
+
+
 def test_a_file_is_written_where_a_link_leads(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder/real")

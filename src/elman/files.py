@@ -30,6 +30,7 @@ from elman.errors import ModelError, StorageError
 JOURNAL = ".journal.json"
 LOCK = ".lock"
 MOST_JOURNAL = 1 << 20  # bytes
+_ANOTHER_FOLDER = "name another folder with `out`"
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def write_files(contents: dict[Path, bytes]) -> None:
     contents = {_file_at(path): content for path, content in contents.items()}
     with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
         for path, content in reversed(contents.items()):
-            _write(stack.enter_context(replacing(path)), content)
+            _write(stack.enter_context(replacing(path, "name another file")), content)
 
 
 def _file_at(path: Path) -> Path:
@@ -143,11 +144,12 @@ def _file_at(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, remedy: str = _ANOTHER_FOLDER) -> Iterator[Path]:
     """Give the name of a file beside ``path`` to write; move it into place once it is complete and on disk.
 
     Args:
         path: the file to be written or replaced.
+        remedy: what helps, besides making room, where that cannot be done.
 
     Yields:
         The temporary name. Where the block fails it is removed, and what stood at ``path`` still stands.
@@ -164,7 +166,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except StorageError:  # of another file, written in the same block
         raise
     except OSError as error:
-        raise _not_written(path, error, os.path.exists(path)) from error  # noqa: PTH110
+        raise _not_written(path, error, os.path.exists(path), remedy) from error  # noqa: PTH110
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -236,7 +238,7 @@ def working_in(folder: Path) -> Iterator[None]:
         StorageError: the folder cannot be made or written.
         ModelError: somebody else is writing into it; the message says who.
     """
-    made = _make_folder(folder)
+    made = _make_folder(folder, "name another with `out`")
     try:
         with _locked(folder):
             try:
@@ -259,7 +261,7 @@ def remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be removed ({error.strerror}); name another folder with --out") from error
+        raise StorageError(f"{path}: cannot be removed ({error.strerror}); {_ANOTHER_FOLDER}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -268,17 +270,17 @@ def make_folder(folder: Path) -> None:
     Raises:
         StorageError: it cannot be made, or a file of that name is in the way.
     """
-    _make_folder(folder)
+    _make_folder(folder, "name another folder")
 
 
-def _make_folder(folder: Path) -> list[Path]:
+def _make_folder(folder: Path, remedy: str) -> list[Path]:
     """Make a folder; return what had to be made, the innermost first."""
     try:
         made = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"{folder}: the folder cannot be made ({reason}); name another with --out") from error
+        raise StorageError(f"{folder}: the folder cannot be made ({reason}); {remedy}") from error
     return made
 
 
@@ -313,8 +315,7 @@ def _open_lock(path: Path) -> int:
             holder = os.read(descriptor, 200).decode("utf-8", "replace") or "another process"
             os.close(descriptor)
             raise ModelError(
-                f"{path.parent}: {holder} is writing into this folder; wait for its end, or name another folder with "
-                "--out"
+                f"{path.parent}: {holder} is writing into this folder; wait for its end, or {_ANOTHER_FOLDER}"
             ) from None
         except OSError:
             pass  # a file system without locks: go on as if alone
@@ -358,8 +359,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _not_written(path: Path, error: OSError, kept: bool) -> StorageError:
+def _not_written(path: Path, error: OSError, kept: bool, remedy: str = _ANOTHER_FOLDER) -> StorageError:
     still = ". What was saved before is intact." if kept else ""
-    return StorageError(
-        f"{path}: cannot be written ({error.strerror or error}); make room or name another folder with --out{still}"
-    )
+    return StorageError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy}{still}")

@@ -57,7 +57,7 @@ USAGE = {  # what is written: what must be answered
     "generate MODEL --stop=": ["stop string is empty"],
     "generate MODEL --prompt a --prompt-file easy.txt": ["--prompt and --prompt-file"],
     "generate MODEL --temprature 1": ["--temprature", "did you mean --temperature?"],
-    "compare lm easy.txt --models nonsense": ["nonsense", "ngram, rnn, gru, lstm, window"],
+    "compare lm easy.txt --models nonsense": ["nonsense", "ngram, window, rnn, gru, lstm, mingru"],
     "compare lm easy.txt --models lstmm": ["lstmm", 'did you mean "lstm"'],
     "compare lm easy.txt --models lstm:axb": ["axb", "lstm:LAYERSxUNITS"],
     "compare lm easy.txt --models lstm:0x5": ["num_layers is 0", "above zero"],
@@ -75,7 +75,7 @@ def test_wrong_usage_is_told(refused, command):
 
 
 FLAGS = {
-    "--cell lstn": ['"lstn"', "rnn, gru, lstm, window", 'did you mean "lstm"'],
+    "--cell lstn": ['"lstn"', "rnn, gru, lstm, mingru, window", 'did you mean "lstm"'],
     "--level wrd": ['"wrd"', "char, word, bpe", 'did you mean "word"'],
     "--device gpu": ['"gpu"', "auto, cpu, cuda"],
     "--precision 16": ['"16"', "32-true, bf16-mixed"],

@@ -221,7 +221,7 @@ def test_compare_judges_all_on_the_same_tokens(shell, easy_file, tiny_flags):
 
 def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answer = shell("demo", "--minutes", 0.05)
+    answer = shell("demo", "--minutes", 0.02)
     assert answer.code == 0, answer.err
     assert "ngram:5" in answer.out
     assert f"lstm:1x{LanguageModel().hidden_size}" in answer.out

@@ -15,7 +15,7 @@ from elman.data.samples import sample_text
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "4", "--evaluations", "2"]
 EXTRA = {
-    "translator": ["--vocab-size", "400", "--max-length", "30"],
+    "translator": ["--vocab-size", "400", "--max-length", "30", "--beam-size", "2"],
     "captioner": ["--channels", "8", "--picture-size", "16", "--feature-size", "8", "--max-length", "20"],
     "composer": ["--batch-size", "2"],
 }
@@ -196,7 +196,7 @@ def test_flags_of_another_task_are_refused(shell, translator, saved, tmp_path):
     assert "--seconds is for tunes" in answer.err
     answer = shell("predict", saved, "sample:topics", "--beam-size", "3")
     assert answer.code == 2
-    assert "no setting 'beam_size'" in answer.err
+    assert "--beam-size is no option of a model of task lm" in answer.err
     answer = shell("evaluate", translator / "m", "sample:reports", "x", "y")
     assert answer.code == 2
 

@@ -105,7 +105,7 @@ def test_a_short_text_has_fewer_streams_or_is_refused() -> None:
     assert StreamBatches(stream(100), 64, 10, 0).batch_size == 9
     assert StreamBatches(stream(20), 64, 10, 0).batch_size == 1
     expected = (
-        r"^the text has 19 tokens and at least 20 are needed: give a smaller --bptt-length than 10, or more text; hint$"
+        r"^the text has 19 tokens and at least 20 are needed: give a smaller `bptt_length` than 10, or more text; hint$"
     )
     with pytest.raises(DataError, match=expected):
         StreamBatches(stream(19, "; hint"), 64, 10, 0)

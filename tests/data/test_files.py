@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
-from elman.data.files import Unpacked, files_in, open_file, reading, reason
+from elman.data.files import Unpacked, files_in, in_one_line, open_file, reading, reason
+from elman.data.lines import Lines
 from elman.errors import DataError, UsageError
 
 
@@ -81,3 +83,46 @@ def test_a_file_of_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(DataError, match=r"gone\.txt: there is no such file$"):
         open_file(tmp_path / "gone.txt")
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A folder in another one that may not be listed, by root either."""
+    plain = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for name in ("a", "locked", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "b.mid").write_text("x")
+    return tmp_path / "locked"
+
+
+def test_a_folder_in_a_folder_that_may_not_be_listed_is_told(locked, caplog):
+    told = []
+    kept = [locked.parent / "a" / "b.mid", locked.parent / "z" / "b.mid"]
+    assert files_in(locked.parent, (".mid",), lambda *problem: told.append(problem)) == kept
+    ((name, problem),) = told
+    assert (name, str(problem)) == (str(locked), f"{locked}: the folder cannot be listed (Permission denied)")
+    with caplog.at_level(logging.WARNING):
+        assert files_in(locked.parent, (".mid",)) == kept
+    assert caplog.messages == [f"{problem}; what is in it is left out"]
+    with pytest.raises(DataError, match=r"locked: the folder cannot be listed \(Permission denied\)$"):
+        files_in(locked, (".mid",))
+
+
+def test_what_is_no_file_says_so_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in ((tmp_path / "pipe", "is not a regular file"), (tmp_path, "is a directory")):
+        with pytest.raises(DataError, match=rf"^{path}: {said}; ") as caught:
+            open_file(path)
+        assert str(caught.value).count(str(path) + ":") == 1
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a\n", "a\n\n", "a\rb\r\nc", "\r\n\r", "a\u2028b\x85c\x0bd\x0ce\x1cf"])
+def test_a_text_has_the_lines_that_a_file_has(text):
+    assert in_one_line(text) == " ".join(Lines(text))

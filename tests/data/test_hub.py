@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from elman.data.formats.columns import Columns
 from elman.data.hub import hub_text
-from elman.data.labels import Columns
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 
@@ -98,6 +98,12 @@ def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install 'elman\[hub\]'"):
         hub_text("x", "text")
+
+
+@pytest.mark.parametrize("name", ["", "@train", ":plain", ":plain@train"])
+def test_a_data_set_without_a_name_is_refused(name):
+    with pytest.raises(UsageError, match=f"^hub:{name}: names no data set"):
+        hub_text(name, "text")
 
 
 def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):

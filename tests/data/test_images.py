@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elman.data.images import Pictures, read_captions, read_picture, write_picture
+from elman.data.formats.captions import read_captions
+from elman.data.formats.pictures import Pictures
 from elman.data.lines import Problems
+from elman.data.pictures import read_picture, write_picture
 from elman.errors import DataError
 
 

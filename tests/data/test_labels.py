@@ -5,8 +5,13 @@ import re
 
 import pytest
 
-from elman.data.labels import Columns, Conllu, Plain, format_of, tell_inconsistent
+from elman.data.formats.columns import Columns
+from elman.data.formats.conllu import Conllu
+from elman.data.formats.detection import sentence_format
+from elman.data.formats.sentences import tell_inconsistent
+from elman.data.formats.text_lines import SentenceLines
 from elman.data.lines import Lines, Problems, arrived
+from elman.data.records import TaggedSentence
 from elman.errors import UsageError
 
 TREEBANK = """\
@@ -30,7 +35,7 @@ TWEETS = "@paul\tO\nIt\u00a0s\tO\n\t\n#\u2028x\tB-person\n"
 
 def read(text, tagged=True, reader=None):
     problems = Problems()
-    reader = reader or format_of(text)
+    reader = reader or sentence_format(text)
     return list(reader.read(Lines(text, name="f"), problems, tagged=tagged)), problems
 
 
@@ -63,32 +68,32 @@ def test_columns_and_tweets():
 
 @pytest.mark.parametrize("text", [TREEBANK, COLUMNS, TWEETS + " \n", "  a  X O \n b\u00a0c  Y\u2003 O\n\n"])
 def test_what_is_read_and_written_with_its_own_tags_is_the_same(text):
-    reader = format_of(text)
+    reader = sentence_format(text)
     problems = Problems()
     tagged = [sentence.tags for sentence in reader.read(Lines(text), problems, tagged=True)]
     copied = reader.read(Lines(text), problems, tagged=False)
-    written = "".join(reader.write(sentence, tagged.pop(0) if sentence.words else []) for sentence in copied)
+    written = "".join(reader.tagged(sentence, tagged.pop(0) if sentence.words else []) for sentence in copied)
     assert written == text
 
 
 def test_only_the_tags_change():
     sentence = read(TREEBANK)[0][0]
-    written = Conllu().write(sentence, ["X1", "X2", "X3", "X4", "X5"])
+    written = Conllu().tagged(sentence, ["X1", "X2", "X3", "X4", "X5"])
     expected = TREEBANK.split("\n\n")[0] + "\n\n"
     for old, new in (("\tAUX", "\tX1"), ("\tPART", "\tX2"), ("\tVERB", "\tX3"), ("\tADP", "\tX4"), ("\tPROPN", "\tX5")):
         expected = expected.replace(old, new)
     assert written == expected
     sentence = read(COLUMNS)[0][0]
-    assert Columns().write(sentence, ["X", "Y", "Z"]) == "EU NNP B-NP X\nrejects VBZ B-VP Y\n#tag NN  B-NP Z\n\n"
+    assert Columns().tagged(sentence, ["X", "Y", "Z"]) == "EU NNP B-NP X\nrejects VBZ B-VP Y\n#tag NN  B-NP Z\n\n"
 
 
 def test_running_text_into_the_other_formats():
-    sentence = next(Plain().read(Lines("Teddy bears!"), Problems(), tagged=False))
-    assert Conllu().write(sentence, ["A", "B", "C"]).splitlines()[1] == "2\tbears\t_\tB\t_\t_\t_\t_\t_\t_"
-    assert Columns().write(sentence, ["A", "B", "C"]) == "Teddy\tA\nbears\tB\n!\tC\n\n"
-    assert Plain().write(sentence, ["A", "B", "C"]) == "Teddy/A bears/B !/C\n"
+    sentence = next(SentenceLines().read(Lines("Teddy bears!"), Problems(), tagged=False))
+    assert Conllu().tagged(sentence, ["A", "B", "C"]).splitlines()[1] == "2\tbears\t_\tB\t_\t_\t_\t_\t_\t_"
+    assert Columns().tagged(sentence, ["A", "B", "C"]) == "Teddy\tA\nbears\tB\n!\tC\n\n"
+    assert list(SentenceLines().write([TaggedSentence(sentence, ["A", "B", "C"], [])])) == ["Teddy/A bears/B !/C\n"]
     with pytest.raises(UsageError, match="no tags to learn from"):
-        next(Plain().read(Lines("Teddy bears!"), Problems(), tagged=True))
+        next(SentenceLines().read(Lines("Teddy bears!"), Problems(), tagged=True))
 
 
 ROW = "\t_" * 6 + "\n"
@@ -131,17 +136,20 @@ def test_a_bad_sentence_is_told_with_its_line_and_the_rest_goes_on(good, bad, me
 def test_in_prediction_a_bad_sentence_is_copied():
     text = f"1\ta\t_\tX{ROW}\n1\tb\n\n# a comment alone\n\n1\tc\t_\t_{ROW}\n"
     sentences, problems = read(text, tagged=False)
-    assert [sentence.words for sentence in sentences] == [["a"], [], [], ["c"]]
+    first, problem, comment, last = sentences
+    assert [first.words, comment.words, last.words] == [["a"], [], ["c"]]
     assert problems.count == 1
-    assert sentences[1].problem.startswith("2 columns")
-    assert Conllu().write(sentences[1], []) == "1\tb\n\n"
-    assert Conllu().write(sentences[2], []) == "# a comment alone\n\n"
+    assert (problem.where, problem.what.startswith("2 columns")) == (3, True)
+    assert list(Conllu().write([problem, TaggedSentence(comment, [], [])])) == [
+        "1\tb\n\n",
+        "# a comment alone\n\n",
+    ]
 
 
 def test_a_file_of_words_alone_gets_a_column_of_tags():
     sentences, problems = read("EU\nrejects\n", tagged=False)
     assert problems.count == 0
-    assert Columns().write(sentences[0], ["A", "B"]) == "EU\tA\nrejects\tB\n\n"
+    assert Columns().tagged(sentences[0], ["A", "B"]) == "EU\tA\nrejects\tB\n\n"
 
 
 @pytest.mark.parametrize(
@@ -160,21 +168,22 @@ def test_the_tag_is_written_where_it_is_read_from_and_never_over_the_word(line, 
     reader = Columns(words, tags)
     sentences, problems = read(f"{line}\n", tagged=False, reader=reader)
     assert (sentences[0].words, problems.count) == (["EU"], 0)
-    written = reader.write(sentences[0], ["T"])
+    written = reader.tagged(sentences[0], ["T"])
     assert written == f"{expected}\n\n"
     assert [(sentence.words, sentence.tags) for sentence in read(written, reader=reader)[0]] == [(["EU"], ["T"])]
 
 
 def test_from_one_format_into_another():
     conllu, columns = read(TREEBANK, tagged=False)[0], read(COLUMNS, tagged=False)[0]
-    assert Columns().write(conllu[1], ["X"]) == "#1\tX\n\n"
-    assert Columns().write(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
-    assert [Conllu().write(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
+    assert Columns().tagged(conllu[1], ["X"]) == "#1\tX\n\n"
+    assert Columns().tagged(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
+    assert [Conllu().tagged(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
         "",  # -DOCSTART- alone
         "".join(f"{n}\t{word}\t_\tX{ROW}" for n, word in enumerate(["EU", "rejects", "#tag"], start=1)) + "\n",
     ]
     bad = read("1\tb\n", tagged=False, reader=Conllu())[0][0]
-    assert Columns().write(bad, []) == Plain().write(bad, []) == "1\tb\n\n"
+    assert list(Columns().write([bad])) == ["1\tb\n\n"]
+    assert list(SentenceLines().write([bad])) == ["\n"]
 
 
 def test_a_long_word_and_an_unfinished_last_line():
@@ -183,20 +192,20 @@ def test_a_long_word_and_an_unfinished_last_line():
 
 
 def test_the_format_is_found_out(tmp_path):
-    assert isinstance(format_of(TREEBANK), Conllu)
-    assert isinstance(format_of(COLUMNS), Columns)
-    assert isinstance(format_of(TREEBANK, "3"), Columns)
-    assert isinstance(format_of(f"#newdoc\n1-2\tb\t_\tX{ROW}"), Conllu)
-    assert isinstance(format_of("#tag\tO\nb\tO\n"), Columns)
+    assert isinstance(sentence_format(TREEBANK), Conllu)
+    assert isinstance(sentence_format(COLUMNS), Columns)
+    assert isinstance(sentence_format(TREEBANK, "3"), Columns)
+    assert isinstance(sentence_format(f"#newdoc\n1-2\tb\t_\tX{ROW}"), Conllu)
+    assert isinstance(sentence_format("#tag\tO\nb\tO\n"), Columns)
     cut = tmp_path / "cut.conllu"
     cut.write_text("1\tb\t_\n")
-    assert isinstance(format_of(cut), Conllu)
-    with pytest.raises(UsageError, match=re.escape("--word-column -1: count")):
-        format_of(COLUMNS, words=-1)
+    assert isinstance(sentence_format(cut), Conllu)
+    with pytest.raises(UsageError, match=re.escape("`word_column` -1: count")):
+        sentence_format(COLUMNS, words=-1)
     with pytest.raises(UsageError, match='no such column; did you mean "upos"'):
-        format_of(TREEBANK, "uposs")
+        sentence_format(TREEBANK, "uposs")
     with pytest.raises(UsageError, match="holds the words"):
-        format_of(COLUMNS, "0")
+        sentence_format(COLUMNS, "0")
 
 
 def test_tags_that_cannot_follow_are_told():
@@ -312,7 +321,7 @@ def test_comments_come_back_as_they_were_and_only_words_are_tagged(kind):
     text, (words, tags), comments = WITH_COMMENTS[kind]
     reader = Columns(words, tags)
     sentences, problems = read(text, False, reader)
-    written = "".join(reader.write(sentence, ["T"] * len(sentence.words)) for sentence in sentences)
+    written = "".join(reader.tagged(sentence, ["T"] * len(sentence.words)) for sentence in sentences)
     lines = [line for line in written.splitlines() if line]
     assert [line for line in lines if line in comments] == comments
     assert all(re.search(r"\bT\b", line) for line in lines if line not in comments)
@@ -349,5 +358,5 @@ def test_words_that_are_their_own_places_are_told(caplog):
     assert not caplog.records
     read(text, True, Columns())
     assert (
-        "f: column 0 counts the words of each sentence; name the column that holds them: --word-column 1" in caplog.text
+        "f: column 0 counts the words of each sentence; name the column that holds them: `word_column` 1" in caplog.text
     )

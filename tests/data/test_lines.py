@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.labels import format_of as format_of_labels
+from elman.data.formats.delimited import Delimited
+from elman.data.formats.detection import sentence_format
+from elman.data.formats.json_lines import JsonLines
+from elman.data.formats.parallel import read_parallel
+from elman.data.formats.series import SeriesTable
+from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems, arrived
-from elman.data.pairs import read_parallel
-from elman.data.series import read_series
-from elman.data.tables import Delimited, JsonLines, Plain
 from elman.data.text import Text
 from elman.errors import DataError
 
@@ -79,14 +81,17 @@ CONTENTS = {  # what each reader makes of a file whose lines end in "\n", and ho
     "csv": ('text,label\n"so,\nso",a\nno,b\n', lambda path: _examples(path, Delimited(","))),
     "tsv": ("text\tlabel\nso\ta\nno\tb\n", lambda path: _examples(path, Delimited("\t"))),
     "json": ('{"text": "so", "label": 1}\n\n{"text": "no", "label": 2}\n', lambda path: _examples(path, JsonLines())),
-    "plain": ("so\n\nno\n", lambda path: _examples(path, Plain(), labelled=False)),
-    "series": ("sequence,label,x\na,u,1\na,u,2\nb,d,3\n", lambda path: repr(read_series(path, Problems()))),
+    "plain": ("so\n\nno\n", lambda path: _examples(path, TextLines(), labelled=False)),
+    "series": (
+        "sequence,label,x\na,u,1\na,u,2\nb,d,3\n",
+        lambda path: repr(list(SeriesTable().read(Lines(path), Problems()))),
+    ),
     "parallel": ("one\ntwo\n", lambda path: [*read_parallel(Lines(path), Lines(path), Problems())]),
 }
 
 
 def _tagged(path):
-    read = format_of_labels(path).read(Lines(path), Problems(), tagged=True)
+    read = sentence_format(path).read(Lines(path), Problems(), tagged=True)
     return [(sentence.words, sentence.tags, sentence.line) for sentence in read]
 
 
@@ -128,7 +133,7 @@ def test_utf_16_and_32_are_known_by_their_mark_in_whatever_encoding_they_are_rea
         if encoding.startswith("utf-16") or encoding == "utf-32":
             continue
         for problems in (None, Problems(shown=0)):
-            with pytest.raises(DataError, match=f"byte order mark of {written.upper()}: try --encoding {written}"):
+            with pytest.raises(DataError, match=f"byte order mark of {written.upper()}: try `encoding` {written}"):
                 list(Lines(path, encoding, problems))
         assert list(Lines(path, written)) == ["one", "two"]
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from elman.data.npz import read_npz, texts_of
+from elman.data.formats.npz import read_npz, texts_of
 from elman.errors import DataError
 
 

@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
+from elman.data.formats.detection import pair_format
+from elman.data.formats.parallel import read_parallel
 from elman.data.lines import Lines, Problems
-from elman.data.pairs import read_parallel, table_of_pairs
 from elman.errors import DataError
 
 
@@ -59,7 +60,7 @@ def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
     for source in (path, text):
-        table = table_of_pairs(source, ("source", "target"), header=True)
+        table = pair_format(source, ("source", "target"), header=True)
         pairs = [(pair.text, pair.label) for pair in table.read(Lines(source), Problems(), labelled=True)]
         assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
 
@@ -67,7 +68,7 @@ def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
 def test_a_table_in_another_encoding_is_known_too(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("a cat\teine Katze\na fox\tein Fähe\n", encoding="utf-16")
-    table = table_of_pairs(path, ("source", "target"), header=True, encoding="utf-16")
+    table = pair_format(path, ("source", "target"), header=True, encoding="utf-16")
     pairs = list(table.read(Lines(path, "utf-16"), Problems(), labelled=True))
     assert [pair.label for pair in pairs] == ["eine Katze", "ein Fähe"]
 
@@ -75,9 +76,9 @@ def test_a_table_in_another_encoding_is_known_too(tmp_path):
 def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
     path = tmp_path / "deu.tsv"
     path.write_text("Go.\tGeh.\tCC-BY\nHi.\tHallo!\tCC-BY\n")
-    with pytest.raises(DataError, match=r"has 3 columns, none of which is called source or target.*--no-header"):
-        table_of_pairs(path, ("source", "target"), header=True)
-    table = table_of_pairs(path, ("0", "1"), header=False)
+    with pytest.raises(DataError, match=r"has 3 columns, none of which is called source or target.*no_header"):
+        pair_format(path, ("source", "target"), header=True)
+    table = pair_format(path, ("0", "1"), header=False)
     pairs = list(table.read(Lines(path), Problems(), labelled=True))
     assert [(pair.text, pair.label) for pair in pairs] == [("Go.", "Geh."), ("Hi.", "Hallo!")]
 
@@ -85,7 +86,7 @@ def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
 def test_a_table_without_the_columns_names_the_nearest():
     text = "sources\ttarget\tx\na\tb\tc\n"
     with pytest.raises(DataError, match='no column is called "source"; did you mean "sources"'):
-        list(table_of_pairs(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))
+        list(pair_format(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))
 
 
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
@@ -93,6 +94,6 @@ def test_a_table_without_the_columns_names_the_nearest():
 def test_any_separator_is_found_out(tmp_path, name, separator):
     path = tmp_path / name
     path.write_text("source,target\na cat,eine Katze\na dog,ein Hund\n".replace(",", separator))
-    table = table_of_pairs(path, ("source", "target"), header=True)
+    table = pair_format(path, ("source", "target"), header=True)
     pairs = [(pair.text, pair.label) for pair in table.read(Lines(path), Problems(), labelled=True)]
     assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]

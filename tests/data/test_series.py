@@ -1,13 +1,26 @@
 """Sequences of numbers from files and arrays, good and bad."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from elman.data.lines import Problems
-from elman.data.series import NumberSequences, check_series, read_series
+from elman.data.formats.series import series_format
+from elman.data.lines import Lines, Problems
+from elman.data.records import Problem
+from elman.data.series import NumberSequences, check_series
 from elman.errors import DataError, UsageError
+
+
+def read_series(source, problems, label="label", *, labelled=True):
+    """Read a file, or the text of a CSV; return what is usable of it, and what stands in each sequence's place."""
+    found = list(series_format(source, label).read(Lines(source), problems, labelled=labelled))
+    usable = [one for one in found if not isinstance(one, Problem)]
+    each = [(one.where, one.what) if isinstance(one, Problem) else (0, "") for one in found]
+    labels = [one.label for one in usable] if labelled else None
+    return SimpleNamespace(sequences=[one.values for one in usable], labels=labels, each=lambda: each)
+
 
 CSV = "sequence,x,label,y\na,1,up,2\na,3,up,4\nb,5,down,6\n"
 

@@ -11,8 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman.data.formats.delimited import SEPARATORS, Delimited, separator_of
+from elman.data.formats.detection import example_format
+from elman.data.formats.json_lines import JsonLines
+from elman.data.formats.text_folder import read_folder
+from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems
-from elman.data.tables import SEPARATORS, Delimited, JsonLines, Plain, format_of, read_folder, separator_of
+from elman.data.records import Problem
 from elman.errors import DataError
 
 ROWS = [["id", "label", "text"], ["1", "good", 'so "so", yes'], ["2", "bad", "two\nlines"], ["3", "bad", " ü , "]]
@@ -26,7 +31,7 @@ def written(rows):
 
 def read(text, reader=None, labelled=True):
     problems = Problems()
-    reader = reader or format_of(text, "text", "label", True)
+    reader = reader or example_format(text, "text", "label", True)
     return list(reader.read(Lines(text, name="f"), problems, labelled=labelled)), problems
 
 
@@ -56,9 +61,9 @@ def test_json_lines():
 
 
 def test_lines_of_text_for_prediction():
-    assert [example.text for example in read("a\n\n b\n", Plain(), labelled=False)[0]] == ["a", "", " b"]
+    assert [example.text for example in read("a\n\n b\n", TextLines(), labelled=False)[0]] == ["a", "", " b"]
     with pytest.raises(DataError, match="have no labels"):
-        read("a\n", Plain())
+        read("a\n", TextLines())
 
 
 def test_a_folder_of_folders(tmp_path):
@@ -125,10 +130,10 @@ def test_a_bad_record_is_told_with_its_line_and_the_rest_goes_on(text, line, mes
 
 def test_in_prediction_no_record_is_dropped():
     examples, problems = read("text\na\nb,c\n \nd\n", labelled=False)
-    assert [(example.text, bool(example.problem)) for example in examples] == [("a", False), ("", True), ("d", False)]
+    assert [isinstance(example, Problem) or example.text for example in examples] == ["a", True, "d"]
     assert problems.count == 1
     examples, problems = read("text,x\na,1\n ,2\nd,3\n", labelled=False)
-    assert [bool(example.problem) for example in examples] == [False, True, False]
+    assert [isinstance(example, Problem) for example in examples] == [False, True, False]
 
 
 @given(st.text(st.sampled_from('a",\n '), max_size=14))
@@ -228,7 +233,7 @@ def test_a_text_of_very_many_tokens(text):
         ("a.TSV", "x", Delimited),
         ("a.ndjson", "x", JsonLines),
         ("a.json", "x", JsonLines),
-        ("a.txt", "x", Plain),
+        ("a.txt", "x", TextLines),
         ("a", '{"text"', JsonLines),
         ("a.dat", "a,b", Delimited),
     ],
@@ -236,7 +241,7 @@ def test_a_text_of_very_many_tokens(text):
 def test_the_format_is_found_out(tmp_path, name, text, kind):
     path = Path(tmp_path / name)
     path.write_text(text)
-    assert isinstance(format_of(path, "text", "label", True), kind)
+    assert isinstance(example_format(path, "text", "label", True), kind)
 
 
 CELLS = [["id", "label", "text"], ["1", "good", "so, so"], ["2", "bad", "two; or 3"], ["3", "bad", "a | b, c"]]
@@ -263,7 +268,7 @@ def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog
     source = text if name is None else tmp_path / name
     if name:
         source.write_text(text)
-    examples = format_of(source, "text", "label", True).read(Lines(source), Problems(), labelled=True)
+    examples = example_format(source, "text", "label", True).read(Lines(source), Problems(), labelled=True)
     assert [(example.text, example.label) for example in examples] == [(row[2], row[1]) for row in CELLS[1:]]
     usual = {"t.csv": ",", "t.tsv": "\t", "t.tab": "\t"}.get(name, separator)
     told = f"{source}: its cells are separated by {SEPARATORS[separator]}, not by {SEPARATORS[usual]}"
@@ -335,7 +340,7 @@ def test_no_line_of_json_is_more_than_a_problem(line):
 
 
 def test_a_record_with_an_open_quote_ends_at_the_limit(monkeypatch):
-    monkeypatch.setattr("elman.data.tables.LONGEST_LINE", 50)
+    monkeypatch.setattr("elman.data.formats.delimited.LONGEST_LINE", 50)
     examples, problems = read('label,text\nx,"' + "open and\n" * 10 + "y,b\n")
     assert [example.text for example in examples] == ["b"]
     assert problems.first == "f:2: a quote opens here that is not closed; the example is left out"
@@ -371,5 +376,5 @@ def test_why_files_of_a_folder_cannot_be_read(tmp_path, caplog):
     told = [record.getMessage().removeprefix(f"{tmp_path}/a: b/") for record in caplog.records]
     assert told == [
         "gone:1: is a link to a file that is not there; it is left out",
-        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try --encoding cp1252; it is left out",
+        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try `encoding` cp1252; it is left out",
     ]

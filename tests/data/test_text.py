@@ -150,22 +150,22 @@ def test_invalid_bytes_say_where_and_what_instead(tmp_path: Path, block_size: in
         return str(error.value).removeprefix(str(path))
 
     assert message("é\r\nzwei\rdrei\nx".encode() + b"caf\xe9 au lait") == (
-        ": byte 18 (line 4) is not valid utf-8; it may be cp1252: try --encoding cp1252"
+        ": byte 18 (line 4) is not valid utf-8; it may be cp1252: try `encoding` cp1252"
     )
     assert message(b"ab\x81\n").endswith(
-        "byte 2 (line 1) is not valid utf-8; it may be latin-1: try --encoding latin-1"
+        "byte 2 (line 1) is not valid utf-8; it may be latin-1: try `encoding` latin-1"
     )
-    assert message("hé".encode("utf-16")).endswith("try --encoding utf-16")
+    assert message("hé".encode("utf-16")).endswith("try `encoding` utf-16")
     assert (
-        message("hé".encode(), "ascii") == ": byte 1 (line 1) is not valid ascii; it may be utf-8: try --encoding utf-8"
+        message("hé".encode(), "ascii") == ": byte 1 (line 1) is not valid ascii; it may be utf-8: try `encoding` utf-8"
     )
     assert ": byte 3 (line 1)" in message("abcé".encode()[:-1])
 
 
 def test_unknown_encodings() -> None:
-    with pytest.raises(UsageError, match=r'--encoding utf-9: no such text encoding; did you mean "utf-8"\?'):
+    with pytest.raises(UsageError, match=r'`encoding` utf-9: no such text encoding; did you mean "utf-8"\?'):
         Text("x", "utf-9")
-    with pytest.raises(UsageError, match=r"--encoding base64: no such text encoding"):
+    with pytest.raises(UsageError, match=r"`encoding` base64: no such text encoding"):
         Text("x", "base64")
 
 

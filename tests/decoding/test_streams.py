@@ -12,6 +12,7 @@ from elman.decoding.sampling import Sampling, draw, draw_key, probabilities, uni
 from elman.decoding.streams import Compiled, Stepwise, Stream, Writing, stop_at
 from elman.kernels.compiler import IS_JIT_OFF
 from elman.kernels.generate import Writer
+from elman.nn.state import State
 
 VOCAB, END = 13, 2
 
@@ -25,25 +26,25 @@ class Network:
         self.head = torch.nn.Linear(9, VOCAB)
         with torch.no_grad():
             self.head.weight.mul_(3)
-        self.start = (torch.randn(2, num_streams, 9),)
+        self.start = State(hidden=torch.randn(2, num_streams, 9))
 
-    def next_logits(self, state: tuple[Tensor, ...]) -> Tensor:
-        return self.head(state[0][-1])
+    def next_logits(self, state: State) -> Tensor:
+        return self.head(state["hidden"][-1])
 
     @torch.inference_mode()
-    def read(self, ids: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        outputs, after = self.rnn(self.embedding(ids[None]), state[0])
-        return self.head(outputs[0]), (after,)
+    def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        outputs, after = self.rnn(self.embedding(ids[None]), state["hidden"])
+        return self.head(outputs[0]), State(hidden=after)
 
     def stepwise(self) -> Any:
-        return Stepwise(self.next_logits, self.read, lambda state, rows: tuple(part[:, rows] for part in state))
+        return Stepwise(self.next_logits, self.read, State.rows)
 
     def compiled(self) -> Any:
         return Compiled(Writer("GRU", self.embedding.weight, self.rnn.all_weights, self.head.weight, self.head.bias))
 
     def alone(self, row: int, stream: Stream) -> tuple[list[int], Tensor]:
         """Write one stream, token by token; return its ids and the state that has read them."""
-        state = (self.start[0][:, row : row + 1],)
+        state = self.start.rows(torch.tensor([row]))
         logits = self.next_logits(state)
         seen = torch.zeros(1, VOCAB, dtype=torch.bool)
         seen[0, list(stream.seen)] = True
@@ -58,7 +59,7 @@ class Network:
             logits = logits.clone()
             if stream.stop([token]) is not None:
                 break
-        return ids, state[0]
+        return ids, state["hidden"]
 
 
 def several() -> list[Stream]:
@@ -91,7 +92,7 @@ def test_every_stream_is_written_as_if_alone(kind: str) -> None:
         assert ids[row] == expected
         assert writing.positions[row] == stream.position + len(expected)
         # 1e-4: up to 300 float32 steps, rounded otherwise
-        torch.testing.assert_close(state[0], expected_state, rtol=0, atol=1e-4)
+        torch.testing.assert_close(state["hidden"], expected_state, rtol=0, atol=1e-4)
     assert {len(one) for one in ids} >= {70, 3, 50, 41, 0}
     assert ids[2][-1] == END
     assert 1 < len(ids[2]) < 300
@@ -113,7 +114,7 @@ def test_a_stream_that_was_broken_off_goes_on_to_the_bit(longest: int) -> None:
         rest = Stream(**{**vars(stream), "max_tokens": 90 - cut, "position": first.positions[0]})
         second = Writing(compiled, first.states()[0], [rest])
         assert begun + [token for (new,) in second for token in new] == ids
-        assert torch.equal(second.states()[0][0], whole.states()[0][0])
+        assert torch.equal(second.states()[0]["hidden"], whole.states()[0]["hidden"])
 
 
 @pytest.mark.skipif(IS_JIT_OFF, reason="numpy's products have an order of their own")
@@ -137,7 +138,7 @@ def test_a_stream_that_stops_within_a_stretch_has_read_what_was_written_to_the_b
     assert written == [ids[:ends_after]] * 2
     for _ in range(2):
         for state, expected in zip(stopped.states(), limited.states(), strict=True):
-            assert torch.equal(state[0], expected[0])
+            assert torch.equal(state["hidden"], expected["hidden"])
 
 
 def test_the_penalty_sees_what_was_written() -> None:
@@ -151,7 +152,7 @@ def test_the_penalty_sees_what_was_written() -> None:
 def test_a_state_is_never_changed() -> None:
     streams = several()
     network = Network(len(streams))
-    before = network.start[0].clone()
+    before = network.start["hidden"].clone()
     for kind in (network.compiled(), network.stepwise()):
         list(Writing(kind, network.start, streams))
-        assert torch.equal(network.start[0], before)
+        assert torch.equal(network.start["hidden"], before)

@@ -330,7 +330,7 @@ def test_an_unfinished_training_without_a_validation_is_told(tmp_path, tiny, eas
     monkeypatch.setattr(StreamBatches, "batch", batch)
     with pytest.raises(RuntimeError, match="injected"):
         tiny(steps=4).fit(easy, out=tmp_path / "m")
-    with pytest.raises(ModelError, match="go on with --resume"):
+    with pytest.raises(ModelError, match="go on with `resume`"):
         elman.load(tmp_path / "m")
 
 
@@ -359,7 +359,7 @@ def test_a_strangers_checkpoint_is_told(tmp_path, shell, easy_file):
 
 def test_a_model_is_overwritten_only_where_asked(folder, tiny, easy, quick):
     before = contents(folder)
-    with pytest.raises(ModelError, match="--overwrite"):
+    with pytest.raises(ModelError, match="`overwrite`"):
         tiny(seed=2).fit(easy, out=folder)
     assert contents(folder) == before
     tiny(seed=2).fit(easy, out=folder, overwrite=True)

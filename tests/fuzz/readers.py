@@ -16,17 +16,29 @@ import numpy as np
 from PIL import Image
 
 from elman.cli.arguments import settings_from_toml
-from elman.data import labels, tables
+from elman.data import schemes
 from elman.data.corpus import build_corpus
+from elman.data.formats.captions import read_captions
+from elman.data.formats.columns import Columns
+from elman.data.formats.conllu import CONLLU_COLUMNS, Conllu
+from elman.data.formats.delimited import Delimited
+from elman.data.formats.detection import example_format, pair_format, sentence_format
+from elman.data.formats.json_lines import JsonLines
+from elman.data.formats.npz import read_npz
+from elman.data.formats.parallel import read_parallel
+from elman.data.formats.passages import Passages
+from elman.data.formats.pictures import PictureFiles, Pictures
+from elman.data.formats.sentences import SentenceFormat, tell_inconsistent
+from elman.data.formats.series import series_format
+from elman.data.formats.text_folder import read_folder
+from elman.data.formats.text_lines import SentenceLines, TextLines
 from elman.data.hub import hub_text
-from elman.data.images import Pictures, read_captions, read_picture
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, cut, read_tunes
-from elman.data.npz import read_npz
-from elman.data.pairs import read_parallel, table_of_pairs
+from elman.data.pictures import read_picture
+from elman.data.records import Problem, TaggedSentence
 from elman.data.samples import sample_text
-from elman.data.series import read_series
 from elman.data.text import Text
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.characters import CharacterTokenizer
@@ -153,18 +165,22 @@ def corpus(case: Case) -> None:
     tokenizer.decode(encoded.ids)
 
 
-def sentences(case: Case, kind: str, seeds: list[bytes], format: labels.Format) -> None:
+def sentences(case: Case, kind: str, seeds: list[bytes], format: SentenceFormat) -> None:
     tagged = kind != "txt" and case.pick(True, False)
-    for sentence in format.read(lines(case, kind, seeds), Problems(), tagged=tagged):
-        format.write(sentence, ["X"] * len(sentence.words))
+    found = format.read(lines(case, kind, seeds), Problems(), tagged=tagged)
+    records = (
+        one if isinstance(one, Problem) else TaggedSentence(one, ["X"] * len(one.words), [0.5] * len(one.words))
+        for one in found
+    )
+    list(case.pick(format, JsonLines()).write(records))
 
 
 def tagged(case: Case) -> None:
     path, column = case.file("txt", [*CONLLU, *COLUMNS]), case.pick(None, None, "upos", "-1", "3", "9" * 5000, "x")
-    format, problems = labels.format_of(path, column, encoding=encoding(case)), Problems()
-    found = list(format.read(Lines(path), problems, tagged=True))
-    scheme = labels.schemes.detect([sentence.tags or [] for sentence in found])
-    labels.tell_inconsistent(str(path), found, scheme, problems)
+    format, problems = sentence_format(path, column, encoding=encoding(case)), Problems()
+    found = [one for one in format.read(Lines(path), problems, tagged=True) if not isinstance(one, Problem)]
+    scheme = schemes.detect([sentence.tags or [] for sentence in found])
+    tell_inconsistent(str(path), found, scheme, problems)
 
 
 def table(case: Case, kind: str, seeds: list[bytes], named: Any, numbered: Any = None) -> None:
@@ -174,20 +190,38 @@ def table(case: Case, kind: str, seeds: list[bytes], named: Any, numbered: Any =
 
 def labelled(case: Case) -> None:
     path = case.file(case.pick("csv", "tsv", "jsonl", "json", "txt", "x"), [*CSV, *TSV, *JSONL])
-    list(tables.format_of(path, "text", "label", True).read(Lines(path, encoding(case)), Problems(), labelled=True))
+    list(example_format(path, "text", "label", True).read(Lines(path, encoding(case)), Problems(), labelled=True))
 
 
 def labelled_folder(case: Case) -> None:
     for name in ("up", case.pick("down", ".hidden", "a\nb", "\udcff")):
         (case.folder / name).mkdir()
         case.file("txt", PROSE, f"{name}/{case.pick('1', '.2', 'x' * 200)}")
-    list(tables.read_folder(case.folder, Problems(), encoding(case)))
+    list(read_folder(case.folder, Problems(), encoding(case)))
 
 
 def pairs(case: Case) -> None:
     path, named = case.file(case.pick("tsv", "txt", "jsonl", "csv"), PAIRS), encoding(case)
-    found = table_of_pairs(path, ("source", "target"), case.pick(True, False), named)
+    found = pair_format(path, ("source", "target"), case.pick(True, False), named)
     list(found.read(Lines(path, named), Problems(), labelled=True))
+
+
+def series(case: Case, kind: str, seeds: Callable[[], list[bytes]]) -> None:
+    path = case.file(kind, seeds())
+    source = io.BytesIO(path.read_bytes()) if kind == "csv" and case.pick(False, True) else path
+    reader = series_format(path)
+    list(reader.read(Lines(source, encoding(case), block_size=7), Problems(), labelled=case.pick(False, True)))
+
+
+def passages(case: Case) -> None:
+    reader = Passages(case.pick(False, True), case.pick("char", "word", "bpe"))
+    list(reader.read(lines(case, "txt", PROSE), Problems()))
+
+
+def picture_files_read(case: Case) -> None:
+    paths = [str(case.file("png", picture_files("png"))), "", "missing.png", str(case.folder), "\0", "x" * 5000]
+    listed = "".join(f"{case.pick(*paths)}\n" for _ in range(3)).encode("utf-8", "surrogateescape")
+    list(PictureFiles(8).read(Lines(io.BytesIO(listed), problems=Problems()), Problems()))
 
 
 def vectors(case: Case, kind: str, seeds: Callable[[], list[bytes]]) -> None:
@@ -272,7 +306,7 @@ def hub(case: Case) -> None:
     if form == "text":
         list(Text(found).chunks())
     else:
-        reader: Any = labels.Columns() if form == "columns" else tables.JsonLines()
+        reader: Any = Columns() if form == "columns" else JsonLines()
         list(reader.read(Lines(found), Problems(), **{"tagged" if form == "columns" else "labelled": True}))
 
 
@@ -287,34 +321,36 @@ READERS: dict[str, Target] = {
     "lines": lambda case: list(lines(case, "txt", PROSE)),
     "text": text,
     "corpus": corpus,
-    "conllu": lambda case: sentences(case, "conllu", CONLLU, labels.Conllu(case.pick("upos", *labels.CONLLU_COLUMNS))),
-    "columns": lambda case: sentences(case, "conll", COLUMNS, labels.Columns(0, case.pick(-1, 1, 3))),
-    "running-text": lambda case: sentences(case, "txt", PROSE, labels.Plain()),
+    "conllu": lambda case: sentences(case, "conllu", CONLLU, Conllu(case.pick("upos", *CONLLU_COLUMNS))),
+    "columns": lambda case: sentences(case, "conll", COLUMNS, Columns(0, case.pick(-1, 1, 3))),
+    "running-text": lambda case: sentences(case, "txt", PROSE, SentenceLines()),
     "tagged": tagged,
     "csv": partial(
         table,
         kind="csv",
         seeds=CSV,
-        named=tables.Delimited(","),
-        numbered=tables.Delimited(",", "0", "1", header=False),
+        named=Delimited(","),
+        numbered=Delimited(",", "0", "1", header=False),
     ),
     "tsv": partial(
         table,
         kind="tsv",
         seeds=TSV,
-        named=tables.Delimited("\t"),
-        numbered=tables.Delimited("\t", "0", "1", header=False),
+        named=Delimited("\t"),
+        numbered=Delimited("\t", "0", "1", header=False),
     ),
-    "jsonl": partial(table, kind="jsonl", seeds=JSONL, named=tables.JsonLines()),
-    "plain": partial(table, kind="txt", seeds=PROSE, named=tables.Plain()),
+    "jsonl": partial(table, kind="jsonl", seeds=JSONL, named=JsonLines()),
+    "plain": partial(table, kind="txt", seeds=PROSE, named=TextLines()),
     "labelled": labelled,
     "labelled-folder": labelled_folder,
     "parallel": lambda case: list(
         read_parallel(lines(case, "txt", PROSE[:1], "a"), lines(case, "txt", PROSE[:1], "b"), Problems())
     ),
     "pairs": pairs,
-    "series-csv": lambda case: read_series(case.file("csv", SERIES), Problems(), encoding=encoding(case)),
-    "series-npz": lambda case: read_series(case.file("npz", series_archives()), Problems()),
+    "series-csv": partial(series, kind="csv", seeds=lambda: SERIES),
+    "series-npz": partial(series, kind="npz", seeds=series_archives),
+    "passages": passages,
+    "picture-files": picture_files_read,
     "npz": lambda case: read_npz(case.file("npz", [*series_archives(), *feature_archives()])),
     "vectors-text": partial(vectors, kind="vec", seeds=lambda: VECTORS),
     "vectors-binary": partial(vectors, kind="bin", seeds=lambda: BINARY),

@@ -19,6 +19,7 @@ import numpy as np
 import elman
 from elman.cli.arguments import examples
 from elman.cli.main import main
+from elman.cli.predict import answers
 from elman.data.lines import Lines, Problems
 from elman.errors import ElmanError, Interrupted
 from elman.models.tasks import TASKS
@@ -198,7 +199,7 @@ def _use(case: Case, model: Any, variant: Variant) -> None:
     """Do two things with a loaded model; where one is refused, the other is done all the same."""
     things: list[Callable[[], Any]] = [
         lambda: model.report(*variant.data),
-        lambda: list(model.annotate(Lines(variant.inputs), Problems())),
+        lambda: list(answers(model, Lines(variant.inputs), Problems())),
         lambda: (model.save(case.folder / "saved"), elman.load(case.folder / "saved")),
     ]
     if model.task == "lm":

@@ -23,8 +23,8 @@ from elman.kernels.generate import Writer, draw_options
 from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, RNN
 from elman.nn.attention import Attention
-from elman.nn.crf import LinearChainCRF
-from elman.nn.pooling import Pooling
+from elman.nn.outputs.crf import LinearChainCRF
+from elman.nn.outputs.pooling import Pooling
 from elman.nn.window import Window
 
 STEPS, ROWS, INPUTS, UNITS, LABELS = 4, 3, 5, 6, 4

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 import elman
+from elman.cli.predict import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.images import Pictures
+from elman.data.formats.pictures import Pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
@@ -46,10 +47,14 @@ CAPTIONS = [[f"{one} beside {other}", f"left is {one}"] for one, other in (KINDS
 TEST = [scene(*kind, 99) for kind in KINDS]
 
 
-@cache
-def trained(**changes):
+def trained(attention="luong"):
     """A small captioner that has learned; not to be changed."""
-    return Captioner(**{**SMALL, "steps": 200, **changes}).fit(PICTURES, CAPTIONS, valid=(PICTURES, CAPTIONS))
+    return _trained(attention)
+
+
+@cache  # it tells a default from the same value given
+def _trained(attention):
+    return Captioner(**SMALL, steps=200, attention=attention).fit(PICTURES, CAPTIONS, valid=(PICTURES, CAPTIONS))
 
 
 def untrained(**changes):
@@ -198,18 +203,27 @@ def test_a_folder_or_a_pipe_of_paths_is_described_and_no_line_is_dropped(folder,
     captioner = trained()
     (folder / "2.png").write_text("no picture")
     with caplog.at_level(logging.WARNING):
-        lines = "".join(captioner.annotate(Lines(folder), Problems())).splitlines()
+        lines = "".join(answers(captioner, Lines(folder), Problems())).splitlines()
     assert [line.partition("\t")[0] for line in lines] == [f"{number}.png" for number in range(8)]
     for number, line in enumerate(lines):
         caption = line.partition("\t")[2]
         assert caption in ([""] if number == 2 else CAPTIONS[number])
     assert "2.png:1: not a picture" in caplog.text
     paths = io.BytesIO(f"{folder}/1.png\nmissing.png\n{folder}/2.png\n".encode())
-    answers = list(captioner.annotate(Lines(paths), Problems(), output_format="jsonl"))
-    first, second, third = map(json.loads, answers)
+    written = list(answers(captioner, Lines(paths), Problems(), output_format="jsonl"))
+    first, second, third = map(json.loads, written)
     assert first["captions"][0]["text"] in CAPTIONS[1]
     assert "no such file" in second["problem"]
     assert "not a picture" in third["problem"]
+
+
+def test_a_name_may_hold_a_colon(tmp_path):
+    for name in ("plain.png", "Fig. 1: a: dog.png"):
+        (tmp_path / name).write_text("no picture")
+    pictures = Pictures(tmp_path, 16)
+    assert dict(Captioner()._seen(pictures, pictures.names)) == dict.fromkeys(
+        pictures.names, "not a picture that can be read"
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +262,7 @@ def test_wrong_settings_are_told(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
     (tmp_path / "x.onnx").write_text("not a model")
-    with pytest.raises(DataError, match=r"--encoder .*x\.onnx"):
+    with pytest.raises(DataError, match=r"`encoder` .*x\.onnx"):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
 
 

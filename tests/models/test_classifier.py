@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import elman
+from elman.cli.predict import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
@@ -43,7 +44,7 @@ def by_hand(classifier, words):
     """Compute the logits (K,) of one text as float64 loops over the saved weights alone."""
     weights = {name: tensor.double().numpy() for name, tensor in classifier.network_.state_dict().items()}
     cell = reference.cell_named(classifier.cell)
-    ids = classifier.lexicon_.vocabulary.ids([word.lower() for word in words])
+    ids = classifier.inputs_.lexicon.vocabulary.ids([word.lower() for word in words])
     x = weights["front.embedding.weight"][ids]
     outputs, ends = [], []
     for backwards in (False, True):
@@ -73,7 +74,7 @@ def test_the_network_is_its_equations_and_padding_changes_nothing(cell, pooling)
     texts = ["good", "not good but bad , not unheard-of", "bad , bad"]
     found = classifier.predict_proba(texts)
     for text, shares in zip(texts, found, strict=True):
-        logits = by_hand(classifier, classifier._tokens(text))
+        logits = by_hand(classifier, classifier.inputs_.tokens(text))
         np.testing.assert_allclose(shares, np.exp(logits) / np.exp(logits).sum(), atol=2e-6)  # float32 against float64
 
 
@@ -131,25 +132,25 @@ def test_a_sequence_of_numbers_that_cannot_be_read_is_answered_with_its_problem(
     classifier = Classifier(**{**SMALL, "level": "numbers", "steps": 3}).fit(X, y)
     rows = [(name, row) for name, row in zip("abcd", X, strict=False)]
     text = "sequence,a,b\n" + "".join(f"{name},{a},{b}\n" for name, row in rows for a, b in row.tolist())
-    whole = list(classifier.annotate(Lines(text), Problems()))
+    whole = list(answers(classifier, Lines(text), Problems()))
     lines = text.splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("b,"))
     lines[place] = "b,nan,1"
     for source in ("\n".join(lines), io.BytesIO("\n".join(lines).encode())):
         problems = Problems(shown=0)
-        answers = list(classifier.annotate(Lines(source), problems))
-        assert [answers[0], *answers[2:]] == [whole[0], *whole[2:]]
-        assert json.loads(answers[1]) == {"line": place + 1, "problem": "NaN, infinity or a number too large"}
+        found = list(answers(classifier, Lines(source), problems))
+        assert [found[0], *found[2:]] == [whole[0], *whole[2:]]
+        assert json.loads(found[1]) == {"line": place + 1, "problem": "NaN, infinity or a number too large"}
         assert problems.count == 1
-    labels = list(classifier.annotate(Lines("\n".join(lines)), Problems(shown=0), output_format="text"))
+    labels = list(answers(classifier, Lines("\n".join(lines)), Problems(shown=0), output_format="text"))
     assert [label.strip() for label in labels] == [
         "" if n == 1 else str(json.loads(line)["label"]) for n, line in enumerate(whole)
     ]
     inputs = np.array([[[1.0, 2.0]], [[np.inf, 1]], [[np.nan, 1]]])
     for kept in (3, 1):
         np.savez(tmp_path / "s.npz", inputs=inputs[-kept:])
-        answers = [json.loads(line) for line in classifier.annotate(Lines(tmp_path / "s.npz"), Problems(shown=0))]
-        assert ["problem" in answer for answer in answers] == [False, True, True][-kept:]
+        found = [json.loads(line) for line in answers(classifier, Lines(tmp_path / "s.npz"), Problems(shown=0))]
+        assert ["problem" in answer for answer in found] == [False, True, True][-kept:]
 
 
 def test_sequences_of_numbers(tmp_path):
@@ -165,10 +166,10 @@ def test_sequences_of_numbers(tmp_path):
     by_file = Classifier(**{**settings, "steps": 3}).fit(tmp_path / "s.npz")
     assert by_file.classes_.tolist() == ["0", "1"]
     lines = Lines(tmp_path / "s.npz")
-    rows = [json.loads(line)["label"] for line in by_file.annotate(lines, Problems())]
+    rows = [json.loads(line)["label"] for line in answers(by_file, lines, Problems())]
     assert rows == by_file.predict(X).tolist()
     text = "sequence,a,b\n" + "".join(f"s{n},{a},{b}\n" for n, row in enumerate(X[:3]) for a, b in row.tolist())
-    assert "".join(by_file.annotate(Lines(text), Problems(), output_format="text")).split() == rows[:3]
+    assert "".join(answers(by_file, Lines(text), Problems(), output_format="text")).split() == rows[:3]
     with pytest.raises(DataError, match="has 1 features a time step, but the model has learned from 2"):
         by_file.predict([[1.0, 2.0]])
     narrow = [row[:, :1] for row in X]
@@ -206,7 +207,7 @@ def test_the_held_out_part_has_every_label_in_its_share():
 def annotated(classifier, source, **formats):
     problems = Problems()
     lines = Lines(source, problems=problems)
-    return "".join(classifier.annotate(lines, problems, **formats)), problems
+    return "".join(answers(classifier, lines, problems, **formats)), problems
 
 
 def test_formats_order_and_that_nothing_is_dropped():

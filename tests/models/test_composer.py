@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import elman
+from elman.cli.predict import answers
 from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
@@ -27,10 +28,14 @@ SMALL = {
 SCALES = "".join(f"X:{n}\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GABc|cBAG|FEDC|\n\n" for n in range(1, 21))
 
 
-@cache
-def trained(events="midilike", transpose=0):
+def trained(events="midilike"):
     """A small composer that has learned scales; not to be changed."""
-    return Composer(**SMALL, steps=1000, events=events, transpose=transpose).fit(SCALES)
+    return _trained(events)
+
+
+@cache  # it tells a default from the same value given
+def _trained(events):
+    return Composer(**SMALL, steps=800, events=events, transpose=0).fit(SCALES)
 
 
 @pytest.mark.parametrize("events", ["midilike", "remi"])
@@ -59,6 +64,18 @@ def test_its_loss_is_that_of_its_own_logits():
     assert figures["nats_per_event"] == pytest.approx(total / events, rel=1e-4)
     surprisals = [nats for tune in composer.predict(tunes) for _, nats in tune]
     assert sum(surprisals) == pytest.approx(total, rel=1e-4)
+
+
+def test_tunes_that_are_cut_are_reported(caplog):
+    tunes = read_tunes(SCALES, Problems())
+    targets = len(EventTokenizer("midilike").encode(tunes[0])) + 1  # the end is one; all scales are alike
+    with caplog.at_level(logging.WARNING):
+        Composer(**SMALL, steps=1, longest=targets).fit(tunes)
+        assert caplog.messages == []
+        Composer(**SMALL, steps=1, longest=targets - 1).fit(tunes, valid=tunes[:2])
+    (message,) = caplog.messages
+    assert message.startswith(f"20 of 20 tunes have more than {targets - 1} events: each is cut after so many")
+    assert "raise `longest`" in message
 
 
 def test_length_is_as_asked():
@@ -191,7 +208,7 @@ def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, 
     figures = composer.evaluate(tmp_path)
     assert (figures["tunes"], figures["left_out"]) == (4, 1)
     problems = Problems(shown=0)
-    lines = list(composer.annotate(Lines(tmp_path), problems))
+    lines = list(answers(composer, Lines(tmp_path), problems))
     assert sum(line.startswith("EOS") for line in lines) == 4
     assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
     with pytest.raises(DataError, match="cannot be told"):

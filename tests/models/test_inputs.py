@@ -67,7 +67,7 @@ def doors():
     """Yield every public method of every model that takes data, and the parameter that does."""
     for name, model in UNFITTED.items():
         for method, function in inspect.getmembers(model, inspect.ismethod):
-            if method.startswith("_") or method in ("annotate", "sources"):  # these read Lines, not values
+            if method.startswith("_") or method == "answer":  # it reads records, not values
                 continue
             for parameter in inspect.signature(function).parameters:
                 if parameter in VALUES and (name, parameter) not in IGNORED:

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
+from elman.cli.predict import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, ModelError, UsageError
@@ -71,9 +72,9 @@ def by_hand(tagger, words):
 
     vectors = []
     for word in words:
-        vector = weights["words.embedding.weight"][tagger.lexicon_.vocabulary.ids([word.lower()])[0]]
+        vector = weights["words.embedding.weight"][tagger.inputs_.lexicon.vocabulary.ids([word.lower()])[0]]
         if tagger.characters == "lstm":
-            ids = tagger.lexicon_.characters.ids(list(word))
+            ids = tagger.inputs_.lexicon.characters.ids(list(word))
             characters = weights["words.characters.embedding.weight"][ids]
             ends = [
                 run("words.characters.rnn", reference.cell_named("lstm"), characters, 0, way)[1]
@@ -115,7 +116,7 @@ def test_training_reads_what_prediction_reads():
         logits = tagger.network_(batch)
     for row, length in enumerate(batch.lengths.tolist()):
         ids = batch.words.ids[batch.inputs[row, :length]]
-        words = [tagger.lexicon_.vocabulary.items[index] for index in ids]
+        words = [tagger.inputs_.lexicon.vocabulary.items[index] for index in ids]
         spelled = next(known for known in WORDS if [word.lower() for word in known] == words)
         np.testing.assert_allclose(logits[row, :length], by_hand(tagger, spelled), atol=2e-6)
 
@@ -181,11 +182,11 @@ def test_pretrained_vectors_serve_words_that_training_never_saw(tmp_path, caplog
     tagger = Tagger(**settings, vectors=path).fit(WORDS, TAGS, valid=(WORDS, TAGS), out=tmp_path / "m")
     assert "knows 38.9 % of the training's words; 6 distinct ones are not in it: the" in caplog.text  # 7 of 18 running
     words = tagger.network_.words
-    table = words.vectors[tagger.lexicon_.look_up(["Plank", "saw", "zebra"]).rows]
+    table = words.vectors[tagger.inputs_.lexicon.look_up(["Plank", "saw", "zebra"]).rows]
     assert table.tolist() == [[7, 8, 9], [4, 5, 6], [0, 0, 0]]
     assert elman.load(tmp_path / "m").predict([["the", "plank"]]) == tagger.predict([["the", "plank"]])
     few = Tagger(**settings, vectors=path, vector_words=0).fit(WORDS, TAGS, valid=(WORDS, TAGS))
-    assert few.lexicon_.vector_words == ("wood", "saw")
+    assert few.inputs_.lexicon.vector_words == ("wood", "saw")
     with pytest.raises(UsageError, match="vectors of 3 numbers, but embedding_size is 5"):
         Tagger(**SMALL, steps=2, vectors=path).fit(WORDS, TAGS)
 
@@ -242,7 +243,7 @@ def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
 def annotated(tagger, source, **formats):
     problems = Problems()
     lines = Lines(source, problems=problems)
-    return "".join(tagger.annotate(lines, problems, **formats)), problems
+    return "".join(answers(tagger, lines, problems, **formats)), problems
 
 
 def test_conllu_in_conllu_out_and_nothing_else_changed():

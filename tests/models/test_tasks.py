@@ -10,6 +10,7 @@ import elman
 from elman.data.samples import sample_names
 from elman.families.base import Model
 from elman.models.tasks import TASKS
+from elman.nn.cells import CELLS
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,4 +46,5 @@ def test_what_is_compared_where_nothing_is_named_is_explained(task):
     comparison = TASKS[task].comparison
     assert callable(comparison.compare)
     for name in comparison.models.split(","):
-        assert name.partition(":")[0].removeprefix("bi") in comparison.models_help
+        kind = name.partition(":")[0]
+        assert kind in comparison.models_help or kind.removeprefix("bi") in CELLS

@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 
 import elman
+from elman.cli.predict import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.data.tokens.tokenizer import Tokenizer
@@ -42,10 +43,14 @@ SMALL = {
 }
 
 
-@cache
-def trained(**changes):
+def trained(attention="luong"):
     """A small translator that has learned; not to be changed."""
-    return Translator(**{**SMALL, "steps": 400, **changes}).fit(SOURCES, TARGETS, valid=TEST)
+    return _trained(attention)
+
+
+@cache  # it tells a default from the same value given
+def _trained(attention):
+    return Translator(**SMALL, steps=250, attention=attention).fit(SOURCES, TARGETS, valid=TEST)
 
 
 def untrained(init_from=None, **changes):
@@ -206,7 +211,7 @@ def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(cap
     figures = translator.evaluate(sources[:2], targets[:2])
     assert (figures["tokens"], figures["cut"]) == (6, 4)  # no </s> among them
     problems = Problems()
-    assert list(translator.annotate(Lines("one two\n" + sources[0] + "\n"), problems, "text"))[1] == "un deux trois\n"
+    assert list(answers(translator, Lines("one two\n" + sources[0] + "\n"), problems, "text"))[1] == "un deux trois\n"
     assert problems.first == "text:2: the source has 5 tokens, of which source_length 4 are read"
     (texts,) = translator.set_params(n_best=5).translate(sources[:1])
     assert len({text for text, _ in texts}) == 5
@@ -314,7 +319,7 @@ def test_wrong_data_is_told(sources, targets, error, said):
 
 
 def annotated(translator, text, **formats):
-    return "".join(translator.annotate(Lines(io.BytesIO(text.encode())), Problems(), **formats))
+    return "".join(answers(translator, Lines(io.BytesIO(text.encode())), Problems(), **formats))
 
 
 def test_a_pipe_is_answered_line_by_line(caplog):

@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from elman.nn import reference
+from elman.nn.cells import CELLS as TABLE
 from elman.nn.decoder import Decoder
 
 KINDS = [("none", False), ("luong", False), ("luong", True), ("bahdanau", False)]
-CELLS = ["rnn", "gru", "lstm"]
+CELLS = list(TABLE)
 
 
 def made(cell, attention, feeding, num_layers=1):
     torch.manual_seed(3)
     decoder = Decoder(cell, 3, 4, num_layers, 5, attention, feeding, backend="torch").double()
-    parts = 2 if cell == "lstm" else 1
-    hidden = tuple(torch.randn(num_layers, 2, 4).double() for _ in range(parts))
+    hidden = {name: torch.randn(num_layers, 2, 4).double() for name in TABLE[cell].state}
     outputs, lengths = torch.randn(2, 6, 5).double(), torch.tensor([6, 3])
     return decoder, decoder.start(hidden, outputs, lengths), outputs, lengths
 
@@ -23,9 +23,10 @@ def made(cell, attention, feeding, num_layers=1):
 def by_hand(decoder, inputs, start, outputs, length, row):
     """Decode one row of a one-layer decoder with NumPy, one step after the other."""
     weights = {name: tensor.detach().numpy() for name, tensor in decoder.state_dict().items()}
-    cell = reference.cell_named({"RNN_TANH": "rnn_tanh", "GRU": "gru", "LSTM": "lstm"}[decoder.rnn.mode])
-    own = reference.Weights(*(weights[f"rnn.{name}_l0"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
-    state = tuple(part[0, row : row + 1].numpy() for part in start.hidden)
+    cell = reference.cell_named({"rnn": "rnn_tanh"}.get(decoder.rnn.cell_name, decoder.rnn.cell_name))
+    absent = {"rnn.weight_hh_l0": np.zeros((0, 4)), "rnn.bias_hh_l0": np.zeros(0)} | weights  # where there is no U
+    own = reference.Weights(*(absent[f"rnn.{name}_l0"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
+    state = tuple(part[0, row : row + 1].numpy() for part in start.hidden.values())
     memory = outputs[row, :length].numpy()
     fed = np.zeros(decoder.fed_size)
 
@@ -80,7 +81,7 @@ def test_one_step_after_the_other_is_the_same_as_all_at_once(attention, feeding,
         steps.append(output)
         looked.append(shares)
     torch.testing.assert_close(torch.cat(steps, dim=1), whole)
-    for one, other in zip(state.hidden, last.hidden, strict=True):
+    for one, other in zip(state.hidden.values(), last.hidden.values(), strict=True):
         torch.testing.assert_close(one, other)
     if attention != "none":
         torch.testing.assert_close(torch.cat(looked, dim=1), weights)

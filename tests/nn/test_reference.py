@@ -18,12 +18,32 @@ def random_problem(name, num_steps, batch_size, input_size, hidden_size, seed=0)
     draw = np.random.default_rng(seed).standard_normal
     cell = cell_named(name)
     rows = cell.gates * hidden_size
-    weights = Weights(draw((rows, input_size)), draw((rows, hidden_size)), draw(rows), draw(rows))
+    rows_of_u = 0 if name == "mingru" else rows
+    weights = Weights(draw((rows, input_size)), draw((rows_of_u, hidden_size)), draw(rows), draw(rows_of_u))
     weights = Weights(*(0.5 * weight for weight in weights))
     state = tuple(draw((batch_size, hidden_size)) for _ in range(cell.num_states))
     d_outputs = draw((num_steps, batch_size, hidden_size))
     d_final = tuple(draw((batch_size, hidden_size)) for _ in range(cell.num_states))
     return cell, draw((num_steps, batch_size, input_size)), weights, state, d_outputs, d_final
+
+
+class MinGRU(nn.Module):
+    """The equations of the paper (section 3.1), one step after the other, for autograd to differentiate."""
+
+    def __init__(self, input_size, hidden_size, dtype):
+        super().__init__()
+        shapes = {"w": (2 * hidden_size, input_size), "u": (0, hidden_size), "b": (2 * hidden_size,), "b_u": (0,)}
+        for parameter, shape in shapes.items():
+            self.register_parameter(parameter, nn.Parameter(torch.zeros(shape, dtype=dtype)))
+
+    def forward(self, x, state):
+        (h,), outputs = state, []
+        for x_t in x:
+            z, candidate = functional.linear(x_t, self.w, self.b).chunk(2, dim=-1)
+            h = (1 - z.sigmoid()) * h + z.sigmoid() * candidate
+            outputs.append(h)
+        nothing = 0 * (self.u.sum() + self.b_u.sum())  # so that both have gradients, without an entry
+        return torch.stack(outputs) + nothing, h[None]
 
 
 def torch_layer(name, weights):
@@ -34,6 +54,7 @@ def torch_layer(name, weights):
         "rnn_relu": lambda *sizes, **where: nn.RNN(*sizes, nonlinearity="relu", **where),
         "gru": nn.GRU,
         "lstm": nn.LSTM,
+        "mingru": MinGRU,
     }[name]
     layer = make(input_size, hidden_size, dtype=torch.float64)
     with torch.no_grad():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from elman.training import clock as clock_module
-from elman.training.clock import RECENT_STEPS, Clock, seconds_for_all
+from elman.training.clock import RECENT_STEPS, Clock, predict_seconds
 from elman.training.schedule import Schedule, TrainingSettings
 
 
@@ -50,14 +50,13 @@ def test_the_steps_change_only_where_they_no_longer_fit(time):
         assert clock.keep_pace(schedule, 10, 0.0).total_steps == total_steps
 
 
-def test_the_time_for_all_is_estimated_from_some(time):
-    done = []
+def test_the_whole_takes_as_long_as_its_parts_and_compiling_does_not_count(time):
+    sizes = []
 
-    def work(number):
-        done.append(number)
-        time.now += 100.0 if len(done) == 1 else 0.5 * number  # the first time, something has to be compiled
+    def work(size):
+        time.now += 0.5 * size if sizes else 60.0  # the first call compiles
+        sizes.append(size)
+        return size / 30
 
-    assert seconds_for_all(work, 80, most=20) == 40.0
-    assert done == [1, 20]
-    done.clear()
-    assert seconds_for_all(work, 3, most=20) == 1.5
+    assert predict_seconds(work, 10) == pytest.approx(15.0)
+    assert sizes == [1, 10]

@@ -11,6 +11,10 @@ from elman.training.keeping import CHECKPOINT_SECONDS, Keeper
 from elman.training.state import State
 
 
+def loss(metrics):
+    return (metrics["nats_per_token"],)
+
+
 def trained(steps):
     """A network and its optimizer after some steps, the same ones each time."""
     torch.manual_seed(1)
@@ -36,7 +40,7 @@ def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
     assert saved["config"] == {"a": 1}
     again, its_optimizer = trained(0)
     torch.manual_seed(99)
-    state = Keeper(tmp_path / "c", {}, again, its_optimizer).restore(saved)
+    state = Keeper(tmp_path / "c", {}, again, its_optimizer).restore(saved, loss)
     assert (state.step, state.carry[0].tolist(), state.carry[1]) == (3, [1.0, 1.0], None)
     train_on(again, its_optimizer)
     assert all(map(torch.equal, network.parameters(), again.parameters()))
@@ -48,15 +52,17 @@ def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
         ("network", lambda part: part.update(weight=torch.zeros(3, 3))),
         ("optimizer", lambda part: part["state"][0].update(exp_avg=torch.zeros(5))),
         ("state", lambda part: part.pop("step")),
+        ("state", lambda part: part["best"]["metrics"].pop("nats_per_token")),
         ("random", lambda part: part.update(torch=torch.zeros(3))),
     ],
 )
 def test_a_part_that_does_not_fit_is_an_error(tmp_path, part, damage):
-    Keeper(tmp_path / "c", {}, *trained(2)).save(State(step=2))
+    best = {"step": 2, "metrics": {"nats_per_token": 1.0}, "network": {}}
+    Keeper(tmp_path / "c", {}, *trained(2)).save(State(step=2, best=best))
     saved = load_checkpoint(tmp_path / "c")
     damage(saved[part])
-    with pytest.raises(ModelError, match=r"the checkpoint does not fit the training .*; start afresh with --overwrite"):
-        Keeper(None, {}, *trained(0)).restore(saved)
+    with pytest.raises(ModelError, match=r"the checkpoint does not fit the training .*; start afresh with `overwrite`"):
+        Keeper(None, {}, *trained(0)).restore(saved, loss)
 
 
 def test_it_is_due_after_a_while_and_without_a_file_nothing_is_written(tmp_path, monkeypatch):

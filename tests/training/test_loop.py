@@ -18,7 +18,7 @@ import elman
 from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
 from elman.families import next_token
-from elman.nn.heads import cross_entropy_sum
+from elman.nn.outputs.heads import cross_entropy_sum
 from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
@@ -544,7 +544,7 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
     at_step(monkeypatch, 12, lambda: factors.append(math.nan))
     monkeypatch.setattr(next_token, "cross_entropy_sum", lambda *both: factors[-1] * cross_entropy_sum(*both))
     with pytest.raises(
-        DivergedError, match=r"became nan at step 13 .*learning-rate \(now 0.006\).*clip-norm \(now 1\)"
+        DivergedError, match=r"became nan at step 13 .*learning_rate` \(now 0.006\).*clip_norm` \(now 1\)"
     ):
         tiny(**settings).fit(easy, out=folder)
     monkeypatch.undo()

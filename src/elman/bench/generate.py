@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from elman.bench import limits
 from elman.bench.kernels import TORCH
-from elman.bench.rows import CELLS, Row, Shape, make_row, reading_figures, written_bytes
+from elman.bench.rows import Row, Shape, make_row, reading_figures, written_bytes
 from elman.bench.timing import Work, computing_on, in_turn, timed
 from elman.decoding.sampling import Sampling, laid_out
 from elman.kernels.generate import Writer
+from elman.nn.cells import CELLS
 
 VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
 SHAPES = (Shape(1, 1, 128), Shape(1, 1, 128, 2), Shape(1, 1, 512), Shape(1, 1, 512, 3))
@@ -53,7 +54,7 @@ def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape]
     Yields:
         Each row as soon as it is measured; times are those of one character.
     """
-    for cell in CELLS:
+    for cell in (name for name, cell in CELLS.items() if cell.kernels and cell.torch):
         for shape in shapes:
             yield from _rows(cell, shape, repeats, threads)
 
@@ -67,10 +68,12 @@ def _go_on(work: Work, threads: int) -> None:
 def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[Row]:
     network = Network(cell, shape)
     weights: Any = network.rnn.all_weights
-    writer = Writer(CELLS[cell], network.embedding.weight, weights, network.head.weight, network.head.bias)
+    writer = Writer(
+        CELLS[cell].kernels or "", network.embedding.weight, weights, network.head.weight, network.head.bias
+    )
     options = laid_out([Sampling(temperature=1.0)])  # as the loop draws
     logits = torch.zeros(1, VOCAB_SIZE)
-    state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in range(2 if cell == "lstm" else 1))
+    state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in CELLS[cell].state)
 
     def write() -> None:
         uniforms = torch.rand(1, CHARACTERS["elman"], dtype=torch.float64)

@@ -11,10 +11,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import limits
 from elman.bench.peers import Peer
-from elman.bench.rows import CELLS, Row, Shape, arithmetic_figures, layer_flops, make_row
+from elman.bench.rows import Row, Shape, arithmetic_figures, layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.nn.backends import choose
-from elman.nn.recurrent import GRU, LSTM, RNN
+from elman.nn.cells import CELLS
 
 PASSES = ("forward", "forward+backward")
 FULL = [
@@ -23,8 +23,7 @@ FULL = [
 ]  # fmt: skip
 PADDED = Shape(64, 60, 256)
 SHORTEST = 5  # time steps of the shortest sequence in the table ``padded``
-ELMAN: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
-TORCH: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+TORCH: dict[str, Any] = {name: getattr(nn, cell.layer.__name__) for name, cell in CELLS.items() if cell.torch}
 
 
 def bench_kernels(
@@ -65,7 +64,7 @@ def _full_row(
     gradient = torch.randn(time, batch, size)
     layers = _pair(cell, size)
     watches = {name: _watch(layer, part, x, lambda layer: layer(x)[0], gradient) for name, layer in layers.items()}
-    watches |= {peer.name: timed(peer.runs(cell, shape)[part]) for peer in peers}
+    watches |= {peer.name: timed(peer.runs[cell](shape)[part]) for peer in peers if cell in peer.runs}
     watches["limit"] = watch_limit
     seconds = in_turn(watches, repeats)
     flops = layer_flops(cell, part, batch * time, size, size)
@@ -94,9 +93,11 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
 
 
 def _pair(cell: str, size: int, **options: Any) -> dict[str, nn.Module]:
-    """Make Elman's layer and torch's, with the same weights."""
-    layers = {"elman": ELMAN[cell](size, size, **options), "torch": TORCH[cell](size, size, **options)}
-    layers["torch"].load_state_dict(layers["elman"].state_dict())
+    """Make Elman's layer and torch's, if there is one, with the same weights."""
+    layers: dict[str, nn.Module] = {"elman": CELLS[cell].layer(size, size, **options)}
+    if cell in TORCH:
+        layers["torch"] = TORCH[cell](size, size, **options)
+        layers["torch"].load_state_dict(layers["elman"].state_dict())
     return layers
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from elman.bench.rows import CELLS
 from elman.errors import UsageError
 
 PACKAGES = ("elman", "torch", "numba", "llvmlite", "numpy")
@@ -134,14 +133,15 @@ def threading_layer() -> str:
 def backends() -> list[dict[str, str]]:
     """Say for each ``cell`` and ``case`` which ``backend`` "auto" takes, and the ``reason``."""
     from elman.nn.backends import choose
+    from elman.nn.cells import CELLS
 
     found = []
-    for cell, mode in CELLS.items():
+    for name, cell in CELLS.items():
         for case, (batch, is_padded, is_training) in CASES.items():
             lengths = torch.ones(batch, dtype=torch.int64) if is_padded else None
             inputs = torch.zeros(64, batch, HIDDEN_SIZE)
-            backend, reason = choose("auto", mode, inputs, HIDDEN_SIZE, lengths, is_training)
-            found.append({"cell": cell, "case": case, "backend": backend, "reason": reason})
+            backend, reason = choose("auto", cell, inputs, HIDDEN_SIZE, lengths, is_training)
+            found.append({"cell": name, "case": case, "backend": backend, "reason": reason})
     return found
 
 

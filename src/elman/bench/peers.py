@@ -6,14 +6,19 @@ Neither is needed for anything else, so both are imported when they are asked fo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from elman.bench.rows import GATES, Shape
+from elman.bench.rows import Shape
 from elman.bench.timing import Work
 from elman.errors import UsageError, nearest
+from elman.nn.cells import CELLS
+
+Run = Callable[[Shape], dict[str, Work]]
+"""Takes a shape; gives, for each pass, what is to be timed. Its input has the hidden size."""
 
 
 class Peer(NamedTuple):
@@ -21,8 +26,8 @@ class Peer(NamedTuple):
 
     name: str
     packages: Sequence[str]
-    runs: Callable[[str, Shape], dict[str, Work]]
-    """Takes a cell and a shape; gives, for each pass, what is to be timed. Its input has the hidden size."""
+    runs: Mapping[str, Run]
+    """By cell: those that it has."""
 
 
 NEEDS = {"jax": ("jax",), "keras": ("keras", "tensorflow")}
@@ -46,39 +51,40 @@ def load_peers(names: Iterable[str], threads: int) -> list[Peer]:
     return [Peer(name, NEEDS[name], load[name](threads)) for name in names]
 
 
-def _load_jax(threads: int) -> Callable[[str, Shape], dict[str, Work]]:
+def _load_jax(threads: int) -> dict[str, Run]:
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["PJRT_NPROC"] = str(threads)
     jax: Any = import_module("jax")
     jnp: Any = import_module("jax.numpy")
 
-    def step(cell: str, u: Any, b_m: Any, state: Any, from_input: Any) -> Any:
-        hidden = state[0]
-        if cell == "rnn":
-            hidden = jnp.tanh(from_input + hidden @ u)
-            return (hidden,), hidden
-        if cell == "gru":
-            r, z, n = jnp.split(from_input, 3, -1)
-            u_r, u_z, u_n = jnp.split(hidden @ u, 3, -1)
-            r, z = jax.nn.sigmoid(r + u_r), jax.nn.sigmoid(z + u_z)
-            hidden = (1 - z) * jnp.tanh(n + r * (u_n + b_m)) + z * hidden
-            return (hidden,), hidden
-        i, f, g, o = jnp.split(from_input + hidden @ u, 4, -1)
+    def rnn(u: Any, b_m: Any, state: Any, from_input: Any) -> Any:
+        hidden = jnp.tanh(from_input + state[0] @ u)
+        return (hidden,), hidden
+
+    def gru(u: Any, b_m: Any, state: Any, from_input: Any) -> Any:
+        r, z, n = jnp.split(from_input, 3, -1)
+        u_r, u_z, u_n = jnp.split(state[0] @ u, 3, -1)
+        r, z = jax.nn.sigmoid(r + u_r), jax.nn.sigmoid(z + u_z)
+        hidden = (1 - z) * jnp.tanh(n + r * (u_n + b_m)) + z * state[0]
+        return (hidden,), hidden
+
+    def lstm(u: Any, b_m: Any, state: Any, from_input: Any) -> Any:
+        i, f, g, o = jnp.split(from_input + state[0] @ u, 4, -1)
         memory = jax.nn.sigmoid(f) * state[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
         hidden = jax.nn.sigmoid(o) * jnp.tanh(memory)
         return (hidden, memory), hidden
 
-    def runs(cell: str, shape: Shape) -> dict[str, Work]:
-        size, gates = shape.hidden_size, GATES[cell]
+    def run(name: str, step: Callable[..., Any], shape: Shape) -> dict[str, Work]:
+        size, gates = shape.hidden_size, len(CELLS[name].gates)
         sizes = [(size, gates * size), (size, gates * size), (gates * size,), (size,)]
         sizes += [(shape.time, shape.batch, size)] * 2
         keys = jax.random.split(jax.random.key(0), len(sizes))
         *weights, x, gradient = (jax.random.normal(key, size) / 16 for key, size in zip(keys, sizes, strict=True))
-        zeros = (jnp.zeros((shape.batch, size)),) * (2 if cell == "lstm" else 1)
+        zeros = (jnp.zeros((shape.batch, size)),) * len(CELLS[name].state)
 
         def layer(weights: Any, x: Any) -> Any:
             w, u, b, b_m = weights
-            return jax.lax.scan(lambda state, part: step(cell, u, b_m, state, part), zeros, x @ w + b)[1]
+            return jax.lax.scan(lambda state, part: step(u, b_m, state, part), zeros, x @ w + b)[1]
 
         def layer_and_gradients(weights: Any, x: Any, gradient: Any) -> Any:
             outputs, back = jax.vjp(layer, weights, x)
@@ -90,10 +96,10 @@ def _load_jax(threads: int) -> Callable[[str, Shape], dict[str, Work]]:
             "forward+backward": lambda: jax.block_until_ready(both(weights, x, gradient)),
         }
 
-    return runs
+    return {step.__name__: partial(run, step.__name__, step) for step in (rnn, gru, lstm)}
 
 
-def _load_keras(threads: int) -> Callable[[str, Shape], dict[str, Work]]:
+def _load_keras(threads: int) -> dict[str, Run]:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     tensorflow: Any = import_module("tensorflow")
@@ -102,9 +108,8 @@ def _load_keras(threads: int) -> Callable[[str, Shape], dict[str, Work]]:
     tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
     tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
 
-    def runs(cell: str, shape: Shape) -> dict[str, Work]:
-        names = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
-        layer = getattr(keras.layers, names[cell])(shape.hidden_size, return_sequences=True)
+    def run(name: str, shape: Shape) -> dict[str, Work]:
+        layer = getattr(keras.layers, name)(shape.hidden_size, return_sequences=True)
         x = tensorflow.random.normal((shape.batch, shape.time, shape.hidden_size))
         gradient = tensorflow.random.normal(x.shape)
         layer(x)  # which makes its weights
@@ -122,4 +127,4 @@ def _load_keras(threads: int) -> Callable[[str, Shape], dict[str, Work]]:
             "forward+backward": lambda: [part.numpy() for part in tensorflow.nest.flatten(both())],
         }
 
-    return runs
+    return {cell: partial(run, name) for cell, name in {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}.items()}

@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elman.nn.cells import CELLS
+
 if TYPE_CHECKING:
     from elman.bench.limits import Limit
-
-CELLS = {"rnn": "RNN_TANH", "gru": "GRU", "lstm": "LSTM"}
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 Row = dict[str, Any]
 """One object of ``elman bench --json``."""
@@ -32,20 +31,20 @@ def make_row(
 
     Args:
         table: ``full``, ``padded``, ``generate`` or ``train``.
-        cell: ``rnn``, ``gru`` or ``lstm``.
+        cell: its name in the table of cells.
         part: ``forward``, ``forward+backward`` or ``step``.
         shape: the sizes.
         threads: how many computed.
-        seconds: the medians, of ``elman``, ``torch``, other peers, and the ``limit``.
+        seconds: the medians, of ``elman``, ``torch`` where it has the cell, other peers, and the ``limit``.
         figures: what else belongs into the row.
 
     Returns:
         The keys in the order of a table: times in milliseconds; ``ratio`` is torch's time by Elman's.
     """
     times = {f"{name}_ms": 1000 * time for name, time in seconds.items() if name != "limit"}
-    ratio = seconds["torch"] / seconds["elman"]
+    ratio = {"ratio": seconds["torch"] / seconds["elman"]} if "torch" in seconds else {}
     row = {"table": table, "cell": cell, "pass": part, **shape._asdict(), "threads": threads}
-    return {**row, **times, "ratio": ratio, **figures}
+    return {**row, **times, **ratio, **figures}
 
 
 def arithmetic_figures(flops: int, seconds: Mapping[str, float], limit: Limit) -> Row:
@@ -67,7 +66,8 @@ def layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden_size:
         >>> layer_flops("lstm", "forward+backward", 10, 3, 5)  # 3 passes, 2 operations, 4 gates of 5 x (3 + 5)
         9600
     """
-    forward = 2 * GATES[cell] * hidden_size * (input_size + hidden_size) * tokens
+    read_size = input_size + (hidden_size if CELLS[cell].reads_hidden else 0)
+    forward = 2 * len(CELLS[cell].gates) * hidden_size * read_size * tokens
     return forward if part == "forward" else 3 * forward
 
 
@@ -79,7 +79,7 @@ def written_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
         1040
     """
     size = shape.hidden_size
-    return 4 * (GATES[cell] * size * size * (2 * shape.num_layers - 1) + vocab_size * size)
+    return 4 * (len(CELLS[cell].gates) * size * size * (2 * shape.num_layers - 1) + vocab_size * size)
 
 
 def geometric_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
@@ -91,7 +91,7 @@ def geometric_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
     """
     ratios: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        for part in ("all", row["pass"]):
+        for part in ("all", row["pass"]) if "ratio" in row else ():
             ratios.setdefault(row["cell"], {}).setdefault(part, []).append(row["ratio"])
     return {
         cell: {part: statistics.geometric_mean(values) for part, values in parts.items()}

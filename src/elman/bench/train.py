@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from elman.bench import limits
-from elman.bench.rows import CELLS, Row, Shape, arithmetic_figures, layer_flops, make_row
+from elman.bench.rows import Row, Shape, arithmetic_figures, layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.models.language_model import LanguageModel
+from elman.nn.cells import CELLS
 
 CHARACTERS = [chr(33 + code) for code in range(62)]  # with the three tokens that are no text, a vocabulary of 65
 VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
@@ -34,13 +35,13 @@ def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator
     text = _random_text(4 * shape.batch * shape.time)
     limit = limits.arithmetic()
     for cell in CELLS:
-        backends: dict[str, Any] = {"elman": "auto", "torch": "torch"}
+        backends: dict[str, Any] = {"elman": "auto", **({"torch": "torch"} if CELLS[cell].torch else {})}
         networks: dict[str, Any] = {name: {"cell": cell, "backend": backend} for name, backend in backends.items()}
         watches = {name: _watch(replace(model, **network), text) for name, network in networks.items()}
         seconds = in_turn({**watches, "limit": timed(limit.work)}, repeats)
         tokens = shape.batch * shape.time
         figures = arithmetic_figures(step_flops(cell, shape), seconds, limit)
-        figures |= {f"{name}_tokens_per_s": tokens / seconds[name] for name in ("elman", "torch")}
+        figures |= {f"{name}_tokens_per_s": tokens / seconds[name] for name in backends}
         yield make_row("train", cell, "step", shape, torch.get_num_threads(), seconds, figures)
 
 

@@ -135,11 +135,13 @@ def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
         peak = f"; peak {statistics.median(peaks):.0f} GFLOP/s" if peaks else ""
         console.print(f"\n[bold]{name}[/]: {ABOUT[name]}{peak}")
         table = Table(box=None, pad_edge=False)
-        columns = [key for key in COLUMNS if key in shown[0] and not (key == "threads" and name != "generate")]
+        columns = [
+            key for key in COLUMNS if any(key in row for row in shown) and not (key == "threads" and name != "generate")
+        ]
         for key in columns:
             table.add_column(COLUMNS[key][0], justify="left" if key in LEFT else "right", no_wrap=True)
         for row in shown:
-            table.add_row(*(COLUMNS[key][1](row[key]) for key in columns))
+            table.add_row(*(COLUMNS[key][1](row[key]) if key in row else "" for key in columns))
         console.print(table)
         for cell, means in geometric_means(shown).items():
             listed = ", ".join(f"{part} {mean:.2f}" for part, mean in means.items())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from elman import __version__
+from elman.cli.flags import with_flags
 from elman.cli.streams import ReaderGone, standard_streams
 from elman.errors import ElmanError, UsageError, nearest
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ReaderGone:
             return 0
         except ElmanError as error:
-            print(f"elman: {_shown(str(error))}", file=sys.stderr)
+            print(f"elman: {_shown(with_flags(str(error)))}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt:
             print("elman: interrupted", file=sys.stderr)
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class _ToStandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"elman: {_shown(record.getMessage())}", file=sys.stderr)
+        print(f"elman: {_shown(with_flags(record.getMessage()))}", file=sys.stderr)
 
 
 def _shown(message: str) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Annotated, Any
 
 import tyro
 
 from elman.cli.arguments import parse, source
+from elman.cli.flags import with_flags
 from elman.cli.streams import standard_input
-from elman.data.lines import Lines, Problems
+from elman.data.formats.table import FORMATS
+from elman.data.lines import Lines, Problems, arrived
+from elman.data.records import Problem, Translation
+from elman.decoding.beam import Search
 from elman.errors import DataError, UsageError
 from elman.files import write_files
 from elman.models import load
+from elman.models.tasks import TASKS
 
 
 @dataclass(kw_only=True)
@@ -52,22 +59,111 @@ class Predict:
     """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
 
 
-SETTINGS = ("beam_size", "n_best", "length_penalty", "temperature", "encoder")  # of the model, for this time
+SEARCH = tuple(field.name for field in fields(Search))
 
 
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
     model = load(command.folder)
-    given = {name: value for name in SETTINGS if (value := getattr(command, name)) is not None}
-    model.set_params(**given)
-    model.check()
-    if model.task == "captioner" and command.file.startswith("sample:"):
+    options = _options(command, model)
+    if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
     with _opened(command.file, model.task) as data:
-        _print_answers(command, model, data)
+        problems, is_pipe = Problems(), not isinstance(data, Path | str)
+        if command.attention is not None and (is_pipe or not hasattr(model, "attention_picture")):
+            raise UsageError("`attention` draws what a translator does with the first source of a FILE")
+        lines = Lines(data, model.encoding, problems, name=command.file if is_pipe and command.file != "-" else None)
+        for written in answers(
+            model, lines, problems, command.input_format, command.output_format, command.attention, **options
+        ):
+            sys.stdout.write(written)
+            if lines.is_waiting:
+                sys.stdout.flush()
+        problems.close()
     return 0
+
+
+def answers(
+    model: Any,
+    lines: Lines,
+    problems: Problems,
+    input_format: str | None = None,
+    output_format: str | None = None,
+    attention: Path | None = None,
+    **options: Any,
+) -> Iterator[str]:
+    """Write what a model makes of what ``lines`` hold, in order, as it comes.
+
+    Args:
+        model: of any task.
+        lines: from a file, a text or a pipe.
+        problems: who is told of what cannot be read.
+        input_format: what they are written in, see :mod:`elman.data.formats.table`; found out where not given.
+        output_format: what the answers are written in; the task's usual one where not given.
+        attention: where to draw where a translator looked while it wrote about the first source.
+        options: of the call, as the model's ``answer`` takes them.
+
+    Raises:
+        UsageError: the task has no such format, or an option is outside its limits.
+        DataError: what is read holds nothing that can be answered.
+    """
+    formats = FORMATS[model.formats]
+    settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
+    reader = formats.reader(input_format, lines.source, settings)
+    vars(settings).update(asdict(options["search"]) if options.get("search") else {})
+    writer = formats.writer(output_format, reader, settings)
+    if "probabilities" in inspect.signature(model.answer).parameters:
+        options["probabilities"] = getattr(writer, "writes_probabilities", False)
+    batches = arrived(reader.read(lines, problems), lines, model.answered_together)
+    records = _told(model.answer(batches, **options), lines, problems)
+    if attention is not None:
+        records = _drawn(records, model, attention, lines.name, options.get("search"))
+    yield from writer.write(records)
+
+
+def _options(command: Predict, model: Any) -> dict[str, Any]:
+    """Return the options of the call that the user gives, as the model's ``answer`` takes them.
+
+    Raises:
+        UsageError: the model has no such option, or it is outside its limits.
+    """
+    search = {name: value for name in SEARCH if (value := getattr(command, name)) is not None}
+    known = inspect.signature(model.answer).parameters
+    options: dict[str, Any] = {"encoder": command.encoder} if command.encoder else {}
+    for name in (*options, *search):
+        if ("search" if name in search else name) not in known:
+            raise UsageError(f"`{name}` is no option of a model of task {model.task}; leave it out")
+    if search:
+        options["search"] = replace(model.search, **search)
+        try:
+            options["search"].check()
+        except UsageError as error:
+            raise UsageError(with_flags(str(error), SEARCH)) from None
+    return options
+
+
+def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[Any]:
+    """Tell of the problems that the model found, and of what it has not read."""
+    for record in records:
+        if isinstance(record, Problem) and not record.told:
+            problems.add_error(str(record.where), DataError(record.what))
+        elif isinstance(record, Translation) and record.warning:
+            problems.add(lines.name, record.line, record.warning)
+        yield record
+
+
+def _drawn(records: Iterable[Any], model: Any, path: Path, name: str, search: Search | None) -> Iterator[Any]:
+    """Draw where the translator looked while it wrote about the first source that is not blank."""
+    is_drawn = False
+    for record in records:
+        if not is_drawn and isinstance(record, Translation) and record.source.strip():
+            write_files({path: model.attention_picture(record.source, search).encode()})
+            is_drawn = True
+        yield record
+    if not is_drawn:
+        raise DataError(f"{name}: holds no source to draw the attention of")
 
 
 @contextmanager
@@ -80,23 +176,3 @@ def _opened(word: str, task: str) -> Iterator[Path | str | IO[bytes]]:
             yield stream
     else:
         yield source(word, task)
-
-
-def _print_answers(command: Predict, model: Any, data: Path | str | IO[bytes]) -> None:
-    problems = Problems()
-    is_pipe = not isinstance(data, Path | str)
-    lines = Lines(data, model.encoding, problems, name=command.file if is_pipe and command.file != "-" else None)
-    if command.attention is not None:
-        if model.task != "translator" or is_pipe:
-            raise UsageError("--attention draws what a translator does with the first source of a FILE")
-        unseen = Problems(shown=0)
-        sources = model.sources(Lines(data, model.encoding, unseen), unseen, command.input_format)
-        first = next((source.text for source in sources if source.text.strip()), None)
-        if first is None:
-            raise DataError(f"{command.file}: holds no source to draw the attention of")
-        write_files({command.attention: model.attention_picture(first).encode()})
-    for written in model.annotate(lines, problems, command.input_format, command.output_format):
-        sys.stdout.write(written)
-        if lines.is_waiting:
-            sys.stdout.flush()
-    problems.close()

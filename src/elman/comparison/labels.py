@@ -16,9 +16,10 @@ from elman.errors import DataError, UsageError, nearest
 from elman.families.description import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
+from elman.nn.cells import CELLS
 from elman.training.progress import Progress
 
-CELLS = tuple(f"{direction}{cell}" for direction in ("", "bi") for cell in ("rnn", "gru", "lstm"))
+NETWORKS = tuple(f"{direction}{cell}" for direction in ("", "bi") for cell in CELLS)
 TAGGING_BASELINES: dict[str, Callable[[], Any]] = {
     "majority": MajorityTagger,
     "frequent": MostFrequentTagger,
@@ -134,8 +135,8 @@ def _compare(
 def _network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
     """Read ``kind`` or ``kind:LxH``."""
     kind, _, size = name.partition(":")
-    if kind not in CELLS:
-        known = (*baselines, *CELLS)
+    if kind not in NETWORKS:
+        known = (*baselines, *NETWORKS)
         raise UsageError(f"model {name}: no such kind{nearest(kind, known) or ';'} there are {', '.join(known)}")
     layers, _, hidden = size.rpartition("x")
     try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,9 @@ from elman.errors import UsageError, nearest
 from elman.families.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
+from elman.nn.cells import CELLS
 from elman.training.progress import Progress
 from elman.training.schedule import positive
-
-CELLS = ("rnn", "gru", "lstm", "window")
 
 
 @dataclass(frozen=True)
@@ -127,22 +125,33 @@ def _judged_ngram(
     )
 
 
+def _ngram(order: int, settings: LanguageModel) -> NgramModel:
+    positive("order", order)
+    return NgramModel(order=order)
+
+
+def _window(tokens: int, settings: LanguageModel) -> LanguageModel:
+    return replace(settings, cell="window", window=tokens)
+
+
+SIZED_BY_ORDER: dict[str, Callable[[int, LanguageModel], LanguageModel | NgramModel]] = {
+    "ngram": _ngram,
+    "window": _window,
+}
+"""Kinds that see so many tokens; all others are cells."""
+
+
 def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
     """Read ``kind``, ``kind:N`` or ``kind:LxH``."""
     kind, _, size = name.partition(":")
     try:
-        if kind == "ngram":
-            order = int(size or 5)
-            positive("order", order)
-            return NgramModel(order=order)
+        if kind in SIZED_BY_ORDER:
+            return SIZED_BY_ORDER[kind](int(size or 5), settings)
         if kind in CELLS:
-            cell: Any = kind
-            if kind == "window":
-                return replace(settings, cell=cell, window=int(size or 5))
             layers, _, hidden = size.rpartition("x")
             return replace(
                 settings,
-                cell=cell,
+                cell=kind,
                 num_layers=int(layers or 1),
                 hidden_size=int(hidden) if hidden else settings.hidden_size,
             )
@@ -150,9 +159,9 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
         raise
     except ValueError as error:
         raise UsageError(
-            f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or {CELLS[2]}:LAYERSxUNITS"
+            f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
-    known = ("ngram", *CELLS)
+    known = (*SIZED_BY_ORDER, *CELLS)
     meant = nearest(kind, known) or ";"
     raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
 

@@ -36,11 +36,10 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from elman.counting.grams import Integers, Ints, one_longer, one_per_left_neighbour, shift, single_tokens
 from elman.errors import DataError, UsageError, nearest
 
 Smoothing = Literal["kneser-ney", "witten-bell"]
-Integers: TypeAlias = npt.NDArray[np.integer[Any]]
-Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -113,11 +112,11 @@ class NgramModel:
         kneser_ney = self.smoothing == "kneser-ney"
         tables: list[_Table] = []
         num_contexts = 1  # the context of a single token is the empty one
-        grams = _single_tokens(tokens, starts, vocab_size)
+        grams = single_tokens(tokens, starts, vocab_size)
         for order in range(1, self.order + 1):
             longest = order == self.order
-            longer = grams if longest else _one_longer(grams, tokens, starts, vocab_size)
-            counted = _one_per_left_neighbour(grams, longer) if kneser_ney and not longest else grams.ends
+            longer = grams if longest else one_longer(grams, tokens, starts, vocab_size)
+            counted = one_per_left_neighbour(grams, longer) if kneser_ney and not longest else grams.ends
             counts = np.bincount(grams.ranks[counted], minlength=len(grams.keys))  # (num_grams,)
             contexts = grams.keys // vocab_size  # (num_grams,)
             discount = _estimate_discount(counts) if kneser_ney else 0.0
@@ -164,7 +163,7 @@ class NgramModel:
         contexts = np.zeros_like(tokens)  # (num_tokens,): the rank of each token's context, at first the empty one
         for table, ranks in zip(tables, self._ranks(tokens, starts), strict=True):
             probs = table.interpolate(contexts, ranks, probs)
-            contexts = _shift(ranks, starts)
+            contexts = shift(ranks, starts)
         logs: Floats = np.log(np.delete(probs, starts))  # the first token of a sequence is not predicted
         return logs
 
@@ -248,7 +247,7 @@ class NgramModel:
         tokens, starts = _checked(ids, offsets, self.vocab_size)
         contexts = np.zeros_like(tokens)
         for _, ranks in zip(range(self.order - 1), self._ranks(tokens, starts), strict=False):
-            contexts = _shift(ranks, starts)
+            contexts = shift(ranks, starts)
         lengths = np.diff(np.append(starts, len(tokens)))
         position = np.arange(len(tokens)) - np.repeat(starts, lengths)  # (num_tokens,): within its sequence
         full = contexts[position >= max(1, self.order - 1)]
@@ -275,7 +274,7 @@ class NgramModel:
         ranks = tokens
         yield ranks
         for table in self._tables[1:]:
-            ranks = table.find(_shift(ranks, starts) * self.vocab_size + tokens)  # (num_tokens,)
+            ranks = table.find(shift(ranks, starts) * self.vocab_size + tokens)  # (num_tokens,)
             yield ranks
 
 
@@ -325,49 +324,6 @@ class _Table:
         return probs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grams:
-    """The k-grams of a text, for one k."""
-
-    keys: Ints  # (num_grams,), sorted and distinct
-    ranks: Ints  # (num_tokens,): the k-gram that ends at each token, -1 where none does
-    ends: Ints  # (num_occurrences,): the tokens at which a k-gram ends that predicts, so no first token of a sequence
-    first_ends: Ints  # (num_grams,): one of those tokens for each k-gram; not given for k = 1
-
-
-def _single_tokens(tokens: Ints, starts: Ints, vocab_size: int) -> _Grams:
-    """The 1-grams of a text. A token's rank is its id, so a token that never occurs has its place too."""
-    ends = np.delete(np.arange(len(tokens)), starts)
-    return _Grams(keys=np.arange(vocab_size), ranks=tokens, ends=ends, first_ends=ends[:0])
-
-
-def _one_longer(grams: _Grams, tokens: Ints, starts: Ints, vocab_size: int) -> _Grams:
-    """The (k+1)-grams of a text: each of its k-grams, and the token after it."""
-    contexts = _shift(grams.ranks, starts)  # (num_tokens,)
-    ends = np.flatnonzero(contexts >= 0)
-    keys, first, ranks_at_ends = np.unique(
-        contexts[ends] * vocab_size + tokens[ends], return_index=True, return_inverse=True
-    )
-    ranks = np.full_like(tokens, -1)
-    ranks[ends] = ranks_at_ends
-    return _Grams(keys=keys, ranks=ranks, ends=ends, first_ends=ends[first])
-
-
-def _one_per_left_neighbour(grams: _Grams, longer: _Grams) -> Ints:
-    """Pick the ends of the k-grams that Kneser-Ney counts: one for each different token to the left of each k-gram.
-
-    A k-gram with a left neighbour is a (k+1)-gram: of each different one, the first occurrence counts. A k-gram that
-    begins a sequence has no left neighbour: each such occurrence counts, as if a token of its own stood before every
-    sequence. So every k-gram that occurs is counted at least once, and each order sums to 1 by itself. In lines that
-    begin with `<s>` this is the usual choice, that n-grams beginning with `<s>` keep their plain counts.
-
-    Source: Heafield, Pouzyrevsky, Clark & Koehn (2013), "Scalable modified Kneser-Ney language model estimation", ACL,
-    section 3.2.
-    """
-    begins_sequence = longer.ranks[grams.ends] < 0  # (num_occurrences,)
-    return np.concatenate([longer.first_ends, grams.ends[begins_sequence]])
-
-
 def _estimate_discount(counts: Integers) -> float:
     """D = n1 / (n1 + 2 n2), from how many n-grams were counted once and twice; one half where either number is 0.
 
@@ -375,14 +331,6 @@ def _estimate_discount(counts: Integers) -> float:
     """
     ones, twos = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
     return float(ones / (ones + 2 * twos)) if ones and twos else 0.5
-
-
-def _shift(ranks: Ints, starts: Ints) -> Ints:
-    """The context of each token: what ended one token earlier in the same sequence, -1 at the first token."""
-    contexts = np.empty_like(ranks)
-    contexts[1:] = ranks[:-1]
-    contexts[starts] = -1
-    return contexts
 
 
 def _compact(counts: npt.NDArray[Any]) -> Integers:

@@ -81,7 +81,7 @@ class StreamBatches:
         if room < bptt_length:
             raise DataError(
                 f"the text has {corpus.num_tokens} tokens and at least {2 * bptt_length} are needed: "
-                f"give a smaller --bptt-length than {bptt_length}, or more text{corpus.hint}"
+                f"give a smaller `bptt_length` than {bptt_length}, or more text{corpus.hint}"
             )
         self.batch_size = min(batch_size, room // bptt_length)
         self.bptt_length = bptt_length

@@ -8,9 +8,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elman.data.batching import IGNORED
 from elman.data.spelling import Label, Spelling
 from elman.errors import DataError
+
+
+class Numbering:
+    """Labels, numbered in their order.
+
+    Example:
+        >>> Numbering(["bad", "good"]).of(["good", "so, so", "bad"]).tolist()
+        [1, -100, 0]
+    """
+
+    def __init__(self, labels: Iterable[Any]) -> None:
+        self._numbers = {label: number for number, label in enumerate(labels)}
+
+    def of(self, labels: Iterable[Any]) -> NDArray[np.int64]:
+        """Return the number of each label (N,); `IGNORED` for one that is not among them."""
+        return np.array([self._numbers.get(label, IGNORED) for label in labels], np.int64)
 
 
 class Examples(NamedTuple):
@@ -64,7 +82,7 @@ class Examples(NamedTuple):
         if not held_out:
             raise DataError(
                 f"too few examples ({len(strata)}) to learn from some and hold others out: give more, or name data to "
-                "judge on with --valid"
+                "judge on with `valid`"
             )
         rest = sorted(set(range(len(strata))) - set(held_out))
         return self.chosen(rest), self.chosen(sorted(held_out))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import logging
+import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +28,8 @@ LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may hold
 LARGEST_RATIO = 100  # a file that holds more than that many times its own size is taken for a bomb
 DAMAGED = "is not a whole file, or none of its kind; download it again?"
 SHOWN = 300  # characters of the user's data in a message
+
+logger = logging.getLogger(__name__)
 
 
 def open_file(path: Path) -> io.BufferedReader:
@@ -47,6 +51,8 @@ def open_file(path: Path) -> io.BufferedReader:
         if not stat.S_ISREG(mode):
             raise DataError(f"{path}: is not a regular file; a text is read several times, so save it first")
         return path.open("rb")
+    except DataError:
+        raise
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise DataError(f"{path}: is a link to a file that is not there") from None
@@ -67,15 +73,34 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def files_in(folder: Path, endings: Collection[str]) -> list[Path]:
+def files_in(
+    folder: Path, endings: Collection[str], note: Callable[[str, DataError], None] | None = None
+) -> list[Path]:
     """List the files of a folder, and of the folders in it, by name; whether they can be read shows when they are.
 
     Args:
         folder: the folder.
         endings: what their names may end in, in lower case.
+        note: who is told of a folder in it that may not be listed: its name, and why. A warning where not given.
+
+    Raises:
+        DataError: the folder itself may not be listed.
     """
+
+    def skip(error: OSError) -> None:
+        name = str(error.filename)
+        problem = DataError(f"{name}: the folder cannot be listed ({error.strerror})")
+        if Path(name) == folder:
+            raise problem
+        (note or _warn)(name, problem)
+
     with reading(str(folder)):
-        return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and not is_folder(path))
+        found = [Path(parent, name) for parent, _, names in os.walk(folder, onerror=skip) for name in names]
+    return sorted(path for path in found if path.suffix.lower() in endings)
+
+
+def _warn(name: str, problem: DataError) -> None:
+    logger.warning("%s; what is in it is left out", problem)
 
 
 @contextmanager
@@ -162,14 +187,14 @@ def check_encoding(encoding: str) -> None:
         >>> check_encoding("utf8")
         >>> check_encoding("utf9")
         Traceback (most recent call last):
-        elman.errors.UsageError: --encoding utf9: no such text encoding; did you mean "utf-8"?
+        elman.errors.UsageError: `encoding` utf9: no such text encoding; did you mean "utf-8"?
     """
     try:
         b"a\n".decode(encoding, "replace")  # idna, for one, cannot go on after what it does not know
         codecs.getincrementaldecoder(encoding)("replace")
     except (LookupError, ValueError):
         known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
-        raise UsageError(f"--encoding {encoding[:SHOWN]}: no such text encoding{nearest(encoding, known)}") from None
+        raise UsageError(f"`encoding` {encoding[:SHOWN]}: no such text encoding{nearest(encoding, known)}") from None
 
 
 def text_blocks(
@@ -208,6 +233,16 @@ def text_blocks(
         if block and is_first:
             block, is_first = block.removeprefix("\ufeff"), False
         yield newlines(block)
+
+
+def in_one_line(text: str) -> str:
+    r"""Return a text with a space in place of each end of a line, but for the last; lines end as those of files do.
+
+    Example:
+        >>> in_one_line("one\r\ntwo\rthree\n"), in_one_line("no\u2028end\x85of\x0ca line")
+        ('one two three', 'no\u2028end\x85of\x0ca line')
+    """
+    return _Newlines()(text).removesuffix("\n").replace("\n", " ")
 
 
 class _Newlines:
@@ -258,7 +293,7 @@ def _decoded(
             with reading(name):
                 raw = read(size)
             if not num_bytes and (other := _marked(raw, encoding)):
-                raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try --encoding {other}")
+                raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try `encoding` {other}")
             num_bytes += len(raw)
             if digest:
                 digest.update(raw)
@@ -270,7 +305,7 @@ def _decoded(
                 other = other_encoding(source, encoding) if isinstance(source, Path) else "latin-1"
                 raise DataError(
                     f"{where(byte, newlines.count + 1)} is not valid {encoding}; "
-                    f"it may be {other}: try --encoding {other}"
+                    f"it may be {other}: try `encoding` {other}"
                 ) from None
             except UnicodeError as error:  # UTF-16 without its mark
                 raise DataError(f"{name}: is not valid {encoding} ({reason(error)})") from None

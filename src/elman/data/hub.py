@@ -31,16 +31,18 @@ def hub_text(name: str, form: HubFormat) -> str:
         form: how to write it down.
 
     Raises:
-        UsageError: the extra ``hub`` is not installed.
+        UsageError: there is no name, or the extra ``hub`` is not installed.
         DataError: there is no such data set or split, or it lacks what the form needs.
     """
     writers: dict[HubFormat, Callable[[str, Any], str]] = {"text": _plain, "columns": _columns, "records": _json_lines}
+    path, _, split = name.partition("@")
+    path, _, configuration = path.partition(":")
+    if not path:
+        raise UsageError(f"hub:{name}: names no data set; write hub:NAME or hub:NAME@SPLIT, such as hub:ag_news")
     try:
         import datasets
     except ImportError:
         raise UsageError("hub: needs datasets, which is not installed: pip install 'elman[hub]'") from None
-    path, _, split = name.partition("@")
-    path, _, configuration = path.partition(":")
     with reading(f"hub:{name}", "cannot be loaded"):  # what datasets raises has no common base
         loaded = datasets.load_dataset(path, configuration or None)
         split = split or "train"

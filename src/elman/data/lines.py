@@ -109,6 +109,8 @@ class Lines:
         known = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "standard input"
         self.name = name or known
         self.block_size = block_size
+        self._stream: Iterator[str] | None = None  # of a stream whose beginning was looked at: what follows it
+        self._begun = ""
         self.number = 0
         """The number of the line handed out last."""
         self.is_waiting = False
@@ -140,8 +142,21 @@ class Lines:
         return "".join(self._blocks())
 
     def beginning(self) -> str:
-        """Return what a file or a text begins with, a block of it, so that its format can be found out."""
-        return next((block for block in self._blocks() if block.strip()), "")
+        """Return what it begins with, so that its format can be found out: a block or, of a stream, its first lines.
+
+        A stream is waited for until its first line that is not blank has ended, and then read from its beginning all
+        the same.
+        """
+        if isinstance(self.source, Path | str):
+            return next((block for block in self._blocks() if block.strip()), "")
+        while self._stream is None or "\n" not in self._begun.lstrip("\n"):
+            self._stream = self._stream or self._decoded()
+            block = next(self._stream, None)
+            if block is None:
+                break
+            self._begun += block
+            self._check(len(self._begun.lstrip("\n").partition("\n")[0]))
+        return self._begun
 
     def _counted(self, line: str) -> str:
         self._check(len(line))
@@ -158,6 +173,13 @@ class Lines:
             )
 
     def _blocks(self) -> Iterator[str]:
+        if self._stream is None:
+            yield from self._decoded()
+        else:
+            yield self._begun
+            yield from self._stream
+
+    def _decoded(self) -> Iterator[str]:
         errors = "strict" if self.problems is None else "replace"
         return text_blocks(self.source, self.encoding, self.name, self.block_size, errors=errors, by_line=True)
 

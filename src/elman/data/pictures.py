@@ -100,3 +100,14 @@ def _upright(pixels: Any, picture: Any) -> Any:
         *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
     )
     return pixels.transpose(turns[orientation - 2]) if orientation in range(2, 9) else pixels
+
+
+def write_picture(pixels: NDArray[np.uint8]) -> bytes:
+    """Return pixels (H, W, 3) as the content of a PNG file."""
+    import io
+
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="png")
+    return stream.getvalue()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import torch
@@ -51,7 +52,12 @@ class Search:
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
+        for name, value in asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
         for name in ("beam_size", "n_best"):
+            if not isinstance(getattr(self, name), numbers.Integral):
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be a whole number")
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("length_penalty", "temperature"):

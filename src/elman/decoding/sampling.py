@@ -43,7 +43,7 @@ class Sampling:
         if not isinstance(self.top_k, numbers.Integral):
             raise UsageError(f"top_k is {self.top_k}; it must be a whole number")
         if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"temperature is {self.temperature}; it must be above zero (--greedy takes the likeliest)")
+            raise UsageError(f"temperature is {self.temperature}; it must be above zero (`greedy` takes the likeliest)")
         if self.top_k < 0:
             raise UsageError(f"top_k is {self.top_k}; it must be at least 1, or 0 to draw among all tokens")
         if not 0 < self.top_p <= 1:

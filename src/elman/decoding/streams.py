@@ -18,11 +18,11 @@ from torch import Tensor
 from elman.decoding.sampling import Sampling, draw, laid_out, probabilities, uniforms
 from elman.kernels.checks import CPU
 from elman.kernels.generate import Writer
+from elman.nn.state import State
 
 LONGEST = 256  # tokens that the compiled writer writes before they are handed out
 
-State = TypeVar("State")
-Parts = tuple[Tensor, ...]
+AnyState = TypeVar("AnyState")
 Stop = Callable[[Sequence[int]], int | None]
 """Takes the new ids of its stream; returns how many of them were written when the stream ended, or None."""
 
@@ -70,37 +70,37 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Point(Generic[State]):
+class Point(Generic[AnyState]):
     """Where N streams are; a value that is never changed."""
 
     logits: Tensor
     """(N, V) for the next token."""
-    state: State
+    state: AnyState
     """What the network has read."""
     seen: Tensor | None
     """(N, V) booleans, what the repetition penalty meets."""
 
 
-class Network(Protocol[State]):
+class Network(Protocol[AnyState]):
     """What the loop asks of a network."""
 
     longest: int
     """How many tokens are written in one call at most."""
 
-    def begin(self, state: State) -> tuple[Tensor, State]:
+    def begin(self, state: AnyState) -> tuple[Tensor, AnyState]:
         """Return the logits (N, V) for the token after what the state has read, and the state to go on from."""
         ...
 
-    def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
+    def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
         """Draw and read T tokens in each stream; return them (N, T), and the point after them."""
         ...
 
-    def chosen(self, state: State, rows: Tensor) -> State:
+    def chosen(self, state: AnyState, rows: Tensor) -> AnyState:
         """Return the state of some of the streams."""
         ...
 
 
-class Stepwise(Generic[State]):
+class Stepwise(Generic[AnyState]):
     """Any network, read one token at a time.
 
     Args:
@@ -113,17 +113,17 @@ class Stepwise(Generic[State]):
 
     def __init__(
         self,
-        next_logits: Callable[[State], Tensor],
-        read: Callable[[Tensor, State], tuple[Tensor, State]],
-        chosen: Callable[[State, Tensor], State],
+        next_logits: Callable[[AnyState], Tensor],
+        read: Callable[[Tensor, AnyState], tuple[Tensor, AnyState]],
+        chosen: Callable[[AnyState, Tensor], AnyState],
     ) -> None:
         self._next_logits, self._read, self.chosen = next_logits, read, chosen
 
-    def begin(self, state: State) -> tuple[Tensor, State]:
+    def begin(self, state: AnyState) -> tuple[Tensor, AnyState]:
         """Return the logits for the next token; see :class:`Network`."""
         return self._next_logits(state), state
 
-    def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
+    def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
         """Draw and read tokens; see :class:`Network`."""
         logits, state, seen = point.logits, point.state, None if point.seen is None else point.seen.clone()
         ids = torch.empty(draws.uniforms.shape, dtype=torch.int64, device=CPU)
@@ -147,27 +147,27 @@ class Compiled:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    def begin(self, state: Parts) -> tuple[Tensor, Parts]:
+    def begin(self, state: State) -> tuple[Tensor, State]:
         """Return the logits for the next token; see :class:`Network`."""
-        state = tuple(part.to(torch.float32) for part in state)  # they are not, where autocast is on
-        return self._writer.next_logits(state), state
+        state = state.map(lambda part: part.to(torch.float32))  # they are not, where autocast is on
+        return self._writer.next_logits(tuple(state.values())), state
 
-    def write(self, point: Point[Parts], draws: Draws) -> tuple[Tensor, Point[Parts]]:
+    def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
         """Draw and read tokens; see :class:`Network`."""
         seen = None if point.seen is None else point.seen.clone()
-        state = tuple(part.clone() for part in point.state)
+        state = point.state.map(Tensor.clone)
         logits = point.logits.clone()
         if draws.forbidden is not None:
             logits.masked_fill_(draws.forbidden, -torch.inf)
-        ids = self._writer.write(logits, state, draws.uniforms, draws.options, seen, draws.forbidden)
+        ids = self._writer.write(logits, tuple(state.values()), draws.uniforms, draws.options, seen, draws.forbidden)
         return ids, Point(logits, state, seen)
 
-    def chosen(self, state: Parts, rows: Tensor) -> Parts:
+    def chosen(self, state: State, rows: Tensor) -> State:
         """Return the state of some of the streams."""
-        return tuple(part[:, rows] for part in state)
+        return state.rows(rows)
 
 
-class Writing(Generic[State]):
+class Writing(Generic[AnyState]):
     """Several streams being written: iterating yields the new ids of each, in stretches that grow.
 
     The first stretch is of one token, so that there is something to show at once; a stream that has ended gets no more.
@@ -189,7 +189,7 @@ class Writing(Generic[State]):
         [tensor([2]), tensor([2])]
     """
 
-    def __init__(self, network: Network[State], state: State, streams: Sequence[Stream]) -> None:
+    def __init__(self, network: Network[AnyState], state: AnyState, streams: Sequence[Stream]) -> None:
         self._network, self._streams = network, streams
         self.positions = [stream.position for stream in streams]
         """How many draws each stream has made."""
@@ -203,7 +203,7 @@ class Writing(Generic[State]):
         any_forbidden = any(len(stream.forbidden) for stream in streams)
         self._forbidden = _marked([stream.forbidden for stream in streams], logits) if any_forbidden else None
         self._live = list(range(len(streams)))
-        self._ends: dict[int, tuple[Point[State], Draws | None]] = {}  # and what is still to be written from there
+        self._ends: dict[int, tuple[Point[AnyState], Draws | None]] = {}  # and what is still to be written from there
         self._drop([row for row, stream in enumerate(streams) if stream.max_tokens == 0])
 
     def __iter__(self) -> Iterator[list[list[int]]]:
@@ -214,7 +214,7 @@ class Writing(Generic[State]):
             yield self._stretch(min(length, left, self._network.longest))
             length *= 2
 
-    def states(self) -> list[State]:
+    def states(self) -> list[AnyState]:
         """Return the state of each stream, which has read exactly what the stream has written."""
         rows = {number: row for row, number in enumerate(self._live)}
         states = []
@@ -268,7 +268,7 @@ class Writing(Generic[State]):
             self._options = self._options[stay]
             self._forbidden = None if self._forbidden is None else self._forbidden[stay]
 
-    def _chosen(self, point: Point[State], rows: Sequence[int]) -> Point[State]:
+    def _chosen(self, point: Point[AnyState], rows: Sequence[int]) -> Point[AnyState]:
         seen = None if point.seen is None else point.seen[rows]
         return Point(point.logits[rows], self._network.chosen(point.state, torch.tensor(rows, device=CPU)), seen)
 

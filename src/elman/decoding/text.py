@@ -53,7 +53,7 @@ class StopBuffer:
     def __init__(self, stop: Sequence[str]) -> None:
         stop = [stop] if isinstance(stop, str) else stop
         if "" in stop:
-            raise UsageError("a stop string is empty; give the text to stop at, or leave --stop out")
+            raise UsageError("a stop string is empty; give the text to stop at, or leave `stop` out")
         self._stop = stop
         self._held = ""
         self.stopped = False

@@ -3,7 +3,7 @@
     file ──read──▶ records ──encode──▶ ids ──batches──▶ Batch(inputs (B,T), lengths (B,), targets)
          ──Embedding──▶ (B,T,E) ──RNN | GRU | LSTM (x, state)──▶ (B,T,H·D), state
               (batch first everywhere but inside torch's kernels, which run time first:
-               the one transposition is in nn/recurrent.py)
+               the one transposition is in nn/stack.py)
          ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
                                     └── sample ──▶ ids ──decode──▶ text
 
@@ -17,22 +17,23 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 
-from elman.data.lines import Lines, Problems
 from elman.errors import ModelError, StorageError, UsageError
+from elman.families.computing import check_device, computing
 from elman.families.description import card, num_parameters, versions
 from elman.families.folder import (
     SavedModel,
     Texts,
     Weights,
     check_finite,
+    check_fit,
     compose,
     is_finished,
     open_run,
@@ -61,6 +62,14 @@ class Model(TrainingSettings, Settings, ABC):
 
     architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
     free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
+    answered_together: ClassVar[int] = 1024
+    """Items that are answered together, where so many are at hand."""
+
+    encoding: str = "utf-8"
+    """How text files are encoded."""
+    valid_fraction: float = 0.1
+    """Share of the data held out for validation where no other is given: examples drawn with the seed, or the end of a
+    text."""
 
     # What a model says about itself.
 
@@ -89,10 +98,18 @@ class Model(TrainingSettings, Settings, ABC):
         return Report(self.evaluate(X))
 
     @abstractmethod
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write what the model makes of what ``lines`` hold, in order, as it comes."""
+    def answer(self, batches: Iterable[Sequence[Any]], *args: Any, **options: Any) -> Iterator[Any]:
+        """Yield a record for each item, in order, as the items come.
+
+        Args:
+            batches: the items, and problems in place of those that could not be read, as many together as are there;
+                see :mod:`elman.data.records` and :func:`elman.data.lines.arrived`.
+            args: none.
+            options: how to answer, in this call; each task has its own.
+
+        Returns:
+            The records; a problem stays in its place.
+        """
 
     def _pictures(self) -> dict[str, str]:
         """Return further SVG documents to save, by file name."""
@@ -105,6 +122,11 @@ class Model(TrainingSettings, Settings, ABC):
     @abstractmethod
     def _restore_texts(self, texts: Texts) -> None:
         """Take back what :meth:`_texts` returned."""
+
+    @property
+    def formats(self) -> str:
+        """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
+        return self.task
 
     # The estimator's protocol, spoken without importing scikit-learn.
 
@@ -128,6 +150,8 @@ class Model(TrainingSettings, Settings, ABC):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         self.check_training()
+        if not 0 < self.valid_fraction < 1:
+            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
 
     def fit(
         self,
@@ -165,7 +189,7 @@ class Model(TrainingSettings, Settings, ABC):
         """
         started = time.perf_counter()
         self.check()
-        self._check_device()
+        check_device(self.device)
         if resume and overwrite:
             raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
         progress = progress or Progress()
@@ -189,7 +213,7 @@ class Model(TrainingSettings, Settings, ABC):
                     progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
                 elif resume:
                     progress.note(f"{folder}: no checkpoint yet, starting afresh")
-            stack.enter_context(_computing(self.threads, self.seed))
+            stack.enter_context(computing(self))
             former = self._former(saved, init_from)
             if saved is not None:
                 check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
@@ -290,12 +314,7 @@ class Model(TrainingSettings, Settings, ABC):
         """Raise ModelError unless weights of these shapes fit the settings; no memory is taken for the network."""
         with torch.device("meta"):
             expected = {name: tuple(part.shape) for name, part in self._build().state_dict().items()}
-        for name in (*expected, *found):
-            if expected.get(name) != found.get(name):
-                raise ModelError(
-                    f"the weights and the settings do not fit together: {name} is {_shape(found.get(name))}, and the "
-                    f"settings make it {_shape(expected.get(name))}; copy the folder anew"
-                )
+        check_fit(expected, found)
 
     def _load_unfinished(self, stored: Stored) -> dict[str, Any]:
         """Read the checkpoint to go on from, once its header fits the settings that it says.
@@ -314,11 +333,6 @@ class Model(TrainingSettings, Settings, ABC):
         former = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
         former._restore_texts(Texts(saved["texts"]))
         return former
-
-    def _check_device(self) -> None:
-        """Raise UsageError where there is no such device; a model trained on one is loaded anywhere."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("device is cuda, but torch finds no GPU here; leave --device out or set it to cpu")
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
@@ -363,8 +377,8 @@ class Model(TrainingSettings, Settings, ABC):
             ``seconds_per_step`` (measured) and ``seconds``.
         """
         self.check()
-        self._check_device()
-        with _computing(self.threads, self.seed):
+        check_device(self.device)
+        with computing(self):
             trial = type(self)(**self.get_params())  # this model stays as it is
             task, batches = trial._prepare(X, y, valid, None)
             steps, seconds = predict_cost(task, batches, trial)
@@ -377,21 +391,3 @@ class Model(TrainingSettings, Settings, ABC):
             "seconds_per_step": seconds,
             "seconds": steps * seconds,
         }
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
-
-
-@contextmanager
-def _computing(threads: int | None, seed: int) -> Iterator[None]:
-    """Compute with so many threads from this seed; leave the caller's threads and random numbers as they were."""
-    threads_before = torch.get_num_threads()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        try:
-            if threads is not None:
-                torch.set_num_threads(threads)
-            yield
-        finally:
-            torch.set_num_threads(threads_before)

@@ -19,11 +19,9 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.drawing import draw_sequences
 from elman.errors import UsageError
@@ -31,12 +29,13 @@ from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.reports import Report
 from elman.families.settings import LIMITS
-from elman.families.supervised import SupervisedModel
+from elman.families.supervised import Supervised
 from elman.metrics.likelihood import language_metrics
+from elman.nn.cells import CellName
 from elman.nn.decoder import Decoder, DecoderState
 from elman.nn.dropout import LockedDropout
-from elman.nn.heads import SoftmaxHead
-from elman.training.clock import seconds_for_all
+from elman.nn.outputs.heads import SoftmaxHead
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -48,14 +47,17 @@ ENDS = {"begin_id": Tokenizer.begin_id, "end_id": Tokenizer.end_id}
 
 
 @dataclass(kw_only=True, eq=False)
-class EncoderDecoderModel(SupervisedModel):
+class EncoderDecoderModel(Supervised, Model):
     """A model that writes a text about each input: the settings of its decoder, and how it searches."""
 
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The networks that read and write: simple (Elman) RNN, GRU or LSTM."""
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read and write; rnn is the simple, Elman's network."""
     hidden_size: int = 256
     """Units of each layer (of each direction, where there are two)."""
     num_layers: int = 1
@@ -128,9 +130,9 @@ class EncoderDecoderModel(SupervisedModel):
         for setting, number in batches.num_cut.items():
             if number:
                 logger.warning(
-                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise --%s",
+                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise `%s`",
                     *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
-                    setting.replace("_", "-"),
+                    setting,
                 )
         self._valid_batches = self._batches(judged_on)
         self.network_ = self._build()
@@ -148,11 +150,7 @@ class EncoderDecoderModel(SupervisedModel):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn what texts are written with."""
-        if self.level == "char":
-            return CharacterTokenizer.train(texts)
-        if self.level == "word":
-            return WordTokenizer.train(texts, max_vocab=self.vocab_size, min_count=self.min_count)
-        return BytePairTokenizer.train(texts, vocab_size=self.vocab_size)
+        return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
 
     @abstractmethod
     def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
@@ -218,14 +216,17 @@ class EncoderDecoderModel(SupervisedModel):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        def judge(number: int) -> None:
-            some = self._valid.chosen(range(number))
+        number = min(JUDGED, len(self._valid.inputs))
+
+        def judge(size: int) -> float:
+            some = self._valid.chosen(range(min(size, number)))
             batches = self._batches(some)
             self._told(batches)
-            longest = int(batches.targets.lengths.max())  # once it has learned, it writes no more than that
-            list(self._written(some.inputs, max_length=longest))
+            longest = int(batches.targets.lengths.max())
+            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            return len(some.inputs) / number
 
-        return seconds_for_all(judge, min(JUDGED, len(self._valid.inputs)), SENTENCES)
+        return predict_seconds(judge, SENTENCES)
 
     def _judge(self, examples: Examples) -> Report:
         report = self._compared(examples)

@@ -104,6 +104,20 @@ class SavedModel:
     pictures: dict[str, str] = field(default_factory=dict)  # SVG documents, by name
 
 
+def check_fit(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    """Raise ModelError unless weights have the names and the shapes that the settings make them."""
+
+    def shown(shape: tuple[int, ...] | None) -> str:
+        return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
+
+    for name in (*expected, *found):
+        if expected.get(name) != found.get(name):
+            raise ModelError(
+                f"the weights and the settings do not fit together: {name} is {shown(found.get(name))}, and the "
+                f"settings make it {shown(expected.get(name))}; copy the folder anew"
+            )
+
+
 def check_width(number: int) -> int:
     """Return how many numbers a model reads at a step; raise ModelError where that is none, or absurd."""
     if not 1 <= number <= MOST_FEATURES:
@@ -196,10 +210,10 @@ def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
     if overwrite:
         return None
     if unfinished is not None:
-        raise ModelError(f"{folder}: holds an unfinished training; go on with --resume, or start over with --overwrite")
+        raise ModelError(f"{folder}: holds an unfinished training; go on with `resume`, or start over with `overwrite`")
     if current(folder, CONFIG) is not None:
         raise ModelError(
-            f"{folder}: holds another model; name another folder with --out, or replace it with --overwrite"
+            f"{folder}: holds another model; name another folder with `out`, or replace it with `overwrite`"
         )
     return None
 
@@ -281,7 +295,7 @@ def _open_unfinished(path: Path) -> Stored:
 
 def _read_unfinished(stored: Stored) -> SavedModel:
     if stored.skeleton["state"]["best"] is None:
-        raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with --resume")
+        raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with `resume`")
     return SavedModel(
         config=stored.skeleton["config"],
         weights=Weights(

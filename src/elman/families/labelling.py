@@ -1,49 +1,49 @@
 """What the tagger and the classifier share: tokens in, hidden states out, read from either side.
 
-tokens ──WordSequences──▶ SequenceBatch ──WordEncoder──▶ (B, T, E) ──Encoder──▶ outputs (B, T, N), last (B, N)
-when predicting:      ──WordTable, each distinct token encoded once──▶ (B, T, E) ──Encoder──▶ the same
+items ──Inputs.batches──▶ SequenceBatch ──front──▶ (B, T, E) ──Encoder──▶ outputs (B, T, N), last (B, N)
+when predicting:       ──Inputs.table, each distinct token encoded once──▶ (B, T, E) ──Encoder──▶ the same
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.series import NumberSequences
-from elman.data.tokens.lexicon import Lexicon, Words, padded
-from elman.data.tokens.vectors import read_vectors
+from elman.data.examples import Examples
+from elman.data.tokens.lexicon import Words
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
+from elman.families.base import Model
 from elman.families.folder import Texts
+from elman.families.inputs import Inputs
 from elman.families.reports import Report
-from elman.families.supervised import SupervisedModel
+from elman.families.supervised import Supervised
+from elman.nn.cells import CELLS, CellName
 from elman.nn.dropout import LockedDropout
-from elman.nn.inputs.numbers import Standardised
-from elman.nn.inputs.words import WordEncoder
-from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
 
 PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
 MOST_LABELS = 10_000
-KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
 
 
 @dataclass(kw_only=True, eq=False)
-class LabellingModel(SupervisedModel):
+class LabellingModel(Supervised, Model):
     """A model that reads whole sequences: the settings of its encoder, and how it is fed."""
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """The network that reads: simple (Elman) RNN, GRU or LSTM."""
+    patience: int = 0
+    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
+    learning rate, that make the best model."""
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers that read; rnn is the simple, Elman's network."""
     hidden_size: int = 200
     """Units of each layer and direction."""
     num_layers: int = 1
@@ -120,67 +120,39 @@ class LabellingModel(SupervisedModel):
     def _pictures(self) -> dict[str, str]:
         return {"confusion.svg": self._report.picture()} if hasattr(self, "_report") else {}
 
-    # The tokens.
+    # What it reads.
 
-    @property
-    def _ignores_case(self) -> bool:
-        """Whether tokens that differ in capitals only are one: when the lexicon is learned and when it is read back."""
-        return self.lowercase
+    @abstractmethod
+    def _inputs(self) -> Inputs:
+        """Return the kind of inputs that the settings name, of which nothing has been learned."""
 
-    def _learn_words(self, counts: Mapping[str, int], others: Iterable[str]) -> NDArray[np.float32] | None:
-        """Build the lexicon: of the training's words and, with pretrained vectors, of those that they know.
-
-        Returns:
-            The vectors, in the order of their words; None where there are none.
-        """
-        matrix = None
-        names: list[str] = []
-        size = 0
-        if self.vectors is not None:
-            rows, matrix = read_vectors(self.vectors, {*counts, *others}, first=self.vector_words)
-            names, size = sorted(rows, key=rows.__getitem__), matrix.shape[1]
-            if self.embedding_size not in (None, size):
-                raise UsageError(
-                    f"{self.vectors}: vectors of {size} numbers, but embedding_size is {self.embedding_size}; "
-                    "leave it out"
-                )
-            self._tell_coverage(counts, rows)
-        self.lexicon_ = Lexicon(counts, self._ignores_case, self.min_count, names, size)
-        return matrix
-
-    def _tell_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
-        missing = [word for word in counts if word not in rows and word.lower() not in rows]
-        coverage = 1 - sum(counts[word] for word in missing) / max(sum(counts.values()), 1)
-        shown = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
-        logger.warning(
-            "%s knows %.1f %% of the training's words; %s distinct ones are not in it: %s ...",
-            *(self.vectors, 100 * coverage, f"{len(missing):,}", shown),
-        )
-        self.data_["vectors"] = {
-            "file": str(self.vectors),
-            "kept": len(rows),
-            "distinct_words_without": len(missing),
-            "coverage": round(coverage, 4),
-        }
-
-    def _word_encoder(self) -> WordEncoder:
-        return WordEncoder(
-            self.lexicon_.counts,
-            self.lexicon_.vector_size or self.embedding_size or 100,
-            num_characters=0 if self.characters == "none" else len(self.lexicon_.characters),
-            character_size=self.character_size,
-            num_vectors=len(self.lexicon_.vector_words),
-            word_dropout=self.word_dropout,
+    def _encoder(self, input_size: int) -> Encoder:
+        """Return recurrent layers with fresh weights."""
+        return Encoder(
+            self.cell,
+            input_size,
+            int(self.hidden_size),  # it may be NumPy's, from a search over settings
+            int(self.num_layers),
+            bidirectional=self.bidirectional,
+            merge=self.merge,
+            dropout=self.dropout,
             backend=self.backend,
         )
+
+    def _learn(self, train: Examples, judged_on: Examples) -> None:
+        """Learn what the network reads with, before it is built."""
+        self.inputs_: Any = self._inputs()  # what has been learned of the inputs, and how they become batches
+        self.inputs_.learn(train.inputs, judged_on.inputs)
+        self.data_.update(self.inputs_.facts)
 
     # What a folder keeps.
 
     def _texts(self) -> dict[str, str]:
-        return {"words.json": self.lexicon_.to_json(), "labels.json": write_json(self.labels_)}
+        return {**self.inputs_.texts(), "labels.json": write_json(self.labels_)}
 
     def _restore_texts(self, texts: Texts) -> None:
-        self.lexicon_ = Lexicon.from_json(texts["words.json"], self._ignores_case, self.min_count)
+        self.inputs_ = self._inputs()
+        self.inputs_.restore(texts)
         self.labels_ = tuple(texts.read("labels.json", [(str, int, float, bool)]))
         if not 1 <= len(self.labels_) <= MOST_LABELS:
             raise ModelError(f"labels.json: {len(self.labels_):,} labels; a model has 1 to {MOST_LABELS:,}")
@@ -213,82 +185,46 @@ class Encoder(nn.Module):
     """Recurrent layers with dropout below and above.
 
     Args:
-        settings: see :class:`LabellingModel`.
+        cell: one of the table of cells.
         input_size: E.
+        hidden_size: H, of each layer and direction.
+        num_layers: L.
+        bidirectional: whether to read from both sides.
+        merge: how the outputs of the two directions become one.
+        dropout: share of the values that are set to zero while training.
+        backend: see :class:`~elman.nn.recurrent.RNN`.
     """
 
-    def __init__(self, settings: LabellingModel, input_size: int) -> None:
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        *,
+        bidirectional: bool,
+        merge: str,
+        dropout: float,
+        backend: str,
+    ) -> None:
         super().__init__()
-        recurrent: Any = {"rnn": RNN, "gru": GRU, "lstm": LSTM}[settings.cell]
-        self.dropout = LockedDropout(settings.dropout)
-        self.rnn = recurrent(
+        self.dropout = LockedDropout(dropout)
+        self.rnn = CELLS[cell].layer(
             input_size,
-            int(settings.hidden_size),  # it may be NumPy's, from a search over settings
-            int(settings.num_layers),
+            hidden_size,
+            num_layers,
             batch_first=True,
-            dropout=settings.dropout if settings.num_layers > 1 else 0.0,
-            bidirectional=settings.bidirectional,
-            merge=settings.merge,
-            backend=settings.backend,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            merge=merge,
+            backend=backend,
         )
         self.output_size: int = self.rnn.output_size
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Read (B, T, E) -> outputs (B, T, N), and the top layer's last state, both directions merged, (B, N)."""
-        outputs, state = self.rnn(self.dropout(inputs), lengths=lengths)  # (B, T, N)
-        hidden = state[0] if isinstance(state, tuple) else state  # (L·D, B, H)
-        last = MERGES[self.rnn.merge](hidden[-2], hidden[-1]) if self.rnn.bidirectional else hidden[-1]  # (B, N)
-        return self.dropout(outputs), last
-
-
-class Table(Protocol):
-    """What turns sequences into what the recurrent layers read, when predicting."""
-
-    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Return (B, T, E) and the lengths (B,)."""
-        ...
-
-
-class WordTable:
-    """The vectors of the tokens that prediction has met: each is computed once.
-
-    Args:
-        encoder: what computes them.
-        lexicon: what turns tokens into numbers.
-    """
-
-    def __init__(self, encoder: WordEncoder, lexicon: Lexicon) -> None:
-        self._encoder = encoder
-        self._lexicon = lexicon
-        self._numbers: dict[str, int] = {}
-        self._table = encoder.embedding.weight.new_empty(0, encoder.output_size)
-
-    def gather(self, sequences: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
-        """Return the vectors (B, T, E) of the tokens of some sequences, and the lengths (B,)."""
-        if len(self._numbers) > KEPT_TOKENS:
-            self._numbers, self._table = {}, self._table[:0]
-        numbers = self._numbers
-        new = list(dict.fromkeys(token for sequence in sequences for token in sequence if token not in numbers))
-        for start in range(0, len(new), 4096):
-            words = self._lexicon.look_up(new[start : start + 4096]).to(self._table.device)
-            self._table = torch.cat((self._table, self._encoder(words)))
-        for token in new:
-            numbers[token] = len(numbers)
-        lengths = np.array([len(sequence) for sequence in sequences], np.int64)
-        flat = np.array([numbers[token] for sequence in sequences for token in sequence], np.int64)
-        return self._table[padded(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
-
-
-class NumberTable:
-    """Arrays of numbers, standardised; see :class:`Table`."""
-
-    def __init__(self, front: Standardised) -> None:
-        self._front = front
-
-    def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Return (B, T, F) and the lengths (B,)."""
-        _, inputs, lengths = NumberSequences(sequences).gather(np.arange(len(sequences)))
-        return self._front(inputs.to(self._front.mean.device)), lengths
+        outputs, state = self.rnn.run(self.dropout(inputs), lengths=lengths)  # (B, T, N)
+        return self.dropout(outputs), self.rnn.newest(state)
 
 
 def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:

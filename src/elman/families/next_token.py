@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
-from elman.decoding.streams import Compiled, Network, Parts, Stepwise
+from elman.decoding.streams import Compiled, Network, Stepwise
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
-from elman.nn.decoder import CELLS
+from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
-from elman.nn.heads import SoftmaxHead, cross_entropy_sum
-from elman.nn.recurrent import GRU, LSTM, RNN
+from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.stack import Recurrent
+from elman.nn.state import State
 from elman.nn.window import Window
-from elman.training.clock import seconds_for_all
+from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 
-RecurrentState = Tensor | tuple[Tensor, Tensor]
-"""``(num_layers, B, H)``, a pair of them for LSTM: a value that can be kept, copied, rewound and handed back."""
+if TYPE_CHECKING:
+    NetworkName = str
+else:
+    NetworkName = Literal[(*CELLS, "window")]  # the choices of a setting
 
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
@@ -40,8 +43,9 @@ VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many str
 class NextTokenModel(Model):
     """A model that says what comes next in a sequence, and so can go on with it: the settings of its network."""
 
-    cell: Literal["rnn", "gru", "lstm", "window"] = "lstm"
-    """The network that reads: simple (Elman) RNN, GRU, LSTM, or a feed-forward network over the last tokens."""
+    cell: NetworkName = "lstm"
+    """The network that reads: the cell of its recurrent layers (rnn is the simple, Elman's network), or window, a
+    feed-forward network over the last tokens."""
     hidden_size: int = 384
     """Units of each layer."""
     num_layers: int = 1
@@ -66,8 +70,6 @@ class NextTokenModel(Model):
     backend: Literal["auto", "fused", "torch", "reference"] = "auto"
     """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
     reference, or the fastest."""
-    valid_fraction: float = 0.1
-    """Share of the data, at its end, held out for validation where no other is given."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -78,16 +80,20 @@ class NextTokenModel(Model):
             positive("embedding_size", self.embedding_size)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
-        if not 0 < self.valid_fraction < 1:
-            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
         if not math.isfinite(self.forget_bias):
             raise UsageError(f"forget_bias is {self.forget_bias}; it must be a finite number")
-        if self.forget_bias and self.cell != "lstm":
+        if self.forget_bias and not self._has_forget_gate:
+            known = [cell.layer.__name__ for cell in CELLS.values() if "forget" in cell.gates]
             raise UsageError(
-                f'forget_bias is {self.forget_bias}, but only an LSTM has forget gates; cell is "{self.cell}"'
+                f"forget_bias is {self.forget_bias}, but only an {' or '.join(known)} has forget gates; "
+                f'cell is "{self.cell}"'
             )
-        if self.cell == "window" and self.backend != "auto":
-            raise UsageError(f'backend is "{self.backend}", but cell is "window", which has no recurrent layer')
+        if self.cell not in CELLS and self.backend != "auto":
+            raise UsageError(f'backend is "{self.backend}", but cell is "{self.cell}", which has no recurrent layer')
+
+    @property
+    def _has_forget_gate(self) -> bool:
+        return self.cell in CELLS and "forget" in CELLS[self.cell].gates
 
     # What a task says about its tokens.
 
@@ -127,7 +133,7 @@ class NextTokenModel(Model):
         if valid.num_targets < 1:
             raise DataError(
                 f"the validation data have {len(valid.ids)} tokens and need 2; "
-                "raise --valid-fraction or name others with --valid"
+                "raise `valid_fraction` or name others with `valid`"
             )
         return batches
 
@@ -138,24 +144,31 @@ class NextTokenModel(Model):
         return self._judge(self._valid)
 
     def _final_seconds(self) -> float:
-        with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
-            batch, _ = next(self._losses(self._valid, num_streams=1))
-            batches = self._valid.num_targets / batch.num_targets
-            return seconds_for_all(lambda _: next(self._losses(self._valid, num_streams=1)), batches)
+        def judge(size: int) -> float:  # a batch, whatever its size
+            with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
+                batch, _ = next(self._losses(self._valid, num_streams=1))
+            return batch.num_targets / self._valid.num_targets
+
+        return predict_seconds(judge, 1)
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
-        network = self.network_.eval()
-        device = next(network.parameters()).device
         state = None
         for batch in _in_order(corpus, self._apart, num_streams):
-            with torch.inference_mode():
-                moved = batch.to(device)
-                logits, state = network(moved.inputs, None if batch.first else state, moved.lengths)  # (B, T, V)
-                losses = nn.functional.cross_entropy(
-                    logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
-                )
-            yield batch, losses.view_as(moved.targets).cpu()
+            losses, state = self._nats(batch, None if batch.first else state)
+            yield batch, losses
+
+    def _nats(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """Read a batch from a state; return the nats (B, T) of its targets (zero at padding), and the state after."""
+        network = self.network_.eval()
+        with torch.inference_mode():
+            moved = batch.to(next(network.parameters()).device)
+            logits, state = network(moved.inputs, state, moved.lengths)  # (B, T, V)
+            losses = nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+        assert state is not None
+        return losses.view_as(moved.targets).cpu(), state
 
 
 class LanguageNetwork(nn.Module):
@@ -175,28 +188,22 @@ class LanguageNetwork(nn.Module):
             "hidden_size": int(settings.hidden_size),  # it may be NumPy's, from a search over settings
             "num_layers": int(settings.num_layers),
         }
-        self.rnn: RNN | GRU | LSTM | Window
-        if settings.cell == "window":
-            self.rnn = Window(**sizes, window=settings.window)
+        self.rnn: Recurrent | Window
+        if settings.cell in CELLS:
+            options: dict[str, Any] = {"initial_state": settings.initial_state, "backend": settings.backend}
+            self.rnn = CELLS[settings.cell].layer(**sizes, batch_first=True, **options)
+            if settings.forget_bias:
+                self.rnn.shift_gate("forget", settings.forget_bias)
         else:
-            options = {"batch_first": True, "initial_state": settings.initial_state, "backend": settings.backend}
-            recurrent: Any = CELLS[settings.cell]
-            self.rnn = recurrent(**sizes, **options)
-        if isinstance(self.rnn, LSTM) and settings.forget_bias:
-            with torch.no_grad():
-                for name, bias in self.rnn.named_parameters():
-                    if name.startswith("bias_ih"):
-                        bias[settings.hidden_size : 2 * settings.hidden_size] += settings.forget_bias  # rows i, f, g, o
+            self.rnn = Window(**sizes, window=settings.window)
         self.head = SoftmaxHead(settings.hidden_size, vocab_size, self.embedding if settings.tie_weights else None)
 
-    def forward(
-        self, inputs: Tensor, state: RecurrentState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, RecurrentState]:
+    def forward(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Read ids (B, T) from a state; return the logits (B, T, V) and the state after each row's last id."""
         embedded = self.embedding(inputs)  # (B, T, E)
-        hidden, state = self.rnn(embedded, state, lengths=lengths)  # (B, T, H)
+        hidden, after = self.rnn.run(embedded, state, lengths)  # (B, T, H)
         logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
-        return logits, state
+        return logits, after
 
     def set_dropout(self, share: float) -> None:
         """Drop this share of the hidden values, between layers and before the head, while training."""
@@ -207,33 +214,31 @@ class LanguageNetwork(nn.Module):
     def is_fused(self) -> bool:
         """Whether Elman's kernels can write with this network."""
         weight = self.head.weight
-        can = not isinstance(self.rnn, Window) and weight.device.type == "cpu" and weight.dtype == torch.float32
+        can = isinstance(self.rnn, Recurrent) and self.rnn.cell.kernels is not None
+        can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
-    def writing(self) -> Network[Parts]:
+    def writing(self) -> Network[State]:
         """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
-        if self.is_fused:
-            assert not isinstance(self.rnn, Window)
-            with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
-                matrix = self.head.matrix
-            weights = self.embedding.weight, self.rnn.all_weights, matrix, self.head.bias
-            return Compiled(Writer(self.rnn.mode, *weights))
-        return Stepwise(lambda parts: self.next_logits(whole_state(parts)), self._read, chosen_streams)
+        if not self.is_fused:
+            return Stepwise(self.next_logits, self._read, State.rows)
+        rnn: Any = self.rnn
+        with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
+            matrix = self.head.matrix
+        return Compiled(Writer(rnn.cell.kernels, self.embedding.weight, rnn.all_weights, matrix, self.head.bias))
 
-    def _read(self, ids: Tensor, parts: Parts) -> tuple[Tensor, Parts]:
+    def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token a stream (N,); return the logits (N, V) for the next, and the state."""
-        logits, state = self(ids[:, None].to(self.head.weight.device), whole_state(parts))  # (N, 1, V)
-        return logits[:, 0], state_parts(state)
+        logits, after = self(ids[:, None].to(self.head.weight.device), state)  # (N, 1, V)
+        return logits[:, 0], after
 
-    def next_logits(self, state: RecurrentState) -> Tensor:
+    def next_logits(self, state: State) -> Tensor:
         """Return the logits (B, V) for the token after what the state has read.
 
         Raises:
             UsageError: the state is not this network's.
         """
-        hidden = self.rnn.check_state(state)[0]
-        top = self.rnn.hidden(hidden) if isinstance(self.rnn, Window) else hidden[-1]  # (B, H)
-        logits: Tensor = self.head(top)
+        logits: Tensor = self.head(self.rnn.newest(self.rnn.check_state(state)))  # of (B, H)
         return logits
 
 
@@ -259,7 +264,7 @@ class NextTokenTask:
         """Return the summed loss in nats, the number of targets, and the state to carry on."""
         logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
         targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
-        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._apart else _detached(state)
+        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._apart else state.detached()
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""
@@ -274,27 +279,3 @@ def _in_order(corpus: Corpus, apart: bool, num_streams: int) -> Iterator[Batch]:
     if apart:
         return line_chunks(corpus, 4096)
     return stream_chunks(corpus, num_streams=num_streams, chunk_length=max(4096 // num_streams, 128))
-
-
-def _detached(state: RecurrentState) -> RecurrentState:
-    return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()
-
-
-def state_parts(state: RecurrentState) -> Parts:
-    """Return the parts of a state, (num_layers, B, H) each."""
-    return tuple(state) if isinstance(state, tuple | list) else (state,)
-
-
-def whole_state(parts: Parts) -> RecurrentState:
-    """Return the state of these parts, as the recurrent layers take it."""
-    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
-
-
-def joined_states(states: Sequence[Parts]) -> Parts:
-    """Return one state of all the streams of several."""
-    return tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
-
-
-def chosen_streams(parts: Parts, rows: Tensor) -> Parts:
-    """Return the state of some of the streams."""
-    return tuple(part[:, rows] for part in parts)

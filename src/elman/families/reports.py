@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.data.examples import Numbering
 from elman.drawing.confusion import confusion_table, confusion_text
 from elman.errors import UsageError
 from elman.metrics.labels import LabelRates, confusion, label_metrics
@@ -40,7 +41,7 @@ class Report:
             UsageError: the model gives no labels.
         """
         if not self.labels:
-            raise UsageError("a confusion table is of labels, and this model gives none; leave --confusion out")
+            raise UsageError("a confusion table is of labels, and this model gives none; leave `confusion` out")
         return confusion_table(self.confusion, list(self.labels))
 
 
@@ -53,11 +54,7 @@ def judged(true: Sequence[str], predicted: Sequence[str]) -> Report:
         (0.5, ['NOUN', 'VERB', 'X'], [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
     """
     labels = sorted({*true, *predicted})
-    number = {label: index for index, label in enumerate(labels)}
-    counts = confusion(
-        np.array([number[label] for label in true], np.int64),
-        np.array([number[label] for label in predicted], np.int64),
-        len(labels),
-    )
+    numbering = Numbering(labels)
+    counts = confusion(numbering.of(true), numbering.of(predicted), len(labels))
     rates = label_metrics(counts, labels)
     return Report({"accuracy": rates["accuracy"], "macro_f1": rates["macro_f1"]}, rates["labels"], counts)

@@ -14,7 +14,7 @@ def check_same_data(began: dict[str, Any], now: dict[str, Any], folder: Path | N
     if any(began.get(part) != {**now[part], "files": began[part]["files"]} for part in ("train", "valid")):
         raise UsageError(
             f"{folder}: this training began with other data ({began['train']}); resume with the same data, or "
-            "start afresh with --overwrite"
+            "start afresh with `overwrite`"
         )
 
 
@@ -27,7 +27,7 @@ def check_same_settings(
         name = changed[0]
         raise UsageError(
             f"{folder}: this training began with {name} {began.get(name)!r}, not {now[name]!r}; resume with the "
-            "settings it began with, or start afresh with --overwrite"
+            "settings it began with, or start afresh with `overwrite`"
         )
 
 

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
-from elman.families.base import Model
 from elman.families.reports import Report
-from elman.training.clock import seconds_for_all
+from elman.training.clock import predict_seconds
 
 
-@dataclass(kw_only=True, eq=False)
-class SupervisedModel(Model):
-    """A model that learns from examples: inputs, and what is to be said of each."""
+class Supervised(ABC):
+    """What a model that learns an answer to every input has besides: its examples are read and held out here."""
 
-    patience: int = 0
-    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
-    learning rate, that make the best model."""
-    encoding: str = "utf-8"
-    """How the files are encoded."""
-    valid_fraction: float = 0.1
-    """Share of the data, drawn with the seed, held out for validation where no other is given."""
-
-    def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
-        super().check()
-        if not 0 < self.valid_fraction < 1:
-            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+    # What it has as a Model.
+    seed: int
+    valid_fraction: float
+    data_: dict[str, Any]
+    _check_fitted: Callable[[], None]
 
     def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
         """Read what to learn from and what to judge on, as ``fit`` does.
@@ -102,4 +91,9 @@ class SupervisedModel(Model):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        return seconds_for_all(lambda some: self._judge(self._valid.chosen(range(some))), len(self._valid.inputs), 200)
+        def judge(size: int) -> float:
+            some = self._valid.chosen(range(min(size, len(self._valid.inputs))))
+            self._judge(some)
+            return len(some.inputs) / len(self._valid.inputs)
+
+        return predict_seconds(judge, 200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_texts
 from elman.decoding.sampling import Sampling, draw_key
-from elman.decoding.streams import Network, Parts, Stream, Writing
+from elman.decoding.streams import Network, Stream, Writing
 from elman.decoding.text import StreamText
-from elman.families.next_token import joined_states
+from elman.nn.state import State
 from elman.training.schedule import positive, whole
 
 
@@ -70,7 +71,7 @@ class TextWriting:
 
     Args:
         network: what writes.
-        states: what it has read for each request, of one stream each.
+        states: what it has read, of as many streams together as there are requests, in their order.
         requests: checked; their prompts are texts.
         tokenizer: what the tokens are.
         forbidden: tokens that are no text.
@@ -78,8 +79,8 @@ class TextWriting:
 
     def __init__(
         self,
-        network: Network[Parts],
-        states: Sequence[Parts],
+        network: Network[State],
+        states: Sequence[State],
         requests: Sequence[Request],
         tokenizer: Tokenizer,
         forbidden: Sequence[int],
@@ -104,7 +105,7 @@ class TextWriting:
                     seen=read,
                 )
             )
-        self._writing = Writing(network, joined_states(states), streams)
+        self._writing = Writing(network, State.joined(states, partial(torch.cat, dim=1)), streams)
 
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the new piece of each text after each stretch, the last time what was held back."""
@@ -116,7 +117,7 @@ class TextWriting:
         """Write to the end; return the whole texts."""
         return ["".join(pieces) for pieces in zip(*self, strict=True)]
 
-    def states(self) -> list[Parts]:
+    def states(self) -> list[State]:
         """Return the state of each text, which has read exactly what was written."""
         return self._writing.states()
 

@@ -7,12 +7,13 @@ just allocated itself need not pass, but names its dtype and device: torch's def
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError
+from elman.errors import UsageError, nearest
 
 Sizes = tuple[int | str, ...]
 """The size of each dimension; a name where any size will do."""
@@ -95,6 +96,22 @@ def check_lengths(lengths: Any, batch_size: int, num_steps: int) -> Tensor:
     if bool(((given < 0) | (given > num_steps)).any()):
         raise UsageError(f"lengths are {given.tolist()}, expected 0 … {num_steps}, the input's time steps")
     return given
+
+
+def check_choice(name: str, value: str, known: Iterable[str]) -> None:
+    """Refuse a name that is none of the known ones, and tell the nearest.
+
+    Raises:
+        UsageError: there is no such name.
+
+    Example:
+        >>> check_choice("merge", "summ", ("sum", "product"))
+        Traceback (most recent call last):
+        elman.errors.UsageError: merge="summ", expected one of "sum", "product"; did you mean "sum"?
+    """
+    if value not in known:
+        choices = ", ".join(f'"{choice}"' for choice in known)
+        raise UsageError(f'{name}="{value}", expected one of {choices}{nearest(value, known)}')
 
 
 def _fits(shape: torch.Size, sizes: Sizes) -> bool:

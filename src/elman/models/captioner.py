@@ -3,13 +3,14 @@
 pictures | features, captions ──read──▶ examples ──split, encode──▶ PictureBatch(pictures, inputs (B,T), targets (B,T))
   ──PictureEncoder, or a layer over the features──▶ (B,N) ──bridge──▶ DecoderState ──Decoder──▶ (B,T,H)
   ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
-                             └── beam search ──▶ ids ──▶ caption
+                             └── beam search ──▶ ids ──▶ Caption
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,8 +21,11 @@ from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
 from elman.data.examples import Examples
-from elman.data.images import Pictures, encoded_by, encoder_hash, read_captions
-from elman.data.lines import Lines, Problems
+from elman.data.formats.captions import read_captions
+from elman.data.formats.pictures import Pictures
+from elman.data.lines import Problems
+from elman.data.onnx_encoder import encoded_by, encoder_hash
+from elman.data.records import Caption, Picture, Problem, in_place, readable
 from elman.data.series import NumberSequences
 from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
@@ -35,9 +39,11 @@ from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNe
 from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics
+from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.pictures import PictureEncoder
+from elman.nn.state import State
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -45,8 +51,6 @@ Images = Any
 """A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in order."""
 Captions = Any
 """A ``Path`` names a file of captions, a ``str`` is its text; or the captions of each picture, by name or in order."""
-
-WINDOW = 128  # pictures that are looked at together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,6 +74,7 @@ class Captioner(EncoderDecoderModel):
         *("cell", "hidden_size", "num_layers", "embedding_size", "picture_size", "feature_size", "channels"),
         *("attention", "level", "tie_weights"),
     )
+    answered_together: ClassVar[int] = 128
 
     level: Literal["bpe", "word", "char"] = "word"
     """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
@@ -162,33 +167,43 @@ class Captioner(EncoderDecoderModel):
 
     def _seen(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
-        for start in range(0, len(names), WINDOW):
+        for start in range(0, len(names), self.answered_together):
             read: dict[str, NDArray[Any] | str] = {}
-            for name in names[start : start + WINDOW]:
+            for name in names[start : start + self.answered_together]:
                 try:
                     read[name] = pictures.read(name)
                 except DataError as error:
-                    read[name] = str(error).partition(": ")[2] or str(error)  # without the file's name
-            if self.encoder is not None:
-                shown = {name: array for name, array in read.items() if not isinstance(array, str) and array.ndim == 3}
-                if shown:
-                    read.update(zip(shown, encoded_by(self.encoder, list(shown.values())), strict=True))
+                    said = str(error)
+                    read[name] = said.partition(f"{name}: ")[2] or said  # without the file's name
+            arrays = {name: array for name, array in read.items() if not isinstance(array, str)}
+            read.update(zip(arrays, self._encoded(list(arrays.values()), self.encoder), strict=True))
             yield from read.items()
+
+    @staticmethod
+    def _encoded(arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
+        """Return arrays, pictures among them as the ONNX encoder sees them."""
+        seen = list(arrays)
+        rows = [row for row, array in enumerate(arrays) if array.ndim == 3] if encoder is not None else []
+        if encoder is not None and rows:
+            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows]), strict=True):
+                seen[row] = features
+        return seen
 
     def _unlike(self, array: NDArray[Any]) -> str:
         """Say in what an input differs from what the network looks at; nothing where it does not."""
         if self._spread is None:
             return "" if array.ndim == 3 else f"features of {array.shape[1]} numbers, where the model looks at pictures"
         if array.ndim == 3:
-            return "a picture, where the model reads features; name what makes them with --encoder"
+            return "a picture, where the model reads features; name what makes them with `encoder`"
         known = len(self._spread[0])
         return "" if array.shape[1] == known else f"features of {array.shape[1]} numbers, where the model reads {known}"
 
-    def _check_kind(self, inputs: Sequence[NDArray[Any]]) -> None:
+    def _check_kind(self, inputs: Sequence[NDArray[Any]], encoder: Path | None = None) -> None:
         """Raise DataError where an input is not what the network looks at, ModelError where the encoder is another."""
-        found = encoder_hash(self.encoder) if self.encoder is not None and self.encoder.is_file() else ""
+        encoder = encoder or self.encoder
+        found = encoder_hash(encoder) if encoder is not None and encoder.is_file() else ""
         if found and self._encoder_hash and found != self._encoder_hash:
-            raise ModelError(f"--encoder {self.encoder}: not the encoder that the model learned with; name that one")
+            raise ModelError(f"`encoder` {encoder}: not the encoder that the model learned with; name that one")
         unlike = next(filter(None, map(self._unlike, inputs)), "")
         if unlike:
             raise DataError(unlike)
@@ -262,9 +277,13 @@ class Captioner(EncoderDecoderModel):
         return list(self._captions(inputs, search=search))
 
     def _captions(
-        self, inputs: Sequence[NDArray[Any]], first: int = 0, search: Search | None = None
+        self,
+        inputs: Sequence[NDArray[Any]],
+        first: int = 0,
+        search: Search | None = None,
+        encoder: Path | None = None,
     ) -> Iterator[list[tuple[str, float]]]:
-        self._check_kind(inputs)
+        self._check_kind(inputs, encoder)
         for hypotheses in self._written(inputs, first, search=search):
             yield [(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses]
 
@@ -284,62 +303,40 @@ class Captioner(EncoderDecoderModel):
         state: DecoderState = network.look(pictures.to(network.head.weight.device), lengths)
         return state
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Describe pictures, in order: a picture, a folder of them, an ``.npz``, or a pipe of pictures' paths.
+    def answer(
+        self,
+        batches: Iterable[Sequence[Picture | Problem]],
+        *,
+        search: Search | None = None,
+        encoder: Path | None = None,
+    ) -> Iterator[Caption | Problem]:
+        """Describe pictures as they come, in order.
 
         Args:
-            lines: a ``Path`` names the pictures; a pipe gives the path of a picture a line.
-            problems: who is told of what cannot be read; its line says so.
-            input_format: must be left out.
-            output_format: text: the picture's name, a tab, its caption (with ``n_best``, a line for each of them, and
-                its score); or jsonl. Text where not given.
-
-        Raises:
-            UsageError: there is no such format.
+            batches: pictures, as many together as are there; a problem stays in its place, and stands in place of a
+                picture that is not of the kind that the model learned from.
+            search: how to search, or draw; as the settings say where not given.
+            encoder: the ONNX encoder, where its file lies elsewhere than the settings say.
         """
         self._check_fitted()
-        if input_format is not None or output_format not in (None, "jsonl", "text"):
-            raise UsageError("a captioner reads pictures and writes text or jsonl; leave --input-format out")
-        if isinstance(lines.source, Path):
-            yield from self._described(Pictures(lines.source, self.picture_size), problems, output_format, first=0)
-            return
-        for line in lines:
-            try:
-                if not line.strip():
-                    raise DataError("a blank line names no picture")
-                pictures = Pictures(Path(line), self.picture_size)
-            except DataError as error:
-                problems.add(lines.name, lines.number, str(error))
-                yield _problem(line, str(error), output_format)
-            else:
-                yield from self._described(pictures, problems, output_format, first=lines.number - 1)
+        if search is not None:
+            search.check()
+        encoder = encoder or self.encoder
+        number = 0  # of the first item, from which what is drawn depends
+        for batch in batches:
+            items = list(in_place(batch, self._looked_at(readable(batch), encoder)))
+            for _, together in groupby(items, key=lambda item: isinstance(item, Problem)):
+                some = list(together)
+                pictures = readable(some)
+                texts = self._captions([picture.array for picture in pictures], number, search, encoder)
+                yield from in_place(some, map(Caption, (picture.name for picture in pictures), texts))
+                number += len(some)
 
-    def _described(
-        self, pictures: Pictures, problems: Problems, output_format: str | None, first: int
-    ) -> Iterator[str]:
-        names = pictures.names
-        for start in range(0, len(names), WINDOW):
-            inputs: dict[str, NDArray[Any]] = {}
-            said: dict[str, str] = {}
-            for name, array in self._seen(pictures, names[start : start + WINDOW]):
-                problem = array if isinstance(array, str) else self._unlike(array)
-                if problem:
-                    problems.add(name, 1, problem)
-                    said[name] = _problem(name, problem, output_format)
-                elif not isinstance(array, str):
-                    inputs[name] = array
-            for name, texts in zip(inputs, self._captions(list(inputs.values()), first + start), strict=True):
-                if output_format == "jsonl":
-                    named = [{"text": text, "score": round(score, 4)} for text, score in texts]
-                    said[name] = write_json({"picture": name, "captions": named}) + "\n"
-                elif self.n_best == 1:
-                    said[name] = f"{name}\t{texts[0][0]}\n"
-                else:
-                    said[name] = "".join(f"{name}\t{text}\t{score:.4f}\n" for text, score in texts)
-            for name in names[start : start + WINDOW]:
-                yield said[name]
+    def _looked_at(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
+        """Yield pictures as the network takes them, or why it cannot take one."""
+        for picture, array in zip(pictures, self._encoded([one.array for one in pictures], encoder), strict=True):
+            unlike = self._unlike(array)
+            yield Problem(picture.name, unlike, told=False) if unlike else Picture(picture.name, array)
 
 
 class CaptionerNetwork(EncoderDecoderNetwork):
@@ -359,10 +356,10 @@ class CaptionerNetwork(EncoderDecoderNetwork):
             front = FeatureEncoder(features, settings.feature_size)
         super().__init__(settings, vocab_size, front.place_size, settings.attention)
         self.front = front
-        parts = 2 if settings.cell == "lstm" else 1
         self.layers = settings.num_layers
+        self.parts = CELLS[settings.cell].state
         self.bridge = nn.ModuleList(
-            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in range(parts)
+            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in self.parts
         )
 
     def read(self, batch: PictureBatch) -> DecoderState:
@@ -374,7 +371,8 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         places, whole = self.front(pictures, lengths)  # (B, P, C), (B, N)
         whole = self.dropout(whole[:, None])[:, 0]
         parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
-        return self.decoder.start(tuple(torch.tanh(part).contiguous() for part in parts), self.dropout(places), lengths)
+        state = State(zip(self.parts, (torch.tanh(part).contiguous() for part in parts), strict=True))
+        return self.decoder.start(state, self.dropout(places), lengths)
 
 
 class FeatureEncoder(nn.Module):
@@ -467,9 +465,3 @@ def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
         return {str(name): texts for name, texts in found.items()}
     check_pairs(len(names), len(found), "pictures", "captions of {:,}")
     return dict(zip(names, found.values(), strict=True))
-
-
-def _problem(name: str, what: str, output_format: str | None) -> str:
-    if output_format == "jsonl":
-        return write_json({"picture": name, "problem": what}) + "\n"
-    return f"{name}\t\n"

@@ -1,17 +1,16 @@
 """The classifier: many-to-one. It reads a text, or a sequence of numbers, and gives it one label.
 
-file ──Delimited | JsonLines | folder | series──▶ examples ──split──▶ tokens ──WordSequences.gather──▶ SequenceBatch
+file | folder ──a format's read──▶ examples ──split──▶ tokens ──WordSequences.gather──▶ SequenceBatch
      ──WordEncoder──▶ (B,T,E) ──Encoder──▶ outputs (B,T,N), last (B,N) ──Pooling──▶ (B,N) ──head──▶ logits (B,K)
           ──┬── cross entropy ──▶ nats per text
-            └── softmax ──▶ probabilities ──▶ label
+            └── softmax ──▶ probabilities ──▶ Classification
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,28 +20,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, LengthBuckets
-from elman.data.examples import Examples
-from elman.data.lines import Lines, Problems, arrived
-from elman.data.series import NumberSequences, check_series, read_series
-from elman.data.tables import Example, format_of, read_folder, reader_named
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.lexicon import Lexicon, WordSequences
-from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import split_words
+from elman.data.examples import Examples, Numbering
+from elman.data.formats.table import FORMATS
+from elman.data.formats.text_folder import read_folder
+from elman.data.lines import Lines, Problems
+from elman.data.records import Classification, Example, NumberSequence, Problem, in_place, readable
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.labels import take_labels
-from elman.data.values.texts import take_texts
-from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.folder import Texts, check_width
-from elman.families.labelling import Encoder, LabellingModel, NumberTable, SequenceBatch, Table, WordTable, by_length
+from elman.families.folder import Texts
+from elman.families.inputs import NumberInputs, Table, TextInputs
+from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
 from elman.families.reports import Report, judged
 from elman.metrics.labels import calibration_error
-from elman.nn.heads import SoftmaxHead
-from elman.nn.inputs.numbers import Standardised, spread
-from elman.nn.inputs.words import WordEncoder
-from elman.nn.pooling import Pooling
+from elman.nn.outputs.heads import SoftmaxHead
+from elman.nn.outputs.pooling import Pooling
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -50,8 +43,6 @@ Inputs = Any
 """A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of
 one column or an iterator. Where labels are wanted, a ``str`` is the text of a table; a text by itself is a list of one.
 """
-
-WINDOW = 1024  # texts of a file that are classified together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -122,26 +113,23 @@ class Classifier(LabellingModel):
 
     def _prepare(self, X: Inputs, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
-        matrix = None
         if isinstance(former, Classifier):
             self._restore_texts(Texts(former._texts()))
             train = train.spelled_as(self.labels_)
             self._check_known("the training data", train.labels)
         else:
             self.labels_ = tuple(sorted(set(train.labels)))
-            matrix = self._learn_inputs(train.inputs, judged_on.inputs)
+            self._learn(train, judged_on)
         if valid is not None:
             self._check_known("the validation data", judged_on.spelled_as(self.labels_).labels)
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
-                "is --label the right column?"
+                "is `label` the right column?"
             )
-        if self.level == "numbers":
-            self._check_width([*train.inputs, *judged_on.inputs])
+        self.inputs_.check([*train.inputs, *judged_on.inputs])
         self.network_ = self._build()
-        if matrix is not None:
-            self.network_.front.take(matrix, self.lexicon_)
+        self.inputs_.begin(self.network_.front)
         return _Task(self, train.labels), _Batches(self, train)
 
     def _read(self, source: Inputs, labels: Any = None) -> Examples:
@@ -149,113 +137,60 @@ class Classifier(LabellingModel):
             return self._given(source, labels)
         check_alone(source, labels)
         problems = Problems()
-        inputs: list[Any]
-        if self.level == "numbers":
-            series = read_series(source, label=self.label, problems=problems, encoding=self.encoding)
-            inputs, labels = series.sequences, series.labels or []
-        else:
-            examples = list(self._examples(source, problems))
-            inputs, labels = [example.text for example in examples], [example.label for example in examples]
+        examples = list(self._examples(source, problems, labelled=True))
         problems.close()
-        if not labels:
+        if not examples:
             raise DataError(problems.first or "there is no labelled example")
-        return Examples(inputs, labels, problems.count)
+        return Examples([example[0] for example in examples], [example.label for example in examples], problems.count)
 
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return examples.labels
 
-    def _examples(self, source: Path | str, problems: Problems) -> Iterator[Example]:
+    def _examples(
+        self, source: Path | str, problems: Problems, *, labelled: bool
+    ) -> Iterator[Example | NumberSequence]:
+        """Yield what can be read of a file, or a folder; where labels are not wanted, a problem is an error."""
+        found: Iterable[Example | NumberSequence | Problem]
         if isinstance(source, Path) and source.is_dir():
-            return read_folder(source, problems, self.encoding)
-        reader = format_of(source, self.text, self.label, not self.no_header, encoding=self.encoding)
-        return reader.read(Lines(source, self.encoding), problems, labelled=True)
+            found = read_folder(source, problems, self.encoding)
+        else:
+            reader = FORMATS[self.formats].reader(None, source, self)
+            found = reader.read(Lines(source, self.encoding), problems, labelled=labelled)
+        return (example for example in found if not isinstance(example, Problem))
 
     def _given(self, inputs: Any, labels: Any) -> Examples:
         """Take texts, or arrays of numbers, and their labels as Python has them."""
         if labels is None:
             raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
-        inputs, labels = self._values(inputs), take_labels(labels)
+        inputs, labels = self._inputs().take(inputs), take_labels(labels)
         if not inputs:
             raise DataError("there are no examples: X is empty")
         check_pairs(len(inputs), len(labels), "texts", "{:,} labels")
         return Examples(inputs, labels)
 
-    def _values(self, inputs: Any) -> list[Any]:
-        """Take texts, or arrays of numbers, as Python has them."""
-        if self.level == "numbers":
-            return check_series(inputs)
-        return take_texts(inputs, hint='; for sequences of numbers set level "numbers"')
-
     def _sequences(self, inputs: Inputs) -> list[Any]:
         """Take what is to be classified: texts, or arrays of numbers, or a file of them without anything wrong."""
-        if not isinstance(inputs, Path):
-            return self._values(inputs)
-        problems = Problems(shown=0)
         found: list[Any]
-        if self.level == "numbers":
-            found = read_series(inputs, problems, label=self.label, encoding=self.encoding, labelled=False).sequences
-        elif inputs.is_dir():
-            found = [example.text for example in read_folder(inputs, problems, self.encoding)]
-        else:
-            found = [example.text for example in self._unlabelled(Lines(inputs, self.encoding), problems, None)]
+        if not isinstance(inputs, Path):
+            found = self.inputs_.take(inputs)
+            return found
+        problems = Problems(shown=0)
+        found = [example[0] for example in self._examples(inputs, problems, labelled=False)]
         if problems.count:
             raise DataError(problems.first)
         return found
 
-    def _check_width(self, sequences: Sequence[Any]) -> None:
-        """Raise DataError where sequences of numbers have other features than those that the model learned from."""
-        wanted = self.num_features_
-        found = next((sequence.shape[1] for sequence in sequences if sequence.shape[1] != wanted), wanted)
-        if found != wanted:
-            raise DataError(f"a sequence has {found} features a time step, but the model has learned from {wanted}")
-
-    def _learn_inputs(self, inputs: Sequence[Any], others: Sequence[Any]) -> NDArray[np.float32] | None:
-        """Learn the words of the training texts, or the spread of the training numbers; return pretrained vectors."""
-        self.tokenizer_: Tokenizer | None = None
-        self.lexicon_ = Lexicon({})
-        if self.level == "numbers":
-            self.num_features_ = inputs[0].shape[1]
-            self._spread = spread(inputs)
-            return None
-        if self.level == "bpe":
-            self.tokenizer_ = BytePairTokenizer.train(inputs, vocab_size=self.vocab_size)
-        counts = Counter(chain.from_iterable(map(self._tokens, inputs)))
-        known = set(chain.from_iterable(map(self._tokens, others))) if self.vectors is not None else ()
-        return self._learn_words(counts, known)
+    def _inputs(self) -> TextInputs | NumberInputs:
+        return NumberInputs() if self.level == "numbers" else TextInputs(self)
 
     @property
-    def _ignores_case(self) -> bool:
-        return self.lowercase and self.level == "word"
-
-    def _tokens(self, text: str) -> list[str]:
-        """Split a text into what the network reads; a text without any is one unknown token."""
-        if self.level == "word":
-            tokens = split_words(text)
-        elif self.tokenizer_ is None:
-            tokens = list(text)
-        else:
-            tokens = self.tokenizer_.tokens(self.tokenizer_.encode(text))
-        return tokens[: self.max_length] or [""]
+    def formats(self) -> str:
+        """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
+        return "numbers" if self.level == "numbers" else "classifier"
 
     def _build(self) -> ClassifierNetwork:
-        if self.level != "numbers":
-            return ClassifierNetwork(self, self._word_encoder(), len(self.labels_))
-        return ClassifierNetwork(self, Standardised(*self._spread), len(self.labels_))
-
-    def _texts(self) -> dict[str, str]:
-        texts = super()._texts()
-        if self.tokenizer_ is not None:
-            texts["tokenizer.json"] = self.tokenizer_.to_json()
-        if self.level == "numbers":
-            texts["features.json"] = write_json({"number": self.num_features_})
-        return texts
-
-    def _restore_texts(self, texts: Texts) -> None:
-        super()._restore_texts(texts)
-        self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], "bpe") if self.level == "bpe" else None
-        if self.level == "numbers":
-            self.num_features_ = size = check_width(texts.read("features.json", {"number": int})["number"])
-            self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
+        front: Any = self.inputs_.front()
+        return ClassifierNetwork(front, self._encoder(front.output_size), self.pooling, len(self.labels_))
 
     # Judging.
 
@@ -275,8 +210,7 @@ class Classifier(LabellingModel):
     def _judge(self, examples: Examples) -> Report:
         examples = examples.spelled_as(self.labels_)
         probabilities = self._probabilities(examples.inputs)  # (N, K)
-        number = {label: index for index, label in enumerate(self.labels_)}
-        targets = np.array([number.get(label, -1) for label in examples.labels])  # (N,)
+        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
         known = targets >= 0
         likelihoods = np.maximum(probabilities[known, targets[known]], np.finfo(np.float64).tiny)
         report = self.compared(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
@@ -317,53 +251,22 @@ class Classifier(LabellingModel):
         self._check_fitted()
         return self._hidden(self._sequences(X), self._table()).double().numpy()
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Classify what ``lines`` hold and write a line for each example, in order, as it comes.
+    def answer(
+        self, batches: Iterable[Sequence[Example | NumberSequence | Problem]]
+    ) -> Iterator[Classification | Problem]:
+        """Classify texts, or sequences of numbers, as they come, in order.
 
         Args:
-            lines: from a file, a text or a pipe.
-            problems: who is told of what cannot be read; its line says so.
-            input_format: csv, tsv, jsonl, or text: one text a line. Found out where not given; of a pipe, text.
-                Numbers come as they do in training.
-            output_format: jsonl, or text (the label alone); jsonl where not given.
-
-        Raises:
-            UsageError: there is no such format.
+            batches: examples, as many together as are there; a problem stays in its place.
         """
         self._check_fitted()
-        if output_format not in (None, "jsonl", "text"):
-            raise UsageError(f"--output-format {output_format}: no such format; there are jsonl, text")
         table = self._table()
-        if self.level == "numbers":
-            source = lines.source if isinstance(lines.source, Path | str) else "\n".join(lines)
-            series = read_series(source, problems, label=self.label, encoding=self.encoding, labelled=False)
-            rows = iter(self._probabilities(series.sequences, table))
-            for line, problem in series.each():
-                yield _unreadable(line, problem, output_format) if problem else self._written(next(rows), output_format)
-            return
-        for examples in arrived(self._unlabelled(lines, problems, input_format), lines, WINDOW):
-            readable = [example for example in examples if not example.problem]
-            rows = iter(self._probabilities([example.text for example in readable], table))
-            for example in examples:
-                if example.problem:
-                    yield _unreadable(example.line, example.problem, output_format)
-                else:
-                    yield self._written(next(rows), output_format)
+        for batch in batches:
+            rows = self._probabilities([example[0] for example in readable(batch)], table)
+            yield from in_place(batch, map(self._classification, rows))
 
-    def _written(self, shares: NDArray[np.float64], output_format: str | None) -> str:
-        label = self.labels_[int(shares.argmax())]
-        if output_format == "text":
-            return f"{label}\n"
-        named = {str(name): round(float(share), 4) for name, share in zip(self.labels_, shares, strict=True)}
-        return write_json({"label": label, "probabilities": named}) + "\n"
-
-    def _unlabelled(self, lines: Lines, problems: Problems, input_format: str | None) -> Iterator[Example]:
-        columns = self.text, self.label, not self.no_header
-        if input_format is None and isinstance(lines.source, Path | str):
-            return format_of(lines.source, *columns, encoding=lines.encoding).read(lines, problems, labelled=False)
-        return reader_named(input_format or "text", *columns).read(lines, problems, labelled=False)
+    def _classification(self, shares: NDArray[np.float64]) -> Classification:
+        return Classification(self.labels_[int(shares.argmax())], dict(zip(self.labels_, shares.tolist(), strict=True)))
 
     def _probabilities(self, inputs: Sequence[Any], table: Table | None = None) -> NDArray[np.float64]:
         hidden = self._hidden(inputs, table or self._table())  # (N, features)
@@ -374,9 +277,8 @@ class Classifier(LabellingModel):
 
     def _hidden(self, inputs: Sequence[Any], table: Table) -> Tensor:
         """Read texts, or arrays; return what is passed to the output layer (N, features), in order."""
-        if self.level == "numbers":
-            self._check_width(inputs)
-        sequences = inputs if self.level == "numbers" else [self._tokens(text) for text in inputs]
+        self.inputs_.check(inputs)
+        sequences = list(map(self.inputs_.tokens, inputs))
         network = self.network_.eval()
         hidden = torch.empty(len(sequences), network.encoder.output_size)
         for rows in by_length([len(sequence) for sequence in sequences]):
@@ -385,32 +287,26 @@ class Classifier(LabellingModel):
         return hidden
 
     def _table(self) -> Table:
-        front = self.network_.eval().front
-        return WordTable(front, self.lexicon_) if isinstance(front, WordEncoder) else NumberTable(front)
-
-
-def _unreadable(line: int, problem: str, output_format: str | None) -> str:
-    """Write what stands in place of the label of an example that cannot be read."""
-    if output_format == "text":
-        return "\n"
-    return write_json({"line": line, "problem": problem}) + "\n"
+        table: Table = self.inputs_.table(self.network_.eval().front)
+        return table
 
 
 class ClassifierNetwork(nn.Module):
     """Token vectors, or numbers, recurrent layers, pooling, head: sequences to logits (B, K).
 
     Args:
-        settings: see :class:`Classifier`.
         front: what turns tokens, or numbers, into what the recurrent layers read.
+        encoder: the recurrent layers.
+        pooling: what of their outputs is passed on.
         num_labels: K.
     """
 
-    def __init__(self, settings: Classifier, front: WordEncoder | Standardised, num_labels: int) -> None:
+    def __init__(self, front: nn.Module, encoder: Encoder, pooling: str, num_labels: int) -> None:
         super().__init__()
         self.front = front
-        self.encoder = Encoder(settings, front.output_size)
-        self.pooling = Pooling(settings.pooling, self.encoder.output_size)
-        self.head = SoftmaxHead(self.encoder.output_size, num_labels)
+        self.encoder = encoder
+        self.pooling = Pooling(pooling, encoder.output_size)
+        self.head = SoftmaxHead(encoder.output_size, num_labels)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Read a batch while training; return the logits (B, K)."""
@@ -430,13 +326,8 @@ class _Batches:
     """Training examples in batches of about equal length."""
 
     def __init__(self, model: Classifier, examples: Examples) -> None:
-        number = {label: index for index, label in enumerate(model.labels_)}
-        self._targets = np.array([number.get(label, IGNORED) for label in examples.labels], np.int64)  # (N,)
-        self._sequences: WordSequences | NumberSequences
-        if model.level == "numbers":
-            self._sequences = NumberSequences(examples.inputs)
-        else:
-            self._sequences = WordSequences([model._tokens(text) for text in examples.inputs], model.lexicon_)
+        self._targets = Numbering(model.labels_).of(examples.labels)  # (N,)
+        self._sequences = model.inputs_.batches(examples.inputs)
         self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
 
     def __len__(self) -> int:
@@ -477,5 +368,4 @@ class _Task:
 
     def sample(self) -> str:
         first = self._model._valid.inputs[0]
-        label = self._model.predict([first])[0]
-        return f"{label}: {' '.join(first.split())[:100]}" if isinstance(first, str) else f"{label}: {len(first)} steps"
+        return f"{self._model.predict([first])[0]}: {self._model.inputs_.shown(first)}"

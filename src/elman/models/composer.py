@@ -8,7 +8,7 @@ folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
 from elman.data.corpus import Corpus
-from elman.data.lines import Lines, Problems
+from elman.data.lines import Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.records import Problem, Surprisals, in_place, readable
 from elman.data.values.columns import check_there, take_items
 from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Stream, Writing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.next_token import NextTokenModel, NextTokenTask, state_parts
+from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.metrics.likelihood import language_metrics
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
@@ -70,8 +71,6 @@ class Composer(NextTokenModel):
     """Tunes in a batch if they were of bptt_length events; of longer ones there are fewer."""
     bptt_length: int = 256
     """With batch_size, says how many events there are in a batch; gradients flow through whole tunes."""
-    encoding: str = "utf-8"
-    """How ABC files are encoded."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -97,7 +96,7 @@ class Composer(NextTokenModel):
         if valid is None:
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) == 1:
-                raise DataError("one tune is too little: give more, or name others to validate on with --valid")
+                raise DataError("one tune is too little: give more, or name others to validate on with `valid`")
             last = len(tunes) if len(tunes) < every else 0  # of few tunes the last one is held out
             numbers = {number for number in range(1, len(tunes) + 1) if number % every == 0 or number == last}
             held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
@@ -112,6 +111,12 @@ class Composer(NextTokenModel):
             "left_out": problems.count,
         }
         batches = self._batches(train_corpus, valid_corpus, self.longest)
+        if isinstance(batches, LineBatches) and batches.num_cut:
+            logger.warning(
+                "%s of %s tunes have more than %s events: each is cut after so many, and what follows is learned as if "
+                "a tune began there; raise `longest` to learn them whole",
+                *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
+            )
         self.network_ = self._build()
         return NextTokenTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
@@ -223,22 +228,32 @@ class Composer(NextTokenModel):
                 found.append(list(zip(events, nats[kept].tolist(), strict=True)))
         return found
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write every event of the tunes of a file and its surprisal, tab-separated, under a line of titles.
+    def answer(self, batches: Iterable[Sequence[Tune | Problem]]) -> Iterator[Surprisals | Problem]:
+        """Say how surprising every event of tunes is, in order; a problem stands for one that has no events.
+
+        Args:
+            batches: tunes, as many together as are there.
 
         Raises:
-            UsageError: another format is asked for, or the music comes through a pipe.
+            DataError: none of them has events.
         """
-        if input_format is not None or output_format not in (None, "text"):
-            raise UsageError("a composer reads music and writes events and surprisals; leave the formats out")
-        if not isinstance(lines.source, Path | str):
-            raise UsageError("music comes as a file; name it in place of -")
-        yield "event\tsurprisal\n"
-        for tune in self._surprisals(self._read(lines.source, problems)):
-            for event, surprisal in tune:
-                yield f"{event}\t{surprisal:.6f}\n"
+        self._check_fitted()
+        is_empty, problem = True, None
+        for batch in batches:
+            items = [item if isinstance(item, Problem) else self._events_of(item) for item in batch]
+            events = readable(items)
+            is_empty = is_empty and not events
+            problem = problem or next((item for item in items if isinstance(item, Problem)), None)
+            found = self._surprisals(events) if events else []
+            yield from in_place(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
+        if is_empty and problem:
+            raise DataError(problem.what)
+
+    def _events_of(self, tune: Tune) -> NDArray[np.int64] | Problem:
+        try:
+            return self.tokenizer_.encode(tune)
+        except DataError as error:
+            return Problem(tune.name, str(error), told=False)
 
     # Writing.
 
@@ -279,7 +294,7 @@ class Composer(NextTokenModel):
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
         positive("max_events", max_events)
         if bars is not None and self.events != "remi":
-            raise UsageError('midilike events know no bars: give --seconds, or train with --events "remi"')
+            raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
         given = [] if primer is None else self._primer(primer, seconds, bars)
         ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
@@ -329,7 +344,7 @@ class Composer(NextTokenModel):
             forbidden=forbidden,
             seen=given,
         )
-        for _ in Writing(network.writing(), state_parts(state), [stream]):
+        for _ in Writing(network.writing(), state, [stream]):
             pass
         if not music.is_long_enough:
             logger.warning("the tune ends after max_events %d, before it is as long as asked; allow more", max_events)

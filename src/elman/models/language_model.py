@@ -10,39 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.data.batching import IGNORED
+from elman.data.batching import IGNORED, Batch, line_chunks
 from elman.data.corpus import Corpus, build_corpus
-from elman.data.lines import Lines, Problems
+from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
-from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.characters import CharacterTokenizer
+from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
 from elman.data.values.texts import take_sources
 from elman.decoding.sampling import Sampling
-from elman.decoding.streams import Parts
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.next_token import (
-    NextTokenModel,
-    NextTokenTask,
-    RecurrentState,
-    chosen_streams,
-    joined_states,
-    state_parts,
-    whole_state,
-)
+from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.writing import Request, TextWriting, Written
 from elman.metrics.likelihood import language_metrics
+from elman.nn.state import PublicState, State
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
+
+READ_TOGETHER = 4096  # tokens that are read together, where so many are at hand
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,6 +57,7 @@ class LanguageModel(NextTokenModel):
         *("level", "lines", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
         *("tie_weights", "initial_state"),
     )
+    answered_together: ClassVar[int] = 1
 
     level: Literal["char", "word", "bpe"] = "char"
     """What a token is: a character, a word or punctuation mark, or a piece found by byte-level BPE."""
@@ -72,8 +69,6 @@ class LanguageModel(NextTokenModel):
     """At most so many tokens: 10000 for words, 4096 for BPE where not given; characters are all kept."""
     min_count: int | None = None
     """Words rarer than this become <unk>; 2 where not given, so that <unk> is learned (level word only)."""
-    encoding: str = "utf-8"
-    """How the text files are encoded."""
     valid_characters: int = 250_000
     """At most so many characters of the validation text are judged by fit; evaluate judges any text whole."""
 
@@ -138,12 +133,8 @@ class LanguageModel(NextTokenModel):
         return train_corpus, valid_corpus
 
     def _learn_tokenizer(self, chunks: Iterable[str]) -> Tokenizer:
-        if self.level == "char":
-            return CharacterTokenizer.train(chunks)
-        if self.level == "word":
-            min_count = 2 if self.min_count is None else self.min_count
-            return WordTokenizer.train(chunks, max_vocab=self.vocab_size or 10_000, min_count=min_count)
-        return BytePairTokenizer.train(chunks, vocab_size=self.vocab_size or 4096)
+        vocab_size = self.vocab_size or (10_000 if self.level == "word" else 4096)
+        return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
 
     def _take_vectors(self, path: Path) -> None:
         from elman.data.tokens.vectors import vectors_for
@@ -153,7 +144,7 @@ class LanguageModel(NextTokenModel):
         if matrix.shape[1] != weight.shape[1]:
             raise UsageError(
                 f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {weight.shape[1]}; "
-                f"set --embedding-size {matrix.shape[1]}"
+                f"set `embedding_size` {matrix.shape[1]}"
             )
         with torch.no_grad():
             weight[numbers] = torch.from_numpy(matrix)
@@ -225,35 +216,69 @@ class LanguageModel(NextTokenModel):
         """
         self._check_fitted()
         text = Text(take_sources(X), self.encoding)
-        corpus = build_corpus(text, self.tokenizer_, 0, None, lines=self.lines)
-        if not len(corpus.ids):
+        passages = (Passage(chunk, more=True) for chunk in text.chunks(keep_lines=self.lines))
+        found = chain.from_iterable(zip(one.tokens, one.nats, strict=True) for one in self._surprisals(passages))
+        first = next(found, None)
+        if first is None:
             raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
-        return self._surprisals(corpus)
+        return chain([first], found)
 
-    def _surprisals(self, corpus: Corpus) -> Iterator[tuple[str, float | None]]:
-        if not self.lines:
-            yield self.tokenizer_.tokens(corpus.ids[:1])[0], None
-        for batch, losses in self._losses(corpus, num_streams=1):
-            mask = batch.targets != IGNORED
-            tokens = self.tokenizer_.tokens(batch.targets[mask].tolist())
-            yield from zip(tokens, losses[mask].tolist(), strict=True)
+    def answer(self, batches: Iterable[Iterable[Passage]]) -> Iterator[Surprisals]:
+        """Say how surprising every token of a text is, as it comes; see :meth:`predict`.
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Write every token of a text and its surprisal, tab-separated, under a line of titles; see :meth:`predict`.
+        Args:
+            batches: pieces of the text, cut where tokens end. Tokens are read many at a time while there are more.
 
         Raises:
-            UsageError: another format is asked for.
+            DataError: there is no token.
         """
-        if input_format not in (None, "text") or output_format not in (None, "text"):
-            raise UsageError("a language model reads text and writes tokens and surprisals; leave the formats out")
-        X = lines.source if isinstance(lines.source, Path | str) else "".join(f"{line}\n" for line in lines)  # noqa: N806
-        for index, (token, surprisal) in enumerate(self.predict(X)):
-            if index == 0:
-                yield "token\tsurprisal\n"
-            written = token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-            yield f"{written}\t{'NA' if surprisal is None else f'{surprisal:.6f}'}\n"
+        self._check_fitted()
+        record = None
+        for record in self._surprisals(chain.from_iterable(batches)):
+            yield record
+        if record is None:
+            raise DataError("the text holds no token, only blanks")
+
+    def _surprisals(self, passages: Iterable[Passage]) -> Iterator[Surprisals]:
+        for ids, nats in self._lines_read(passages) if self.lines else self._stream_read(passages):
+            yield Surprisals(self.tokenizer_.tokens(ids), nats)
+
+    def _stream_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
+        """Yield ids of a text and the nats of each, the state carried through all of it."""
+        ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
+        untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
+        state: State | None = None
+        for text, more in chain(passages, [Passage("", more=False)]):
+            ids = np.concatenate((ids, self.tokenizer_.encode(text)))
+            while len(ids) > (READ_TOGETHER if more else 1):
+                piece = torch.from_numpy(ids[None, : READ_TOGETHER + 1])
+                losses, state = self._nats(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
+                yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
+                ids, untold = ids[piece.shape[1] - 1 :], []
+            if len(ids) and untold and not more:
+                yield ids, untold
+                untold = []
+
+    def _lines_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
+        """Yield ids of lines and the nats of each; every line is read by itself."""
+        held: list[NDArray[np.int64]] = []  # lines that are not read yet, from <s> to </s>
+        for text, more in chain(passages, [Passage("", more=False)]):
+            ids, lengths = self.tokenizer_.encode_lines(text.removesuffix("\n"))
+            begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
+            lines = np.split(ids, np.cumsum(lengths)[:-1])
+            held += [np.concatenate((begin, line, end)) for line in lines if len(line)]
+            if not held:
+                continue
+            offsets = np.cumsum([0, *map(len, held)])
+            num_read = 0
+            for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), READ_TOGETHER):
+                if more and num_read + len(batch.inputs) == len(held):
+                    break  # others may be read along with these
+                losses, _ = self._nats(batch, None)
+                mask = batch.targets != IGNORED
+                yield batch.targets[mask].numpy(), losses[mask].tolist()
+                num_read += len(batch.inputs)
+            held = held[num_read:]
 
     def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats, unknown = 0.0, 0
@@ -271,7 +296,7 @@ class LanguageModel(NextTokenModel):
 
     # Reading and writing.
 
-    def read(self, text: str | Path, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+    def read(self, text: str | Path, state: PublicState | None = None) -> tuple[Tensor, PublicState]:
         """Read a text into the state; reading it in two pieces is the same as reading it at once.
 
         Args:
@@ -287,11 +312,8 @@ class LanguageModel(NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces = []
-        for logits, state in self._read(self._content(text), state):  # noqa: B007, B020 (the last state is wanted)
-            pieces.append(logits)
-        assert state is not None
-        return torch.cat(pieces), state
+        pieces, states = zip(*self._read(self._content(text), state), strict=True)
+        return torch.cat(pieces), states[-1].public()
 
     def _content(self, text: str | Path) -> str:
         """Return a text, or a file's content, with newlines as training reads them."""
@@ -299,7 +321,7 @@ class LanguageModel(NextTokenModel):
             raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
         return "".join(Text(text, self.encoding).chunks()) if text != "" else ""
 
-    def _read(self, content: str, state: RecurrentState | None) -> Iterator[tuple[Tensor, RecurrentState]]:
+    def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
         """Read a text piece by piece; yield the logits (T, V) of each and the state after it."""
         ids = torch.from_numpy(self.tokenizer_.encode(content).astype("int64"))
         if state is None and self.lines:
@@ -310,8 +332,9 @@ class LanguageModel(NextTokenModel):
         for start in range(0, len(ids), 4096):
             piece = ids[None, start : start + 4096].to(next(network.parameters()).device)
             with torch.inference_mode():
-                logits, state = network(piece, state)  # (1, T, V)
-            yield logits[0], state
+                logits, after = network(piece, state)  # (1, T, V)
+            state = after
+            yield logits[0], after
 
     def generate(
         self,
@@ -326,7 +349,7 @@ class LanguageModel(NextTokenModel):
         num_samples: int = 1,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: RecurrentState | None = None,
+        state: PublicState | None = None,
         return_state: bool = False,
     ) -> Any:
         """Write on from a prompt.
@@ -366,7 +389,7 @@ class LanguageModel(NextTokenModel):
         texts = self._begun([request], num_samples)
         written = texts.finish()
         result = written[0] if num_samples == 1 else written
-        return (result, whole_state(joined_states(texts.states()))) if return_state else result
+        return (result, State.joined(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
 
     def generate_many(self, requests: Sequence[Request]) -> list[Written]:
         r"""Write several texts at once, each from its own prompt with options, a seed and an end of its own.
@@ -394,7 +417,7 @@ class LanguageModel(NextTokenModel):
             return []
         texts = self._begun(requests)
         written = texts.finish()
-        states = (whole_state(parts) for parts in texts.states())
+        states = (state.public() for state in texts.states())
         return [Written(*parts) for parts in zip(written, states, texts.positions(), strict=True)]
 
     def stream(
@@ -405,7 +428,7 @@ class LanguageModel(NextTokenModel):
         max_tokens: int = 400,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: RecurrentState | None = None,
+        state: PublicState | None = None,
     ) -> Iterator[str]:
         """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
         request = Request(
@@ -425,23 +448,17 @@ class LanguageModel(NextTokenModel):
             with torch.random.fork_rng(enabled=self.initial_state == "random"):
                 if self.initial_state == "random":
                     torch.manual_seed(seed % 2**63)
-                parts = self._primed(content, request.state)
-            found = parts[0].shape[1]
-            if found not in (1, num_samples):
-                raise UsageError(
-                    f"the state is of {found} streams, but num_samples is {num_samples}; take one, or as many"
-                )
-            for index in range(num_samples):
-                samples.append(replace(request, prompt=content, seed=seed + index))
-                states.append(chosen_streams(parts, torch.tensor([index % found])))
+                state = self._primed(content, request.state).expanded(num_samples)
+            states.append(state)
+            samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
         return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)
 
-    def _primed(self, prompt: str, state: RecurrentState | None) -> Parts:
+    def _primed(self, prompt: str, given: PublicState | None) -> State:
         """Read the prompt; return the state after it."""
-        if prompt == "" and state is not None:
-            parts: Parts = self.network_.rnn.check_state(state)
-            return parts
+        if prompt == "" and given is not None:
+            state: State = self.network_.rnn.check_state(given)
+            return state
         if prompt == "" and not self.lines:
             prompt = "\n"  # a text without a beginning begins as a line does
-        *_, (_, after) = self._read(prompt, state)
-        return state_parts(after)
+        *_, (_, after) = self._read(prompt, given)
+        return after

@@ -1,15 +1,14 @@
 """The tagger: many-to-many, aligned. It reads a sentence from both sides and gives every word its tag.
 
-file ──Conllu | Columns.read──▶ Sentence(words, tags) ──WordSequences.gather──▶ SequenceBatch(words, inputs, targets)
+file ──a format's read──▶ Sentence(words, tags) ──WordSequences.gather──▶ SequenceBatch(words, inputs, targets)
      ──WordEncoder──▶ (B,T,E) ──Encoder──▶ (B,T,N) ──head──▶ logits (B,T,K)
           ──┬── cross_entropy_sum | LinearChainCRF.loss_sum ──▶ nats per word
-            └── argmax | viterbi ──▶ ids ──labels──▶ tags, written into the file's own format
+            └── argmax | viterbi ──▶ ids ──labels──▶ tags ──▶ TaggedSentence
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,34 +20,34 @@ from torch import Tensor, nn
 
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
-from elman.data.examples import Examples
-from elman.data.labels import Columns, Conllu, Plain, Sentence, column_number, format_of, tell_inconsistent
-from elman.data.lines import Lines, Problems, arrived
-from elman.data.tokens.lexicon import WordSequences, padded
+from elman.data.examples import Examples, Numbering
+from elman.data.formats.sentences import tell_inconsistent
+from elman.data.formats.table import FORMATS
+from elman.data.lines import Lines, Problems
+from elman.data.records import Problem, Sentence, TaggedSentence, in_place, readable
+from elman.data.tokens.lexicon import padded
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.labels import take_tags
 from elman.data.values.texts import take_sentences
 from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
-from elman.errors import DataError, ModelError, UsageError, nearest
+from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
-from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, WordTable, by_length
+from elman.families.inputs import SentenceInputs, WordTable
+from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
 from elman.families.reports import Report, judged
 from elman.metrics.labels import span_metrics
-from elman.nn.crf import LinearChainCRF
-from elman.nn.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.inputs.words import WordEncoder
+from elman.nn.outputs.crf import LinearChainCRF
+from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.training.task import Batches
 
 Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
 Series, a frame of one column or an iterator."""
 
-Format = Conllu | Columns | Plain
-
 LONGEST_PIECE = 1000  # words that are read at once; a longer sentence is read piece by piece
-WINDOW = 4096  # sentences of a file that are tagged together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,6 +67,7 @@ class Tagger(LabellingModel):
         *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
         *("characters", "character_size", "crf"),
     )
+    answered_together: ClassVar[int] = 4096
 
     column: str | None = None
     """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
@@ -87,7 +87,6 @@ class Tagger(LabellingModel):
 
     def _prepare(self, X: Sentences, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, judged_on = self.read(X, y, valid=valid)
-        matrix = None
         if isinstance(former, Tagger):
             self._restore_texts(Texts(former._texts()))
             train = train.spelled_as(self.labels_)
@@ -95,14 +94,13 @@ class Tagger(LabellingModel):
         else:
             self.scheme_ = schemes.detect(train.labels)
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
-            matrix = self._learn_words(Counter(chain(*train.inputs)), chain(*judged_on.inputs))
+            self._learn(train, judged_on)
         if valid is not None:
             tags = judged_on.spelled_as(self.labels_).labels
             self._check_known("the validation data", chain(*map(self._inside, tags)))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
-        if matrix is not None:
-            self.network_.words.take(matrix, self.lexicon_)
+        self.inputs_.begin(self.network_.words)
         return _Task(self), _Batches(self, train)
 
     def _read(self, source: Sentences, labels: Any = None) -> Examples:
@@ -110,8 +108,8 @@ class Tagger(LabellingModel):
             return _given(source, labels)
         check_alone(source, labels)
         problems, lines = Problems(), Lines(source, self.encoding)
-        reader = format_of(source, self.column, self.word_column, self.encoding)
-        sentences = list(reader.read(lines, problems, tagged=True))
+        reader = FORMATS["tagger"].reader(None, source, self)
+        sentences: list[Sentence] = list(reader.read(lines, problems, tagged=True))
         if not sentences:
             raise DataError(problems.first or f"{lines.name}: holds no sentence")
         left_out, tags = problems.count, [sentence.tags or [] for sentence in sentences]
@@ -122,8 +120,12 @@ class Tagger(LabellingModel):
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return [0] * len(examples.inputs)
 
+    def _inputs(self) -> SentenceInputs:
+        return SentenceInputs(self, self.lowercase)
+
     def _build(self) -> TaggerNetwork:
-        return TaggerNetwork(self, self._word_encoder(), self.labels_, self.scheme_)
+        words = self.inputs_.front()
+        return TaggerNetwork(words, self._encoder(words.output_size), self.labels_, self.scheme_, self.crf)
 
     def _texts(self) -> dict[str, str]:
         return {**super()._texts(), "scheme.json": write_json(self.scheme_)}
@@ -164,15 +166,15 @@ class Tagger(LabellingModel):
         nats, targets, unknown = 0.0, 0, 0
         inside = [self._inside(tags) for tags in examples.labels]
         predicted = [[""] * len(tags) for tags in inside]
-        number = {label: index for index, label in enumerate(self.labels_)}
+        numbering = Numbering(self.labels_)
         for pieces, logits, lengths in self._logits(examples.inputs, self._table()):
-            flat = [number.get(tag, IGNORED) for piece in pieces for tag in inside[piece.row][piece.within]]
-            goal = padded(np.array(flat, np.int64), lengths.numpy(), IGNORED)  # (B, T)
+            flat = numbering.of(tag for piece in pieces for tag in inside[piece.row][piece.within])
+            goal = padded(flat, lengths.numpy(), IGNORED)  # (B, T)
             loss_sum, count = self.network_.loss_sum(logits, goal.to(logits.device), lengths)
-            nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + flat.count(IGNORED)
+            nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + int((flat == IGNORED).sum())
             for piece, tags in zip(pieces, self._decoded(logits, lengths), strict=True):
                 predicted[piece.row][piece.within] = tags
-        report = self.compared(examples, [self._outside(tags) for tags in predicted], self.lexicon_)
+        report = self.compared(examples, [self._outside(tags) for tags in predicted], self.inputs_.lexicon)
         if targets:
             report.metrics["nats_per_target"] = nats / targets
         report.metrics["unknown_labels"] = unknown
@@ -214,62 +216,31 @@ class Tagger(LabellingModel):
         if isinstance(X, str) and "\n" not in X:
             raise UsageError(f"X is one line; give the words of each sentence in a list, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
-            reader = format_of(X, self.column, self.word_column, self.encoding)
+            reader = FORMATS["tagger"].reader(None, X, self)
             read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
-            sentences = [sentence.words for sentence in read if sentence.words or sentence.problem]
+            found: list[list[str] | None] = [
+                [] if isinstance(sentence, Problem) else sentence.words or None for sentence in read
+            ]
+            sentences = [words for words in found if words is not None]
         else:
             sentences = take_sentences(X)
         return [tags for tags, _ in self._tag(sentences, self._table(), False)]
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        """Tag what ``lines`` hold and write it, in order, as it comes; what cannot be read is copied through.
+    def answer(
+        self, batches: Iterable[Sequence[Sentence | Problem]], *, probabilities: bool = True
+    ) -> Iterator[TaggedSentence | Problem]:
+        """Tag sentences as they come, in order.
 
         Args:
-            lines: from a file, a text or a pipe.
-            problems: who is told of what cannot be read.
-            input_format: conllu, columns, or text: one sentence a line. Found out where not given; of a pipe, text.
-            output_format: conllu, columns, text (word/TAG) or jsonl; as the input, for text jsonl, where not given.
-
-        Raises:
-            UsageError: there is no such format.
+            batches: sentences, as many together as are there; a problem stays in its place.
+            probabilities: whether to say how likely each tag is.
         """
         self._check_fitted()
-        reader = self._format(input_format, lines)
-        output_format = output_format or ("jsonl" if isinstance(reader, Plain) else None)
-        writer = reader if output_format is None else None
-        if output_format in ("conllu", "columns"):
-            writer = self._format(output_format, lines)
-        elif output_format not in (None, "jsonl", "text"):
-            known = ("conllu", "columns", "text", "jsonl")
-            raise UsageError(f"--output-format {output_format}: {_no_format(output_format, known)}")
         table = self._table()
-        for sentences in arrived(reader.read(lines, problems, tagged=False), lines, WINDOW):
-            tagged = self._tag([sentence.words for sentence in sentences], table, output_format == "jsonl")
-            for sentence, (tags, probabilities) in zip(sentences, tagged, strict=True):
-                is_comment = bool(sentence.lines) and not sentence.words and not sentence.problem
-                if writer is not None:
-                    yield writer.write(sentence, tags)
-                elif is_comment:
-                    continue
-                elif output_format == "jsonl":
-                    yield _json_line(sentence, tags, probabilities)
-                else:
-                    yield " ".join(f"{word}/{tag}" for word, tag in zip(sentence.words, tags, strict=True)) + "\n"
-
-    def _format(self, name: str | None, lines: Lines) -> Format:
-        """Return the format of that name; of what ``lines`` hold where there is none."""
-        if name is None and isinstance(lines.source, Path | str):
-            return format_of(lines.source, self.column, self.word_column, self.encoding)
-        if name in (None, "text"):
-            return Plain()
-        number = column_number(self.column or "")
-        if name == "conllu":
-            return Conllu(self.column) if self.column and number is None else Conllu()
-        if name == "columns":
-            return Columns(self.word_column, -1 if number is None else number)
-        raise UsageError(f"--input-format {name}: {_no_format(name, ('conllu', 'columns', 'text'))}")
+        for batch in batches:
+            sentences = readable(batch)
+            tagged = self._tag([sentence.words for sentence in sentences], table, probabilities)
+            yield from in_place(batch, map(TaggedSentence, sentences, *zip(*tagged, strict=True)) if tagged else ())
 
     def _tag(
         self, sentences: Sequence[Sequence[str]], table: WordTable, with_probabilities: bool
@@ -277,15 +248,15 @@ class Tagger(LabellingModel):
         """Return the tags of every sentence and, where wanted, how likely each is."""
         tags = [[""] * len(words) for words in sentences]
         probabilities = [[0.0] * len(words) if with_probabilities else [] for words in sentences]
+        numbering = Numbering(self.labels_)
         for pieces, logits, lengths in self._logits(sentences, table):
             decoded = self._decoded(logits, lengths)
             for piece, piece_tags in zip(pieces, decoded, strict=True):
                 tags[piece.row][piece.within] = piece_tags
             if with_probabilities:
-                number = {label: index for index, label in enumerate(self.labels_)}
                 shares = self.network_.probabilities(logits, lengths).cpu().numpy()  # (B, T, K)
                 for piece, piece_tags, share in zip(pieces, decoded, shares, strict=True):
-                    ids = [number[tag] for tag in piece_tags]
+                    ids = numbering.of(piece_tags)
                     probabilities[piece.row][piece.within] = share[np.arange(len(ids)), ids].tolist()
         return [(self._outside(row), shares) for row, shares in zip(tags, probabilities, strict=True)]
 
@@ -313,7 +284,8 @@ class Tagger(LabellingModel):
             yield batch, logits, lengths
 
     def _table(self) -> WordTable:
-        return WordTable(self.network_.eval().words, self.lexicon_)
+        table: WordTable = self.inputs_.table(self.network_.eval().words)
+        return table
 
 
 @dataclass(frozen=True)
@@ -328,19 +300,20 @@ class TaggerNetwork(nn.Module):
     """Word vectors, recurrent layers, head: words to logits (B, T, K) of their tags.
 
     Args:
-        settings: see :class:`Tagger`.
         words: what encodes the words.
+        encoder: the recurrent layers.
         labels: the tags, as the network knows them.
         scheme: how tags make spans; empty where they do not.
+        crf: whether whole sequences of tags are scored.
     """
 
-    def __init__(self, settings: Tagger, words: WordEncoder, labels: Sequence[str], scheme: str) -> None:
+    def __init__(self, words: WordEncoder, encoder: Encoder, labels: Sequence[str], scheme: str, crf: bool) -> None:
         super().__init__()
         self.words = words
-        self.encoder = Encoder(settings, words.output_size)
+        self.encoder = encoder
         self.head = SoftmaxHead(self.encoder.output_size, len(labels))
         allowed = schemes.allowed(labels) if scheme else ()  # (K, K) and (K,)
-        self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if settings.crf else None
+        self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if crf else None
         self._constraints = [torch.from_numpy(np.where(mask, 0, -np.inf).astype(np.float32)) for mask in allowed]
 
     def forward(self, batch: SequenceBatch) -> Tensor:
@@ -379,11 +352,9 @@ class _Batches:
     """Training sentences in batches of about equal length."""
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
-        number = {label: index for index, label in enumerate(model.labels_)}
-        self._sequences = WordSequences(examples.inputs, model.lexicon_)
-        self._targets = [
-            np.array([number.get(tag, IGNORED) for tag in model._inside(tags)], np.int64) for tags in examples.labels
-        ]
+        numbering = Numbering(model.labels_)
+        self._sequences = model.inputs_.batches(examples.inputs)
+        self._targets = [numbering.of(model._inside(tags)) for tags in examples.labels]
         self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
 
     def __len__(self) -> int:
@@ -435,14 +406,3 @@ def _given(X: Any, y: Any) -> Examples:  # noqa: N803
     if not rows:
         raise DataError("there are no sentences, or none has a word")
     return Examples([sentences[row] for row in rows], [tags[row] for row in rows], left_out=len(sentences) - len(rows))
-
-
-def _no_format(name: str, known: Sequence[str]) -> str:
-    return f"no such format{nearest(name, known) or ';'} there are {', '.join(known)}"
-
-
-def _json_line(sentence: Sentence, tags: list[str], probabilities: list[float]) -> str:
-    if sentence.problem:
-        return write_json({"line": sentence.line, "problem": sentence.problem}) + "\n"
-    shares = [round(share, 4) for share in probabilities]
-    return write_json({"words": sentence.words, "tags": tags, "probabilities": shares}) + "\n"

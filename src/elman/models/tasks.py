@@ -117,7 +117,7 @@ def _named(home: str) -> Any:
     return getattr(import_module(module), name)
 
 
-_NETWORKS = "networks: rnn, gru or lstm, birnn, bigru or bilstm, alone or as bilstm:LAYERSxUNITS"
+_NETWORKS = "networks: any of --cell, read from both sides with bi in front, alone or as bilstm:LAYERSxUNITS"
 
 TASKS: dict[str, TaskRow] = {
     "lm": TaskRow(
@@ -134,7 +134,7 @@ TASKS: dict[str, TaskRow] = {
         comparison=Comparison(
             home="elman.comparison.language_models:compare_language_models",
             models="ngram:5,window:5,rnn,gru,lstm",
-            models_help="Which, with commas between: ngram:ORDER, window:TOKENS, and rnn, gru or lstm, alone or as "
+            models_help="Which, with commas between: ngram:ORDER, window:TOKENS, and any of --cell, alone or as "
             "lstm:LAYERSxUNITS.",
             help="Train several models on one text, each with the same time, and evaluate them on the same held-out "
             "part.",

@@ -1,14 +1,14 @@
 """The translator: many-to-many, an encoder that reads and a decoder that writes. It also summarises.
 
-two files | TSV | JSON lines ──read──▶ pairs ──split, encode──▶ PairBatch(sources (B,S), inputs (B,T), targets (B,T))
+one file or two ──a format's read──▶ pairs ──split, encode──▶ PairBatch(sources (B,S), inputs (B,T), targets (B,T))
   ──Embedding──▶ (B,S,E) ──bidirectional RNN | GRU | LSTM──▶ outputs (B,S,M), state ──bridge──▶ DecoderState
   ──Decoder, which attends to the outputs──▶ (B,T,H) ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
-                                                                               └── beam search ──▶ ids ──▶ text
+                                                                               └── beam search ──▶ ids ──▶ Translation
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,29 +20,30 @@ from torch import Tensor, nn
 
 from elman.data.batching import LengthBuckets
 from elman.data.examples import Examples
-from elman.data.lines import Lines, Problems, arrived
-from elman.data.pairs import SOURCE_AND_TARGET, read_parallel, table_of_pairs
-from elman.data.tables import Example, reader_named
+from elman.data.formats.detection import pair_format
+from elman.data.formats.examples import read_labelled
+from elman.data.formats.parallel import read_parallel
+from elman.data.formats.table import FORMATS
+from elman.data.lines import Lines, Problems
+from elman.data.records import Example, Problem, Translation, readable
 from elman.data.tokens.lexicon import padded
 from elman.data.tokens.targets import Targets, encoded
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis, Search
-from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
-from elman.nn.decoder import CELLS, DecoderState
-from elman.nn.recurrent import MERGES
+from elman.nn.cells import CELLS
+from elman.nn.decoder import DecoderState
+from elman.nn.state import State
 from elman.training.schedule import positive
 
 Texts = Any
 """A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
 iterator. Where targets are wanted, a ``str`` is the text of such a file; a text by itself is a list of one."""
-
-WINDOW = 512  # sources of a file that are translated together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -62,6 +63,7 @@ class Translator(EncoderDecoderModel):
         *("cell", "hidden_size", "num_layers", "embedding_size", "bidirectional", "merge", "attention"),
         *("input_feeding", "level", "shared_vocabulary", "tie_weights"),
     )
+    answered_together: ClassVar[int] = 512
 
     source: str = "source"
     """The column of the source in a table: its name, or its number from 0."""
@@ -112,8 +114,8 @@ class Translator(EncoderDecoderModel):
             pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
         elif isinstance(source, Path | str):
             check_alone(source, labels)
-            table = table_of_pairs(source, (self.source, self.target), not self.no_header, self.encoding)
-            pairs = list(table.read(Lines(source, self.encoding), problems, labelled=True))
+            table = pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
+            pairs = list(read_labelled(table, Lines(source, self.encoding), problems))
         else:
             return self._given(source, labels)
         problems.close()
@@ -223,7 +225,8 @@ class Translator(EncoderDecoderModel):
         if not isinstance(X, Path):
             return take_texts(X)
         problems = Problems(shown=0)
-        found = [example.text for example in self.sources(Lines(X, self.encoding), problems)]
+        reader = FORMATS["translator"].reader(None, X, self)
+        found = [source.text for source in readable(reader.read(Lines(X, self.encoding), problems, labelled=False))]
         if problems.count:
             raise DataError(problems.first)
         return found
@@ -254,7 +257,9 @@ class Translator(EncoderDecoderModel):
             pieces.append(piece.replace("<unk>", word) if token == Tokenizer.unknown_id else piece)
         return "".join(pieces) + decoder.finish()
 
-    def attention_of(self, source: str) -> tuple[list[str], list[str], NDArray[np.float32]]:
+    def attention_of(
+        self, source: str, search: Search | None = None
+    ) -> tuple[list[str], list[str], NDArray[np.float32]]:
         """Translate a text and tell which of its tokens was looked at for each token written.
 
         Returns:
@@ -265,18 +270,18 @@ class Translator(EncoderDecoderModel):
         """
         self._check_fitted()
         if self.attention == "none":
-            raise UsageError('attention is "none": this model looks at nothing; train one with --attention luong')
+            raise UsageError('attention is "none": this model looks at nothing; train one with `attention` luong')
         source = take_text(source, "source")
-        (hypotheses,) = self._written([source])
+        (hypotheses,) = self._written([source], search=search)
         ids = [*hypotheses[0].ids, Tokenizer.end_id]
         words, weights = self._looked(source, list(hypotheses[0].ids))
         return words, self.target_tokenizer_.tokens(ids), weights
 
-    def attention_picture(self, source: str) -> str:
+    def attention_picture(self, source: str, search: Search | None = None) -> str:
         """Translate a text and draw where the decoder looked, as an SVG document; see :meth:`attention_of`."""
         from elman.drawing.attention import attention_map
 
-        return attention_map(*self.attention_of(source))
+        return attention_map(*self.attention_of(source, search))
 
     def _looked(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
         """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
@@ -311,59 +316,36 @@ class Translator(EncoderDecoderModel):
         state: DecoderState = network.encode(sources, torch.from_numpy(lengths))
         return state
 
-    def annotate(
-        self, lines: Lines, problems: Problems, input_format: str | None = None, output_format: str | None = None
-    ) -> Iterator[str]:
-        r"""Translate what ``lines`` hold, in order, as it comes; a blank line gives a blank line.
+    def answer(
+        self, batches: Iterable[Sequence[Example | Problem]], *, search: Search | None = None
+    ) -> Iterator[Translation | Problem]:
+        """Translate sources as they come, in order; a blank one gives a blank translation.
 
         Args:
-            lines: from a file, a text or a pipe.
-            problems: who is told of what cannot be read.
-            input_format: text: a source a line; or tsv, csv, jsonl. Text where not given, but by the file's ending
-                where it is .tsv, .csv or .jsonl.
-            output_format: text: a translation a line, or, where ``n_best`` is above 1, a line for each of them:
-                ``number ||| translation ||| score``; or jsonl. Text where not given.
-
-        Raises:
-            UsageError: there is no such format.
+            batches: sources, as many together as are there; a problem stays in its place.
+            search: how to search, or draw; as the settings say where not given.
         """
         self._check_fitted()
-        if output_format not in (None, "jsonl", "text"):
-            raise UsageError(f"--output-format {output_format}: no such format; there are text, jsonl")
+        if search is not None:
+            search.check()
         number = 0
-        for examples in arrived(self.sources(lines, problems, input_format), lines, WINDOW):
-            sources = [example.text for example in examples]
-            for example, texts in zip(examples, self._translated(sources, first=number), strict=True):
-                self._tell_length(example, lines, problems)
-                if output_format == "jsonl" and example.problem:
-                    yield write_json({"line": example.line, "problem": example.problem}) + "\n"
-                elif output_format == "jsonl":
-                    named = [{"text": text, "score": round(score, 4)} for text, score in texts]
-                    yield write_json({"source": example.text, "translations": named}) + "\n"
-                elif self.n_best == 1:
-                    yield f"{texts[0][0]}\n"
+        for batch in batches:
+            sources = ["" if isinstance(item, Problem) else item.text for item in batch]
+            for item, texts in zip(batch, self._translated(sources, number, search), strict=True):
+                if isinstance(item, Problem):
+                    yield item
                 else:
-                    yield "".join(f"{number} ||| {text} ||| {score:.4f}\n" for text, score in texts)
-                number += 1
+                    yield Translation(item.text, texts, item.line, self._unread(item.text))
+            number += len(batch)
 
-    def sources(self, lines: Lines, problems: Problems, input_format: str | None = None) -> Iterator[Example]:
-        """Yield the sources that ``lines`` hold; see :meth:`annotate`."""
-        source, header = lines.source, not self.no_header
-        is_table = isinstance(source, Path) and source.suffix in (".tsv", ".csv", ".jsonl")
-        if input_format is None and isinstance(source, Path | str) and (is_table or isinstance(source, str)):
-            table = table_of_pairs(source, (self.source, self.target), header, lines.encoding)
-        else:
-            table = reader_named(input_format or "text", self.source, self.target, header, SOURCE_AND_TARGET)
-        return table.read(lines, problems, labelled=False)
-
-    def _tell_length(self, example: Example, lines: Lines, problems: Problems) -> None:
-        """Tell of a source of which not all was read; a token is at least a byte."""
-        if len(example.text.encode()) <= self.source_length:
-            return
-        length = len(self._source_ids([example.text])[0])
-        if length > self.source_length:
-            what = f"the source has {length:,} tokens, of which source_length {self.source_length:,} are read"
-            problems.add(lines.name, example.line, what)
+    def _unread(self, source: str) -> str:
+        """Say what is not read of a source; nothing where all of it is. A token is at least a byte."""
+        if len(source.encode()) <= self.source_length:
+            return ""
+        length = len(self._source_ids([source])[0])
+        if length <= self.source_length:
+            return ""
+        return f"the source has {length:,} tokens, of which source_length {self.source_length:,} are read"
 
 
 class TranslatorNetwork(EncoderDecoderNetwork):
@@ -383,7 +365,7 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         if not settings.shared_vocabulary:
             self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
             nn.init.normal_(self.source_embedding.weight, std=settings.embedding_size**-0.5)
-        self.encoder = CELLS[settings.cell](
+        self.encoder = CELLS[settings.cell].layer(
             settings.embedding_size,
             settings.hidden_size,
             settings.num_layers,
@@ -394,8 +376,8 @@ class TranslatorNetwork(EncoderDecoderNetwork):
             backend=settings.backend,
         )
         state_size = settings.hidden_size * (directions if settings.merge == "concat" else 1)
-        parts = 2 if settings.cell == "lstm" else 1
-        self.bridge = nn.ModuleList(nn.Linear(state_size, settings.hidden_size) for _ in range(parts))
+        parts = CELLS[settings.cell].state
+        self.bridge = nn.ModuleList(nn.Linear(state_size, settings.hidden_size) for _ in parts)
 
     def read(self, batch: PairBatch) -> DecoderState:
         """Read the sources of a batch."""
@@ -403,18 +385,11 @@ class TranslatorNetwork(EncoderDecoderNetwork):
 
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
-        outputs, state = self.encoder(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
-        parts = state if isinstance(state, tuple) else (state,)  # (L · D, B, H) each
-        merged = [self._merged(part) for part in parts]  # (L, B, state_size)
-        hidden = [bridge(part) for bridge, part in zip(self.bridge, merged, strict=True)]  # (L, B, H)
-        hidden[0] = torch.tanh(hidden[0])
-        return self.decoder.start(tuple(hidden), self.dropout(outputs), lengths)
-
-    def _merged(self, part: Tensor) -> Tensor:
-        """Merge the last states of a layer's two directions."""
-        if not self.encoder.bidirectional:
-            return part
-        return MERGES[self.encoder.merge](part[0::2], part[1::2])
+        outputs, state = self.encoder.run(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
+        merged = self.encoder.merged(state).items()  # each part (L, B, state_size)
+        bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
+        bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
+        return self.decoder.start(bridged, self.dropout(outputs), lengths)
 
 
 @dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed

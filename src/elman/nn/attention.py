@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UsageError, nearest
-from elman.kernels.checks import check, check_lengths, dtype_beside
+from elman.errors import UsageError
+from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 
 KINDS = ("bahdanau", "luong")
 
@@ -60,9 +60,7 @@ class Attention(nn.Module):
 
     def __init__(self, kind: str, query_size: int, memory_size: int) -> None:
         super().__init__()
-        if kind not in KINDS:
-            choices = ", ".join(f'"{known}"' for known in KINDS)
-            raise UsageError(f'kind="{kind}", expected one of {choices}{nearest(kind, KINDS)}')
+        check_choice("kind", kind, KINDS)
         self.kind = kind
         self.keys = nn.Linear(memory_size, query_size, bias=False)  # U
         if kind == "bahdanau":

@@ -1,31 +1,32 @@
-"""What computes a recurrent layer: Elman's kernels, torch's, or the float64 loops of nn/reference.py.
+"""What computes a recurrent layer: Elman's kernels, torch's, torch's operations, or the loops of nn/reference.py.
 
-Time first; a state is a tuple, ``(hidden,)`` or ``(hidden, cell)``; lengths lie on the CPU.
+Time first; lengths lie on the CPU; the weights of a direction come by name, such as ``weight_ih``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import _VF, Tensor, nn
+from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.errors import UsageError
 from elman.nn import reference
+from elman.nn.state import State
 
-State = tuple[Tensor, ...]
+if TYPE_CHECKING:
+    from elman.nn.cells import Cell
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "RNN_TANH": _VF.rnn_tanh,
-    "RNN_RELU": _VF.rnn_relu,
-    "GRU": _VF.gru,
-    "LSTM": _VF.lstm,
-}
+Weights = dict[str, Any]
+"""The weights of one layer and direction by name: ``weight_ih`` (G·H, I), ``weight_hh`` (G·H, H) and so on."""
+
+Unroll = Callable[[Tensor, State, Weights], State]
+"""Takes inputs (T, B, I) and a state, each part (B, H); gives the states after every step, each part (T, B, H)."""
 
 
 def is_tracing() -> bool:
@@ -34,13 +35,19 @@ def is_tracing() -> bool:
 
 
 def choose(
-    backend: str, mode: str, inputs: Tensor, size: int, lengths: Tensor | None, needs_gradient: bool, obstacle: str = ""
+    backend: str,
+    cell: Cell,
+    inputs: Tensor,
+    size: int,
+    lengths: Tensor | None,
+    needs_gradient: bool,
+    obstacle: str = "",
 ) -> tuple[str, str]:
     """Choose what computes a layer.
 
     Args:
         backend: ``auto``, ``fused``, ``torch`` or ``reference``.
-        mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
+        cell: the layer's entry in the table.
         inputs: (T, B, I).
         size: H.
         lengths: (B,), or None when every row has T steps.
@@ -57,7 +64,9 @@ def choose(
         return "torch", "what is traced or exported must run without Elman"
     if backend in ("torch", "reference"):
         return backend, "as asked for"
-    if inputs.device.type != "cpu":
+    if cell.kernels is None:
+        obstacle = f"there are no kernels for a {cell.layer.__name__}"
+    elif inputs.device.type != "cpu":
         obstacle = f"the input is on {inputs.device}"
     elif inputs.dtype != torch.float32:
         obstacle = f"the input is {inputs.dtype}"
@@ -72,58 +81,56 @@ def choose(
     if obstacle:
         return "torch", obstacle
     rows = inputs.shape[1]
-    if lengths is None and _is_torch_faster(mode, rows, size, needs_gradient):
+    if lengths is None and cell.is_torch_faster(rows, size, needs_gradient):
         passes = "with" if needs_gradient else "without"
         return "torch", f"it is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
     return "fused", "float32 on the CPU"
 
 
-def _is_torch_faster(mode: str, rows: int, size: int, needs_gradient: bool) -> bool:
-    """Whether torch was measured to be as fast or faster; benchmarks/RESULTS.md says where the borders lie.
-
-    With few rows, time goes into reading U: here each thread reads all of it, in torch its share.
-    """
-    if mode == "LSTM":
-        return rows < 16 and size >= 320 if needs_gradient else size >= 192
-    weights = (3 if mode == "GRU" else 1) * size * size
-    return not needs_gradient and rows < 4 and weights >= 1 << 18
-
-
 def run_fused(
-    mode: str, inputs: Tensor, state: State, weights: list[list[nn.Parameter]], lengths: Tensor | None
+    cell: Cell, inputs: Tensor, state: State, weights: Sequence[Weights], lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H)."""
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
     tensors: list[Any] = [None] * 8  # the second direction, or biases, may be absent
     for direction, own in enumerate(weights):
-        tensors[4 * direction : 4 * direction + len(own)] = own
-    is_learning = any(tensor is not None and tensor.requires_grad for tensor in (inputs, *state, *tensors))
+        tensors[4 * direction : 4 * direction + len(own)] = own.values()
+    is_learning = any(tensor is not None and tensor.requires_grad for tensor in (inputs, *state.values(), *tensors))
     needs_gates = torch.is_grad_enabled() and is_learning
-    cell = state[1] if mode == "LSTM" else None
     outputs, *final, _, _ = torch.ops.elman.recurrent(
-        inputs, state[0], cell, *tensors, lengths, mode, torch.get_num_threads(), needs_gates
+        inputs,
+        state["hidden"],
+        state.get("cell"),
+        *tensors,
+        lengths,
+        cell.kernels,
+        torch.get_num_threads(),
+        needs_gates,
     )
-    return outputs, tuple(final[: len(state)])
+    return outputs, State(zip(state, final, strict=False))  # the operator returns an empty cell where there is none
 
 
 def run_torch(
-    mode: str, inputs: Tensor, state: State, weights: list[Any], lengths: Tensor | None, settings: tuple[Any, ...]
+    kernel: Callable[..., Any],
+    inputs: Tensor,
+    state: State,
+    weights: Sequence[Any],
+    lengths: Tensor | None,
+    settings: tuple[Any, ...],
 ) -> tuple[Tensor, State]:
     """Call torch's fused kernel; rows of different lengths are packed, so that padding is not even copied.
 
     ``settings`` are bias, number of layers, dropout, training, bidirectional. Empty rows, which torch cannot pack, stay
     out.
     """
-    kernel = KERNELS[mode]
-    hx = state if mode == "LSTM" else state[0]
     if lengths is None:
         is_batch_first = False
-        outputs, *final = kernel(inputs, hx, weights, *settings, is_batch_first)
-        return outputs, tuple(final)
+        outputs, *final = kernel(inputs, state.public(), weights, *settings, is_batch_first)
+        return outputs, State(zip(state, final, strict=True))
 
     num_steps, batch_size, _ = inputs.shape
-    size = state[0].shape[-1] * (2 if settings[-1] else 1)
+    size = state["hidden"].shape[-1] * (2 if settings[-1] else 1)
     order = lengths.argsort(descending=True)  # longest first
     if not is_tracing():  # in a trace, the number of empty rows would be a constant: there must be none
         order = order[: int((lengths > 0).sum())]
@@ -131,33 +138,51 @@ def run_torch(
             return inputs.new_zeros(num_steps, batch_size, size), state
     rows = order.to(inputs.device)
     packed = pack_padded_sequence(inputs[:, rows], lengths[order])
-    start = tuple(part[:, rows] for part in state)
-    data, *final = kernel(packed.data, packed.batch_sizes, start if mode == "LSTM" else start[0], weights, *settings)
+    data, *final = kernel(packed.data, packed.batch_sizes, state.rows(rows).public(), weights, *settings)
     padded, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=num_steps)
     outputs = padded.new_zeros(num_steps, batch_size, size).index_copy(1, rows, padded)  # (T, B, H·D)
-    ends = zip(state, final, strict=True)
-    return outputs, tuple(part.to(end.dtype).index_copy(1, rows, end) for part, end in ends)
+    ends = zip(state.items(), final, strict=True)
+    return outputs, State((name, part.to(end.dtype).index_copy(1, rows, end)) for (name, part), end in ends)
+
+
+def run_unrolled(
+    unroll: Unroll, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """One layer in one direction through torch's operations: outputs (T, B, H) and state, each part (B, H)."""
+    if lengths is None:
+        states = unroll(inputs, state, weights)
+        return states["hidden"], states.map(lambda part: part[-1])
+    lengths = lengths.to(inputs.device)
+    is_padding = (torch.arange(len(inputs), device=inputs.device)[:, None] >= lengths)[:, :, None]  # (T, B, 1)
+    states = unroll(inputs.masked_fill(is_padding, 0.0), state, weights)
+    last, rows = (lengths - 1).clamp(min=0), torch.arange(len(lengths), device=inputs.device)
+    is_empty = (lengths == 0)[:, None]
+    final = State((name, torch.where(is_empty, start, states[name][last, rows])) for name, start in state.items())
+    return states["hidden"].masked_fill(is_padding, 0.0), final
 
 
 def run_reference(
-    mode: str, inputs: Tensor, state: State, weights: list[nn.Parameter], lengths: Tensor | None
+    cell: Cell, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """One layer in one direction through nn/reference.py."""
+    """One layer in one direction through nn/reference.py; what a layer lacks, a bias or U, is zero or has no rows."""
+    if cell.reference is None:
+        raise UsageError(f'backend="reference": there is none for a {cell.layer.__name__}; use backend="auto"')
     row_lengths = np.full(inputs.shape[1], len(inputs)) if lengths is None else lengths.numpy()
-    outputs, *final = _Reference.apply(mode.lower(), row_lengths, inputs, *state, *weights)  # type: ignore[no-untyped-call]
-    return outputs, tuple(final)
+    w = weights["weight_ih"]
+    u = weights["weight_hh"] if "weight_hh" in weights else w.new_zeros(0, state["hidden"].shape[-1])
+    biases = (weights.get("bias_ih", w.new_zeros(len(w))), weights.get("bias_hh", w.new_zeros(len(u))))
+    tensors = (inputs, *state.values(), w, u, *biases)
+    outputs, *final = _Reference.apply(cell.reference, row_lengths, *tensors)  # type: ignore[no-untyped-call]
+    return outputs, State(zip(state, final, strict=True))
 
 
 class _Reference(torch.autograd.Function):
     """nn/reference.py as a torch function: float64 inside, results cast back; rows of equal length run together."""
 
     @staticmethod
-    def forward(ctx: Any, cell_name: str, lengths: Any, inputs: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        cell = reference.cell_named(cell_name)
+    def forward(ctx: Any, cell: reference.Cell, lengths: Any, inputs: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         x, *arrays = (_to_numpy(tensor) for tensor in (inputs, *tensors))
-        state, parameters = arrays[: cell.num_states], arrays[cell.num_states :]
-        no_bias = np.zeros(len(parameters[0]))
-        weights = reference.Weights(*parameters, *[no_bias] * (4 - len(parameters)))
+        state, weights = arrays[: cell.num_states], reference.Weights(*arrays[cell.num_states :])
         outputs = np.zeros((*x.shape[:2], state[0].shape[1]))  # (T, B, H)
         final = [part.copy() for part in state]
         ctx.runs = []
@@ -183,7 +208,7 @@ class _Reference(torch.autograd.Function):
             d_x[:length, rows] = found.x
             for part, part_found in zip(d_state, found.state, strict=True):
                 part[rows] = part_found
-            for total, part_found in zip(d_weights, found.weights, strict=False):  # without biases, only W and U
+            for total, part_found in zip(d_weights, found.weights, strict=True):
                 total += part_found
         casts = (torch.as_tensor(d, dtype=t.dtype, device=t.device) for d, t in zip(totals, ctx.like, strict=True))
         return None, None, *casts

@@ -21,15 +21,14 @@ from torch import Tensor, nn
 from elman.errors import UsageError
 from elman.kernels.checks import check, dtype_beside
 from elman.nn.attention import Attention, Memory
-from elman.nn.recurrent import GRU, LSTM, RNN
-
-CELLS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+from elman.nn.cells import CELLS
+from elman.nn.state import PublicState, State
 
 
 class DecoderState(NamedTuple):
     """What a decoder carries from step to step, of R rows; K rows in a row may share one memory."""
 
-    hidden: tuple[Tensor, ...]
+    hidden: State
     """The recurrent state, each part (L, R, H)."""
     fed: Tensor | None
     """(R, N) what the attention of the last step gave, where it is fed to the next."""
@@ -39,7 +38,7 @@ class DecoderState(NamedTuple):
     def chosen(self, sentences: Tensor, rows: Tensor) -> DecoderState:
         """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
         return DecoderState(
-            tuple(part[:, rows] for part in self.hidden),
+            self.hidden.rows(rows),
             None if self.fed is None else self.fed[rows],
             None if self.memory is None else self.memory.chosen(sentences),
         )
@@ -53,7 +52,7 @@ class Decoder(nn.Module):
     learning to align and translate", section 3.1 (with Luong's output layer in place of its maxout).
 
     Args:
-        cell: ``rnn``, ``gru`` or ``lstm``.
+        cell: its name in the table of cells.
         input_size: E, the size of a token's vector.
         hidden_size: H.
         num_layers: L.
@@ -65,7 +64,7 @@ class Decoder(nn.Module):
 
     Example:
         >>> decoder = Decoder("gru", 4, 8, 1, memory_size=6)
-        >>> state = decoder.start((torch.zeros(1, 2, 8),), torch.ones(2, 3, 6))
+        >>> state = decoder.start(torch.zeros(1, 2, 8), torch.ones(2, 3, 6))
         >>> outputs, state, weights = decoder(torch.ones(2, 5, 4), state)
         >>> outputs.shape, weights.shape
         (torch.Size([2, 5, 8]), torch.Size([2, 5, 3]))
@@ -86,7 +85,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.fed_size = memory_size if attention == "bahdanau" else hidden_size if input_feeding else 0
         between = dropout if num_layers > 1 else 0.0
-        self.rnn = CELLS[cell](
+        self.rnn = CELLS[cell].layer(
             input_size + self.fed_size, hidden_size, num_layers, batch_first=True, dropout=between, backend=backend
         )
         self.attention = self.combine = None
@@ -94,7 +93,7 @@ class Decoder(nn.Module):
             self.attention = Attention(attention, hidden_size, memory_size)
             self.combine = nn.Linear(memory_size + hidden_size, hidden_size, bias=False)  # C
 
-    def start(self, hidden: tuple[Tensor, ...], outputs: Tensor | None, lengths: Tensor | None = None) -> DecoderState:
+    def start(self, hidden: State | PublicState, outputs: Tensor | None, lengths: Tensor | None = None) -> DecoderState:
         """Begin from a recurrent state and, with attention, an encoder's outputs.
 
         Args:
@@ -105,17 +104,17 @@ class Decoder(nn.Module):
         Raises:
             UsageError: a shape, a dtype or a length does not fit.
         """
-        hidden = self.rnn.check_state(_given(hidden))
+        state = self.rnn.check_state(hidden)
         memory = None
         if self.attention is not None:
             if outputs is None:
                 raise UsageError("there is nothing to look at: the decoder has attention, and outputs is None")
             memory = self.attention.remember(outputs, lengths)
-            if len(memory.outputs) != hidden[0].shape[1]:
-                rows = f"{len(memory.outputs)} rows of outputs and a state of {hidden[0].shape[1]}"
+            if len(memory.outputs) != state.batch_size:
+                rows = f"{len(memory.outputs)} rows of outputs and a state of {state.batch_size}"
                 raise UsageError(f"{rows} came together; the decoder needs as many of both")
-        fed = hidden[0].new_zeros(hidden[0].shape[1], self.fed_size) if self.fed_size else None
-        return DecoderState(hidden, fed, memory)
+        fed = state["hidden"].new_zeros(state.batch_size, self.fed_size) if self.fed_size else None
+        return DecoderState(state, fed, memory)
 
     def forward(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor | None]:
         """Go on by T steps.
@@ -134,35 +133,29 @@ class Decoder(nn.Module):
         self._check(inputs, state)
         hidden, fed, memory = state
         if fed is None:
-            outputs, hidden = self._run(inputs, hidden)  # (R, T, H)
+            outputs, hidden = self.rnn.run(inputs, hidden)  # (R, T, H)
             outputs, weights = self._attend(outputs, memory)
             return outputs, DecoderState(hidden, None, memory), weights
         steps: list[Tensor] = []
         looked: list[Tensor] = []
         for step in range(inputs.shape[1]):
             if self.attention is not None and self.attention.kind == "bahdanau":
-                context, weights = self._look_up(hidden[0][-1][:, None], memory)  # (R, 1, M), (R, 1, S)
-                output, hidden = self._run(torch.cat((inputs[:, step : step + 1], context), dim=-1), hidden)
+                context, weights = self._look_up(hidden["hidden"][-1][:, None], memory)  # (R, 1, M), (R, 1, S)
+                output, hidden = self.rnn.run(torch.cat((inputs[:, step : step + 1], context), dim=-1), hidden)
                 output = self._combined(context, output)
             else:
-                output, hidden = self._run(torch.cat((inputs[:, step : step + 1], fed[:, None]), dim=-1), hidden)
+                output, hidden = self.rnn.run(torch.cat((inputs[:, step : step + 1], fed[:, None]), dim=-1), hidden)
                 output, weights = self._attend(output, memory)
                 fed = output[:, 0]
             steps.append(output)
             looked.append(weights)
         return torch.cat(steps, dim=1), DecoderState(hidden, fed, memory), torch.cat(looked, dim=1)
 
-    def _run(self, inputs: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the recurrent layers over (R, T, ·)."""
-        outputs, after = self.rnn(inputs, _given(hidden))
-        return outputs, after if isinstance(after, tuple) else (after,)
-
     def _check(self, inputs: Tensor, state: DecoderState) -> None:
-        weight = self.rnn.weight_hh_l0
+        weight: Any = self.rnn.weight_ih_l0
         dtype, device = dtype_beside(weight), weight.device
         hidden, fed, memory = state
-        self.rnn.check_state(_given(hidden))
-        rows = hidden[0].shape[1]
+        rows = self.rnn.check_state(hidden).batch_size
         check("the inputs", inputs, (rows, "T", self.rnn.input_size - self.fed_size), dtype, device, "(R, T, E)")
         if (fed is None) != (self.fed_size == 0) or (memory is None) != (self.attention is None):
             raise UsageError("the state is of a decoder with another kind of attention; begin with decoder.start")
@@ -190,8 +183,3 @@ class Decoder(nn.Module):
         together = queries.reshape(sentences, rows // max(sentences, 1) * steps, -1)  # (B, K · T, Q)
         contexts, weights = self.attention(together, memory)
         return contexts.view(rows, steps, -1), weights.view(rows, steps, -1)  # (R, T, M), (R, T, S)
-
-
-def _given(hidden: tuple[Tensor, ...]) -> Any:
-    """The parts of a state as the recurrent layers take them: the one, or the pair."""
-    return hidden[0] if isinstance(hidden, tuple) and len(hidden) == 1 else hidden

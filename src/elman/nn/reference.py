@@ -13,7 +13,7 @@ The lecture's equations, and the shapes behind them (T time steps, B rows, I inp
 PyTorch keeps b1 as a sum of two vectors, b_ih + b_hh, and so does this file; in the GRU the two do different things.
 
 The contract of a cell. A cell sees the input only through ``W x_t + b_ih`` and the past only through
-``U h_{t-1} + b_hh`` and, for the GRU and LSTM, the past state itself. So it is two functions side by side, each for one
+``U h_{t-1} + b_hh`` and, for all but the RNN, the past state itself. So it is two functions side by side, each for one
 time step:
 
     forward(from_input (B, G·H), from_hidden (B, G·H), state)  ->  new state, what backward needs
@@ -188,16 +188,46 @@ class LSTM:
         return d_a, d_a, (np.zeros_like(d_h), d_c * f)
 
 
+class MinGRU:
+    """The minimal GRU: no gate reads the past state, so U and b_hh have no rows. Gate order z, n.
+
+        z = sigmoid(W_z x + b_ih_z)          update gate
+        n = W_n x + b_ih_n                   candidate
+        h = (1 - z) * h + z * n
+
+    Source: Feng et al. (2024), "Were RNNs all we needed?", arXiv:2410.01201, section 3.1.
+    """
+
+    gates = 2
+    num_states = 1
+
+    def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
+        """Return the new state (h,) and the gates."""
+        (h_past,) = state
+        a_z, n = np.split(from_input, 2, axis=1)  # (B, H) each
+        z = sigmoid(a_z)
+        h = (1 - z) * h_past + z * n
+        return (h,), (z, n, h_past, from_hidden)
+
+    def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
+        """The equations, from last to first; nothing flows through U."""
+        (d_h,), (z, n, h_past, from_hidden) = d_state, saved
+        d_z = d_h * (n - h_past)
+        d_from_input = np.concatenate((d_z * z * (1 - z), d_h * z), axis=1)  # (B, 2H)
+        return d_from_input, np.zeros_like(from_hidden), (d_h * (1 - z),)
+
+
 CELLS: dict[str, Cell] = {
     "rnn_tanh": RNN(np.tanh, slope=lambda h: 1 - h**2),
     "rnn_relu": RNN(lambda a: np.maximum(0, a), slope=lambda h: np.where(h > 0, 1.0, 0.0)),
     "gru": GRU(),
     "lstm": LSTM(),
+    "mingru": MinGRU(),
 }
 
 
 def cell_named(name: str) -> Cell:
-    """Look up a cell: ``"rnn_tanh"``, ``"rnn_relu"``, ``"gru"`` or ``"lstm"``.
+    """Look up a cell: ``"rnn_tanh"``, ``"rnn_relu"``, ``"gru"``, ``"lstm"`` or ``"mingru"``.
 
     Raises:
         UsageError: there is no such cell.

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_lengths, dtype_beside
+from elman.nn.state import State
 
 
 class Window(nn.Module):
@@ -80,12 +81,17 @@ class Window(nn.Module):
         Raises:
             UsageError: a shape, a dtype, a device or a length does not fit.
         """
+        outputs, state = self.run(input, hx, lengths)
+        return outputs, state["inputs"]
+
+    def run(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """Compute an output for every window of inputs: outputs and final state; see :meth:`forward`."""
         weight: Any = self.layers[0].weight
-        check("inputs", input, ("B", "T", self.input_size), dtype_beside(weight), weight.device)
-        inputs, (batch_size, num_steps, input_size) = input, input.shape
-        state = inputs.new_zeros(1, batch_size, self.window * input_size)
-        if hx is not None:
-            (state,) = self.check_state(hx, batch_size)
+        check("inputs", inputs, ("B", "T", self.input_size), dtype_beside(weight), weight.device)
+        batch_size, num_steps, input_size = inputs.shape
+        past = inputs.new_zeros(1, batch_size, self.window * input_size)
+        if state is not None:
+            past = self.check_state(state, batch_size)["inputs"]
         lengths = (
             torch.full((batch_size,), num_steps) if lengths is None else check_lengths(lengths, batch_size, num_steps)
         )
@@ -93,25 +99,29 @@ class Window(nn.Module):
         padding = torch.arange(num_steps, device=inputs.device) >= lengths[:, None]  # (B, T)
         inputs = inputs.masked_fill(padding[:, :, None], 0.0)
 
-        history = torch.cat((state.reshape(batch_size, self.window, input_size), inputs), dim=1)  # (B, N+T, E)
+        history = torch.cat((past.reshape(batch_size, self.window, input_size), inputs), dim=1)  # (B, N+T, E)
         windows = torch.cat([history[:, back + 1 : back + 1 + num_steps] for back in range(self.window)], dim=2)
         outputs = self._dense(windows).masked_fill(padding[:, :, None], 0.0)  # (B, T, H)
 
         rows = torch.arange(batch_size, device=inputs.device)[:, None]  # (B, 1)
         last = lengths[:, None] + torch.arange(self.window, device=inputs.device)  # (B, N): positions in history
-        return outputs, history[rows, last].flatten(1)[None]  # (B, T, H), (1, B, N·E)
+        return outputs, State(inputs=history[rows, last].flatten(1)[None])  # (B, T, H), (1, B, N·E)
 
     def hidden(self, state: Tensor) -> Tensor:
         """Compute the newest output (B, H) from a state (1, B, N·E)."""
-        (state,) = self.check_state(state)
-        return self._dense(state[0])
+        return self.newest(self.check_state(state))
 
-    def check_state(self, hx: Any, batch_size: int | None = None) -> tuple[Tensor]:
-        """Refuse a state that is not this layer's; see :meth:`elman.nn.recurrent.Recurrent.check_state`."""
+    def newest(self, state: State) -> Tensor:
+        """Compute the newest output (B, H) from a state of this layer."""
+        return self._dense(state["inputs"][0])
+
+    def check_state(self, hx: Any, batch_size: int | None = None) -> State:
+        """Refuse a state that is not this layer's; see :meth:`elman.nn.stack.Recurrent.check_state`."""
         weight: Any = self.layers[0].weight
         sizes = (1, "B" if batch_size is None else batch_size, self.window * self.input_size)
-        check("the state", hx, sizes, dtype_beside(weight), weight.device, "(1, B, window·E)")
-        return (hx,)
+        state = State.of(("inputs",), hx)
+        check("the state", state["inputs"], sizes, dtype_beside(weight), weight.device, "(1, B, window·E)")
+        return state
 
     def _dense(self, outputs: Tensor) -> Tensor:
         """Run the dense layers over windows of inputs, oldest first: (..., N·E) to (..., H)."""

@@ -17,19 +17,18 @@ def now() -> float:
     return time.perf_counter()
 
 
-def seconds_for_all(work: Callable[[int], object], number: float, most: int = 1) -> float:
-    """Estimate how long some work on so many things takes, from at most so many of them.
+def predict_seconds(work: Callable[[int], float], size: int) -> float:
+    """Predict how long a work takes from the time that a part of it takes.
 
     Args:
-        work: does it on the first so many.
-        number: how many there are.
-        most: how many to do by the clock.
+        work: does a part of at most the given size, and returns its share of the whole. It is called for the smallest
+            part first, which is not timed: kernels may have to be compiled.
+        size: of the part that is timed.
     """
-    work(1)  # the first time, kernels may have to be compiled
-    part = max(min(most, int(number)), 1)
+    work(1)
     began = now()
-    work(part)
-    return (now() - began) * number / part
+    share = work(size)
+    return (now() - began) / share
 
 
 class Clock:

@@ -11,7 +11,7 @@ from torch import nn
 from elman.errors import ModelError
 from elman.training.checkpoint import save_checkpoint
 from elman.training.clock import now
-from elman.training.state import State
+from elman.training.state import Objective, State
 
 CHECKPOINT_SECONDS = 30.0  # no more than so much work is lost to a power cut
 
@@ -57,14 +57,20 @@ class Keeper:
         """Whether so much time has gone by that the run is to be kept again."""
         return now() - self._saved_at > CHECKPOINT_SECONDS
 
-    def restore(self, saved: dict[str, Any]) -> State:
+    def restore(self, saved: dict[str, Any], objective: Objective) -> State:
         """Take network, optimizer and random numbers back to where a checkpoint was written; return the state there.
+
+        Args:
+            saved: the checkpoint.
+            objective: what later validations are compared by with the best one so far.
 
         Raises:
             ModelError: a part of the checkpoint does not fit.
         """
         try:
             state = State.restored(saved["state"])
+            if state.best is not None:
+                objective(state.best["metrics"])  # a figure that it needs may be missing
             self._network.load_state_dict(saved["network"])
             groups = self._optimizer.state_dict()["param_groups"]  # what the settings say, whatever the file does
             self._optimizer.load_state_dict({"state": saved["optimizer"]["state"], "param_groups": groups})
@@ -80,7 +86,7 @@ class Keeper:
         except Exception as error:  # torch checks each part in its own way
             raise ModelError(
                 f"the checkpoint does not fit the training ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                "start afresh with --overwrite"
+                "start afresh with `overwrite`"
             ) from error
         return state
 

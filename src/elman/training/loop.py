@@ -72,7 +72,7 @@ def train(
     keeper = Keeper(checkpoint, identity or {}, steps.network, steps.optimizer)
     state = State()
     if resume is not None:
-        state = keeper.restore(resume)
+        state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
     run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps)
@@ -205,7 +205,7 @@ class _Run:
         if self.clock.left < step_seconds:
             logger.warning(
                 "%g minutes were over before the first step: reading, measuring and judging take as long; there is "
-                "one step now, give more --minutes",
+                "one step now, give more `minutes`",
                 budget,
             )
         schedule = self.clock.fit(step_seconds, evaluation_seconds, self.num_batches)
@@ -225,6 +225,6 @@ class _Run:
             best = f"the best weights so far (step {self.state.best['step']:,}) are kept in {place}"
         return DivergedError(
             f"the loss {what}; {best}. Begin again with "
-            f"--overwrite and a lower --learning-rate (now {self.settings.learning_rate:g}) or --clip-norm "
+            f"`overwrite` and a lower `learning_rate` (now {self.settings.learning_rate:g}) or `clip_norm` "
             f"(now {self.settings.clip_norm:g})."
         )

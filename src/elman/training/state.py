@@ -28,6 +28,10 @@ STATE = {  # of a state as the checkpoint keeps it
 }  # fmt: skip
 
 
+Objective = Callable[[dict[str, Any]], tuple[float, ...]]
+"""Turns the figures of a validation into numbers of which less is better, the first ones first."""
+
+
 @dataclass
 class State:
     """Everything that changes while a network is trained, and is kept in the checkpoint."""
@@ -75,7 +79,7 @@ class State:
     def keep_best(
         self,
         metrics: dict[str, float | int],
-        objective: Callable[[dict[str, Any]], tuple[float, ...]],
+        objective: Objective,
         weights: dict[str, Tensor],
     ) -> None:
         """Keep a copy of the weights where their validation is the best so far."""

@@ -134,8 +134,8 @@ def test_each_file_of_a_folder_that_cannot_be_read_is_left_out_and_counted(tmp_p
         *("gone.mid:1:", "latin.abc:2:", "pipe.mid:1:", "wide.abc:1:", "zero.mid:1:")
     ]
     assert all(message.endswith("it is left out") for message in told)
-    assert "try --encoding" in told[1]
-    assert "try --encoding utf-16" in told[3]
+    assert "try `encoding`" in told[1]
+    assert "try `encoding` utf-16" in told[3]
     with pytest.raises(DataError, match=r"latin\.abc:2: byte 11 is not valid utf-8"):
         read_tunes(tmp_path / "latin.abc", Problems(shown=0))
     assert len(read_tunes(tmp_path / "latin.abc", Problems(), "latin-1")) == 1
@@ -145,3 +145,20 @@ def test_a_text_with_half_a_character_is_a_problem_of_its_tune():
     problems = Problems(shown=0)
     assert len(read_tunes(ABC + "\nX:2\nT:\ud800\nK:C\nC|\n", problems)) == 1
     assert problems.first.startswith("text:7: not ABC (")
+
+
+def test_a_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch):
+    plain = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "good.mid").write_bytes(TUNE)
+    monkeypatch.setattr(os, "scandir", scandir)
+    problems = Problems(shown=0)
+    assert len(read_tunes(tmp_path, problems)) == 1
+    told = f"{tmp_path / 'locked'}:1: the folder cannot be listed (Permission denied); it is left out"
+    assert (problems.count, problems.first) == (1, told)

@@ -120,9 +120,11 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
     tunes: list[Tune] = []
     paths = [source] if isinstance(source, Path) else []
     if isinstance(source, Path) and is_folder(source):
-        paths = files_in(source, ENDINGS)
+        paths = files_in(source, ENDINGS, problems.add_error)
         if not paths:
-            raise DataError(f"{source}: holds no music; there must be files that end in {', '.join(ENDINGS)}")
+            raise DataError(
+                problems.first or f"{source}: holds no music; there must be files that end in {', '.join(ENDINGS)}"
+            )
     if isinstance(source, str):
         tunes += _abc_tunes(Lines(source), problems)
     for path in paths:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data.batching import IGNORED
+from elman.data.files import in_one_line
 from elman.data.tokens.lexicon import padded
 from elman.data.tokens.tokenizer import Tokenizer
 
@@ -50,5 +51,5 @@ def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64
     """Turn texts into ids; line breaks count as blanks."""
     if not len(texts):
         return []
-    flat, lengths = tokenizer.encode_lines("\n".join(" ".join(text.splitlines()) for text in texts))
+    flat, lengths = tokenizer.encode_lines("\n".join(map(in_one_line, texts)))
     return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]

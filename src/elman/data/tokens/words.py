@@ -77,7 +77,7 @@ class WordTokenizer(Tokenizer):
         del counts[UNKNOWN]
         kept = [word for word, count in counts.items() if count >= min_count]
         if not kept:
-            raise DataError(f"no word of the text occurs {min_count} times: give more text, or --min-count 1")
+            raise DataError(f"no word of the text occurs {min_count} times: give more text, or `min_count` 1")
         kept.sort(key=lambda word: (-counts[word], word))
         return cls([*SPECIALS, *kept[: max_vocab - len(SPECIALS)]])
 

@@ -103,5 +103,5 @@ class CharacterEncoder(nn.Module):
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
         """Read the characters (U, C) of words of these lengths (U,) -> (U, K)."""
-        _, (hidden, _) = self.rnn(self.embedding(characters), lengths=lengths)  # (2, U, K / 2)
-        return torch.cat((hidden[0], hidden[1]), dim=-1)
+        _, state = self.rnn.run(self.embedding(characters), lengths=lengths)
+        return self.rnn.newest(state)

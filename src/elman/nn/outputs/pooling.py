@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UsageError, nearest
-from elman.kernels.checks import check, check_lengths, dtype_beside
+from elman.errors import UsageError
+from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 
 KINDS = ("last", "mean", "max", "attention")
 
@@ -37,9 +37,7 @@ class Pooling(nn.Module):
 
     def __init__(self, kind: str, size: int) -> None:
         super().__init__()
-        if kind not in KINDS:
-            choices = ", ".join(f'"{known}"' for known in KINDS)
-            raise UsageError(f'kind="{kind}", expected one of {choices}{nearest(kind, KINDS)}')
+        check_choice("kind", kind, KINDS)
         if size < 1:
             raise UsageError(f"size={size}, expected at least 1")
         self.kind = kind

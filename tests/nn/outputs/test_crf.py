@@ -9,8 +9,8 @@ from torch import nn
 
 from elman.decoding.viterbi import viterbi
 from elman.errors import UsageError
-from elman.nn.crf import LinearChainCRF
-from elman.nn.heads import cross_entropy_sum
+from elman.nn.outputs.crf import LinearChainCRF
+from elman.nn.outputs.heads import cross_entropy_sum
 
 LENGTHS = torch.tensor([4, 1, 0, 3])
 # float64 on both sides, sums of a few hundred terms

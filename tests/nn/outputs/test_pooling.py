@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elman.errors import UsageError
-from elman.nn.pooling import KINDS, Pooling
+from elman.nn.outputs.pooling import KINDS, Pooling
 
 LENGTHS = torch.tensor([5, 2, 0, 1])
 every_kind = pytest.mark.parametrize("kind", KINDS)

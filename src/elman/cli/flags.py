@@ -1,0 +1,25 @@
+"""How the shell calls settings: ``beam_size`` is ``--beam-size``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def with_flags(message: str, names: Iterable[str] = ()) -> str:
+    """Write the names of settings as the flags that set them, as the shell has them.
+
+    Args:
+        message: names settings in backquotes.
+        names: settings that are written as flags wherever they stand.
+
+    Example:
+        >>> with_flags("beam_size is 0; see `n_best`", ["beam_size"])
+        '--beam-size is 0; see --n-best'
+    """
+    words = "|".join(names) or "(?!)"
+    return re.sub(rf"`([a-z][a-z_]*)`|\b({words})\b", lambda found: _flag(found[1] or found[2]), message)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,99 @@
+"""CoNLL-U: ten columns with tabs between, of which one holds the tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from elman.data.formats.sentences import SHOWN, as_text, blocks, checked, width_of
+from elman.data.lines import Lines, Problems
+from elman.data.records import Problem, Sentence, TaggedSentence
+from elman.errors import UsageError, nearest
+
+CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+
+_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # the ID of a range (3-4) or of an empty node (5.1)
+_MAY_BE_EMPTY = ("form", "lemma", "xpos", "feats", "misc")
+
+
+class Conllu:
+    r"""CoNLL-U: ten columns with tabs between, a line a word; ranges (3-4) and empty nodes (5.1) are no words.
+
+    Source: https://universaldependencies.org/format.html
+
+    Args:
+        column: which of the ten the tags are; "_" is no tag, but for feats, xpos and misc, where it says "none", and
+            for form and lemma, where it may be the mark itself.
+
+    Raises:
+        UsageError: there is no such column.
+
+    Example:
+        >>> lines = Lines("# a comment\n1\tTeddy\t_\tPROPN\t_\t_\t_\t_\t_\t_\n\n")
+        >>> sentence = next(Conllu().read(lines, Problems(), tagged=True))
+        >>> sentence.words, sentence.tags, Conllu().tagged(sentence, ["NOUN"]).split()[4:7]
+        (['Teddy'], ['PROPN'], ['Teddy', '_', 'NOUN'])
+    """
+
+    name = "conllu"
+    copies = True  # what it reads, it writes as it came but for the tags
+
+    def __init__(self, column: str = "upos") -> None:
+        if column not in CONLLU_COLUMNS:
+            listed = ", ".join(CONLLU_COLUMNS)
+            meant = nearest(column, CONLLU_COLUMNS) or ";"
+            raise UsageError(f"`column` {column}: CoNLL-U has no such column{meant} it has {listed}")
+        self._column = CONLLU_COLUMNS.index(column)
+        self._may_be_empty = column in _MAY_BE_EMPTY
+
+    def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
+        """Yield the sentences; see :class:`SentenceFormat`."""
+        for block in blocks(lines):
+            words: list[str] = []
+            tags: list[str] = []
+            rows: list[int] = []
+            problem, place = "", 0
+            for place, line in enumerate(block.lines):
+                if line.startswith("#"):
+                    continue
+                cells = line.split("\t")
+                if len(cells) != 10:
+                    problem = f"{width_of(cells)} where CoNLL-U has 10; is the file cut off?"
+                elif cells[0] != str(len(words) + 1):
+                    if _NO_WORD.fullmatch(cells[0]):
+                        continue
+                    problem = f"the ID is {cells[0][:SHOWN]!r}, expected {len(words) + 1}"
+                elif not cells[1]:
+                    problem = "the word is empty"
+                elif tagged and cells[self._column].strip() in (("",) if self._may_be_empty else ("", "_")):
+                    problem = f"the word {cells[1][:SHOWN]!r} has no tag in column {CONLLU_COLUMNS[self._column]}"
+                if problem:
+                    break
+                words.append(cells[1])
+                tags.append(cells[self._column].strip())
+                rows.append(place)
+            sentence = Sentence(
+                words, tags if tagged else None, block.first, block.lines, rows, self.name, block.closing
+            )
+            yield from checked(block, sentence, place, problem, lines.name, problems)
+
+    def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:
+        """Write sentences with their tags; see :class:`SentenceFormat`."""
+        for record in records:
+            yield record.text if isinstance(record, Problem) else self.tagged(record.sentence, record.tags)
+
+    def tagged(self, sentence: Sentence, tags: list[str]) -> str:
+        """Write a sentence with these tags."""
+        if sentence.format == self.name:
+            written = list(sentence.lines)
+            rows: Sequence[int] = sentence.rows
+        else:
+            written = [
+                "\t".join([str(number), word, *"________"]) for number, word in enumerate(sentence.words, start=1)
+            ]
+            rows = range(len(written))
+        for row, tag in zip(rows, tags, strict=True):
+            cells = written[row].split("\t")
+            cells[self._column] = tag
+            written[row] = "\t".join(cells)
+        return as_text(written, sentence.closing) if written or sentence.format == self.name else ""

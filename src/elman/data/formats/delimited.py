@@ -1,0 +1,233 @@
+"""Delimited text: CSV, TSV and their like; a record at a time."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+
+from elman.data.files import LONGEST_LINE, listed, no_text, not_among
+from elman.data.formats.examples import TEXT_AND_LABEL, lacks, left_out
+from elman.data.lines import Lines, Problems
+from elman.data.records import Example, Problem
+from elman.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+ENDINGS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_LONGEST_RECORD = 100_000  # lines of one record: a quote that is open for longer was never closed
+_SAMPLE = 20  # records of a table by which its separator is found
+
+
+class Delimited:
+    r"""CSV or TSV: a record a line, cells separated by commas, tabs, semicolons or bars.
+
+    A cell in double quotes may hold separators, line breaks and, doubled, quotes (RFC 4180); a quote within another
+    cell is a character like any other, and so is every quote where tabs separate. Blanks around a label or the name of
+    a column do not count; a text is what stands in its cell.
+
+    Args:
+        delimiter: one of `SEPARATORS`.
+        text: the column of the text: its name or, where no column is called so, its number from 0.
+        label: the column of the label.
+        header: whether the first record names the columns.
+        spaced: whether blanks after a separator belong to it, and not to the cell.
+        nouns: what a record's two parts are called in messages.
+
+    Example:
+        >>> table = Delimited(",", "text", "label", header=True)
+        >>> [example.text for example in table.read(Lines('label,text\n1,"so, so"\n'), Problems(), labelled=True)]
+        ['so, so']
+    """
+
+    def __init__(
+        self,
+        delimiter: str,
+        text: str = "text",
+        label: str = "label",
+        *,
+        header: bool = True,
+        spaced: bool = False,
+        nouns: tuple[str, str] = TEXT_AND_LABEL,
+    ) -> None:
+        self.delimiter = delimiter
+        self._spaced = spaced
+        self._nouns = nouns
+        self._text = text
+        self._label = label
+        self._header = header
+
+    def read(self, lines: Lines, problems: Problems, *, labelled: bool = False) -> Iterator[Example | Problem]:
+        """Yield the examples; see :class:`~elman.data.formats.examples.ExampleReader`."""
+        line, width, text, label = 0, 0, -1, -1
+        for line, cells, problem in self.records(lines):
+            if not width and problem and self._header:
+                raise DataError(f"{lines.name}:{line}: the names of the columns cannot be read: {problem}")
+            if not width and not problem:
+                width = len(cells)
+                text, label = self._columns(cells, lines.name, labelled)
+                if self._header:
+                    continue
+            if not problem and len(cells) != width:
+                problem = f"{len(cells)} cells where the first line has {width}"
+            if not problem:
+                problem = lacks(cells[text], cells[label] if labelled else None, self._nouns)
+            if problem:
+                yield from left_out(problem, lines.name, line, problems, labelled)
+            else:
+                yield Example(cells[text], cells[label].strip() if labelled else None, line)
+        if not line:
+            raise DataError(f"{lines.name}: is empty; it needs a {self._nouns[0]} and a {self._nouns[1]} a line")
+
+    def _columns(self, cells: Sequence[str], name: str, labelled: bool) -> tuple[int, int]:
+        names = column_names(cells, name) if self._header else []
+        found = []
+        for wanted in (self._text, self._label) if labelled else (self._text,):
+            if wanted in names:
+                found.append(names.index(wanted))
+            elif (number := column_number(wanted)) is not None and 0 <= number < len(cells):
+                found.append(number)
+            elif self._header:
+                raise DataError(f'{name}: no column is called "{wanted}"{not_among(names, wanted)}')
+            else:
+                raise DataError(
+                    f'{name}: there is no column "{wanted}": without a header columns have numbers, here 0 to '
+                    f"{len(cells) - 1}; name them with `{self._nouns[0]}` and `{self._nouns[1]}`"
+                )
+        return found[0], found[-1]
+
+    def records(self, lines: Lines) -> Iterator[tuple[int, list[str], str]]:
+        """Yield each record, the names of the columns too: its first line, its cells, and what is wrong with it."""
+        if self.delimiter == "\t":
+            for line in lines:
+                if line.strip(" "):
+                    cells = line.split("\t")
+                    yield lines.number, [cell.lstrip(" ") for cell in cells] if self._spaced else cells, ""
+            return
+        closed = _closed(self.delimiter, self._spaced)
+        pending: list[str] = []  # the lines of a record so far
+        length = 0
+        is_open = False  # whether a cell in quotes goes on in the next line
+        for line in lines:
+            pending.append(line)
+            length += len(line)
+            if '"' in line:
+                is_open = not closed.fullmatch('"' + line if is_open else line)
+            if not is_open or len(pending) > _LONGEST_RECORD or length > LONGEST_LINE:
+                yield from self._record(lines.number - len(pending) + 1, pending, is_open)
+                pending, length, is_open = [], 0, False
+        if pending:
+            yield from self._record(lines.number - len(pending) + 1, pending, is_open)
+
+    def _record(self, number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
+        """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
+
+        If it is none, or a quote of it is never closed, its first line is given up and each line after it read by
+        itself.
+        """
+        record = "\n".join(lines)
+        if not record.strip():
+            return
+        problem = "a quote opens here that is not closed"
+        if not is_open:
+            if len(record) > csv.field_size_limit():  # one limit for the whole process: it is raised, never lowered
+                csv.field_size_limit(len(record))
+            try:
+                row = csv.reader([record], delimiter=self.delimiter, skipinitialspace=self._spaced, strict=True)
+                yield number, next(row), ""
+                return
+            except csv.Error as error:
+                problem = f"not CSV ({str(error).partition(' - ')[0]})"
+        yield number, [], problem
+        closed = _closed(self.delimiter, self._spaced)
+        for place, line in enumerate(lines[1:], start=1):
+            yield from self._record(number + place, [line], not closed.fullmatch(line))
+
+
+def separator_of(lines: Lines, wanted: Sequence[str], *, header: bool = True) -> tuple[str, bool]:
+    r"""Find out what separates the cells of a table; where it is not what the file's ending says, that is told.
+
+    It is what gives the first record the most of the wanted names; where there is none of them, what gives the first
+    records two cells or more, and all of them as many. Where several do, the one of the ending is taken, or else the
+    first of `SEPARATORS`. Blanks after it belong to it where they stand before a column's name, or before each cell but
+    the first of all records.
+
+    Args:
+        lines: a file, or a text.
+        wanted: the names of columns that are looked for.
+        header: whether the first record names the columns.
+
+    Returns:
+        One of `SEPARATORS`, and whether blanks after it belong to it.
+
+    Example:
+        >>> separator_of(Lines("text; label\nso, so; bad\n"), ["text", "label"])
+        (';', True)
+    """
+    begins = lines.beginning().lstrip("\n")
+    suffix = lines.source.suffix.lower() if isinstance(lines.source, Path) else ""
+    usual = ENDINGS.get(suffix, "\t" if "\t" in begins.partition("\n")[0] else ",")
+    named: dict[str, int] = {}
+    regular: dict[str, bool] = {}
+    sample: dict[str, list[list[str]]] = {}
+    for separator in (usual, *SEPARATORS):
+        records = [cells for _, cells, _ in islice(Delimited(separator).records(Lines(begins)), _SAMPLE)]
+        names = [cell.strip() for cell in records[0]] if header and records else []
+        named[separator] = len(set(wanted).intersection(names))
+        regular[separator] = bool(records) and len(records[0]) > 1 and len(set(map(len, records))) == 1
+        sample[separator] = records
+    found = max(named, key=named.__getitem__)  # of several, the first
+    if not named[found]:
+        found = next((separator for separator in regular if regular[separator]), usual)
+    if suffix in ENDINGS and found != usual:
+        logger.warning("%s: its cells are separated by %s, not by %s", lines.name, SEPARATORS[found], SEPARATORS[usual])
+    later = [[cell.startswith(" ") for cell in cells[1:]] for cells in sample[found]]
+    before_names = header and any(chain(*later[:1]))
+    return found, before_names or (len(later) > 1 and all(chain(*later[1:])) and any(chain(*later[1:])))
+
+
+def column_names(cells: Sequence[str], name: str) -> list[str]:
+    """Return the names of a table's columns, without blanks around them.
+
+    Args:
+        cells: its first record.
+        name: what to call the table in messages.
+
+    Raises:
+        DataError: two columns have the same name, or a name is no text.
+
+    Example:
+        >>> column_names(["label", " text"], "tweets.csv")
+        ['label', 'text']
+    """
+    names = [cell.strip() for cell in cells]
+    if problem := no_text("".join(names)):
+        raise DataError(f"{name}: {problem}")
+    twice = next((cell for cell, count in Counter(names).items() if cell and count > 1), "")
+    if twice:
+        raise DataError(f'{name}: two columns are called "{listed([twice])}"; rename one')
+    return names
+
+
+def column_number(column: str) -> int | None:
+    """Return the number that a column is called by; None where it is called by a name.
+
+    Example:
+        >>> column_number("-1"), column_number("upos"), column_number("--3")
+        (-1, None, None)
+    """
+    return int(column) if re.fullmatch("-?[0-9]{1,6}", column) else None
+
+
+@cache
+def _closed(delimiter: str, spaced: bool) -> re.Pattern[str]:
+    """Return what matches cells all of whose quotes are closed."""
+    mark, blanks = re.escape(delimiter), " *+" if spaced else ""
+    cell = f'{blanks}(?:"(?:[^"]++|"")*+"|(?!"))[^{mark}]*+'
+    return re.compile(f"{cell}(?:{mark}{cell})*+")

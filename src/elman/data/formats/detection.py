@@ -1,0 +1,128 @@
+"""Which format a file, or a text, is written in: by its ending and what it begins with."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+
+from elman.data.formats.columns import Columns
+from elman.data.formats.conllu import Conllu
+from elman.data.formats.delimited import ENDINGS, Delimited, column_number, separator_of
+from elman.data.formats.examples import SOURCE_AND_TARGET, TEXT_AND_LABEL
+from elman.data.formats.json_lines import JsonLines
+from elman.data.formats.text_lines import TextLines
+from elman.data.lines import Lines, Problems
+from elman.errors import DataError
+
+_JSON = (".jsonl", ".ndjson", ".json")
+_JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
+
+
+def sentence_format(
+    source: Path | str, column: str | None = None, words: int = 0, encoding: str = "utf-8"
+) -> Conllu | Columns:
+    r"""Find out how a file, or a text, writes its sentences.
+
+    Args:
+        source: a ``Path`` names a file, a ``str`` is its text.
+        column: which the tags are: a name of CoNLL-U's, or a number. None: upos of CoNLL-U, the last of another format.
+        words: the column of the words, in formats other than CoNLL-U.
+        encoding: how the file is encoded.
+
+    Raises:
+        UsageError: CoNLL-U has no such column, or the column's number is also the words'.
+
+    Example:
+        >>> type(sentence_format("EU B-ORG\n")).__name__, type(sentence_format("1\tEU" + "\t_" * 8 + "\n")).__name__
+        ('Columns', 'Conllu')
+    """
+    if column is not None:
+        number = column_number(column)
+        return Conllu(column) if number is None else Columns(words, number)
+    if isinstance(source, Path) and source.suffix == ".conllu":
+        return Conllu()
+    first = next((line for line in islice(Lines(source, encoding, Problems(shown=0)), 1000) if _is_row(line)), "")
+    cells = first.split("\t")
+    if len(cells) == 10 and re.fullmatch("[0-9]+([-.][0-9]+)?", cells[0]):
+        return Conllu()
+    return Columns(words)
+
+
+def _is_row(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(("#", "-DOCSTART-"))
+
+
+def example_format(
+    source: Path | str,
+    text: str,
+    label: str,
+    header: bool,
+    nouns: tuple[str, str] = TEXT_AND_LABEL,
+    encoding: str = "utf-8",
+) -> Delimited | JsonLines | TextLines:
+    r"""Find out how a file, or a text, writes its examples: by the file's ending and its first records.
+
+    Args:
+        source: a ``Path`` names a file, a ``str`` is its text.
+        text: the column of the text.
+        label: the column of the label.
+        header: whether the first record names the columns.
+        nouns: what a record's two parts are called in messages.
+        encoding: how the file is encoded.
+
+    Example:
+        >>> type(example_format('{"text": "so, so"}', "text", "label", True)).__name__
+        'JsonLines'
+        >>> example_format("text;label\nso, so;bad\n", "text", "label", True).delimiter
+        ';'
+    """
+    suffix = source.suffix.lower() if isinstance(source, Path) else ""
+    if suffix == ".txt":
+        return TextLines()
+    if suffix in _JSON:
+        return JsonLines(text, label, nouns)
+    lines = Lines(source, encoding, Problems(shown=0))
+    if suffix not in ENDINGS and _JSON_BEGINS.match(lines.beginning().lstrip("\n").partition("\n")[0]):
+        return JsonLines(text, label, nouns)
+    separator, spaced = separator_of(lines, (text, label), header=header)
+    return Delimited(separator, text, label, header=header, spaced=spaced, nouns=nouns)
+
+
+def pair_format(
+    source: Path | str, columns: tuple[str, str], header: bool, encoding: str = "utf-8"
+) -> Delimited | JsonLines | TextLines:
+    r"""Find out how a single file, or a text, writes its pairs.
+
+    A TSV (or a ``.txt`` with tabs) of two columns whose first line does not name them has no header: its lines are a
+    source, a tab, a target.
+
+    Args:
+        source: a ``Path`` names a file, a ``str`` is its text.
+        columns: the columns of the source and the target.
+        header: whether the first record names the columns.
+        encoding: how the file is encoded.
+
+    Raises:
+        DataError: a TSV of more columns does not name these.
+
+    Example:
+        >>> table = pair_format("a cat\teine Katze\n", ("source", "target"), header=True)
+        >>> next(table.read(Lines("a cat\teine Katze\n"), Problems(), labelled=True)).label
+        'eine Katze'
+    """
+    lines = Lines(source, encoding, Problems(shown=0))
+    found = example_format(source, *columns, header, SOURCE_AND_TARGET, encoding)
+    if isinstance(found, TextLines) and "\t" in lines.beginning().lstrip("\n").partition("\n")[0]:  # a .txt
+        found = Delimited("\t", *columns, header=header, nouns=SOURCE_AND_TARGET)
+    if header and columns == SOURCE_AND_TARGET and isinstance(found, Delimited):
+        first = next((cells for _, cells, _ in found.records(Lines(lines.beginning()))), [])
+        named = set(columns) & {cell.strip() for cell in first}
+        if len(first) == 2 and not named and found.delimiter == "\t":
+            return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)
+        if len(first) > 2 and not named:
+            raise DataError(
+                f"{lines.name}: has {len(first)} columns, none of which is called source or target; say which they "
+                "are: `source` NAME `target` NAME or, where no line names them, `no_header` `source` 0 `target` 1"
+            )
+    return found

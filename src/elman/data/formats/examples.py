@@ -1,0 +1,63 @@
+"""Texts with labels, or with other texts: what every format of them shares.
+
+Lines ──read──▶ Example(text, label)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from elman.data.files import no_text
+from elman.data.lines import Lines, Problems
+from elman.data.records import Example, Problem
+
+TEXT_AND_LABEL = ("text", "label")
+SOURCE_AND_TARGET = ("source", "target")
+
+
+class ExampleReader(Protocol):
+    """A way to read examples."""
+
+    def read(self, lines: Lines, problems: Problems, *, labelled: bool = False) -> Iterator[Example | Problem]:
+        """Yield the examples.
+
+        Args:
+            lines: where they stand.
+            problems: who is told of a record that cannot be read.
+            labelled: whether the labels are wanted. Then a record that cannot be read is left out; otherwise a problem
+                stands in its place.
+
+        Raises:
+            DataError: there is no such column, or nothing at all.
+        """
+        ...
+
+
+def read_labelled(reader: ExampleReader, lines: Lines, problems: Problems) -> Iterator[Example]:
+    """Yield the examples that a reader finds, with their labels."""
+    for example in reader.read(lines, problems, labelled=True):
+        if not isinstance(example, Problem):
+            yield example
+
+
+def lacks(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL) -> str:
+    """Say what is wrong with the parts of a record: nothing, where both can be used.
+
+    Example:
+        >>> lacks("so, so", " ")
+        'the label is empty'
+    """
+    if problem := no_text(text + (label or "")):
+        return problem
+    if not text.strip():
+        return f"the {nouns[0]} is empty"
+    return f"the {nouns[1]} is empty" if label is not None and not label.strip() else ""
+
+
+def left_out(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Problem]:
+    """Tell of a record that cannot be read; where labels are not wanted, it is answered with its problem."""
+    fate = "the example is left out" if labelled else "it gets no label"
+    problems.add(name, line, f"{problem}; {fate}")
+    if not labelled:
+        yield Problem(line, problem)

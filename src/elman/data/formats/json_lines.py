@@ -1,0 +1,125 @@
+"""JSON lines: an object a line, for examples that are read and for every record that is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from functools import singledispatch
+from typing import Any
+
+from elman.data.files import not_among, reason
+from elman.data.formats.examples import TEXT_AND_LABEL, lacks, left_out
+from elman.data.lines import Lines, Problems
+from elman.data.records import Caption, Classification, Example, Problem, TaggedSentence, Translation
+from elman.documents import write_json
+from elman.errors import DataError
+
+
+class JsonLines:
+    """A JSON object a line.
+
+    Args:
+        text: the key of the text.
+        label: the key of the label; a number or true and false will do.
+        nouns: what a record's two parts are called in messages.
+
+    Example:
+        >>> lines = Lines('{"text": "so, so", "label": 1}')
+        >>> next(JsonLines().read(lines, Problems(), labelled=True)).label
+        '1'
+    """
+
+    writes_probabilities = True
+
+    def __init__(self, text: str = "text", label: str = "label", nouns: tuple[str, str] = TEXT_AND_LABEL) -> None:
+        self._nouns = nouns
+        self._text = text
+        self._label = label
+
+    def read(self, lines: Lines, problems: Problems, *, labelled: bool = False) -> Iterator[Example | Problem]:
+        """Yield the examples; see :class:`~elman.data.formats.examples.ExampleReader`.
+
+        Raises:
+            DataError: there is nothing at all, or an array in place of a record a line.
+        """
+        is_empty = True
+        for line in lines:
+            if not line.strip():
+                continue
+            if is_empty and line.lstrip().startswith("["):
+                raise DataError(f"{lines.name}: is an array; write its records a line each, as jq -c '.[]' does")
+            is_empty = False
+            text, label, problem = self._values(line, labelled)
+            if problem:
+                yield from left_out(problem, lines.name, lines.number, problems, labelled)
+            else:
+                yield Example(text, label, lines.number)
+        if is_empty:
+            raise DataError(f"{lines.name}: is empty; it needs a JSON object a line")
+
+    def _values(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError, MemoryError) as error:
+            return "", None, f"not JSON ({reason(error)})"
+        if not isinstance(record, dict):
+            return "", None, "not a JSON object"
+        for key in (self._text, self._label) if labelled else (self._text,):
+            if key not in record:
+                return "", None, f'no "{key}"{not_among(record, key)}'
+        text = record[self._text]
+        if not isinstance(text, str):
+            kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
+            return "", None, f'"{self._text}" is no text but {kind}'
+        label = record[self._label] if labelled else None
+        if isinstance(label, list | dict):
+            return "", None, f'"{self._label}" is not one label but a list or an object'
+        if isinstance(label, float) and not math.isfinite(label):
+            label = None  # pandas writes NaN for a label that is missing
+        written = label.strip() if isinstance(label, str) else "" if label is None else json.dumps(label)
+        return text, written if labelled else None, lacks(text, written if labelled else None, self._nouns)
+
+    @staticmethod
+    def write(records: Iterable[Any]) -> Iterator[str]:
+        """Write an object for each record: of a tagged sentence, a classification, a translation, a caption."""
+        for record in records:
+            if not (isinstance(record, TaggedSentence) and record.sentence.is_comment):
+                yield write_json(_object(record)) + "\n"
+
+
+@singledispatch
+def _object(record: Any) -> dict[str, Any]:
+    """Return what JSON says of a record."""
+    raise TypeError(f"there is no JSON for a {type(record).__name__}")
+
+
+@_object.register
+def _(record: Problem) -> dict[str, Any]:
+    return {"line" if isinstance(record.where, int) else "picture": record.where, "problem": record.what}
+
+
+@_object.register
+def _(record: TaggedSentence) -> dict[str, Any]:
+    shares = [round(share, 4) for share in record.probabilities]
+    return {"words": record.sentence.words, "tags": record.tags, "probabilities": shares}
+
+
+@_object.register
+def _(record: Classification) -> dict[str, Any]:
+    shares = {str(label): round(share, 4) for label, share in record.probabilities.items()}
+    return {"label": record.label, "probabilities": shares}
+
+
+@_object.register
+def _(record: Translation) -> dict[str, Any]:
+    return {"source": record.source, "translations": _candidates(record.candidates)}
+
+
+@_object.register
+def _(record: Caption) -> dict[str, Any]:
+    return {"picture": record.picture, "captions": _candidates(record.candidates)}
+
+
+def _candidates(candidates: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"text": text, "score": round(score, 4)} for text, score in candidates]

@@ -1,0 +1,88 @@
+"""A running text in pieces, and in answer its tokens, each with its surprisal, tab-separated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from elman.data.lines import Lines, Problems
+from elman.data.records import Passage, Problem, Surprisals
+from elman.data.text import Text
+from elman.errors import DataError
+
+_TOGETHER = 1 << 16  # characters of a stream that are handed out together, where so many are at hand
+_MOST_HELD = 16 << 20  # characters without a place to cut: then the text is cut anywhere
+_LAST_BORDER = re.compile(r".*\S(?=[ \t\n])", re.DOTALL)  # its end is the last place to cut
+
+
+class Passages:
+    r"""A running text, in pieces that give the same tokens as the whole.
+
+    Args:
+        by_line: whether each line stands by itself.
+        level: what a token is, "char", "word" or "bpe". Of a stream, what has come is handed out line by line; of byte
+            pairs the blanks at a line's end are held back, which may belong to a run that goes on.
+
+    Example:
+        >>> [passage.text for passage in Passages().read(Lines("one two\n"), Problems())]
+        ['one two\n']
+    """
+
+    titles = ("token", "surprisal")
+
+    def __init__(self, by_line: bool = False, level: str = "char") -> None:
+        self._by_line = by_line
+        self._holds_blanks = level == "bpe" and not by_line
+
+    def read(self, lines: Lines, problems: Problems) -> Iterator[Passage]:
+        """Yield the pieces.
+
+        Raises:
+            DataError: the text is empty or cannot be read.
+        """
+        if isinstance(lines.source, Path | str):
+            for chunk in Text(lines.source, lines.encoding).chunks(keep_lines=self._by_line):
+                yield Passage(chunk, more=True)
+            return
+        pending: list[str] = []
+        length, is_empty = 0, True
+        for line in lines:
+            is_empty = False
+            pending.append(f"{line}\n")
+            length += len(line) + 1
+            if length < _TOGETHER and not lines.is_waiting:
+                continue
+            text = "".join(pending)
+            cut = length
+            if self._holds_blanks and length < _MOST_HELD:
+                border = _LAST_BORDER.match(text)
+                cut = border.end() if border else 0
+            if cut:
+                yield Passage(text[:cut], more=not lines.is_waiting)
+            pending, length = [text[cut:]], length - cut
+        if length:
+            yield Passage("".join(pending), more=False)
+        if is_empty:
+            raise DataError(f"{lines.name}: is empty; Elman learns from characters, and here are none")
+
+    def write(self, records: Iterable[Surprisals | Problem]) -> Iterator[str]:
+        """Write a line for each token under a line of titles; NA for a first one, which has no surprisal."""
+        return write_surprisals(records, self.titles)
+
+
+def write_surprisals(records: Iterable[Surprisals | Problem], titles: tuple[str, str]) -> Iterator[str]:
+    """Write a line for each token under a line of titles; nothing for what could not be read."""
+    head = "\t".join(titles) + "\n"
+    for record in records:
+        if isinstance(record, Problem) or not record.tokens:
+            continue
+        yield head + "".join(
+            f"{_escaped(token)}\t{'NA' if nats is None else f'{nats:.6f}'}\n"
+            for token, nats in zip(record.tokens, record.nats, strict=True)
+        )
+        head = ""
+
+
+def _escaped(token: str) -> str:
+    return token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")

@@ -1,0 +1,205 @@
+"""Which task reads and writes which formats: the one table.
+
+Lines ──a format's read──▶ items ──Model.answer──▶ records ──a format's write──▶ text
+
+A new format is a file beside this one, with a ``read`` or a ``write`` or both, and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elman.data.formats.captions import CaptionLines
+from elman.data.formats.columns import Columns
+from elman.data.formats.conllu import Conllu
+from elman.data.formats.delimited import Delimited, column_number
+from elman.data.formats.detection import example_format, pair_format, sentence_format
+from elman.data.formats.examples import SOURCE_AND_TARGET
+from elman.data.formats.json_lines import JsonLines
+from elman.data.formats.passages import Passages
+from elman.data.formats.pictures import PictureFiles
+from elman.data.formats.series import SeriesArchive, SeriesTable, series_format
+from elman.data.formats.text_lines import SentenceLines, SourceLines, TextLines
+from elman.data.formats.tunes import Tunes
+from elman.errors import UsageError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One format of a task."""
+
+    make: Callable[[Any], Any]
+    """Makes it from the model's settings."""
+    reads: bool = True
+    """Whether it can be read."""
+    writes: bool = False
+    """Whether it can be written."""
+    endings: tuple[str, ...] = ()
+    """Of the files that are written in it, where no other format has such files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formats:
+    """The formats of a task."""
+
+    rows: Mapping[str, Row]
+    """By name."""
+    detect: Callable[[Path | str, Any], Any]
+    """Finds out from a file, or a text, and the model's settings what is read, where no row has the file's ending."""
+    piped: str
+    """What is read from a pipe where nothing is said."""
+    written: str
+    """What is written where nothing is said, unless the format that is read copies what it read."""
+
+    def reader(self, name: str | None, source: Any, settings: Any) -> Any:
+        """Return what reads a source.
+
+        Args:
+            name: what the user calls the format; None to find out.
+            source: a ``Path`` names a file, a ``str`` is text, anything else is a stream.
+            settings: the model's.
+
+        Raises:
+            UsageError: the task reads no such format.
+        """
+        if name is None and isinstance(source, Path | str):
+            ending = source.suffix.lower() if isinstance(source, Path) else ""
+            own = next((row for row in self.rows.values() if ending and ending in row.endings), None)
+            return own.make(settings) if own else self.detect(source, settings)
+        return self._made("input_format", name or self.piped, "reads", settings)
+
+    def writer(self, name: str | None, reader: Any, settings: Any) -> Any:
+        """Return what writes the answers.
+
+        Args:
+            name: what the user calls the format; None for the usual one.
+            reader: what reads the inputs.
+            settings: the model's, with the options of the call in place of its own.
+
+        Raises:
+            UsageError: the task writes no such format.
+        """
+        if name is None and getattr(reader, "copies", False):
+            return reader
+        return self._made("output_format", name or self.written, "writes", settings)
+
+    def _made(self, option: str, name: str, does: str, settings: Any) -> Any:
+        known = [key for key, row in self.rows.items() if getattr(row, does)]
+        if name not in known:
+            listed = ", ".join(known)
+            raise UsageError(f"`{option}` {name}: no such format{nearest(name, known) or ';'} there are {listed}")
+        return self.rows[name].make(settings)
+
+
+def _tag_columns(settings: Any) -> Columns:
+    number = column_number(settings.column or "")
+    return Columns(settings.word_column, -1 if number is None else number)
+
+
+def _conllu(settings: Any) -> Conllu:
+    named = settings.column and column_number(settings.column) is None
+    return Conllu(settings.column) if named else Conllu()
+
+
+def _sources_in_file(source: Path | str, settings: Any) -> Any:
+    """A file is a source a line, unless its ending says that it is a table."""
+    if isinstance(source, Path) and source.suffix not in (".tsv", ".csv", ".jsonl"):
+        return SourceLines()
+    return pair_format(source, (settings.source, settings.target), not settings.no_header, settings.encoding)
+
+
+def _examples(delimiter: str) -> Callable[[Any], Delimited]:
+    return lambda settings: Delimited(delimiter, settings.text, settings.label, header=not settings.no_header)
+
+
+def _pairs(delimiter: str) -> Callable[[Any], Delimited]:
+    return lambda settings: Delimited(
+        delimiter, settings.source, settings.target, header=not settings.no_header, nouns=SOURCE_AND_TARGET
+    )
+
+
+def _passages(settings: Any) -> Passages:
+    return Passages(settings.lines, settings.level)
+
+
+FORMATS: Mapping[str, Formats] = {
+    "lm": Formats(
+        rows={"text": Row(make=_passages, writes=True)},
+        detect=lambda source, settings: _passages(settings),
+        piped="text",
+        written="text",
+    ),
+    "tagger": Formats(
+        rows={
+            "conllu": Row(make=_conllu, writes=True),
+            "columns": Row(make=_tag_columns, writes=True),
+            "text": Row(make=lambda settings: SentenceLines(), writes=True),
+            "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
+        },
+        detect=lambda source, settings: sentence_format(
+            source, settings.column, settings.word_column, settings.encoding
+        ),
+        piped="text",
+        written="jsonl",
+    ),
+    "classifier": Formats(
+        rows={
+            "jsonl": Row(make=lambda settings: JsonLines(settings.text, settings.label), writes=True),
+            "text": Row(make=lambda settings: TextLines(), writes=True),
+            "csv": Row(make=_examples(",")),
+            "tsv": Row(make=_examples("\t")),
+        },
+        detect=lambda source, settings: example_format(
+            source, settings.text, settings.label, not settings.no_header, encoding=settings.encoding
+        ),
+        piped="text",
+        written="jsonl",
+    ),
+    "numbers": Formats(
+        rows={
+            "csv": Row(make=lambda settings: SeriesTable(settings.label)),
+            "npz": Row(make=lambda settings: SeriesArchive()),
+            "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
+            "text": Row(make=lambda settings: TextLines(), reads=False, writes=True),
+        },
+        detect=lambda source, settings: series_format(source, settings.label),
+        piped="csv",
+        written="jsonl",
+    ),
+    "translator": Formats(
+        rows={
+            "text": Row(make=lambda settings: SourceLines(settings.n_best), writes=True),
+            "csv": Row(make=_pairs(",")),
+            "tsv": Row(make=_pairs("\t")),
+            "jsonl": Row(
+                make=lambda settings: JsonLines(settings.source, settings.target, SOURCE_AND_TARGET), writes=True
+            ),
+        },
+        detect=_sources_in_file,
+        piped="text",
+        written="text",
+    ),
+    "captioner": Formats(
+        rows={
+            "pictures": Row(make=lambda settings: PictureFiles(settings.picture_size)),
+            "text": Row(make=lambda settings: CaptionLines(settings.n_best), reads=False, writes=True),
+            "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
+        },
+        detect=lambda source, settings: PictureFiles(settings.picture_size),
+        piped="pictures",
+        written="text",
+    ),
+    "composer": Formats(
+        rows={
+            "music": Row(make=lambda settings: Tunes()),
+            "text": Row(make=lambda settings: Tunes(), reads=False, writes=True),
+        },
+        detect=lambda source, settings: Tunes(),
+        piped="music",
+        written="text",
+    ),
+}
+"""By task, as the shell names it; a classifier of numbers has formats of its own."""
