@@ -15,6 +15,8 @@ from elman.models.tasks import TASKS
 if TYPE_CHECKING:
     from elman import nn as nn
     from elman.counting.ngrams import NgramModel as NgramModel
+    from elman.decoding.sampling import Sampling as Sampling
+    from elman.families.writing import Request as Request
     from elman.models import load as load
     from elman.models.captioner import Captioner as Captioner
     from elman.models.classifier import Classifier as Classifier
@@ -28,6 +30,8 @@ __version__ = "0.1.0"
 _HOMES = {
     **{row.class_name: row.module for row in TASKS.values()},
     "NgramModel": "elman.counting.ngrams",
+    "Request": "elman.families.writing",
+    "Sampling": "elman.decoding.sampling",
     "load": "elman.models",
 }
 

@@ -1,14 +1,16 @@
-"""The distribution against loops over Python floats, the draws against the distribution, the stop against str.find."""
+"""The distribution against loops over Python floats, the draws against it, the numbers against SplitMix64."""
 
+import itertools
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from elman.decoding.sampling import Sampling, StopBuffer, draw, probabilities, sample
+from elman.decoding.sampling import Sampling, draw, draw_key, probabilities, uniforms
 from elman.errors import UsageError
 
 
@@ -133,8 +135,8 @@ def test_a_setting_outside_its_limits_is_told(setting, remedy):
 def test_draws_follow_the_distribution():
     probs = torch.tensor([0.5, 0.0, 0.25, 0.125, 0.1, 0.025, 0.0], dtype=torch.float64)
     num_draws = 4000
-    generators = [torch.Generator().manual_seed(seed) for seed in range(num_draws)]
-    counts = draw(probs.expand(num_draws, -1), generators).bincount(minlength=7)
+    numbers = uniforms([draw_key(seed) for seed in range(num_draws)], [0] * num_draws, 1)[:, 0]
+    counts = draw(probs.expand(num_draws, -1), numbers).bincount(minlength=7)
     assert counts[1] == counts[6] == 0
     possible = probs > 0
     expected = num_draws * probs[possible]
@@ -142,89 +144,52 @@ def test_draws_follow_the_distribution():
     assert chi_square < 18.47  # exceeded by chance once in a thousand with 4 degrees of freedom; the seed is fixed
 
 
-def test_one_generator_goes_on_and_follows_the_distribution():
+def test_one_stream_goes_on_and_follows_the_distribution():
     probs = torch.tensor([[0.7, 0.2, 0.1]], dtype=torch.float64)
-    generators = [torch.Generator().manual_seed(5)]
-    counts = torch.cat([draw(probs, generators) for _ in range(2000)]).bincount(minlength=3)
+    numbers = uniforms([draw_key(5)], [0], 2000)[0]
+    counts = draw(probs.expand(2000, -1), numbers).bincount(minlength=3)
     expected = 2000 * probs[0]
     assert ((counts - expected) ** 2 / expected).sum().item() < 13.82  # once in a thousand, 2 degrees of freedom
 
 
-def test_a_draw_never_falls_off_the_end(monkeypatch):
+def test_a_draw_never_falls_off_the_end():
     probs = torch.tensor([[0.1] * 10 + [0.0]], dtype=torch.float64)  # its sum is 1 - 1e-16
     for uniform, expected in ((0.0, 0), (1 - 2**-53, 9)):
-        monkeypatch.setattr(torch, "rand", lambda *_, value=uniform, **__: torch.tensor([value], dtype=torch.float64))
-        assert draw(probs, [torch.Generator()]).item() == expected
+        assert draw(probs, torch.tensor([uniform], dtype=torch.float64)).item() == expected
 
 
-def test_a_stream_does_not_depend_on_those_beside_it():
-    logits = torch.randn(3, 8, generator=torch.Generator().manual_seed(3))
-
-    def written(rows):
-        generators = [torch.Generator().manual_seed(row) for row in rows]
-        table = torch.randn(8, 8, generator=torch.Generator().manual_seed(4))
-        tokens = sample(logits[rows], lambda ids: table[ids], sampling=Sampling(), generators=generators, max_tokens=20)
-        return torch.stack(list(tokens), dim=1)
-
-    together = written([0, 1, 2])
-    for row in range(3):
-        assert torch.equal(written([row])[0], together[row])
+# ---------------------------------------------------------------- the numbers of the draws
 
 
-def test_the_penalty_sees_what_was_written():
-    """With a huge penalty no token comes twice until all have come."""
-    seen = torch.zeros(1, 6, dtype=torch.bool)
-    sampling = Sampling(greedy=True, repetition_penalty=1e6)
-    logits = torch.tensor([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]])
-    tokens = sample(
-        logits, lambda ids: logits, sampling=sampling, generators=[torch.Generator()], max_tokens=6, seen=seen
-    )
-    assert [ids.item() for ids in tokens] == [0, 1, 2, 3, 4, 5]
-    assert seen.all()
+def splitmix64(state, count):
+    """The generator of Steele, Lea and Flood as it is published in C, in Python's integers."""
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        z = state
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        yield z ^ (z >> 31)
 
 
-# ---------------------------------------------------------------- stop strings
+def test_the_numbers_are_splitmix64s():
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]  # of seed 1234567
+    assert list(splitmix64(1234567, 4)) == published
+    for key in (1234567, 0, 2**64 - 1):
+        expected = [(bits >> 11) / 2**53 for bits in splitmix64(key, 300)]
+        assert uniforms([key], [0], 300)[0].tolist() == expected
+        assert uniforms([5, key], [0, 123], 9)[1].tolist() == expected[123:132]  # a number depends on its position only
 
 
-def cut_by_hand(text, stops):
-    places = [text.find(stop) for stop in stops if stop in text]
-    return text[: min(places)] if places else text
+def test_neither_seeds_nor_positions_that_are_neighbours_have_like_numbers():
+    numbers = uniforms([draw_key(seed) for seed in range(400)], [0] * 400, 50).numpy()
+    assert 0 <= numbers.min() < numbers.max() < 1
+    assert numbers.mean() == pytest.approx(0.5, abs=5 * (1 / 12 / numbers.size) ** 0.5)  # five standard errors
+    for one, other in ((numbers[:, 1:], numbers[:, :-1]), (numbers[1:], numbers[:-1])):
+        correlation = np.corrcoef(one.ravel(), other.ravel())[0, 1]
+        assert abs(correlation) < 5 / one.size**0.5
 
 
-@settings(deadline=None, max_examples=300)
-@given(
-    pieces=st.lists(st.text("ab", max_size=4), max_size=10),
-    stops=st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
-)
-def test_the_text_ends_before_the_first_stop_string(pieces, stops):
-    buffer = StopBuffer(stops)
-    out, stopped = "", False
-    for count, piece in enumerate(pieces, start=1):
-        out += buffer.push(piece)
-        if stopped := buffer.stopped:
-            break
-        so_far = "".join(pieces[:count])
-        # what is held back may begin a stop string; what was handed out can be none
-        held = so_far.removeprefix(out)
-        assert so_far == out + held
-        assert held == "" or any(stop.startswith(held) for stop in stops)
-    out += buffer.finish()
-    read = "".join(pieces[:count]) if pieces else ""
-    assert out == cut_by_hand(read, stops)
-    assert stopped == any(stop in read for stop in stops)
-
-
-def test_nothing_comes_after_the_stop():
-    buffer = StopBuffer(["END"])
-    assert buffer.push("a END b") == "a "
-    assert (buffer.push("c"), buffer.finish()) == ("", "")
-
-
-def test_one_string_is_a_stop_string_too():
-    assert StopBuffer("END").push("the END") == "the "
-
-
-@pytest.mark.parametrize("stop", [[""], "", ["a", ""]])
-def test_an_empty_stop_string_is_refused(stop):
-    with pytest.raises(UsageError, match="empty"):
-        StopBuffer(stop)
+def test_a_key_depends_on_every_number_and_its_place():
+    keys = {draw_key(*numbers) for numbers in itertools.product((0, 1, 2, -1, 2**70), repeat=2)}
+    keys |= {draw_key(number) for number in (0, 1, 2)} | {draw_key(0, 0, 0)}
+    assert len(keys) == 25 + 4

@@ -19,7 +19,7 @@ from elman.errors import UsageError
 from elman.families.next_token import LanguageNetwork
 from elman.kernels import ops
 from elman.kernels.chain import best_paths, sum_over_paths
-from elman.kernels.generate import Writer
+from elman.kernels.generate import Writer, draw_options
 from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, RNN
 from elman.nn.attention import Attention
@@ -183,15 +183,19 @@ def written(mode: str) -> Door:
     if mode == "LSTM":
         tensors["cell"] = random(1, 2, UNITS)
     tensors["uniforms"] = torch.rand(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    tensors["options"] = draw_options(repetition_penalty=1.2).repeat(2, 1)
     tensors["seen"] = torch.zeros(2, 7, dtype=torch.bool)
+    tensors["forbidden"] = torch.eye(7, dtype=torch.bool)[:2]
 
     def call(**given: Any) -> Any:
         weights = [[given[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]]
         writer = Writer(mode, given["embedding"], weights, given["head"], given["head_bias"])
         state = (given["hidden"],) if mode != "LSTM" else (given["hidden"], given["cell"])
-        return writer.write(given["logits"], state, given["uniforms"], given["seen"], repetition_penalty=1.2)
+        own = (given[name] for name in ("uniforms", "options", "seen", "forbidden"))
+        ids = writer.write(given["logits"], state, *own)
+        return ids, writer.next_logits(state)
 
-    return Door(call, tensors, free={"uniforms": (1,)}, optional=("seen",))
+    return Door(call, tensors, free={"uniforms": (1,)}, optional=("seen", "forbidden"))
 
 
 def language_network(cell: str) -> Door:
@@ -253,8 +257,8 @@ DOORS: dict[str, Callable[[], Door]] = {
         optional=("seen",),
     ),
     "draw": lambda: Door(
-        lambda probs: draw(probs, [torch.Generator().manual_seed(seed) for seed in range(2)]),
-        {"probs": random(2, 7).softmax(-1)},
+        draw,
+        {"probs": random(2, 7).softmax(-1), "uniforms": torch.tensor([0.3, 0.8], dtype=torch.float64)},
         free={"probs": (1,)},
     ),
     "beam_search": lambda: Door(searched, {"logits": random(3, 7)}, free={"logits": (1,)}),

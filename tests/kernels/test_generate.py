@@ -8,9 +8,16 @@ import torch
 
 from elman.kernels import generate
 from elman.kernels.compiler import IS_JIT_OFF
-from elman.kernels.generate import Writer
+from elman.kernels.generate import Writer, draw_options
 
 VOCAB, EMBEDDING = 11, 5
+
+
+def options(streams, **sampling):
+    """The same options for each stream."""
+    return draw_options(**sampling).repeat(streams, 1)
+
+
 LAYERS = {
     "RNN_TANH": torch.nn.RNN,
     "RNN_RELU": lambda *sizes: torch.nn.RNN(*sizes, nonlinearity="relu"),
@@ -67,7 +74,7 @@ def written_equals_loop(network, streams, count, pick=invert, **sampling):
     logits, state = network.start(streams)
     uniforms = torch.rand(streams, count, dtype=torch.float64)
     expected, expected_logits, expected_state = network.loop(logits, state, uniforms, pick)
-    ids = writer.write(logits, state, uniforms, **sampling)
+    ids = writer.write(logits, state, uniforms, options(streams, **sampling))
     assert ids.tolist() == expected.tolist()
     # float32 sums in another order, and tanh to within 4e-7, over some dozen steps
     torch.testing.assert_close(logits, expected_logits, atol=2e-5, rtol=1e-5)
@@ -123,7 +130,7 @@ def test_threads_give_the_bits_of_one_over_thousands_of_steps(tickets, mode, num
     for count in (1, tickets):
         monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
         logits, state = start[0].clone(), tuple(part.clone() for part in start[1])
-        found.append([writer.write(logits, state, uniforms), logits, *state])
+        found.append([writer.write(logits, state, uniforms, options(1)), logits, *state])
     assert all(map(torch.equal, *found))
 
 
@@ -138,7 +145,7 @@ def test_threads_meet_the_repetition_penalty_at_the_same_time(tickets, streams, 
         monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
         seen = torch.zeros(streams, 40, dtype=torch.bool)
         start = (logits.clone(), (state[0].clone(),))
-        ids = network.writer().write(*start, uniforms, seen, repetition_penalty=3.0, top_p=0.9)
+        ids = network.writer().write(*start, uniforms, options(streams, repetition_penalty=3.0, top_p=0.9), seen)
         found.append((ids.tolist(), seen.tolist()))
     assert found[0] == found[1]
 
@@ -149,7 +156,7 @@ def test_draws_follow_the_distribution():
     streams = 20_000
     _, state = network.start(streams)
     uniforms = torch.rand(streams, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    ids = network.writer().write(logits.repeat(streams, 1), state, uniforms, temperature=0.7)
+    ids = network.writer().write(logits.repeat(streams, 1), state, uniforms, options(streams, temperature=0.7))
     expected = softmax(logits.double().numpy() / 0.7) * streams
     found = np.bincount(ids[:, 0].numpy(), minlength=VOCAB)
     statistic = ((found - expected) ** 2 / expected).sum()
@@ -168,11 +175,10 @@ def test_the_options_of_a_draw_are_those_of_sampling():
     uniforms = torch.stack(
         [torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in range(streams)]
     )
-    ids = network.writer().write(logits, state, uniforms, seen, **sampling)
+    ids = network.writer().write(logits, state, uniforms, options(streams, **sampling), seen)
 
-    generators = [torch.Generator().manual_seed(n) for n in range(streams)]
-    for column in ids.T:
-        expected = draw(probabilities(loop_logits, Sampling(**sampling), loop_seen), generators)
+    for column, numbers in zip(ids.T, uniforms.T, strict=True):
+        expected = draw(probabilities(loop_logits, Sampling(**sampling), loop_seen), numbers)
         assert column.tolist() == expected.tolist()
         loop_seen[torch.arange(streams), expected] = True
         with torch.inference_mode():
@@ -188,7 +194,7 @@ def test_what_must_not_be_written_is_not():
     writer = Writer("RNN_TANH", network.embedding.weight, network.rnn.all_weights, network.head.weight, bias)
     logits, state = network.start(4)
     logits[:, :9] = -torch.inf
-    ids = writer.write(logits, state, torch.rand(4, 30, dtype=torch.float64))
+    ids = writer.write(logits, state, torch.rand(4, 30, dtype=torch.float64), options(4))
     assert set(ids.flatten().tolist()) == {9, 10}
 
 
@@ -196,5 +202,52 @@ def test_writing_nothing_changes_nothing():
     network = Network("LSTM", 6, 1)
     logits, state = network.start(2)
     before = [tensor.clone() for tensor in (logits, *state)]
-    assert network.writer().write(logits, state, torch.empty(2, 0, dtype=torch.float64)).shape == (2, 0)
+    nothing = torch.empty(2, 0, dtype=torch.float64)
+    assert network.writer().write(logits, state, nothing, options(2)).shape == (2, 0)
     assert all(torch.equal(one, other) for one, other in zip((logits, *state), before, strict=True))
+
+
+MANY = [
+    {"temperature": 0.7},
+    {"greedy": True},
+    {"temperature": 1.3, "top_k": 4},
+    {"top_p": 0.8, "repetition_penalty": 1.4},
+    {},
+]
+
+
+@pytest.mark.skipif(IS_JIT_OFF, reason="numpy's products have an order of their own")
+@pytest.mark.parametrize("size", [1, 7, 33, 64, 130, 300])
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("mode", ["RNN_TANH", "GRU", "LSTM"])
+def test_a_stream_has_the_same_bits_alone_and_among_fifteen_others(mode, num_layers, size):
+    """Whatever is drawn beside it, and into however many calls the writing is cut."""
+    network, count = Network(mode, size, num_layers, vocab_size=37), 24
+    writer = network.writer()
+    logits, state = network.start(16)
+    uniforms = torch.rand(16, count, dtype=torch.float64)
+    rows = torch.stack([draw_options(**MANY[stream % len(MANY)]) for stream in range(16)])
+    seen, forbidden = torch.rand(16, 37) < 0.1, torch.rand(16, 37) < 0.3
+    logits.masked_fill_(forbidden, -torch.inf)
+    for streams in (16, 11, 3):  # which the product takes in different groups
+        together = [part[:streams].clone() for part in (logits, seen)]
+        together[1:1] = [part[:, :streams].clone() for part in state]
+        ids = writer.write(
+            together[0], together[1:-1], uniforms[:streams], rows[:streams], together[-1], forbidden[:streams]
+        )
+        assert not forbidden[torch.arange(streams)[:, None], ids].any()
+        for one in range(streams):
+            here = slice(one, one + 1)
+            alone = [part[here].clone() for part in (logits, seen)]
+            alone[1:1] = [part[:, here].clone() for part in state]
+            pieces = [
+                writer.write(alone[0], alone[1:-1], uniforms[here, first:end], rows[here], alone[-1], forbidden[here])
+                for first, end in ((0, 1), (1, 8), (8, count))
+            ]
+            assert torch.equal(torch.cat(pieces, dim=1)[0], ids[one])
+            assert torch.equal(alone[0][0], together[0][one])
+            assert torch.equal(alone[-1][0], together[-1][one])
+            for part, whole in zip(alone[1:-1], together[1:-1], strict=True):
+                assert torch.equal(part[:, 0], whole[:, one])
+            said = writer.next_logits(alone[1:-1]).masked_fill(forbidden[here], -torch.inf)
+            assert torch.equal(said, alone[0])

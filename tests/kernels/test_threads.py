@@ -89,14 +89,15 @@ def test_openmp_is_not_asked_where_it_may_start_fewer_threads(load, limit, monke
 
 TOGETHER = """
 import torch
-from elman.kernels.generate import Writer
+from elman.kernels.generate import Writer, draw_options
 from elman.kernels import generate
 
 generate.THREADS_FROM = 0
 torch.set_num_threads(2)
 layer = torch.nn.GRU(4, 64)
 writer = Writer("GRU", torch.zeros(5, 4), layer.all_weights, torch.zeros(5, 64), torch.zeros(5))
-print(writer.write(torch.zeros(1, 5), (torch.zeros(1, 1, 64),), torch.rand(1, 9, dtype=torch.float64)).shape)
+state, uniforms = (torch.zeros(1, 1, 64),), torch.rand(1, 9, dtype=torch.float64)
+print(writer.write(torch.zeros(1, 5), state, uniforms, draw_options()[None]).shape)
 """
 
 

@@ -17,6 +17,7 @@ import elman
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
+from elman.families.writing import Request
 from elman.models.language_model import LanguageModel
 from elman.nn import reference
 
@@ -619,6 +620,78 @@ def test_byte_pairs_come_back_as_text():
 def test_an_argument_outside_its_limits_is_told(argument, message):
     with pytest.raises(UsageError, match=message):
         trained().generate("the", **argument)
+
+
+# ---------------------------------------------------------------- several texts at once
+
+
+def requests():
+    """Requests of which no two have the same options, prompt or end."""
+    return [
+        Request(prompt="the ", seed=1, max_tokens=70),
+        Request(prompt="dog", sampling=Sampling(greedy=True), max_tokens=90, stop=["ov", "um"]),
+        Request(prompt="jumps over", sampling=Sampling(temperature=2.0, top_k=5), seed=3, max_tokens=9),
+        Request(sampling=Sampling(top_p=0.8, repetition_penalty=1.3), seed=4, max_tokens=40, stop="q"),
+        Request(prompt="a fox\n", sampling=Sampling(temperature=0.5), seed=1, max_tokens=0),
+    ]
+
+
+def alone(model, request, **more):
+    options = dataclasses.asdict(request.sampling) | {"max_tokens": request.max_tokens, "seed": request.seed} | more
+    return model.generate(request.prompt, stop=request.stop, state=request.state, **options)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_texts_written_together_are_those_written_alone(cell, lines):
+    model = trained(cell, lines)
+    written = model.generate_many(requests())
+    for one, request in zip(written, requests(), strict=True):
+        text, state = alone(model, request, return_state=True)
+        assert one.text == text
+        for part, expected in zip(parts(one.state), parts(state), strict=True):
+            if cell == "window":
+                torch.testing.assert_close(part, expected, rtol=0, atol=1e-6)
+            else:  # the kernels compute the same bits, whoever is beside it
+                assert torch.equal(part, expected)
+    assert model.generate_many([]) == []
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_text_that_was_broken_off_goes_on_as_it_would_have(cell):
+    model = trained(cell)
+    whole = model.generate("the ", max_tokens=60, temperature=1.5, seed=5)
+    hot = Sampling(temperature=1.5)
+    (first,) = model.generate_many([Request(prompt="the ", sampling=hot, seed=5, max_tokens=23)])
+    rest = Request(state=first.state, position=first.position, sampling=hot, seed=5, max_tokens=37)
+    _, second = model.generate_many([Request(prompt="dog"), rest])
+    assert (first.position, second.position) == (23, 60)
+    assert first.text + second.text == whole
+
+
+def test_a_request_outside_its_limits_is_told():
+    model = trained()
+    _, state = model.generate("the", num_samples=2, max_tokens=2, return_state=True)
+    _, other = trained("gru").read("the")
+    for request, message in (
+        (Request(position=-1), "position is -1"),
+        (Request(position=1.5), "position is of type float"),
+        (Request(seed="a"), "seed is of type str"),
+        (Request(sampling=Sampling(top_p=2.0)), "top_p is 2.0"),
+        (Request(stop=[""]), "empty"),
+        (Request(state=state), "2 streams"),
+        (Request(state=other), "pair"),
+        (Request(prompt="a", state=other), "pair"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            model.generate_many([Request(prompt="the"), request])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_every_whole_number_is_a_seed(seed):
+    model = trained()
+    assert model.generate("the", seed=seed, max_tokens=30) == model.generate("the", seed=seed, max_tokens=30)
+    assert model.generate("the", seed=seed, max_tokens=30) != model.generate("the", seed=seed % 2**64, max_tokens=30)
 
 
 # ---------------------------------------------------------------- scikit-learn's manners

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from elman.bench import limits
 from elman.bench.kernels import TORCH
 from elman.bench.rows import Row, Shape, make_row, reading_figures, written_bytes
 from elman.bench.timing import Work, computing_on, in_turn, timed
-from elman.decoding.sampling import Sampling
+from elman.decoding.sampling import Sampling, laid_out
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 
@@ -72,13 +71,13 @@ def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iter
     writer = Writer(
         CELLS[cell].kernels or "", network.embedding.weight, weights, network.head.weight, network.head.bias
     )
-    options = asdict(Sampling(temperature=1.0))  # as the loop draws
+    options = laid_out([Sampling(temperature=1.0)])  # as the loop draws
     logits = torch.zeros(1, VOCAB_SIZE)
     state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in CELLS[cell].state)
 
     def write() -> None:
         uniforms = torch.rand(1, CHARACTERS["elman"], dtype=torch.float64)
-        writer.write(logits, state, uniforms, **options)
+        writer.write(logits, state, uniforms, options)
 
     num_bytes = written_bytes(cell, shape, VOCAB_SIZE)
     reads = {count: limits.reading(num_bytes, shape.hidden_size, count, CHARACTERS["elman"]) for count in threads}

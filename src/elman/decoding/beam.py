@@ -113,51 +113,93 @@ def beam_search(
             raise UsageError(f"{name}={size}, expected at least 1")
     if num_sentences == 0:
         return []
-    lanes = beam_size + 1 if beam_size > 1 else 1  # the last one is the greedy choice
-    sentences = torch.arange(num_sentences)  # which are not done yet
-    first = torch.arange(num_sentences).repeat_interleave(lanes)
-    state = state.chosen(sentences, first)  # (B · lanes,) rows
-    written = torch.full((num_sentences, lanes, 1), begin_id)  # (B, lanes, length)
-    scores = torch.full((num_sentences, lanes), -torch.inf)  # of the first token there is one sequence, not several
-    scores[:, [0, -1]] = 0.0
-    found: list[dict[tuple[int, ...], float]] = [{} for _ in range(num_sentences)]
+    beams = _Beams(num_sentences, beam_size, begin_id, end_id, length_penalty)
+    state = state.chosen(beams.sentences, beams.sentences.repeat_interleave(beams.lanes))  # (B · lanes,) rows
     for length in range(1, max_length + 1):
-        logits, state = step(written[:, :, -1].flatten(), state)
-        check("the logits", logits, (len(sentences) * lanes, "V"), None, layout="(R, V)")
-        log_probs = logits.float().cpu().log_softmax(dim=-1).view(len(sentences), lanes, -1)  # (B, lanes, V)
-        totals, origins, tokens = _continued(scores, log_probs, beam_size)  # (B, 2 · beam_size [+ 1]) each
-        ended = totals.isfinite() & ((tokens == end_id) | (length == max_length))
-        ended[:, beam_size : 2 * beam_size] = False  # an end counts where it is among the best
-        for row, column in ended.nonzero().tolist():
-            ids = written[row, origins[row, column], 1:].tolist()
-            token = int(tokens[row, column])
-            sequence = tuple(ids if token == end_id else [*ids, token])
-            score = float(totals[row, column]) / length**length_penalty
-            hypotheses = found[int(sentences[row])]
-            hypotheses[sequence] = max(score, hypotheses.get(sequence, -torch.inf))
-        alive = totals.masked_fill(tokens == end_id, -torch.inf)
-        kept = alive[:, : 2 * beam_size].topk(beam_size, dim=1).indices  # (B, beam_size)
-        if lanes > 1:
-            kept = torch.cat((kept, torch.full((len(kept), 1), alive.shape[1] - 1)), dim=1)  # (B, lanes)
-        scores = alive.gather(1, kept)
-        origins, tokens = origins.gather(1, kept), tokens.gather(1, kept)
-        enough = torch.tensor([len(found[sentence]) >= beam_size for sentence in sentences.tolist()])
-        going_on = scores.isfinite().any(dim=1) & ~enough
-        if lanes > 1:
-            going_on |= scores[:, -1].isfinite()
-        if not going_on.any() or length == max_length:
+        logits, state = step(beams.last_ids, state)
+        check("the logits", logits, (len(beams.last_ids), "V"), None, layout="(R, V)")
+        rows, numbers = beams.extend(logits.float().cpu().log_softmax(dim=-1), is_last=length == max_length)
+        if not len(rows):
             break
-        rows = going_on.nonzero().flatten()
-        numbers = (torch.arange(len(sentences))[:, None] * lanes + origins)[rows].flatten()  # (B' · lanes,)
         state = state.chosen(rows, numbers)
-        written = torch.cat((written.gather(1, origins[..., None].expand(-1, -1, length)), tokens[..., None]), dim=2)
-        written, scores, sentences = written[rows], scores[rows], sentences[rows]
-    if not all(found):
+    if not all(beams.found):
         raise UsageError("no sequence has a probability: the logits hold NaN or infinity; train again")
-    return [
-        [Hypothesis(ids, score) for ids, score in sorted(one.items(), key=lambda item: (-item[1], item[0]))[:beam_size]]
-        for one in found
-    ]
+    return [beams.best(sentence) for sentence in range(num_sentences)]
+
+
+class _Beams:
+    """The sequences that are kept for each sentence, and those that have ended.
+
+    Each sentence that is not done has as many lanes as the beam holds and, where that is more than one, another in
+    which the greedy choice is carried along.
+    """
+
+    def __init__(self, num_sentences: int, beam_size: int, begin_id: int, end_id: int, length_penalty: float) -> None:
+        self._beam_size, self._end_id, self._length_penalty = beam_size, end_id, length_penalty
+        self.lanes = beam_size + 1 if beam_size > 1 else 1
+        self.sentences = torch.arange(num_sentences)  # which are not done yet
+        self._written = torch.full((num_sentences, self.lanes, 1), begin_id)  # (B, lanes, length)
+        self._scores = torch.full((num_sentences, self.lanes), -torch.inf)
+        self._scores[:, [0, -1]] = 0.0  # of the first token there is one sequence, not several
+        self.found: list[dict[tuple[int, ...], float]] = [{} for _ in range(num_sentences)]
+        """For each sentence the sequences that have ended, and their scores."""
+
+    @property
+    def last_ids(self) -> Tensor:
+        """The last token of each sequence (B · lanes,)."""
+        return self._written[:, :, -1].flatten()
+
+    def extend(self, log_probs: Tensor, *, is_last: bool) -> tuple[Tensor, Tensor]:
+        """Continue every sequence by a token, put aside what has ended, and keep the best of the others.
+
+        Args:
+            log_probs: (B · lanes, V) of the next token.
+            is_last: whether every sequence ends here.
+
+        Returns:
+            Which sentences go on (B',), and which row each of their sequences continues (B' · lanes,).
+        """
+        log_probs = log_probs.view(len(self.sentences), self.lanes, -1)  # (B, lanes, V)
+        totals, origins, tokens = _continued(self._scores, log_probs, self._beam_size)  # (B, 2 · beam_size [+ 1]) each
+        self._put_aside(totals, origins, tokens, is_last)
+        alive = totals.masked_fill(tokens == self._end_id, -torch.inf)
+        kept = alive[:, : 2 * self._beam_size].topk(self._beam_size, dim=1).indices  # (B, beam_size)
+        if self.lanes > 1:
+            greedy = torch.full((len(kept), 1), alive.shape[1] - 1)
+            kept = torch.cat((kept, greedy), dim=1)  # (B, lanes)
+        scores, origins, tokens = (one.gather(1, kept) for one in (alive, origins, tokens))
+        rows = torch.empty(0, dtype=torch.int64) if is_last else self._going_on(scores)
+        numbers = (torch.arange(len(self.sentences))[:, None] * self.lanes + origins)[rows].flatten()
+        before = self._written.gather(1, origins[..., None].expand(-1, -1, self._written.shape[2]))
+        self._written = torch.cat((before, tokens[..., None]), dim=2)[rows]
+        self._scores, self.sentences = scores[rows], self.sentences[rows]
+        return rows, numbers
+
+    def best(self, sentence: int) -> list[Hypothesis]:
+        """Return the sequences found for a sentence, the best first."""
+        ordered = sorted(self.found[sentence].items(), key=lambda item: (-item[1], item[0]))
+        return [Hypothesis(ids, score) for ids, score in ordered[: self._beam_size]]
+
+    def _put_aside(self, totals: Tensor, origins: Tensor, tokens: Tensor, is_last: bool) -> None:
+        """Keep what has ended, its length counted with the ending token."""
+        length = self._written.shape[2]
+        ended = totals.isfinite() & ((tokens == self._end_id) | is_last)
+        ended[:, self._beam_size : 2 * self._beam_size] = False  # an end counts where it is among the best
+        for row, column in ended.nonzero().tolist():
+            ids = self._written[row, origins[row, column], 1:].tolist()
+            token = int(tokens[row, column])
+            sequence = tuple(ids if token == self._end_id else [*ids, token])
+            hypotheses = self.found[int(self.sentences[row])]
+            score = float(totals[row, column]) / length**self._length_penalty
+            hypotheses[sequence] = max(score, hypotheses.get(sequence, -torch.inf))
+
+    def _going_on(self, scores: Tensor) -> Tensor:
+        """Return the sentences that have not found enough, or whose greedy choice has not ended (B',)."""
+        enough = torch.tensor([len(self.found[sentence]) >= self._beam_size for sentence in self.sentences.tolist()])
+        going_on = scores.isfinite().any(dim=1) & ~enough
+        if self.lanes > 1:
+            going_on |= scores[:, -1].isfinite()
+        return going_on.nonzero().flatten()
 
 
 def _continued(scores: Tensor, log_probs: Tensor, beam_size: int) -> tuple[Tensor, Tensor, Tensor]:

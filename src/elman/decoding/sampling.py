@@ -1,18 +1,23 @@
-"""From logits to the next token: temperature, top-k, top-p, repetition penalty, greedy choice, and when to stop."""
+"""From logits to the next token: temperature, top-k, top-p, repetition penalty, greedy choice; and the draw."""
 
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.errors import UsageError
 from elman.kernels.checks import CPU, check
-from elman.kernels.generate import choose_rows, distribute_rows, draw_options
+from elman.kernels.generate import OPTIONS, choose_rows, distribute_rows, draw_options
 from elman.kernels.threads import run
+
+GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +52,18 @@ class Sampling:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}; it must be above zero (1: no penalty)")
 
 
-def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None) -> Tensor:
+def laid_out(samplings: Iterable[Sampling]) -> Tensor:
+    """Lay out the options of N rows as the kernels read them: (N, 5) float64."""
+    rows = [draw_options(**asdict(sampling)) for sampling in samplings]
+    return torch.stack(rows) if rows else torch.empty(0, OPTIONS, dtype=torch.float64, device=CPU)
+
+
+def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | None = None) -> Tensor:
     """Turn logits into the distribution that the next token is drawn from.
 
     Args:
         logits: (N, V), one row a stream.
-        sampling: what to do with them.
+        sampling: what to do with them; or (N, 5), the options of each row as ``laid_out`` gives them.
         seen: (N, V) booleans, the tokens that each stream already holds; only the repetition penalty asks.
 
     Returns:
@@ -68,7 +79,8 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         >>> probabilities(torch.tensor([[2.0, 1.0, 0.0]]), Sampling(temperature=1.0, top_k=1)).tolist()
         [[1.0, 0.0, 0.0]]
     """
-    sampling.check()
+    if isinstance(sampling, Sampling):
+        sampling.check()
     check("the logits", logits, ("N", "V"), None)
     if logits.shape[1] == 0:
         raise UsageError(f"there are no tokens to draw from: the logits have shape {tuple(logits.shape)}")
@@ -76,7 +88,9 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         check("seen", seen, tuple(logits.shape), torch.bool)
     probs = logits.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
     rows, size = probs.shape
-    options = draw_options(**asdict(sampling))
+    options = laid_out([sampling] * rows) if isinstance(sampling, Sampling) else sampling
+    check("the options", options, (rows, OPTIONS), torch.float64, CPU)
+    options = options.contiguous()
     order = torch.empty_like(probs, dtype=torch.int64)
     mask = None if seen is None else seen.to(CPU).contiguous()
     addresses = (options.data_ptr(), probs.data_ptr(), 0 if mask is None else mask.data_ptr(), order.data_ptr())
@@ -84,99 +98,67 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
     return probs
 
 
-def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
     """Draw one token a stream, by inverting the cumulative distribution at one uniform number.
 
     Args:
         probs: (N, V) probabilities; each row sums to 1.
-        generators: N of them: a stream's text does not depend on how many are written beside it.
+        uniforms: (N,) float64 in 0 … 1, below 1.
 
     Returns:
         (N,) int64 token ids.
 
     Raises:
-        UsageError: there is no probability, or not one generator for each row.
+        UsageError: there is no probability, or not one uniform number for each row.
     """
-    check("the probabilities", probs, (len(generators), "V"), None)
+    check("the uniforms", uniforms, ("N",), torch.float64, CPU)
+    check("the probabilities", probs, (len(uniforms), "V"), None)
     if probs.shape[1] == 0:
         raise UsageError(f"there are no tokens to draw from: the probabilities have shape {tuple(probs.shape)}")
     ids = torch.empty(len(probs), dtype=torch.int64, device=CPU)
-    if len(ids) == 0:
-        return ids
-    draws = [torch.rand(1, generator=generator, dtype=torch.float64, device=CPU) for generator in generators]
-    uniform = torch.stack(draws)
-    probs = probs.to(CPU, torch.float64).contiguous()
-    run(choose_rows, probs.shape[1], probs.data_ptr(), uniform.data_ptr(), ids.data_ptr(), tickets=len(probs))
+    probs, uniforms = probs.to(CPU, torch.float64).contiguous(), uniforms.contiguous()
+    run(choose_rows, probs.shape[1], probs.data_ptr(), uniforms.data_ptr(), ids.data_ptr(), tickets=len(probs))
     return ids
 
 
-def sample(
-    logits: Tensor,
-    read: Callable[[Tensor], Tensor],
-    *,
-    sampling: Sampling,
-    generators: Sequence[torch.Generator],
-    max_tokens: int,
-    seen: Tensor | None = None,
-) -> Iterator[Tensor]:
-    """Write token after token, each drawn from what the network says after reading the one before.
-
-    Args:
-        logits: (N, V) for the first token.
-        read: hands (N,) ids to the network and returns the next (N, V) logits.
-        sampling: how to draw.
-        generators: one a stream.
-        max_tokens: how many to write at most.
-        seen: (N, V) booleans, the tokens of the prompt, for the repetition penalty; brought up to date in place.
-
-    Yields:
-        (N,) ids; when they are handed out, the network has read them.
-    """
-    for _ in range(max_tokens):
-        ids = draw(probabilities(logits, sampling, seen), generators)  # (N,)
-        if seen is not None:
-            seen[torch.arange(len(ids)), ids] = True
-        logits = read(ids)
-        yield ids
-
-
-class StopBuffer:
-    """Holds back the end of a text as long as a stop string may be beginning there.
+def draw_key(*numbers: int) -> int:
+    """Make of a seed, and of what else the draws of a stream depend on, the 64 bits that stand for all of them.
 
     Example:
-        >>> buffer = StopBuffer(["END"])
-        >>> buffer.push("the E"), buffer.push("gg. EN"), buffer.push("D of it"), buffer.stopped
-        ('the ', 'Egg. ', '', True)
+        >>> draw_key(1) != draw_key(2) != draw_key(1, 0)
+        True
     """
-
-    def __init__(self, stop: Sequence[str]) -> None:
-        stop = [stop] if isinstance(stop, str) else stop
-        if "" in stop:
-            raise UsageError("a stop string is empty; give the text to stop at, or leave `stop` out")
-        self._stop = stop
-        self._held = ""
-        self.stopped = False
-
-    def push(self, piece: str) -> str:
-        """Take the next piece of text; return what is certain not to be part of a stop string."""
-        if self.stopped:
-            return ""
-        text = self._held + piece
-        found = [position for position in (text.find(stop) for stop in self._stop) if position >= 0]
-        if found:
-            self.stopped, self._held = True, ""
-            return text[: min(found)]
-        held = max((_overlap(text, stop) for stop in self._stop), default=0)
-        self._held = text[len(text) - held :]
-        return text[: len(text) - held]
-
-    def finish(self) -> str:
-        """Return what is still held back when the writing ends."""
-        held, self._held = self._held, ""
-        return held
+    digest = sha256(repr([int(number) for number in numbers]).encode()).digest()
+    return int.from_bytes(digest[:8], "little")
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Return how many characters at the end of ``text`` are a beginning of ``stop``."""
-    longest = min(len(text), len(stop) - 1)
-    return next((size for size in range(longest, 0, -1) if stop.startswith(text[len(text) - size :])), 0)
+def uniforms(keys: Sequence[int], positions: Sequence[int], count: int) -> Tensor:
+    """Return the numbers of N streams' draws: each depends on its stream's key and its own position, and nothing else.
+
+    Number n of key k is output n of the generator SplitMix64 that starts at k: a hash of k + (n + 1) · GAMMA, whose
+    upper 53 bits are a number in 0 … 1.
+
+    Source: Steele, Lea and Flood (2014), "Fast splittable pseudorandom number generators", figures 16 and 17.
+
+    Args:
+        keys: one for each stream, see ``draw_key``.
+        positions: of each stream's first draw.
+        count: T, how many draws each stream makes.
+
+    Returns:
+        (N, T) float64, at least 0 and below 1.
+
+    Example:
+        >>> bool(uniforms([7], [0], 5)[0, 3] == uniforms([7], [3], 1)[0, 0])
+        True
+    """
+    steps = np.array(positions, np.uint64)[:, None] + np.arange(1, count + 1, dtype=np.uint64)  # (N, T)
+    bits = np.asarray(np.array(keys, np.uint64)[:, None] + steps * GAMMA, np.uint64)
+    return torch.from_numpy((mixed(bits) >> np.uint64(11)) * 2.0**-53)
+
+
+def mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix 64 bits so that each depends on all: SplitMix64's output function (David Stafford's variant 13)."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

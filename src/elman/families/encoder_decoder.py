@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
-from elman.data.files import in_one_line
 from elman.data.tokens.levels import learn_tokenizer
-from elman.data.tokens.lexicon import padded
+from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.decoding.beam import Hypothesis, Search, beam_search
-from elman.decoding.sampling import Sampling, draw, probabilities
+from elman.decoding.drawing import draw_sequences
 from elman.errors import UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
@@ -44,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 JUDGED = 500  # held-out examples that fit writes about at its end; evaluate judges all that it is given
 SENTENCES = 64  # that are written about together
+ENDS = {"begin_id": Tokenizer.begin_id, "end_id": Tokenizer.end_id}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -185,11 +185,20 @@ class EncoderDecoderModel(Supervised, Model):
             with torch.inference_mode():
                 state = self._read_inputs([inputs[row] for row in rows])
                 if search.temperature == 0:
-                    found = self._searched(state, len(rows), max_length, search)
+                    found = beam_search(
+                        self._step,
+                        state,
+                        len(rows),
+                        beam_size=search.beam_size,
+                        max_length=max_length,
+                        length_penalty=search.length_penalty,
+                        **ENDS,
+                    )
                 else:
-                    found = self._drawn(state, [first + row for row in rows], max_length, search)
+                    seeds = [(self.seed, first + row) for row in rows]
+                    found = draw_sequences(self._step, state, seeds, search, max_length=max_length, **ENDS)
             for row, hypotheses in zip(rows, found, strict=True):
-                results[row] = hypotheses
+                results[row] = hypotheses[: search.n_best]
         yield from results
 
     def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -199,49 +208,6 @@ class EncoderDecoderModel(Supervised, Model):
         if not self._writes_unknown:
             logits[:, Tokenizer.unknown_id] = -torch.inf
         return logits, state
-
-    def _searched(self, state: DecoderState, number: int, max_length: int, search: Search) -> list[list[Hypothesis]]:
-        found = beam_search(
-            self._step,
-            state,
-            number,
-            begin_id=Tokenizer.begin_id,
-            end_id=Tokenizer.end_id,
-            beam_size=search.beam_size,
-            max_length=max_length,
-            length_penalty=search.length_penalty,
-        )
-        return [hypotheses[: search.n_best] for hypotheses in found]
-
-    def _drawn(
-        self, state: DecoderState, numbers: Sequence[int], max_length: int, search: Search
-    ) -> list[list[Hypothesis]]:
-        """Draw ``n_best`` sequences for each input, from the seed and the input's number."""
-        inputs = torch.arange(len(numbers))
-        state = state.chosen(inputs, inputs.repeat_interleave(search.n_best))
-        generators = [_generator(self.seed, number, draw) for number in numbers for draw in range(search.n_best)]
-        rows = len(generators)
-        sampling = Sampling(temperature=search.temperature)
-        ids = torch.full((rows,), Tokenizer.begin_id)
-        written: list[list[int]] = [[] for _ in range(rows)]
-        nats = torch.zeros(rows)
-        alive = torch.ones(rows, dtype=torch.bool)
-        for _ in range(max_length):
-            logits, state = self._step(ids, state)
-            ids = draw(probabilities(logits, sampling), generators)  # (R,)
-            log_probs = logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
-            nats += log_probs.masked_fill(~alive, 0.0)
-            alive &= ids != Tokenizer.end_id
-            for row in alive.nonzero().flatten().tolist():
-                written[row].append(int(ids[row]))
-            if not alive.any():
-                break
-        found = [
-            Hypothesis(tuple(one), float(total) / min(len(one) + 1, max_length) ** search.length_penalty)
-            for one, total in zip(written, nats, strict=True)
-        ]
-        groups = [found[start : start + search.n_best] for start in range(0, rows, search.n_best)]
-        return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
 
     # Judging.
 
@@ -292,15 +258,6 @@ class EncoderDecoderModel(Supervised, Model):
         return {**told, "cut": sum(batches.num_cut.values())}
 
 
-class WriterBatch(Protocol):
-    """What the network reads in one step, and what it is to write."""
-
-    inputs: Tensor
-    """(B, T) int64 what the decoder reads: each target but the last, behind <s>."""
-    targets: Tensor
-    """(B, T) int64 what it is to say; -100 beyond a row's length."""
-
-
 class WriterBatches(Protocol):
     """Examples in batches: see :class:`elman.training.task.Batches`."""
 
@@ -316,53 +273,6 @@ class WriterBatches(Protocol):
     def batch(self, step: int) -> Any:
         """Return the batch of this step."""
         ...
-
-
-class Targets:
-    """The texts to be written, as ids between <s> and </s>.
-
-    Args:
-        texts: N of them.
-        tokenizer: what they are written with.
-        max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
-
-    Example:
-        >>> from elman.data.tokens.characters import CharacterTokenizer
-        >>> targets = Targets(["ab", "b"], CharacterTokenizer.train(["ab"]), max_length=9)
-        >>> inputs, wanted = targets.gather(np.array([1, 0]))
-        >>> inputs.tolist(), wanted.tolist()
-        ([[1, 4, 0], [1, 3, 4]], [[4, 2, -100], [3, 4, 2]])
-    """
-
-    def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> None:
-        whole = encoded(texts, tokenizer)
-        begun = [np.concatenate(([tokenizer.begin_id], ids, [tokenizer.end_id])) for ids in whole]
-        self._ids = [ids if len(ids) <= max_length + 2 else ids[: max_length + 1] for ids in begun]
-        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,), </s> counted
-        self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in self._ids)
-        self.num_cut = sum(len(ids) > max_length for ids in whole)
-        """How many texts are longer."""
-
-    def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return what the decoder reads (B, T), and what it is to say (B, T)."""
-        lengths = self.lengths[rows]
-        inputs = np.concatenate([self._ids[row][:-1] for row in rows]).astype(np.int64)
-        wanted = np.concatenate([self._ids[row][1:] for row in rows]).astype(np.int64)
-        return padded(inputs, lengths, 0), padded(wanted, lengths, IGNORED)
-
-
-def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
-    """Turn texts into ids; line breaks count as blanks."""
-    if not len(texts):
-        return []
-    flat, lengths = tokenizer.encode_lines("\n".join(map(in_one_line, texts)))
-    return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]
-
-
-def _generator(*numbers: int) -> torch.Generator:
-    """Return a source of random numbers that depends on all of these."""
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 class EncoderDecoderNetwork(nn.Module):

@@ -2,15 +2,15 @@
 
 Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets) ──LanguageNetwork──▶ logits (B,T,V), state
     ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
-      └── kernels.generate.Writer | decoding.sampling.sample ──▶ ids
+      └── decoding.streams.Writing ──▶ ids
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
-from elman.decoding.sampling import Sampling, sample
+from elman.decoding.streams import Compiled, Network, Stepwise
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 else:
     NetworkName = Literal[(*CELLS, "window")]  # the choices of a setting
 
-LONGEST_STRETCH = 256  # tokens that the kernels write before they are handed out
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
 
@@ -171,55 +170,6 @@ class NextTokenModel(Model):
         assert state is not None
         return losses.view_as(moved.targets).cpu(), state
 
-    def _sampled(
-        self,
-        logits: Tensor,
-        state: State,
-        sampling: Sampling,
-        generators: Sequence[torch.Generator],
-        max_tokens: int,
-        seen: Tensor | None,
-        forbidden: list[int],
-    ) -> Iterator[tuple[Tensor, State]]:
-        """Yield stretches of ids (N, T), none of them forbidden, and the state that has read them."""
-
-        def writable(logits: Tensor) -> Tensor:
-            logits = logits.clone()
-            logits[:, forbidden] = -torch.inf
-            return logits
-
-        logits = writable(logits.cpu())
-        if self.network_.is_fused:
-            write = self.network_.writer(writable).write
-            parts = state.map(lambda part: part.to(torch.float32, copy=True))  # they are not, where autocast is on
-            logits, length = logits.float(), 1
-            while max_tokens > 0:
-                length = min(length, max_tokens)
-                draws = [torch.rand(length, generator=generator, dtype=torch.float64) for generator in generators]
-                ids = write(logits, tuple(parts.values()), torch.stack(draws), seen, **asdict(sampling))
-                yield ids, parts.map(Tensor.clone)
-                max_tokens, length = max_tokens - length, min(2 * length, LONGEST_STRETCH)
-            return
-
-        device = next(self.network_.parameters()).device
-
-        def read(ids: Tensor) -> Tensor:
-            nonlocal state
-            with torch.inference_mode():
-                logits, state = self.network_(ids[:, None].to(device), state)  # (N, 1, V)
-            return writable(logits[:, 0].cpu())
-
-        options: dict[str, Any] = {"sampling": sampling, "generators": generators, "max_tokens": max_tokens}
-        for ids in sample(logits, read, seen=seen, **options):
-            yield ids[:, None], state
-
-    def _after(self, ids: Tensor, state: State) -> State:
-        """Read ids (N, T) from a state; return the state after them."""
-        with torch.inference_mode():
-            after: State
-            _, after = self.network_.eval()(ids.to(next(self.network_.parameters()).device), state)
-        return after
-
 
 class LanguageNetwork(nn.Module):
     """Embedding, recurrent layers, head: ids (B, T) to logits (B, T, V).
@@ -268,13 +218,19 @@ class LanguageNetwork(nn.Module):
         can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
-    def writer(self, writable: Callable[[Tensor], Tensor]) -> Writer:
-        """Pack the weights for writing; ``writable`` forbids tokens by their logits (1, V)."""
+    def writing(self) -> Network[State]:
+        """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
+        if not self.is_fused:
+            return Stepwise(self.next_logits, self._read, State.rows)
         rnn: Any = self.rnn
-        head_bias = writable(self.head.bias.detach()[None])[0]
         with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
             matrix = self.head.matrix
-        return Writer(rnn.cell.kernels, self.embedding.weight, rnn.all_weights, matrix, head_bias)
+        return Compiled(Writer(rnn.cell.kernels, self.embedding.weight, rnn.all_weights, matrix, self.head.bias))
+
+    def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token a stream (N,); return the logits (N, V) for the next, and the state."""
+        logits, after = self(ids[:, None].to(self.head.weight.device), state)  # (N, 1, V)
+        return logits[:, 0], after
 
     def next_logits(self, state: State) -> Tensor:
         """Return the logits (B, V) for the token after what the state has read.

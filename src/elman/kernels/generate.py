@@ -10,7 +10,6 @@ The draw has two parts, which decoding/sampling.py uses too: ``distribute`` make
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +22,8 @@ from elman.kernels.gru import gru
 from elman.kernels.lstm import lstm
 from elman.kernels.ops import GATES
 from elman.kernels.rnn import rnn
-from elman.kernels.threads import run_together
-from elman.kernels.tile import WIDTH, multiply, pack_panels
+from elman.kernels.threads import run, run_together
+from elman.kernels.tile import WIDTH, multiply_in_order, pack_panels
 from elman.kernels.vector import (
     LANES,
     get,
@@ -50,7 +49,7 @@ THREADS_FROM = 1 << 19  # bytes of weights from which on several threads share o
 TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
 
 # where the options of a draw lie among five float64
-TEMPERATURE, TOP_K, TOP_P, PENALTY, GREEDY = range(5)
+TEMPERATURE, TOP_K, TOP_P, PENALTY, GREEDY, OPTIONS = range(6)
 
 
 # ---------------------------------------------------------------- the draw
@@ -177,7 +176,7 @@ def choose(probs: int, size: int, uniform: int, chosen: int) -> None:
 def distribute_rows(ticket: int, size: int, options: int, probs: int, seen: int, order: int) -> None:
     """Turn the logits of one row of (N, V) into probabilities; the arguments are those of ``distribute``."""
     row = ticket * size
-    distribute(probs + 8 * row, size, options, seen + row if seen != 0 else 0, order + 8 * row)
+    distribute(probs + 8 * row, size, options + 8 * OPTIONS * ticket, seen + row if seen != 0 else 0, order + 8 * row)
 
 
 @kernel
@@ -193,7 +192,7 @@ def draw_options(
     repetition_penalty: float = 1.0,
     greedy: bool = False,
 ) -> Tensor:
-    """Lay out the options of a draw as the kernels read them: five float64."""
+    """Lay out the options of one row's draws as the kernels read them: five float64."""
     return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64, device=CPU)
 
 
@@ -225,12 +224,12 @@ def write(
         vocab_size, num_layers, size: V, L and H.
         plan: (L, FIELDS) int64, the layers.
         first, first_size: a row for each token: its W x if W of the first layer is 0, else its embedding.
-        head, head_bias: Vᵀ in panels, and what is added to the logits.
+        head, head_bias: Vᵀ in panels, and (N, V) what is added to the logits.
         hidden, cell: (L, N, H), brought up to date.
         new_hidden: (L, N, H), room for the states that follow.
         logits: (N, V) float32, for the first token on entry, for the one after the last on return.
         uniforms: (N, T) float64 in 0 … 1.
-        options: for the draw, see ``distribute``.
+        options: (N, 5) for the draws, see ``distribute``.
         seen: (N, V) bytes, brought up to date; or 0.
         gates: (L, N, 4H) float32, room to work in.
         embedded, probs, order: room for each ticket: (N, E) float32, V float64 and V int64.
@@ -238,7 +237,6 @@ def write(
         ids: (N, T) int64, the tokens on return; for one stream (tickets, T), the tokens for each ticket.
     """
     low, high = share(size, ticket, tickets), share(size, ticket + 1, tickets)
-    vocab_low, vocab_high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
     embedded += 4 * ticket * streams * first_size
     probs, order = probs + 8 * ticket * apart, order + 8 * ticket * apart
     my_streams = (streams - ticket + tickets - 1) // tickets  # ticket, ticket + tickets, and so on
@@ -251,11 +249,8 @@ def write(
         wait(clocks, now, tickets)
         for row in range(1 if is_drawn_by_all else my_streams):
             stream = 0 if is_drawn_by_all else ticket + row * tickets
-            weights, chosen = logits + 4 * stream * vocab_size, ids + 8 * (stream * count + position)
-            for i in range(vocab_size):
-                put_double(probs, i, get(weights, i))
-            distribute(probs, vocab_size, options, seen + stream * vocab_size if seen != 0 else 0, order)
-            choose(probs, vocab_size, uniforms + 8 * (stream * count + position), chosen)
+            at = 8 * (stream * count + position)
+            draw(stream, vocab_size, logits, uniforms + at, options, seen, probs, order, ids + at)
         if not is_drawn_by_all:
             now = announce(clocks, now, ticket, tickets)
             wait(clocks, now, tickets)
@@ -286,14 +281,60 @@ def write(
             for row in range(my_streams):
                 stream = ticket + row * tickets
                 put_byte(seen + stream * vocab_size, get_integer(ids, stream * count + position), 1)
-        if vocab_low < vocab_high:
-            bias, panels, out = head_bias + 4 * vocab_low, head + 4 * vocab_low * size, logits + 4 * vocab_low
-            top = new_hidden + 4 * (num_layers - 1) * streams * size
-            multiply(streams, vocab_high - vocab_low, size, bias, 0, top, size, 1, panels, out, vocab_size)
+        top = new_hidden + 4 * (num_layers - 1) * streams * size
+        say(ticket, tickets, streams, vocab_size, size, top, head, head_bias, logits)
         now = announce(clocks, now, ticket, tickets)
         hidden, new_hidden = new_hidden, hidden
         if position + 1 < count:
             recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
+
+
+@kernel
+def say_next(
+    ticket: int, tickets: int, streams: int, vocab_size: int, size: int, top: int, head: int, head_bias: int,
+    logits: int,
+) -> None:  # fmt: skip
+    """Compute the logits that ``write`` begins with; the arguments are those of ``say``."""
+    say(ticket, tickets, streams, vocab_size, size, top, head, head_bias, logits)
+
+
+@inline
+def draw(
+    stream: int,
+    vocab_size: int,
+    logits: int,
+    uniform: int,
+    options: int,
+    seen: int,
+    probs: int,
+    order: int,
+    chosen: int,
+) -> None:
+    """Draw a stream's next token from its logits."""
+    for i in range(vocab_size):
+        put_double(probs, i, get(logits, stream * vocab_size + i))
+    seen_here = seen + stream * vocab_size if seen != 0 else 0
+    distribute(probs, vocab_size, options + 8 * OPTIONS * stream, seen_here, order)
+    choose(probs, vocab_size, uniform, chosen)
+
+
+@inline
+def say(
+    ticket: int,
+    tickets: int,
+    streams: int,
+    vocab_size: int,
+    size: int,
+    top: int,
+    head: int,
+    head_bias: int,
+    logits: int,
+) -> None:
+    """Compute a ticket's share of the logits (N, V) from the hidden values of the top layer (N, H)."""
+    low, high = share(vocab_size, ticket, tickets), share(vocab_size, ticket + 1, tickets)
+    if low < high:
+        bias, panels, out = head_bias + 4 * low, head + 4 * low * size, logits + 4 * low
+        multiply_in_order(streams, high - low, size, bias, vocab_size, top, size, panels, out, vocab_size)
 
 
 @inline
@@ -337,7 +378,7 @@ def add_product(
     for gate in range(num_gates if tickets > 1 else 1):  # one ticket computes all gates at once
         column, columns = gate * size + low, high - low if tickets > 1 else num_gates * size
         a, c = panels + 4 * column * depth, gates + 4 * column
-        multiply(streams, columns, depth, start + 4 * column, start_stride, x, depth, 1, a, c, 4 * size)
+        multiply_in_order(streams, columns, depth, start + 4 * column, start_stride, x, depth, a, c, 4 * size)
 
 
 @inline
@@ -431,7 +472,7 @@ class Writer:
         embedding: (V, E) float32 on the CPU, as all here.
         layers: for each layer weight_ih, weight_hh, bias_ih, bias_hh, as in torch.nn.
         head_weight: (V, H).
-        head_bias: (V,), added to the logits; minus infinity for what must not be written.
+        head_bias: (V,), added to the logits; minus infinity for what no stream must write.
 
     Raises:
         UsageError: the weights do not fit together.
@@ -483,22 +524,43 @@ class Writer:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
+    def next_logits(self, state: Sequence[Tensor]) -> Tensor:
+        """Return the logits (N, V) of the token after what the state has read, to the bit as ``write`` computes them.
+
+        Args:
+            state: hidden (L, N, H) float32, and for the LSTM the cell.
+
+        Raises:
+            UsageError: a shape or a dtype does not fit.
+        """
+        streams = self._check_state(state)
+        logits = torch.empty(streams, self._vocab_size, dtype=torch.float32, device=CPU)
+        top, bias, tickets = state[0][-1].contiguous(), self._bias(streams, None), self._num_threads()
+        addresses = (tensor.data_ptr() for tensor in (top, self._head, bias, logits))
+        run(say_next, tickets, streams, self._vocab_size, self._size, *addresses, tickets=tickets)
+        return logits
+
     def write(
         self,
         logits: Tensor,
-        state: tuple[Tensor, ...],
+        state: Sequence[Tensor],
         uniforms: Tensor,
+        options: Tensor,
         seen: Tensor | None = None,
-        **sampling: Any,
+        forbidden: Tensor | None = None,
     ) -> Tensor:
         """Write a stretch of text in N streams: draw a token, read it, and so on.
+
+        What a stream draws, its logits and its state are the same to the bit whichever streams are written beside it,
+        and into however many calls a stretch is cut.
 
         Args:
             logits: (N, V) float32 for the first token; brought up to date.
             state: hidden (L, N, H) float32, and for the LSTM the cell; brought up to date.
             uniforms: (N, T) float64 in 0 … 1, one for each draw.
+            options: (N, 5), each row as ``draw_options`` lays it out.
             seen: (N, V) booleans, brought up to date; only the repetition penalty asks.
-            **sampling: the options of ``draw_options``.
+            forbidden: (N, V) booleans, the tokens that each stream must not write after the first one.
 
         Returns:
             (N, T) int64 ids; the state has read all of them.
@@ -506,31 +568,50 @@ class Writer:
         Raises:
             UsageError: a shape or a dtype does not fit.
         """
-        self._check(logits, state, uniforms, seen)
+        check("uniforms", uniforms, ("N", "T"), torch.float64, CPU)
+        streams = self._check_state(state, len(uniforms))
+        check("logits", logits, (streams, self._vocab_size), device=CPU)
+        if seen is not None:
+            check("seen", seen, (streams, self._vocab_size), torch.bool, CPU)
+        check("options", options, (streams, OPTIONS), torch.float64, CPU)
+        bias = self._bias(streams, forbidden)
         given = [tensor for tensor in (logits, *state, seen) if tensor is not None]
         worked_on = [tensor.contiguous() for tensor in given]
         parts = worked_on[1 : 1 + len(state)]
         mask = None if seen is None else worked_on[-1]
-        ids = self._write(worked_on[0], parts, uniforms.contiguous(), mask, draw_options(**sampling))
+        ids = self._write(worked_on[0], parts, uniforms.contiguous(), options.contiguous(), mask, bias)
         for tensor, copy in zip(given, worked_on, strict=True):
             if copy is not tensor:
                 tensor.copy_(copy)
         return ids
 
-    def _check(self, logits: Tensor, state: Sequence[Tensor], uniforms: Tensor, seen: Tensor | None) -> None:
-        check("uniforms", uniforms, ("N", "T"), torch.float64, CPU)
-        streams = len(uniforms)
-        check("logits", logits, (streams, self._vocab_size), device=CPU)
+    def _check_state(self, state: Sequence[Tensor], streams: int | None = None) -> int:
+        """Refuse a state that is not this network's; return of how many streams it is."""
         names = ("hidden", "cell") if self._mode == "LSTM" else ("hidden",)
         if len(state) != len(names):
             raise UsageError(f"the state has {len(state)} parts, expected {' and '.join(names)} of {self._mode}")
         for name, part in zip(names, state, strict=True):
-            check(name, part, (len(self._plan), streams, self._size), device=CPU)
-        if seen is not None:
-            check("seen", seen, (streams, self._vocab_size), torch.bool, CPU)
+            check(name, part, (len(self._plan), "N" if streams is None else streams, self._size), device=CPU)
+            streams = part.shape[1]
+        assert streams is not None
+        return streams
+
+    def _bias(self, streams: int, forbidden: Tensor | None) -> Tensor:
+        """Return what is added to each stream's logits (N, V)."""
+        bias = self._head_bias.expand(streams, -1)
+        if forbidden is not None:
+            check("forbidden", forbidden, (streams, self._vocab_size), torch.bool, CPU)
+            bias = bias.masked_fill(forbidden, -torch.inf)
+        return bias.contiguous()
 
     def _write(
-        self, logits: Tensor, state: Sequence[Tensor], uniforms: Tensor, seen: Tensor | None, options: Tensor
+        self,
+        logits: Tensor,
+        state: Sequence[Tensor],
+        uniforms: Tensor,
+        options: Tensor,
+        seen: Tensor | None,
+        bias: Tensor,
     ) -> Tensor:
         streams, count = uniforms.shape
         tickets, apart = self._num_threads(), -(-self._vocab_size // CLOCK) * CLOCK
@@ -543,11 +624,10 @@ class Writer:
         ids = self._plan.new_empty(tickets if streams == 1 else streams, count)
         clocks = self._plan.new_zeros(tickets, CLOCK)
         new_hidden = torch.empty_like(state[0])
-        weights = (self._plan, self._first, self._head, self._head_bias)
-        plan, first, head, head_bias = (tensor.data_ptr() for tensor in weights)
+        plan, first, head = (tensor.data_ptr() for tensor in (self._plan, self._first, self._head))
         run_together(
             write, tickets, clocks.data_ptr(), streams, count, MODES[self._mode], self._vocab_size, len(self._plan),
-            self._size, plan, first, self._first.shape[1], head, head_bias,
+            self._size, plan, first, self._first.shape[1], head, bias.data_ptr(),
             state[0].data_ptr(), new_hidden.data_ptr(), state[-1].data_ptr(),
             logits.data_ptr(), uniforms.data_ptr(), options.data_ptr(), 0 if seen is None else seen.data_ptr(),
             *(room.data_ptr() for room in rooms), apart, ids.data_ptr(), tickets=tickets,

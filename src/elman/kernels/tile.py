@@ -8,6 +8,10 @@
 A tile is written as LLVM vectors, so that no C compiler is needed; its shape follows from the registers that numba's
 target has. D is added first: C itself (C += A·B), or a bias (stride 0: the same row for all).
 
+The result of an addition is there only after others could have begun, so a tile of few rows keeps more sums under way:
+``multiply`` splits each sum; ``multiply_in_order`` takes several panels side by side and adds each sum up in one order,
+so that a row of C has the same bits however many rows are computed together.
+
 Source: Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), for panels.
 """
 
@@ -29,6 +33,7 @@ from elman.kernels.vector import F32, I64, LANES, VECTOR, floats, get, get_integ
 
 ROWS = {"zmm": 8, "ymm": 6, "xmm": 6, "v": 8}[vector.registers()]  # of one tile: what the registers hold, less three
 VECTORS = 2
+SIDE = 4  # panels that a tile of one row takes side by side
 ZERO: float = np.float32(0)  # type: ignore[assignment]
 DEPTH = 128  # of the part of a panel that stays in the first-level cache
 WIDTH = VECTORS * LANES  # columns of one panel
@@ -39,6 +44,7 @@ STRIP = 8 * ROWS  # rows of C whose part of A is gathered at a time
 
 def tile(
     rows: int,
+    side: int,
     columns: int,
     depth: int,
     start: int,
@@ -46,42 +52,47 @@ def tile(
     a: int,
     a_row: int,
     a_depth: int,
-    panel: int,
+    panels: int,
+    panel_size: int,
     c: int,
     c_stride: int,
 ) -> None:
-    """Compute one tile, C[r, j] = D[r, j] + Σ_k A[r, k] B[k, j]; ``rows`` must be a literal, at most ROWS.
+    """Compute one tile, C[r, j] = D[r, j] + Σ_k A[r, k] B[k, j]; ``rows`` and ``side`` must be literals.
 
     Args:
         rows: how many rows, at most ROWS.
-        columns: how many columns of the panel there are in C, at most WIDTH (more are taken for WIDTH).
+        side: how many panels side by side, at most SIDE; of one panel and few rows, each sum is split.
+        columns: how many columns of the panels there are in C (more than they have are taken for all).
         depth: how long the sums are, at least 1.
         start, start_stride: D, and how far its rows lie apart (0: one row for all).
         a, a_row, a_depth: A, and how far its rows and its columns lie apart.
-        panel: (depth, WIDTH), B's panel.
+        panels, panel_size: (depth, WIDTH), B's first panel, and how many numbers further the next one begins.
         c, c_stride: C, and how far its rows lie apart.
     """
-    columns = min(columns, WIDTH)
-    b = floats(panel, 0, depth * WIDTH).reshape(depth, WIDTH)[:, :columns]
+    columns = min(columns, side * WIDTH)
     for row in range(rows):
         from_a = floats(a, row * a_row, (depth - 1) * a_depth + 1)[::a_depth]
-        floats(c, row * c_stride, columns)[:] = floats(start, row * start_stride, columns) + from_a @ b
+        for j in range(0, columns, WIDTH):
+            width = min(columns - j, WIDTH)
+            b = floats(panels, j // WIDTH * panel_size, depth * WIDTH).reshape(depth, WIDTH)[:, :width]
+            floats(c, row * c_stride + j, width)[:] = floats(start, row * start_stride + j, width) + from_a @ b
 
 
 @intrinsic(prefer_literal=True)
 def _compiled_tile(
-    typing: Any, rows: Any, columns: Any, depth: Any, start: Any, start_stride: Any, a: Any, a_row: Any, a_depth: Any,
-    panel: Any, c: Any, c_stride: Any,
+    typing: Any, rows: Any, side: Any, columns: Any, depth: Any, start: Any, start_stride: Any, a: Any, a_row: Any,
+    a_depth: Any, panels: Any, panel_size: Any, c: Any, c_stride: Any,
 ) -> Any:  # fmt: skip
     """Write the tile in LLVM's vectors."""
-    if not isinstance(rows, types.IntegerLiteral):
+    if not isinstance(rows, types.IntegerLiteral) or not isinstance(side, types.IntegerLiteral):
         return None
-    num_rows = rows.literal_value
-    unroll = max(1, ROWS // 2 // num_rows)  # few rows: several sums side by side hide the latency of an addition
-    places = [(row, part) for row in range(num_rows) for part in range(VECTORS)]
+    num_rows, num_panels = rows.literal_value, side.literal_value
+    unroll = max(1, ROWS // 2 // num_rows) if num_panels == 1 else 1  # into how many each sum is split
+    parts = range(num_panels * VECTORS)
+    places = [(row, part) for row in range(num_rows) for part in parts]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, columns, depth, start, start_stride, a, a_row, a_depth, panel, c, c_stride = arguments
+        _, _, columns, depth, start, start_stride, a, a_row, a_depth, panels, panel_size, c, c_stride = arguments
         constant = lambda number: ir.Constant(I64, number)  # noqa: E731
         zero = ir.Constant(VECTOR, None)
         multiply_add = cgutils.get_or_insert_function(
@@ -93,10 +104,17 @@ def _compiled_tile(
             return vector.pointer_to(builder, base, index)
 
         def masks() -> list[Any]:
-            left = (builder.sub(columns, constant(part * LANES)) for part in range(VECTORS))
+            left = (builder.sub(columns, constant(part * LANES)) for part in parts)
             return [vector.emit_mask(builder, count) for count in left]
 
-        is_whole = builder.icmp_signed(">=", columns, constant(WIDTH))
+        is_whole = builder.icmp_signed(">=", columns, constant(num_panels * WIDTH))
+        panel = panels
+        b_panels = [panels]
+        for number in range(1, num_panels):  # beyond the last one it is the last one again, for nothing
+            is_there = builder.icmp_signed(">", columns, constant(number * WIDTH))
+            panel = builder.add(panel, builder.select(is_there, builder.mul(panel_size, constant(4)), constant(0)))
+            b_panels.append(panel)
+        b_parts = [(b_panels[part // VECTORS], constant(part % VECTORS * LANES)) for part in parts]
 
         # what is added and stored at the end is called for at the beginning
         for at in places:
@@ -112,15 +130,13 @@ def _compiled_tile(
             at_k = builder.mul(k, a_depth)
             index = builder.mul(k, constant(WIDTH))
             b = [
-                vector.emit_load(
-                    builder,
-                    vector.pointer_to(builder, panel, builder.add(index, constant(part * LANES))),
-                )
-                for part in range(VECTORS)
+                vector.emit_load(builder, vector.pointer_to(builder, base, builder.add(index, part)))
+                for base, part in b_parts
             ]
-            for part in range(VECTORS):
-                ahead = builder.add(index, constant((AHEAD * WIDTH) + part * LANES))
-                vector.emit_prefetch(builder, vector.pointer_to(builder, panel, ahead, ir.IntType(8)))
+            ahead = builder.add(index, constant(AHEAD * WIDTH))
+            for base, part in b_parts:
+                at = vector.pointer_to(builder, base, builder.add(ahead, part), ir.IntType(8))
+                vector.emit_prefetch(builder, at)
             scalars = [builder.load(builder.gep(pointer, [at_k])) for pointer in a_rows]
             spread = [vector.emit_broadcast(builder, scalar) for scalar in scalars]
             return [
@@ -164,14 +180,14 @@ def _compiled_tile(
         with builder.if_else(is_whole) as (whole, partial):
             for branch, mask in ((whole, None), (partial, masks)):
                 with branch:
-                    part_masks = mask() if mask else [None] * VECTORS
+                    part_masks = mask() if mask else [None] * len(parts)
                     for at, value in zip(places, totals, strict=True):
                         from_d = vector.emit_load(builder, corner(start, start_stride, *at), part_masks[at[1]])
                         value = builder.fadd(value, from_d)
                         vector.emit_store(builder, value, corner(c, c_stride, *at), part_masks[at[1]])
         return context.get_dummy_value()
 
-    return types.void(rows, *[types.intp] * 10), generate
+    return types.void(rows, side, *[types.intp] * 11), generate
 
 
 if not IS_JIT_OFF:
@@ -209,17 +225,68 @@ def multiply(
                 a_at = a + 4 * (r * a_row + k * a_depth)
                 c_at = c + 4 * (r * c_stride + j)
                 if rows - r >= ROWS:
-                    tile(ROWS, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    tile(ROWS, 1, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, 0, c_at, c_stride)
                     r += ROWS
                 elif rows - r >= 4:
-                    tile(4, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    tile(4, 1, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, 0, c_at, c_stride)
                     r += 4
                 elif rows - r >= 2:
-                    tile(2, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    tile(2, 1, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, 0, c_at, c_stride)
                     r += 2
                 else:
-                    tile(1, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, c_at, c_stride)
+                    tile(1, 1, left, terms, d_at, d_stride, a_at, a_row, a_depth, panel, 0, c_at, c_stride)
                     r += 1
+
+
+@linked
+def multiply_in_order(
+    rows: int,
+    columns: int,
+    depth: int,
+    start: int,
+    start_stride: int,
+    a: int,
+    a_row: int,
+    panels: int,
+    c: int,
+    c_stride: int,
+) -> None:
+    """Compute C = D + A·B, each row with the same bits however many there are; A's rows are contiguous.
+
+    The arguments are those of ``multiply``.
+    """
+    side = SIDE if rows == 1 else 2 if rows == 2 else 1  # so few rows have enough sums under way in several panels
+    j = 0
+    while j < columns:
+        d, d_stride = start, start_stride
+        for k in range(0, depth, DEPTH):
+            left, terms = columns - j, min(DEPTH, depth - k)
+            panel, next_panel = panels + 4 * (j * depth + k * WIDTH), depth * WIDTH
+            if k > 0:
+                d, d_stride = c, c_stride
+            r = 0
+            while r < rows:
+                d_at, c_at = d + 4 * (r * d_stride + j), c + 4 * (r * c_stride + j)
+                a_at, rest = a + 4 * (r * a_row + k), rows - r
+                if rest == ROWS or rest >= ROWS + 3:
+                    tile(ROWS, 1, left, terms, d_at, d_stride, a_at, a_row, 1, panel, next_panel, c_at, c_stride)
+                    r += ROWS
+                elif rest == 5 or rest > 8:
+                    tile(5, 1, left, terms, d_at, d_stride, a_at, a_row, 1, panel, next_panel, c_at, c_stride)
+                    r += 5
+                elif rest == 4 or rest > 6:
+                    tile(4, 1, left, terms, d_at, d_stride, a_at, a_row, 1, panel, next_panel, c_at, c_stride)
+                    r += 4
+                elif rest > 2:
+                    tile(3, 1, left, terms, d_at, d_stride, a_at, a_row, 1, panel, next_panel, c_at, c_stride)
+                    r += 3
+                elif rest == 2:
+                    tile(2, 2, left, terms, d_at, d_stride, a_at, a_row, 1, panel, next_panel, c_at, c_stride)
+                    r += 2
+                else:
+                    tile(1, SIDE, left, terms, d_at, d_stride, a_at, a_row, 1, panel, next_panel, c_at, c_stride)
+                    r += 1
+        j += side * WIDTH
 
 
 @kernel
@@ -331,7 +398,7 @@ def multiply_transposed(
                     at, left = c + 4 * ((first + r) * c_stride + j), columns - j
                     start, start_stride = (zeros, 0) if zeros != 0 and k == 0 else (at, c_stride)
                     if end - r >= ROWS:
-                        tile(ROWS, left, terms, start, start_stride, from_a, 1, ROWS, panel, at, c_stride)
+                        tile(ROWS, 1, left, terms, start, start_stride, from_a, 1, ROWS, panel, 0, at, c_stride)
                     else:
                         left = min(left, WIDTH)
                         multiply(end - r, left, terms, start, start_stride, from_a, 1, ROWS, panel, at, c_stride)

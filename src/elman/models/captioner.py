@@ -27,6 +27,7 @@ from elman.data.lines import Problems
 from elman.data.onnx_encoder import encoded_by, encoder_hash
 from elman.data.records import Caption, Picture, Problem, in_place, readable
 from elman.data.series import NumberSequences
+from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
@@ -34,7 +35,7 @@ from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, EncoderDecoderTask, Targets
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, EncoderDecoderTask
 from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics

@@ -2,7 +2,7 @@
 
 folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids ──LineBatches, transposed──▶ Batch
     ──LanguageNetwork──▶ logits ──┬── cross_entropy_sum ──▶ nats per event
-                                  └── kernels.generate.Writer ──▶ ids ──EventTokenizer──▶ tune ──▶ MIDI, piano roll, WAV
+                                  └── decoding.streams ──▶ ids ──EventTokenizer──▶ tune ──▶ MIDI, piano roll, WAV
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, cut, read_tunes
 from elman.data.records import Problem, Surprisals, in_place, readable
 from elman.data.values.columns import check_there, take_items
-from elman.decoding.sampling import Sampling
+from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.streams import Stream, Writing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
@@ -35,6 +36,8 @@ from elman.training.schedule import positive, whole
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 256  # events after which to see whether a tune lasts as long as asked
 
 Music = Any
 """A ``Path`` names a folder, a MIDI or an ABC file; a ``str`` is ABC; or a list of :class:`~elman.data.music.Tune`."""
@@ -325,35 +328,57 @@ class Composer(NextTokenModel):
         bars: int | None = None,
     ) -> list[int]:
         """Write events after the given ones, until one of the limits is reached."""
-        generator = torch.Generator()
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
         tokenizer, network = self.tokenizer_, self.network_.eval()
-        device = next(network.parameters()).device
         with torch.inference_mode():
             prompt = torch.tensor([[tokenizer.begin_id, *given]])
-            logits, state = network(prompt.to(device))
-        ids = list(given)
-        seen = None
-        if sampling.repetition_penalty != 1.0:
-            seen = torch.zeros(1, tokenizer.vocab_size, dtype=torch.bool)
-            seen[:, given] = True
+            _, state = network(prompt.to(next(network.parameters()).device))
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
         if seconds is not None or bars is not None:
             forbidden.append(tokenizer.end_id)
-        for stretch, _ in self._sampled(logits[:, -1], state, sampling, [generator], max_events, seen, forbidden):
-            ids += stretch[0].tolist()
-            if tokenizer.end_id in ids:
-                return ids[: ids.index(tokenizer.end_id)]
-            if bars is not None and len(places := tokenizer.bars(ids)) > bars:
-                return ids[: places[bars]]
-            if seconds is not None and tokenizer.decode(ids).seconds >= seconds:
-                return ids
-        if seconds is not None or bars is not None:
+        music = _Music(tokenizer, given, seconds, bars)
+        stream = Stream(
+            sampling=sampling,
+            key=draw_key(torch.Generator().seed() if seed is None else seed),
+            max_tokens=max_events,
+            stop=music.take,
+            forbidden=forbidden,
+            seen=given,
+        )
+        for _ in Writing(network.writing(), state, [stream]):
+            pass
+        if not music.is_long_enough:
             logger.warning("the tune ends after max_events %d, before it is as long as asked; allow more", max_events)
-        return ids
+        return [number for number in music.ids if number != tokenizer.end_id]
+
+
+class _Music:
+    """The events of a tune that is being written, and where it is as long as asked."""
+
+    def __init__(self, tokenizer: EventTokenizer, given: list[int], seconds: float | None, bars: int | None) -> None:
+        self._tokenizer, self._seconds, self._bars = tokenizer, seconds, bars
+        self._num_given = len(given)
+        self.ids = list(given)
+
+    def take(self, new: Sequence[int]) -> int | None:
+        """Take new events; return how many of them were written when the tune ended, or None if it goes on."""
+        for count, number in enumerate(new, start=1):
+            self.ids.append(number)
+            if number == self._tokenizer.end_id:
+                return count
+            if self._bars is not None and len(places := self._tokenizer.bars(self.ids)) > self._bars:
+                del self.ids[places[self._bars] :]
+                return count
+            is_looked_at = (len(self.ids) - self._num_given) % LOOK_EVERY == 0
+            if self._seconds is not None and is_looked_at and self.is_long_enough:
+                return count
+        return None
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether nothing longer was asked for."""
+        if self._seconds is not None:
+            return self._tokenizer.decode(self.ids).seconds >= self._seconds
+        return self._bars is None or len(self._tokenizer.bars(self.ids)) >= self._bars
 
 
 class _Transposed:

@@ -3,13 +3,14 @@
 text ──Text.chunks, tokenizer.encode──▶ ids ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets)
      ──embedding──▶ (B,T,E) ──rnn (x, state)──▶ (B,T,H), state ──head──▶ logits (B,T,V)
           ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
-            └── kernels.generate.Writer | decoding.sampling.sample ──▶ ids ──tokenizer.decode──▶ text
+            └── decoding.streams.Writing ──▶ ids ──tokenizer.decode──▶ text
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -25,12 +26,13 @@ from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.values.texts import take_sources, take_texts
-from elman.decoding.sampling import Sampling, StopBuffer
+from elman.data.values.texts import take_sources
+from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask
+from elman.families.writing import Request, TextWriting, Written
 from elman.metrics.likelihood import language_metrics
 from elman.nn.state import PublicState, State
 from elman.training.schedule import positive, whole
@@ -135,21 +137,18 @@ class LanguageModel(NextTokenModel):
         return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
 
     def _take_vectors(self, path: Path) -> None:
-        from elman.data.tokens.vectors import read_vectors
+        from elman.data.tokens.vectors import vectors_for
 
-        tokens = self.tokenizer_.tokens(range(self.tokenizer_.vocab_size))
-        rows, matrix = read_vectors(path, tokens)
-        width = self.network_.embedding.embedding_dim
-        if matrix.shape[1] != width:
+        weight = self.network_.embedding.weight
+        numbers, matrix = vectors_for(path, self.tokenizer_.tokens(range(len(weight))))
+        if matrix.shape[1] != weight.shape[1]:
             raise UsageError(
-                f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {width}; "
+                f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {weight.shape[1]}; "
                 f"set `embedding_size` {matrix.shape[1]}"
             )
-        found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
-        known = {number: row for number, row in found.items() if row is not None}
         with torch.no_grad():
-            self.network_.embedding.weight[list(known)] = torch.from_numpy(matrix[list(known.values())])
-        self.data_["vectors"] = {"file": str(path), "found": len(known), "of": len(tokens)}
+            weight[numbers] = torch.from_numpy(matrix)
+        self.data_["vectors"] = {"file": str(path), "found": len(numbers), "of": len(weight)}
 
     @property
     def _vocab_size(self) -> int:
@@ -379,6 +378,7 @@ class LanguageModel(NextTokenModel):
             UsageError: an argument is outside its limits, or the state is that of another network.
         """
         whole(num_samples=num_samples)
+        positive("num_samples", num_samples)
         sampling = Sampling(
             temperature=temperature,
             top_k=top_k,
@@ -386,12 +386,40 @@ class LanguageModel(NextTokenModel):
             repetition_penalty=repetition_penalty,
             greedy=greedy,
         )
-        writing = self._write(prompt, sampling, max_tokens, num_samples, seed, stop, state)
-        texts = [""] * num_samples
-        for pieces, after in writing:  # noqa: B007 (the last state is wanted)
-            texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
-        result = texts[0] if num_samples == 1 else texts
-        return (result, after.public()) if return_state else result
+        request = Request(prompt=prompt, sampling=sampling, max_tokens=max_tokens, seed=seed, stop=stop, state=state)
+        texts = self._begun([request], num_samples)
+        written = texts.finish()
+        result = written[0] if num_samples == 1 else written
+        return (result, State.joined(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
+
+    def generate_many(self, requests: Sequence[Request]) -> list[Written]:
+        r"""Write several texts at once, each from its own prompt with options, a seed and an end of its own.
+
+        Each is the text that would be written alone.
+
+        Args:
+            requests: what to write.
+
+        Returns:
+            For each request the text, the state after it, and the position from which its draws go on.
+
+        Raises:
+            UsageError: a value is outside its limits, or a state is that of another network.
+
+        Example:
+            >>> text = "to be or not to be\n" * 80
+            >>> lm = LanguageModel(hidden_size=16, steps=4, batch_size=2, bptt_length=16).fit(text)
+            >>> hot = Request(prompt="to ", sampling=Sampling(temperature=2.0), seed=1, max_tokens=9)
+            >>> first, second = lm.generate_many([hot, Request(prompt="or", seed=2, stop=["t"])])
+            >>> first.text == lm.generate("to ", temperature=2.0, seed=1, max_tokens=9)
+            True
+        """
+        if not requests:
+            return []
+        texts = self._begun(requests)
+        written = texts.finish()
+        states = (state.public() for state in texts.states())
+        return [Written(*parts) for parts in zip(written, states, texts.positions(), strict=True)]
 
     def stream(
         self,
@@ -404,79 +432,34 @@ class LanguageModel(NextTokenModel):
         state: PublicState | None = None,
     ) -> Iterator[str]:
         """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
-        for pieces, _ in self._write(prompt, sampling or Sampling(), max_tokens, 1, seed, stop, state):
-            if pieces[0]:
-                yield pieces[0]
-
-    def _write(
-        self,
-        prompt: str | Path,
-        sampling: Sampling,
-        max_tokens: int,
-        num_samples: int,
-        seed: int | None,
-        stop: Sequence[str],
-        given: PublicState | None,
-    ) -> Iterator[tuple[list[str], State]]:
-        """Yield the new text of every sample after each token, and the state that has read it."""
-        self._check_fitted()
-        sampling.check()
-        prompt = self._content(prompt)
-        whole(max_tokens=max_tokens, seed=0 if seed is None else seed)
-        positive("max_tokens", max_tokens, or_zero=True)
-        positive("num_samples", num_samples)
-        first_seed = torch.Generator().seed() % 2**31 if seed is None else seed  # the caller's generator stays as it is
-        with torch.random.fork_rng(enabled=self.initial_state == "random"):
-            if self.initial_state == "random":
-                torch.manual_seed(first_seed)
-            logits, state = self._primed(prompt, given)
-        state = state.expanded(num_samples)
-        logits = logits.expand(num_samples, -1)
-        seen = None
-        if sampling.repetition_penalty != 1:
-            seen = torch.zeros_like(logits, dtype=torch.bool, device="cpu")
-            if prompt:
-                seen[:, self.tokenizer_.encode(prompt).astype("int64")] = True
-        generators = [torch.Generator().manual_seed(first_seed + index) for index in range(num_samples)]
-
-        decoders = [self.tokenizer_.stream_decoder() for _ in range(num_samples)]
-        if prompt and not prompt[-1].isspace():
-            for decoder in decoders:
-                decoder.push(int(self.tokenizer_.encode(prompt)[-1]))  # whether a space is due before the next word
-        stop = [stop] if isinstance(stop, str) else take_texts(stop, "stop")
-        buffers = [StopBuffer(stop) for _ in range(num_samples)]
-        ended = [False] * num_samples
-        for ids, state_after in self._sampled(logits, state, sampling, generators, max_tokens, seen, self._forbidden):
-            pieces = [""] * num_samples
-            for count, column in enumerate(ids.T.tolist(), start=1):
-                for index, token_id in enumerate(column):
-                    ended[index] = ended[index] or token_id == self.tokenizer_.end_id
-                    pieces[index] += "" if ended[index] else buffers[index].push(decoders[index].push(token_id))
-                    ended[index] = ended[index] or buffers[index].stopped
-                if all(ended) and count < ids.shape[1]:
-                    state_after = self._after(ids[:, :count], state)  # what was written beyond is not read
-                if all(ended):
-                    break
-            state = state_after
-            yield pieces, state
-            if all(ended):
-                break
-        yield (
-            [
-                buffer.push(decoder.finish()) + buffer.finish()
-                for buffer, decoder in zip(buffers, decoders, strict=True)
-            ],
-            state,
+        request = Request(
+            prompt=prompt, sampling=sampling or Sampling(), max_tokens=max_tokens, seed=seed, stop=stop, state=state
         )
+        for (piece,) in self._begun([request]):
+            if piece:
+                yield piece
 
-    def _primed(self, prompt: str, given: PublicState | None) -> tuple[Tensor, State]:
-        """Read the prompt; return the logits (1, V) for what follows it, and the state."""
+    def _begun(self, requests: Sequence[Request], num_samples: int = 1) -> TextWriting:
+        """Read what each request begins with; ``num_samples`` texts are to be written from each."""
+        self._check_fitted()
+        samples, states = [], []
+        for given in requests:
+            content, request = self._content(given.prompt), given.checked()
+            seed = request.seed or 0
+            with torch.random.fork_rng(enabled=self.initial_state == "random"):
+                if self.initial_state == "random":
+                    torch.manual_seed(seed % 2**63)
+                state = self._primed(content, request.state).expanded(num_samples)
+            states.append(state)
+            samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
+        return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)
+
+    def _primed(self, prompt: str, given: PublicState | None) -> State:
+        """Read the prompt; return the state after it."""
         if prompt == "" and given is not None:
-            state = self.network_.rnn.check_state(given)
-            with torch.inference_mode():
-                return self.network_.eval().next_logits(state), state
+            state: State = self.network_.rnn.check_state(given)
+            return state
         if prompt == "" and not self.lines:
             prompt = "\n"  # a text without a beginning begins as a line does
-        for logits, state in self._read(prompt, given):  # noqa: B007 (only the end is wanted)
-            last = logits[-1:]
-        return last, state
+        *_, (_, after) = self._read(prompt, given)
+        return after

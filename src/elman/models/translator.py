@@ -27,12 +27,13 @@ from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example, Problem, Translation, readable
 from elman.data.tokens.lexicon import padded
+from elman.data.tokens.targets import Targets, encoded
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis, Search
 from elman.errors import DataError, UsageError
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, Targets, encoded
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.cells import CELLS

@@ -6,7 +6,7 @@ import codecs
 import gzip
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,6 +61,14 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
     if not dimensions:
         raise DataError(f"{path}: holds no vectors; a line is a word and its numbers, with spaces between them")
     return rows, np.array(vectors, np.float32).reshape(-1, dimensions)  # (found, dimensions)
+
+
+def vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDArray[np.float32]]:
+    """Return the numbers of the tokens that have a vector in a file, and the vectors: (found, dimensions)."""
+    rows, matrix = read_vectors(path, tokens)
+    found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
+    known = {number: row for number, row in found.items() if row is not None}
+    return list(known), matrix[list(known.values())]
 
 
 @contextmanager

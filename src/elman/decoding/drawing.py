@@ -1,0 +1,81 @@
+"""Sequences that are drawn in place of being searched for, each with its log-probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman.decoding.beam import Hypothesis, RowState, Search, Step
+from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
+
+
+class Drawn(NamedTuple, Generic[RowState]):
+    """What the network has read of sequences that are being drawn, R of them."""
+
+    state: RowState
+    """Of one sentence for each row."""
+    logits: Tensor
+    """(R, V) of what may follow."""
+    nats: Tensor
+    """(R,) the log-probability of what was drawn."""
+
+    def chosen(self, rows: Tensor) -> Drawn[RowState]:
+        """Go on with some of the rows."""
+        return Drawn(self.state.chosen(rows, rows), self.logits[rows], self.nats[rows])
+
+
+def draw_sequences(
+    step: Step[RowState],
+    state: RowState,
+    seeds: Sequence[tuple[int, ...]],
+    search: Search,
+    *,
+    begin_id: int,
+    end_id: int,
+    max_length: int,
+) -> list[list[Hypothesis]]:
+    """Draw sequences for each of several sentences, token by token, from what the network says.
+
+    Args:
+        step: reads one token a row (R,) and returns the logits (R, V) for the next, and the state after it.
+        state: of as many rows as there are sentences.
+        seeds: for each sentence what its draws depend on; besides, they depend on the number of the sequence.
+        search: says how many sequences to draw, at which temperature, and how scores weigh the length.
+        begin_id: what every sequence begins with; it is no part of what is returned.
+        end_id: what ends a sequence.
+        max_length: the most tokens of a sequence, its end counted.
+
+    Returns:
+        For each sentence ``n_best`` sequences, the best first.
+    """
+
+    def read(ids: Tensor, drawn: Drawn[RowState]) -> tuple[Tensor, Drawn[RowState]]:
+        log_probs = drawn.logits.float().cpu().log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]  # (R,)
+        logits, after = step(ids, drawn.state)
+        return logits, Drawn(after, logits, drawn.nats + log_probs)
+
+    number = search.n_best
+    rows = torch.arange(len(seeds)).repeat_interleave(number)
+    logits, state = step(torch.full((len(rows),), begin_id), state.chosen(rows, rows))
+    options: dict[str, Any] = {
+        "sampling": Sampling(temperature=search.temperature),
+        "max_tokens": max_length,
+        "stop": stop_at(end_id),
+    }
+    streams = [Stream(key=draw_key(*seed, index), **options) for seed in seeds for index in range(number)]
+    network = Stepwise[Drawn[RowState]](lambda drawn: drawn.logits, read, Drawn.chosen)
+    writing = Writing(network, Drawn(state, logits, torch.zeros(len(rows))), streams)
+    written: list[list[int]] = [[] for _ in streams]
+    for pieces in writing:
+        for ids, new in zip(written, pieces, strict=True):
+            ids += new
+    found = []
+    for ids, drawn in zip(written, writing.states(), strict=True):
+        sequence = tuple(token for token in ids if token != end_id)
+        found.append(Hypothesis(sequence, float(drawn.nats) / len(ids) ** search.length_penalty))
+    groups = [found[start : start + number] for start in range(0, len(found), number)]
+    return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
