@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from elman.models.translator import PairBatch, Translator, TranslatorNetwork
+from elman.data.tokens.pairs import PairBatch
+from elman.models.translator import Translator, TranslatorNetwork
 
 KINDS = {"none": {}, "luong": {}, "luong, input feeding": {"input_feeding": True}, "bahdanau": {}}
 

@@ -9,7 +9,7 @@ import pytest
 from elman.data.formats.series import series_format
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem
-from elman.data.series import NumberSequences, check_series
+from elman.data.values.numbers import NumberSequences, check_series
 from elman.errors import DataError, UsageError
 
 

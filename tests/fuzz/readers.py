@@ -36,7 +36,7 @@ from elman.data.hub import hub_text
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, cut, read_tunes
-from elman.data.pictures import read_picture
+from elman.data.pictures.decoding import read_picture
 from elman.data.records import Problem, TaggedSentence
 from elman.data.samples import sample_text
 from elman.data.text import Text

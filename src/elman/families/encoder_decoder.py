@@ -143,7 +143,7 @@ class EncoderDecoderModel(Supervised, Model):
         """Learn what the network reads and writes with, before it is built."""
 
     @abstractmethod
-    def _batches(self, examples: Examples) -> WriterBatches:
+    def _batches(self, examples: Examples) -> TargetBatches:
         """Put examples into batches."""
 
     # The texts that are written.
@@ -241,7 +241,7 @@ class EncoderDecoderModel(Supervised, Model):
     def _shown(self, examples: Examples) -> str:
         """Write about the first example, to be shown while training."""
 
-    def _told(self, batches: WriterBatches) -> dict[str, float | int]:
+    def _told(self, batches: TargetBatches) -> dict[str, float | int]:
         """Judge how likely the true texts are, each token's predecessors told."""
         network = self.network_.eval()
         device = next(network.parameters()).device
@@ -258,7 +258,7 @@ class EncoderDecoderModel(Supervised, Model):
         return {**told, "cut": sum(batches.num_cut.values())}
 
 
-class WriterBatches(Protocol):
+class TargetBatches(Protocol):
     """Examples in batches: see :class:`elman.training.task.Batches`."""
 
     targets: Targets

@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.series import NumberSequences, check_series
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.lexicon import Lexicon, WordSequences, padded
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.vectors import read_vectors
 from elman.data.tokens.words import split_words
+from elman.data.values.numbers import NumberSequences, check_series
 from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError

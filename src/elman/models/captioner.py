@@ -19,15 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.batching import LengthBuckets
 from elman.data.examples import Examples
 from elman.data.formats.captions import read_captions
 from elman.data.formats.pictures import Pictures
 from elman.data.lines import Problems
-from elman.data.onnx_encoder import encoded_by, encoder_hash
+from elman.data.pictures.batches import PictureBatch, PictureBatches, stacked
+from elman.data.pictures.onnx_encoder import encoded_by, encoder_hash
 from elman.data.records import Caption, Picture, Problem, in_place, readable
-from elman.data.series import NumberSequences
-from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
@@ -41,8 +39,8 @@ from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
-from elman.nn.inputs.numbers import Standardised, spread
-from elman.nn.inputs.pictures import PictureEncoder
+from elman.nn.inputs.numbers import spread
+from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
 from elman.training.schedule import positive
 from elman.training.task import Batches
@@ -127,9 +125,10 @@ class Captioner(EncoderDecoderModel):
             self._check_kind(train.inputs)
             self._spread = spread(train.inputs)
 
-    def _batches(self, examples: Examples) -> _Batches:
+    def _batches(self, examples: Examples) -> PictureBatches:
         self._check_kind(examples.inputs)
-        return _Batches(self, examples)
+        sizes = {"max_length": self.max_length, "batch_tokens": self.batch_tokens, "seed": self.seed}
+        return PictureBatches(examples.inputs, examples.labels, self.tokenizer_, **sizes)
 
     def _build(self) -> CaptionerNetwork:
         return CaptionerNetwork(self, self._spread, self.tokenizer_.vocab_size)
@@ -299,7 +298,7 @@ class Captioner(EncoderDecoderModel):
 
     def _read_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
         network = self.network_.eval()
-        pictures, lengths = _stacked(inputs)
+        pictures, lengths = stacked(inputs)
         state: DecoderState = network.look(pictures.to(network.head.weight.device), lengths)
         return state
 
@@ -373,89 +372,6 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
         state = State(zip(self.parts, (torch.tanh(part).contiguous() for part in parts), strict=True))
         return self.decoder.start(state, self.dropout(places), lengths)
-
-
-class FeatureEncoder(nn.Module):
-    """Looks at ready features: standardised, then one layer over their mean.
-
-    Args:
-        features: their mean and spread (F,).
-        output_size: N.
-    """
-
-    def __init__(self, features: tuple[Tensor, Tensor], output_size: int) -> None:
-        super().__init__()
-        self.standardised = Standardised(*features)
-        self.output = nn.Linear(len(features[0]), output_size)
-        self.place_size = len(features[0])
-
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Read features (B, R, F) of so many regions (B,) -> the same standardised, and what they are in all (B, N)."""
-        numbers = lengths.to(features.device)[:, None]  # (B, 1)
-        is_region = torch.arange(features.shape[1], device=features.device) < numbers  # (B, R)
-        regions = self.standardised(features) * is_region[..., None]
-        return regions, self.output(regions.sum(dim=1) / numbers).relu()
-
-
-@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
-class PictureBatch:
-    """What one step looks at, and what it is to write.
-
-    Args:
-        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32, zero beyond a picture's number of regions.
-        lengths: (P,) int64, how many regions each has; None for pictures.
-        rows: (B,) int64, which of them each caption is about.
-        inputs: (B, T) int64, the captions behind <s>.
-        targets: (B, T) int64, before </s>; -100 beyond a row's length.
-    """
-
-    pictures: Tensor
-    lengths: Tensor | None
-    rows: Tensor
-    inputs: Tensor
-    targets: Tensor
-    first: bool = True
-
-    def to(self, device: torch.device) -> PictureBatch:
-        """Return the batch on ``device``."""
-        pictures, rows = self.pictures.to(device), self.rows.to(device)
-        return PictureBatch(pictures, self.lengths, rows, self.inputs.to(device), self.targets.to(device))
-
-
-class _Batches:
-    """Pictures with all their captions, in batches of captions of about equal length.
-
-    See :class:`~elman.families.encoder_decoder.WriterBatches`.
-    """
-
-    def __init__(self, model: Captioner, examples: Examples) -> None:
-        self._pictures = examples.inputs
-        counts = np.array([len(some) for some in examples.labels])  # (pictures,)
-        self._ends = np.cumsum(counts)
-        texts = [caption for some in examples.labels for caption in some]
-        self.targets = Targets(texts, model.tokenizer_, model.max_length)
-        self.num_cut = {"max_length": self.targets.num_cut}
-        longest = np.maximum.reduceat(self.targets.lengths, self._ends - counts)
-        self._counts = counts
-        self._buckets = LengthBuckets(longest * counts, model.batch_tokens, model.seed)
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def batch(self, step: int) -> PictureBatch:
-        numbers = self._buckets.rows(step)
-        rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
-        owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
-        pictures, lengths = _stacked([self._pictures[number] for number in numbers])
-        return PictureBatch(pictures, lengths, torch.from_numpy(owners), *self.targets.gather(rows))
-
-
-def _stacked(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
-    """Put pictures together (P, S, S, 3); or features (P, R, F), and of how many regions they are (P,)."""
-    if inputs[0].ndim == 3:
-        return torch.from_numpy(np.stack(inputs)), None
-    _, features, lengths = NumberSequences(inputs).gather(np.arange(len(inputs)))
-    return features, lengths
 
 
 def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:

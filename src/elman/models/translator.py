@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.batching import LengthBuckets
 from elman.data.examples import Examples
 from elman.data.formats.detection import pair_format
 from elman.data.formats.examples import read_labelled
@@ -27,6 +26,7 @@ from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example, Problem, Translation, readable
 from elman.data.tokens.lexicon import padded
+from elman.data.tokens.pairs import PairBatch, PairBatches
 from elman.data.tokens.targets import Targets, encoded
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_alone, check_pairs
@@ -102,8 +102,10 @@ class Translator(EncoderDecoderModel):
             self.source_tokenizer_ = self._learn_tokenizer(train.inputs)
             self.target_tokenizer_ = self._learn_tokenizer(train.labels)
 
-    def _batches(self, examples: Examples) -> _Batches:
-        return _Batches(self, examples)
+    def _batches(self, examples: Examples) -> PairBatches:
+        targets = Targets(examples.labels, self.target_tokenizer_, self.max_length)
+        sizes = {"source_length": self.source_length, "batch_tokens": self.batch_tokens, "seed": self.seed}
+        return PairBatches(self._source_ids(examples.inputs), targets, **sizes)
 
     def _build(self) -> TranslatorNetwork:
         return TranslatorNetwork(self, self.source_tokenizer_.vocab_size, self.target_tokenizer_.vocab_size)
@@ -390,50 +392,6 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
         bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
         return self.decoder.start(bridged, self.dropout(outputs), lengths)
-
-
-@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
-class PairBatch:
-    """What one step reads, and what it is to write.
-
-    Args:
-        sources: (B, S) int64; beyond a row's length, 0.
-        lengths: (B,) int64 of the sources.
-        inputs: (B, T) int64, the targets behind <s>.
-        targets: (B, T) int64, before </s>; -100 beyond a row's length.
-    """
-
-    sources: Tensor
-    lengths: Tensor
-    inputs: Tensor
-    targets: Tensor
-    first: bool = True
-
-    def to(self, device: torch.device) -> PairBatch:
-        """Return the batch on ``device``; the lengths stay on the CPU, where they are read."""
-        return PairBatch(self.sources.to(device), self.lengths, self.inputs.to(device), self.targets.to(device))
-
-
-class _Batches:
-    """Pairs in batches of about equal length; see :class:`~elman.families.encoder_decoder.WriterBatches`."""
-
-    def __init__(self, model: Translator, examples: Examples) -> None:
-        whole, limit = model._source_ids(examples.inputs), model.source_length
-        self._sources = [ids[:limit] for ids in whole]
-        self.targets = Targets(examples.labels, model.target_tokenizer_, model.max_length)
-        num_long = sum(len(ids) > limit for ids in whole)
-        self.num_cut = {"source_length": num_long, "max_length": self.targets.num_cut}
-        self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
-        self._buckets = LengthBuckets(self._lengths + self.targets.lengths, model.batch_tokens, model.seed)
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def batch(self, step: int) -> PairBatch:
-        rows = self._buckets.rows(step)
-        lengths = self._lengths[rows]
-        sources = padded(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
-        return PairBatch(sources, torch.from_numpy(lengths), *self.targets.gather(rows))
 
 
 def _spelled(source: str, tokens: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from elman.data.formats.delimited import Delimited, column_names, separator_of
 from elman.data.formats.npz import read_npz, texts_of
 from elman.data.lines import Lines, Problems
 from elman.data.records import NumberSequence, Problem
-from elman.data.series import Array, float32
+from elman.data.values.numbers import Array, float32
 from elman.errors import DataError, UsageError
 
 REMEMBERED = 100_000  # names of sequences of a stream, which may go on for ever

@@ -1,4 +1,4 @@
-"""From a picture to what its places show: a small convolutional network."""
+"""From a picture, or ready features of one, to what its places show and what it is in all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from elman.nn.inputs.numbers import Standardised
 
 
 class PictureEncoder(nn.Module):
@@ -39,3 +41,25 @@ class PictureEncoder(nn.Module):
         scaled = pictures.permute(0, 3, 1, 2).to(self.output.weight.dtype) / 127.5 - 1  # (B, 3, S, S), -1 to 1
         maps = self.convolutions(scaled).flatten(2).transpose(1, 2)  # (B, P, C)
         return maps + self.position, self.output(maps.flatten(1)).relu()
+
+
+class FeatureEncoder(nn.Module):
+    """Looks at ready features: standardised, then one layer over their mean.
+
+    Args:
+        features: their mean and spread (F,).
+        output_size: N.
+    """
+
+    def __init__(self, features: tuple[Tensor, Tensor], output_size: int) -> None:
+        super().__init__()
+        self.standardised = Standardised(*features)
+        self.output = nn.Linear(len(features[0]), output_size)
+        self.place_size = len(features[0])
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Read features (B, R, F) of so many regions (B,) -> the same standardised, and what they are in all (B, N)."""
+        numbers = lengths.to(features.device)[:, None]  # (B, 1)
+        is_region = torch.arange(features.shape[1], device=features.device) < numbers  # (B, R)
+        regions = self.standardised(features) * is_region[..., None]
+        return regions, self.output(regions.sum(dim=1) / numbers).relu()

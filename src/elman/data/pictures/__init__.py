@@ -1,0 +1,1 @@
+"""Pictures: from files to pixels, from pixels to features, and into batches."""

@@ -1,0 +1,95 @@
+"""Pictures and their captions in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elman.data.batching import LengthBuckets
+from elman.data.tokens.targets import Targets
+from elman.data.tokens.tokenizer import Tokenizer
+from elman.data.values.numbers import NumberSequences
+
+
+@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
+class PictureBatch:
+    """What one step looks at, and what it is to write.
+
+    Args:
+        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32, zero beyond a picture's number of regions.
+        lengths: (P,) int64, how many regions each has; None for pictures.
+        rows: (B,) int64, which of them each caption is about.
+        inputs: (B, T) int64, the captions behind <s>.
+        targets: (B, T) int64, before </s>; -100 beyond a row's length.
+    """
+
+    pictures: Tensor
+    lengths: Tensor | None
+    rows: Tensor
+    inputs: Tensor
+    targets: Tensor
+    first: bool = True
+
+    def to(self, device: torch.device) -> PictureBatch:
+        """Return the batch on ``device``."""
+        pictures, rows = self.pictures.to(device), self.rows.to(device)
+        return PictureBatch(pictures, self.lengths, rows, self.inputs.to(device), self.targets.to(device))
+
+
+class PictureBatches:
+    """Pictures with all their captions, in batches of captions of about equal length.
+
+    Args:
+        pictures: (S, S, 3) each, or features (R, F).
+        captions: of each picture.
+        tokenizer: what the captions are written with.
+        max_length: of longer captions only so many tokens count.
+        batch_tokens: tokens in a batch, padding included.
+        seed: of their order.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[NDArray[Any]],
+        captions: Sequence[Sequence[str]],
+        tokenizer: Tokenizer,
+        *,
+        max_length: int,
+        batch_tokens: int,
+        seed: int,
+    ) -> None:
+        self._pictures = pictures
+        counts = np.array([len(some) for some in captions])  # (pictures,)
+        self._ends = np.cumsum(counts)
+        texts = [caption for some in captions for caption in some]
+        self.targets = Targets(texts, tokenizer, max_length)
+        self.num_cut = {"max_length": self.targets.num_cut}
+        longest = np.maximum.reduceat(self.targets.lengths, self._ends - counts)
+        self._counts = counts
+        self._buckets = LengthBuckets(longest * counts, batch_tokens, seed)
+
+    def __len__(self) -> int:
+        """Return how many batches there are in one pass."""
+        return len(self._buckets)
+
+    def batch(self, step: int) -> PictureBatch:
+        """Return the batch of this step."""
+        numbers = self._buckets.rows(step)
+        rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
+        owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
+        pictures, lengths = stacked([self._pictures[number] for number in numbers])
+        return PictureBatch(pictures, lengths, torch.from_numpy(owners), *self.targets.gather(rows))
+
+
+def stacked(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
+    """Put pictures together (P, S, S, 3); or features (P, R, F), and of how many regions they are (P,)."""
+    if inputs[0].ndim == 3:
+        return torch.from_numpy(np.stack(inputs)), None
+    _, features, lengths = NumberSequences(inputs).gather(np.arange(len(inputs)))
+    return features, lengths
