@@ -208,7 +208,7 @@ def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, 
     figures = composer.evaluate(tmp_path)
     assert (figures["tunes"], figures["left_out"]) == (4, 1)
     problems = Problems(shown=0)
-    lines = list(answers(composer, Lines(tmp_path), problems))
+    lines = "".join(answers(composer, Lines(tmp_path), problems)).splitlines()
     assert sum(line.startswith("EOS") for line in lines) == 4
     assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
     with pytest.raises(DataError, match="cannot be told"):
