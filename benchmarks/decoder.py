@@ -28,7 +28,10 @@ def main() -> None:
     print(f"{'attention':<22}{'whole step':>12}{'encoder':>10}{'decoder':>10}{'output':>10}{'targets/s':>12}")
     for name, changes in KINDS.items():
         settings = Translator(attention=name.partition(",")[0], **changes)
-        network = TranslatorNetwork(settings, sizes.vocab, sizes.vocab).train()
+        names = ("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional", "merge", "shared_vocabulary")
+        names += ("attention", "input_feeding", "tie_weights", "dropout", "backend")
+        made = {name: getattr(settings, name) for name in names}
+        network = TranslatorNetwork(sizes.vocab, sizes.vocab, **made).train()
         ids = torch.randint(3, sizes.vocab, (sizes.batch, max(sizes.source, sizes.target)))
         lengths = torch.randint(sizes.source // 2, sizes.source + 1, (sizes.batch,))
         lengths[0] = sizes.source

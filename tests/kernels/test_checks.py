@@ -201,7 +201,7 @@ def written(mode: str) -> Door:
 def language_network(cell: str) -> Door:
     torch.manual_seed(1)
     sizes: Any = {"cell": cell, "hidden_size": UNITS, "num_layers": 2}
-    network = LanguageNetwork(LanguageModel(**sizes), 7, INPUTS).eval()
+    network = LanguageNetwork(7, embedding_size=INPUTS, **sizes).eval()
     tensors = {"hidden": random(2, 1, UNITS)} | ({"cell": random(2, 1, UNITS)} if cell == "lstm" else {})
 
     def call(hidden: Any, cell: Any = None) -> Any:

@@ -32,9 +32,7 @@ from elman.families.settings import LIMITS
 from elman.families.supervised import Supervised
 from elman.metrics.likelihood import language_metrics
 from elman.nn.cells import CellName
-from elman.nn.decoder import Decoder, DecoderState
-from elman.nn.dropout import LockedDropout
-from elman.nn.outputs.heads import SoftmaxHead
+from elman.nn.decoder import DecoderState
 from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches
@@ -104,6 +102,21 @@ class EncoderDecoderModel(Supervised, Model):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
         self.search.check()
+
+    @property
+    def _sizes(self) -> dict[str, Any]:
+        """What the decoder and the layers around it are made of."""
+        names = (
+            "cell",
+            "embedding_size",
+            "hidden_size",
+            "num_layers",
+            "attention",
+            "tie_weights",
+            "dropout",
+            "backend",
+        )
+        return {name: getattr(self, name) for name in (*names, "backend")}
 
     @property
     def search(self) -> Search:
@@ -273,59 +286,6 @@ class TargetBatches(Protocol):
     def batch(self, step: int) -> Any:
         """Return the batch of this step."""
         ...
-
-
-class EncoderDecoderNetwork(nn.Module):
-    """A decoder with its embedding and output layer; what reads the inputs is the task's own.
-
-    Args:
-        settings: see :class:`EncoderDecoderModel`.
-        vocab_size: V.
-        memory_size: see :class:`~elman.nn.decoder.Decoder`.
-        attention: see there.
-        input_feeding: see there.
-    """
-
-    def __init__(
-        self,
-        settings: EncoderDecoderModel,
-        vocab_size: int,
-        memory_size: int = 0,
-        attention: str = "none",
-        input_feeding: bool = False,
-    ) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocab_size, settings.embedding_size)
-        nn.init.normal_(self.embedding.weight, std=settings.embedding_size**-0.5)
-        self.dropout = LockedDropout(settings.dropout)
-        self.decoder = Decoder(
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            settings.num_layers,
-            memory_size,
-            attention,
-            input_feeding,
-            settings.dropout,
-            settings.backend,
-        )
-        tied = self.embedding if settings.tie_weights else None
-        self.head = SoftmaxHead(settings.hidden_size, vocab_size, tied)
-
-    def read(self, batch: Any) -> DecoderState:
-        """Read the inputs of a batch."""
-        raise NotImplementedError
-
-    def forward(self, batch: Any) -> Tensor:
-        """Read a batch, its targets told; return the logits (N, V) of its N targets, row by row."""
-        outputs, _, _ = self.decoder(self.dropout(self.embedding(batch.inputs)), self.read(batch))  # (B, T, H)
-        logits: Tensor = self.head(self.dropout(outputs)[batch.targets != IGNORED])  # (N, V)
-        return logits
-
-    def step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one token a row (R,); return the logits (R, V) of what follows, and the state."""
-        outputs, state, _ = self.decoder(self.embedding(ids)[:, None], state)  # (R, 1, H)
-        return self.head(outputs[:, 0]), state
 
 
 class EncoderDecoderTask:

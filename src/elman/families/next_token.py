@@ -138,7 +138,15 @@ class NextTokenModel(Model):
         return batches
 
     def _build(self) -> LanguageNetwork:
-        return LanguageNetwork(self, self._vocab_size, self.embedding_size or self._usual_embedding_size)
+        names = ("cell", "window", "tie_weights", "initial_state", "forget_bias", "backend")
+        return LanguageNetwork(
+            self._vocab_size,
+            embedding_size=self.embedding_size or self._usual_embedding_size,
+            hidden_size=int(self.hidden_size),  # it may be NumPy's, from a search over settings
+            num_layers=int(self.num_layers),
+            dropout=0.1 if self.dropout is None else self.dropout,
+            **{name: getattr(self, name) for name in names},
+        )
 
     def _final_metrics(self) -> dict[str, float | int]:
         return self._judge(self._valid)
@@ -174,29 +182,40 @@ class NextTokenModel(Model):
 class LanguageNetwork(nn.Module):
     """Embedding, recurrent layers, head: ids (B, T) to logits (B, T, V).
 
-    In the lecture's names W = ``rnn.weight_ih_l0``, U = ``rnn.weight_hh_l0`` and V = ``head.weight``.
+    In the lecture's names W = ``rnn.weight_ih_l0``, U = ``rnn.weight_hh_l0`` and V = ``head.weight``. The sizes and
+    options are the settings of :class:`NextTokenModel`.
     """
 
-    def __init__(self, settings: NextTokenModel, vocab_size: int, embedding_size: int) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        cell: str,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int,
+        window: int = 5,
+        dropout: float = 0.0,
+        tie_weights: bool = False,
+        initial_state: str = "zeros",
+        forget_bias: float = 0.0,
+        backend: str = "auto",
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        if settings.tie_weights:
+        if tie_weights:
             nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)  # V's scale, so that logits begin small
-        self.dropout = LockedDropout(0.1 if settings.dropout is None else settings.dropout)
-        sizes: dict[str, Any] = {
-            "input_size": embedding_size,
-            "hidden_size": int(settings.hidden_size),  # it may be NumPy's, from a search over settings
-            "num_layers": int(settings.num_layers),
-        }
+        self.dropout = LockedDropout(dropout)
+        sizes: dict[str, Any] = {"input_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers}
         self.rnn: Recurrent | Window
-        if settings.cell in CELLS:
-            options: dict[str, Any] = {"initial_state": settings.initial_state, "backend": settings.backend}
-            self.rnn = CELLS[settings.cell].layer(**sizes, batch_first=True, **options)
-            if settings.forget_bias:
-                self.rnn.shift_gate("forget", settings.forget_bias)
+        if cell in CELLS:
+            options: dict[str, Any] = {"initial_state": initial_state, "backend": backend}
+            self.rnn = CELLS[cell].layer(**sizes, batch_first=True, **options)
+            if forget_bias:
+                self.rnn.shift_gate("forget", forget_bias)
         else:
-            self.rnn = Window(**sizes, window=settings.window)
-        self.head = SoftmaxHead(settings.hidden_size, vocab_size, self.embedding if settings.tie_weights else None)
+            self.rnn = Window(**sizes, window=window)
+        self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding if tie_weights else None)
 
     def forward(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Read ids (B, T) from a state; return the logits (B, T, V) and the state after each row's last id."""

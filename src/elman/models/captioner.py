@@ -33,7 +33,8 @@ from elman.decoding.beam import Hypothesis, Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork, EncoderDecoderTask
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTask
+from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
 from elman.metrics.texts import caption_metrics
@@ -131,7 +132,12 @@ class Captioner(EncoderDecoderModel):
         return PictureBatches(examples.inputs, examples.labels, self.tokenizer_, **sizes)
 
     def _build(self) -> CaptionerNetwork:
-        return CaptionerNetwork(self, self._spread, self.tokenizer_.vocab_size)
+        front: PictureEncoder | FeatureEncoder
+        if self._spread is None:
+            front = PictureEncoder(self.picture_size, self.feature_size, self.channels)
+        else:
+            front = FeatureEncoder(self._spread, self.feature_size)
+        return CaptionerNetwork(front, self.tokenizer_.vocab_size, feature_size=self.feature_size, **self._sizes)
 
     def _read(self, source: Images, labels: Captions = None) -> Examples:
         if labels is None:
@@ -342,24 +348,32 @@ class CaptionerNetwork(EncoderDecoderNetwork):
     """What looks at a picture before the decoder: pictures and captions to logits.
 
     Args:
-        settings: see :class:`Captioner`.
-        features: the mean and the spread of ready features (F,); None where pictures are looked at.
+        front: what looks at a picture.
         vocab_size: V.
+        feature_size: N, of what it says of the picture as a whole.
+        cell: of the decoder, as the two that follow.
+        hidden_size: H.
+        num_layers: L.
+        decoder: what else :class:`~elman.families.encoder_decoder_network.EncoderDecoderNetwork` takes.
     """
 
-    def __init__(self, settings: Captioner, features: tuple[Tensor, Tensor] | None, vocab_size: int) -> None:
-        front: PictureEncoder | FeatureEncoder
-        if features is None:
-            front = PictureEncoder(settings.picture_size, settings.feature_size, settings.channels)
-        else:
-            front = FeatureEncoder(features, settings.feature_size)
-        super().__init__(settings, vocab_size, front.place_size, settings.attention)
+    def __init__(
+        self,
+        front: PictureEncoder | FeatureEncoder,
+        vocab_size: int,
+        *,
+        feature_size: int,
+        cell: str,
+        hidden_size: int,
+        num_layers: int,
+        **decoder: Any,
+    ) -> None:
+        sizes: dict[str, Any] = {"cell": cell, "hidden_size": hidden_size, "num_layers": num_layers}
+        super().__init__(vocab_size, memory_size=front.place_size, **sizes, **decoder)
         self.front = front
-        self.layers = settings.num_layers
-        self.parts = CELLS[settings.cell].state
-        self.bridge = nn.ModuleList(
-            nn.Linear(settings.feature_size, settings.num_layers * settings.hidden_size) for _ in self.parts
-        )
+        self.layers = num_layers
+        self.parts = CELLS[cell].state
+        self.bridge = nn.ModuleList(nn.Linear(feature_size, num_layers * hidden_size) for _ in self.parts)
 
     def read(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches
+from elman.data.batching import IGNORED, LineBatches
 from elman.data.corpus import Corpus
 from elman.data.lines import Problems
 from elman.data.music.events import EventTokenizer
+from elman.data.music.transposed import Transposed
 from elman.data.music.tunes import Tune, cut, read_tunes
 from elman.data.records import Problem, Surprisals, in_place, readable
 from elman.data.values.columns import check_there, take_items
@@ -118,7 +119,7 @@ class Composer(NextTokenModel):
                 *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
             )
         self.network_ = self._build()
-        return NextTokenTask(self), _Transposed(batches, self.tokenizer_, self.transpose, self.seed)
+        return NextTokenTask(self), Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
     def _tunes(self, music: Music, problems: Problems) -> list[Tune]:
         if isinstance(music, Path | str):
@@ -379,34 +380,6 @@ class _Music:
         if self._seconds is not None:
             return self._tokenizer.decode(self.ids).seconds >= self._seconds
         return self._bars is None or len(self._tokenizer.bars(self.ids)) >= self._bars
-
-
-class _Transposed:
-    """Batches whose rows are each moved up or down by some semitones, drawn from the seed and the step.
-
-    A row that would leave the pitches that there are stays as it is.
-    """
-
-    def __init__(self, batches: LineBatches | StreamBatches, tokenizer: EventTokenizer, most: int, seed: int) -> None:
-        self._batches = batches
-        self._most = most
-        self._seed = seed
-        self._tables = torch.from_numpy(np.stack([tokenizer.transposed(by) for by in range(-most, most + 1)]))
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def batch(self, step: int) -> Batch:
-        batch = self._batches.batch(step)
-        if self._most == 0:
-            return batch
-        generator = np.random.default_rng((self._seed, step))
-        by = torch.from_numpy(generator.integers(2 * self._most + 1, size=len(batch.inputs)))  # (B,)
-        inputs = self._tables[by[:, None], batch.inputs]  # (B, T)
-        targets = self._tables[by[:, None], batch.targets.clamp(min=0)]
-        stays = (inputs < 0).any(dim=1, keepdim=True) | (targets < 0).any(dim=1, keepdim=True)
-        targets = torch.where(stays | (batch.targets == IGNORED), batch.targets, targets)
-        return replace(batch, inputs=torch.where(stays, batch.inputs, inputs), targets=targets)
 
 
 def _described(source: Music, corpus: Corpus) -> dict[str, Any]:

@@ -15,12 +15,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.data.batching import IGNORED, Batch, line_chunks
 from elman.data.corpus import Corpus, build_corpus
 from elman.data.records import Passage, Surprisals
 from elman.data.text import Source, Text
@@ -32,13 +29,13 @@ from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask
+from elman.families.surprisals import line_surprisals, stream_surprisals
 from elman.families.writing import Request, TextWriting, Written
 from elman.metrics.likelihood import language_metrics
+from elman.nn.inputs.words import begin_embedding
 from elman.nn.state import PublicState, State
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
-
-READ_TOGETHER = 4096  # tokens that are read together, where so many are at hand
 
 
 @dataclass(kw_only=True, eq=False)
@@ -92,7 +89,9 @@ class LanguageModel(NextTokenModel):
             raise DataError(f"{', '.join(self.data_['train']['files'])}: {error}") from error
         self.network_ = self._build()
         if self.vectors is not None:
-            self._take_vectors(self.vectors)
+            tokens = self.tokenizer_.tokens(range(self._vocab_size))
+            found = begin_embedding(self.network_.embedding, self.vectors, tokens)
+            self.data_["vectors"] = {"file": str(self.vectors), "found": found, "of": len(tokens)}
         return NextTokenTask(self), batches
 
     def read_corpora(
@@ -135,20 +134,6 @@ class LanguageModel(NextTokenModel):
     def _learn_tokenizer(self, chunks: Iterable[str]) -> Tokenizer:
         vocab_size = self.vocab_size or (10_000 if self.level == "word" else 4096)
         return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
-
-    def _take_vectors(self, path: Path) -> None:
-        from elman.data.tokens.vectors import vectors_for
-
-        weight = self.network_.embedding.weight
-        numbers, matrix = vectors_for(path, self.tokenizer_.tokens(range(len(weight))))
-        if matrix.shape[1] != weight.shape[1]:
-            raise UsageError(
-                f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {weight.shape[1]}; "
-                f"set `embedding_size` {matrix.shape[1]}"
-            )
-        with torch.no_grad():
-            weight[numbers] = torch.from_numpy(matrix)
-        self.data_["vectors"] = {"file": str(path), "found": len(numbers), "of": len(weight)}
 
     @property
     def _vocab_size(self) -> int:
@@ -240,46 +225,9 @@ class LanguageModel(NextTokenModel):
             raise DataError("the text holds no token, only blanks")
 
     def _surprisals(self, passages: Iterable[Passage]) -> Iterator[Surprisals]:
-        for ids, nats in self._lines_read(passages) if self.lines else self._stream_read(passages):
+        read = line_surprisals if self.lines else stream_surprisals
+        for ids, nats in read(passages, self.tokenizer_, self._nats):
             yield Surprisals(self.tokenizer_.tokens(ids), nats)
-
-    def _stream_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
-        """Yield ids of a text and the nats of each, the state carried through all of it."""
-        ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
-        untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
-        state: State | None = None
-        for text, more in chain(passages, [Passage("", more=False)]):
-            ids = np.concatenate((ids, self.tokenizer_.encode(text)))
-            while len(ids) > (READ_TOGETHER if more else 1):
-                piece = torch.from_numpy(ids[None, : READ_TOGETHER + 1])
-                losses, state = self._nats(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
-                yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
-                ids, untold = ids[piece.shape[1] - 1 :], []
-        if len(ids) and untold:
-            raise DataError(
-                f"the text has one token, {self.tokenizer_.tokens(ids)[0]!r}, and a surprisal needs one before"
-            )
-
-    def _lines_read(self, passages: Iterable[Passage]) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
-        """Yield ids of lines and the nats of each; every line is read by itself."""
-        held: list[NDArray[np.int64]] = []  # lines that are not read yet, from <s> to </s>
-        for text, more in chain(passages, [Passage("", more=False)]):
-            ids, lengths = self.tokenizer_.encode_lines(text.removesuffix("\n"))
-            begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
-            lines = np.split(ids, np.cumsum(lengths)[:-1])
-            held += [np.concatenate((begin, line, end)) for line in lines if len(line)]
-            if not held:
-                continue
-            offsets = np.cumsum([0, *map(len, held)])
-            num_read = 0
-            for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), READ_TOGETHER):
-                if more and num_read + len(batch.inputs) == len(held):
-                    break  # others may be read along with these
-                losses, _ = self._nats(batch, None)
-                mask = batch.targets != IGNORED
-                yield batch.targets[mask].numpy(), losses[mask].tolist()
-                num_read += len(batch.inputs)
-            held = held[num_read:]
 
     def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats, unknown = 0.0, 0

@@ -26,8 +26,8 @@ from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence, in_place, readable
 from elman.data.tokens.lexicon import padded
-from elman.data.values.columns import check_alone, check_pairs
-from elman.data.values.labels import take_tags
+from elman.data.values.columns import check_alone
+from elman.data.values.examples import take_tagged
 from elman.data.values.texts import take_sentences
 from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
@@ -105,7 +105,7 @@ class Tagger(LabellingModel):
 
     def _read(self, source: Sentences, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
-            return _given(source, labels)
+            return take_tagged(source, labels)
         check_alone(source, labels)
         problems, lines = Problems(), Lines(source, self.encoding)
         reader = FORMATS["tagger"].reader(None, source, self)
@@ -391,18 +391,3 @@ class _Task:
         words = self._model._valid.inputs[0]
         tags = self._model.predict([words])[0]
         return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
-
-
-def _given(X: Any, y: Any) -> Examples:  # noqa: N803
-    """Take sentences and their tags as Python has them; a sentence without words is left out."""
-    if y is None:
-        raise UsageError("the tags are missing: fit(sentences, tags) takes a tag for every word")
-    sentences, tags = take_sentences(X), take_tags(y)
-    check_pairs(len(sentences), len(tags), "sentences", "tags for {:,}")
-    for row, (words, own) in enumerate(zip(sentences, tags, strict=True)):
-        if len(words) != len(own):
-            raise UsageError(f"sentence {row} has {len(words)} words, but {len(own)} tags")
-    rows = [row for row, words in enumerate(sentences) if words]
-    if not rows:
-        raise DataError("there are no sentences, or none has a word")
-    return Examples([sentences[row] for row in rows], [tags[row] for row in rows], left_out=len(sentences) - len(rows))

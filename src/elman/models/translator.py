@@ -29,11 +29,14 @@ from elman.data.tokens.lexicon import padded
 from elman.data.tokens.pairs import PairBatch, PairBatches
 from elman.data.tokens.targets import Targets, encoded
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.values.columns import check_alone, check_pairs
+from elman.data.tokens.words import spelled
+from elman.data.values.columns import check_alone
+from elman.data.values.examples import take_pairs
 from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis, Search
 from elman.errors import DataError, UsageError
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderNetwork
+from elman.families.encoder_decoder import EncoderDecoderModel
+from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.cells import CELLS
@@ -108,7 +111,15 @@ class Translator(EncoderDecoderModel):
         return PairBatches(self._source_ids(examples.inputs), targets, **sizes)
 
     def _build(self) -> TranslatorNetwork:
-        return TranslatorNetwork(self, self.source_tokenizer_.vocab_size, self.target_tokenizer_.vocab_size)
+        return TranslatorNetwork(
+            self.source_tokenizer_.vocab_size,
+            self.target_tokenizer_.vocab_size,
+            bidirectional=self.bidirectional,
+            merge=self.merge,
+            shared_vocabulary=self.shared_vocabulary,
+            input_feeding=self.input_feeding,
+            **self._sizes,
+        )
 
     def _read(self, source: Texts, labels: Any = None) -> Examples:
         problems = Problems()
@@ -119,21 +130,11 @@ class Translator(EncoderDecoderModel):
             table = pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
             pairs = list(read_labelled(table, Lines(source, self.encoding), problems))
         else:
-            return self._given(source, labels)
+            return take_pairs(source, labels)
         problems.close()
         if not pairs:
             raise DataError(problems.first or "there is no pair of texts")
         return Examples([pair.text for pair in pairs], [str(pair.label) for pair in pairs], problems.count)
-
-    def _given(self, sources: Any, targets: Any) -> Examples:
-        """Take texts as Python has them."""
-        if targets is None:
-            raise UsageError("the targets are missing: fit(sources, targets) takes a target for every source")
-        examples = Examples(take_texts(sources), take_texts(targets, "y"))
-        check_pairs(len(examples.inputs), len(examples.labels), "sources", "{:,} targets")
-        if not examples.inputs:
-            raise DataError("there are no pairs: X is empty")
-        return examples
 
     def _pictures(self) -> dict[str, str]:
         if self.attention == "none" or not hasattr(self, "_valid"):
@@ -290,7 +291,7 @@ class Translator(EncoderDecoderModel):
         read = encoded([source], self.source_tokenizer_)[0][: self.source_length]
         tokens = self.source_tokenizer_.tokens(read) or [""]
         if self.level == "word":
-            tokens = _spelled(source, tokens)
+            tokens = spelled(source, tokens)
         inputs = torch.tensor([[Tokenizer.begin_id, *ids]])
         with torch.inference_mode():
             state = self._read_inputs([source])
@@ -354,32 +355,47 @@ class TranslatorNetwork(EncoderDecoderNetwork):
     """An encoder before the decoder: sources and targets to logits.
 
     Args:
-        settings: see :class:`Translator`.
         source_size: tokens of the sources' vocabulary.
         target_size: V, tokens of the targets' vocabulary.
+        decoder: what else :class:`~elman.families.encoder_decoder_network.EncoderDecoderNetwork` takes; the others are
+            the settings of their names.
     """
 
-    def __init__(self, settings: Translator, source_size: int, target_size: int) -> None:
-        directions = 2 if settings.bidirectional else 1
-        memory_size = settings.hidden_size * (directions if settings.merge == "concat" else 1)
-        super().__init__(settings, target_size, memory_size, settings.attention, settings.input_feeding)
+    def __init__(
+        self,
+        source_size: int,
+        target_size: int,
+        *,
+        cell: str,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bidirectional: bool,
+        merge: str,
+        shared_vocabulary: bool,
+        dropout: float,
+        backend: str,
+        **decoder: Any,
+    ) -> None:
+        shared: dict[str, Any] = {"cell": cell, "embedding_size": embedding_size, "dropout": dropout}
+        shared |= {"hidden_size": hidden_size, "num_layers": num_layers, "backend": backend}
+        memory_size = hidden_size * (2 if bidirectional and merge == "concat" else 1)
+        super().__init__(target_size, memory_size=memory_size, **shared, **decoder)
         self.source_embedding = self.embedding
-        if not settings.shared_vocabulary:
-            self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
-            nn.init.normal_(self.source_embedding.weight, std=settings.embedding_size**-0.5)
-        self.encoder = CELLS[settings.cell].layer(
-            settings.embedding_size,
-            settings.hidden_size,
-            settings.num_layers,
+        if not shared_vocabulary:
+            self.source_embedding = nn.Embedding(source_size, embedding_size)
+            nn.init.normal_(self.source_embedding.weight, std=embedding_size**-0.5)
+        self.encoder = CELLS[cell].layer(
+            embedding_size,
+            hidden_size,
+            num_layers,
             batch_first=True,
-            dropout=settings.dropout if settings.num_layers > 1 else 0.0,
-            bidirectional=settings.bidirectional,
-            merge=settings.merge,
-            backend=settings.backend,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            merge=merge,
+            backend=backend,
         )
-        state_size = settings.hidden_size * (directions if settings.merge == "concat" else 1)
-        parts = CELLS[settings.cell].state
-        self.bridge = nn.ModuleList(nn.Linear(state_size, settings.hidden_size) for _ in parts)
+        self.bridge = nn.ModuleList(nn.Linear(memory_size, hidden_size) for _ in CELLS[cell].state)
 
     def read(self, batch: PairBatch) -> DecoderState:
         """Read the sources of a batch."""
@@ -392,11 +408,3 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
         bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
         return self.decoder.start(bridged, self.dropout(outputs), lengths)
-
-
-def _spelled(source: str, tokens: list[str]) -> list[str]:
-    """Return the words of a source as they are written there, in place of <unk>."""
-    from elman.data.tokens.words import split_words
-
-    words = split_words(source)
-    return words[: len(tokens)] if len(words) >= len(tokens) else tokens

@@ -125,6 +125,17 @@ def split_words(text: str) -> list[str]:
     return _word_pattern().findall(text.replace("\n", " "))
 
 
+def spelled(source: str, tokens: list[str]) -> list[str]:
+    """Return the words of a source as they are written there, in place of <unk>.
+
+    Example:
+        >>> spelled("a Zebra .", ["a", "<unk>", "."])
+        ['a', 'Zebra', '.']
+    """
+    words = split_words(source)
+    return words[: len(tokens)] if len(words) >= len(tokens) else tokens
+
+
 @cache
 def _word_pattern() -> re.Pattern[str]:
     r"""Match one token of the word level; Python's ``\w`` lacks the combining marks that belong to many scripts."""

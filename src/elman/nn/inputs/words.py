@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.tokens.lexicon import Lexicon, Words
+from elman.data.tokens.vectors import vectors_for
+from elman.errors import UsageError
 from elman.nn.recurrent import LSTM
 
 
@@ -105,3 +109,21 @@ class CharacterEncoder(nn.Module):
         """Read the characters (U, C) of words of these lengths (U,) -> (U, K)."""
         _, state = self.rnn.run(self.embedding(characters), lengths=lengths)
         return self.rnn.newest(state)
+
+
+@torch.no_grad()
+def begin_embedding(embedding: nn.Embedding, path: Path, tokens: Sequence[str]) -> int:
+    """Begin an embedding from pretrained vectors, for the tokens that have one; return how many have.
+
+    Raises:
+        UsageError: the vectors have another length.
+        DataError: the file cannot be read.
+    """
+    numbers, matrix = vectors_for(path, tokens)
+    if matrix.shape[1] != embedding.embedding_dim:
+        raise UsageError(
+            f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {embedding.embedding_dim}; "
+            f"set `embedding_size` {matrix.shape[1]}"
+        )
+    embedding.weight[numbers] = torch.from_numpy(matrix)
+    return len(numbers)
