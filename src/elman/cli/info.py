@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse
-from elman.families.description import named_shapes, num_parameters
+from elman.families.saved.description import named_shapes, num_parameters
 from elman.models import load
 
 

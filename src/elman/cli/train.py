@@ -16,7 +16,7 @@ import tyro
 from elman.cli.arguments import examples, named_path, parse, settings_from_toml
 from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.families.base import Model
-from elman.families.folder import read_config
+from elman.families.saved.folder import read_config
 from elman.families.settings import saved_settings
 from elman.models.tasks import TASKS, TaskRow
 from elman.training.checkpoint import FILE_NAME

@@ -13,7 +13,7 @@ from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFre
 from elman.counting.word_counts import TEXT_BASELINES, text_baseline
 from elman.data.values.texts import take_texts
 from elman.errors import DataError, UsageError, nearest
-from elman.families.description import num_parameters
+from elman.families.saved.description import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
 from elman.nn.cells import CELLS

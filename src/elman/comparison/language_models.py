@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from elman.counting.ngrams import NgramModel
+from elman.data.corpus import num_predicted_characters
 from elman.data.text import Source, Text
 from elman.data.values.texts import take_sources, take_texts
 from elman.errors import UsageError, nearest
-from elman.families.description import num_parameters
+from elman.families.saved.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
@@ -106,7 +107,10 @@ def _judged_ngram(
     held_out_ids, offsets = np.asarray(held_out.ids), np.asarray(held_out.offsets)
     log_probs = ngram.log_probs(held_out_ids, offsets)
     figures = language_metrics(
-        -float(log_probs.sum()), held_out.num_targets, reader.num_predicted_characters(held_out), held_out.num_unknown
+        -float(log_probs.sum()),
+        held_out.num_targets,
+        num_predicted_characters(held_out, reader.tokenizer_, settings.lines),
+        held_out.num_unknown,
     )
     unseen, total = ngram.unseen_contexts(held_out_ids, offsets)
     seconds = time.perf_counter() - began

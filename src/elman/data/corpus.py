@@ -177,3 +177,11 @@ def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids
     framed[stops - lengths - 2] = tokenizer.begin_id
     framed[is_token] = ids
     return framed
+
+
+def num_predicted_characters(corpus: Corpus, tokenizer: Tokenizer, lines: bool) -> int:
+    """Count the characters that the predicted tokens stand for: all but those of a stream's first token."""
+    if lines:
+        return corpus.num_characters
+    first = 1 if tokenizer.level == "char" else len(tokenizer.decode(corpus.ids[:1]))  # <unk> is one character
+    return corpus.num_characters - first

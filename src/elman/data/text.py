@@ -191,6 +191,17 @@ class Text:
                 raise DataError(f"{name}: is empty; Elman learns from characters, and here are none")
 
 
+def content_of(text: str | Path, encoding: str = "utf-8") -> str:
+    """Return a text, or a file's content, whole, with newlines as training reads them.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not isinstance(text, str | Path):
+        raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
+    return "".join(Text(text, encoding).chunks()) if text != "" else ""
+
+
 def pieces(text: str, size: int) -> Iterator[str]:
     """Cut a string into pieces of at least ``size`` characters, each ending before a blank that follows a non-blank.
 

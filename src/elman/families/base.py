@@ -27,8 +27,9 @@ import torch
 
 from elman.errors import ModelError, StorageError, UsageError
 from elman.families.computing import check_device, computing
-from elman.families.description import card, num_parameters, versions
-from elman.families.folder import (
+from elman.families.reports import Report
+from elman.families.saved.description import card, num_parameters, versions
+from elman.families.saved.folder import (
     SavedModel,
     Texts,
     Weights,
@@ -40,8 +41,7 @@ from elman.families.folder import (
     read_folder,
     write_folder,
 )
-from elman.families.reports import Report
-from elman.families.resuming import check_same_architecture, check_same_data, check_same_settings
+from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
 from elman.families.settings import Settings, saved_settings
 from elman.files import remove_file, working_in
 from elman.training.checkpoint import FILE_NAME, Stored
@@ -248,7 +248,7 @@ class Model(TrainingSettings, Settings, ABC):
         return self
 
     def save(self, folder: Path | str) -> None:
-        """Write the fitted model into a folder: see :mod:`elman.families.folder`.
+        """Write the fitted model into a folder: see :mod:`elman.families.saved.folder`.
 
         Raises:
             UsageError: the model has not been fitted.

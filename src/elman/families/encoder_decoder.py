@@ -26,8 +26,8 @@ from elman.decoding.beam import Hypothesis, Search, beam_search
 from elman.decoding.drawing import draw_sequences
 from elman.errors import UsageError
 from elman.families.base import Model
-from elman.families.folder import Texts
 from elman.families.reports import Report
+from elman.families.saved.folder import Texts
 from elman.families.settings import LIMITS
 from elman.families.supervised import Supervised
 from elman.metrics.likelihood import language_metrics

@@ -27,7 +27,7 @@ from elman.data.values.numbers import NumberSequences, check_series
 from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
-from elman.families.folder import Texts, check_width
+from elman.families.saved.folder import Texts, check_width
 from elman.nn.inputs.numbers import Standardised, spread
 from elman.nn.inputs.words import WordEncoder
 

@@ -21,9 +21,9 @@ from elman.data.tokens.lexicon import Words
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
-from elman.families.folder import Texts
 from elman.families.inputs import Inputs
 from elman.families.reports import Report
+from elman.families.saved.folder import Texts
 from elman.families.supervised import Supervised
 from elman.nn.cells import CELLS, CellName
 from elman.nn.dropout import LockedDropout

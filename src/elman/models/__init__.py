@@ -19,7 +19,7 @@ def load(folder: Path | str) -> Any:
         ModelError: there is no model, or it is damaged, altered, or from a newer version.
     """
     from elman.errors import ModelError
-    from elman.families.folder import CONFIG, SavedModel, read_folder
+    from elman.families.saved.folder import CONFIG, SavedModel, read_folder
     from elman.models.tasks import TASKS
 
     folder = Path(folder)

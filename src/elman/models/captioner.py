@@ -35,8 +35,8 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTask
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
-from elman.families.folder import Texts, check_width
 from elman.families.reports import Report
+from elman.families.saved.folder import Texts, check_width
 from elman.metrics.texts import caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState

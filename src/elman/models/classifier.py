@@ -29,10 +29,10 @@ from elman.data.values.columns import check_alone, check_pairs
 from elman.data.values.labels import take_labels
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.folder import Texts
 from elman.families.inputs import NumberInputs, Table, TextInputs
 from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
 from elman.families.reports import Report, judged
+from elman.families.saved.folder import Texts
 from elman.metrics.labels import calibration_error
 from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.outputs.pooling import Pooling

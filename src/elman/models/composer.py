@@ -30,8 +30,8 @@ from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Stream, Writing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask
+from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches

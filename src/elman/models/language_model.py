@@ -18,17 +18,17 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from elman.data.corpus import Corpus, build_corpus
+from elman.data.corpus import Corpus, build_corpus, num_predicted_characters
 from elman.data.records import Passage, Surprisals
-from elman.data.text import Source, Text
+from elman.data.text import Source, Text, content_of
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
 from elman.decoding.sampling import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.folder import Texts
 from elman.families.next_token import NextTokenModel, NextTokenTask
+from elman.families.saved.folder import Texts
 from elman.families.surprisals import line_surprisals, stream_surprisals
 from elman.families.writing import Request, TextWriting, Written
 from elman.metrics.likelihood import language_metrics
@@ -234,14 +234,9 @@ class LanguageModel(NextTokenModel):
         for batch, losses in self._losses(corpus, num_streams):
             nats += losses.double().sum().item()
             unknown += int((batch.targets == self.tokenizer_.unknown_id).sum())
-        return language_metrics(nats, corpus.num_targets, self.num_predicted_characters(corpus), unknown)
-
-    def num_predicted_characters(self, corpus: Corpus) -> int:
-        """Count the characters that the predicted tokens stand for: all but those of a stream's first token."""
-        if self.lines:
-            return corpus.num_characters
-        first = 1 if self.level == "char" else len(self.tokenizer_.decode(corpus.ids[:1]))  # <unk> is one character
-        return corpus.num_characters - first
+        return language_metrics(
+            nats, corpus.num_targets, num_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
+        )
 
     # Reading and writing.
 
@@ -261,14 +256,8 @@ class LanguageModel(NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces, states = zip(*self._read(self._content(text), state), strict=True)
+        pieces, states = zip(*self._read(content_of(text, self.encoding), state), strict=True)
         return torch.cat(pieces), states[-1].public()
-
-    def _content(self, text: str | Path) -> str:
-        """Return a text, or a file's content, with newlines as training reads them."""
-        if not isinstance(text, str | Path):
-            raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
-        return "".join(Text(text, self.encoding).chunks()) if text != "" else ""
 
     def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
         """Read a text piece by piece; yield the logits (T, V) of each and the state after it."""
@@ -327,13 +316,8 @@ class LanguageModel(NextTokenModel):
         """
         whole(num_samples=num_samples)
         positive("num_samples", num_samples)
-        sampling = Sampling(
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            greedy=greedy,
-        )
+        choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "greedy": greedy}
+        sampling = Sampling(**choice, repetition_penalty=repetition_penalty)
         request = Request(prompt=prompt, sampling=sampling, max_tokens=max_tokens, seed=seed, stop=stop, state=state)
         texts = self._begun([request], num_samples)
         written = texts.finish()
@@ -380,9 +364,8 @@ class LanguageModel(NextTokenModel):
         state: PublicState | None = None,
     ) -> Iterator[str]:
         """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
-        request = Request(
-            prompt=prompt, sampling=sampling or Sampling(), max_tokens=max_tokens, seed=seed, stop=stop, state=state
-        )
+        options: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": stop, "state": state}
+        request = Request(prompt=prompt, sampling=sampling or Sampling(), **options)
         for (piece,) in self._begun([request]):
             if piece:
                 yield piece
@@ -392,7 +375,7 @@ class LanguageModel(NextTokenModel):
         self._check_fitted()
         samples, states = [], []
         for given in requests:
-            content, request = self._content(given.prompt), given.checked()
+            content, request = content_of(given.prompt, self.encoding), given.checked()
             seed = request.seed or 0
             with torch.random.fork_rng(enabled=self.initial_state == "random"):
                 if self.initial_state == "random":

@@ -99,11 +99,9 @@ class Translator(EncoderDecoderModel):
     # Learning.
 
     def _learn_texts(self, train: Examples) -> None:
-        if self.shared_vocabulary:
-            self.source_tokenizer_ = self.target_tokenizer_ = self._learn_tokenizer([*train.inputs, *train.labels])
-        else:
-            self.source_tokenizer_ = self._learn_tokenizer(train.inputs)
-            self.target_tokenizer_ = self._learn_tokenizer(train.labels)
+        shared, learn = self.shared_vocabulary, self._learn_tokenizer
+        self.target_tokenizer_ = learn([*train.inputs, *train.labels] if shared else train.labels)
+        self.source_tokenizer_ = self.target_tokenizer_ if shared else learn(train.inputs)
 
     def _batches(self, examples: Examples) -> PairBatches:
         targets = Targets(examples.labels, self.target_tokenizer_, self.max_length)
@@ -142,12 +140,8 @@ class Translator(EncoderDecoderModel):
         return {"attention.svg": self.attention_picture(min(self._valid.inputs[:50], key=len))}
 
     def _texts(self) -> dict[str, str]:
-        if self.shared_vocabulary:
-            return {"tokenizer.json": self.target_tokenizer_.to_json()}
-        return {
-            "source_tokenizer.json": self.source_tokenizer_.to_json(),
-            "tokenizer.json": self.target_tokenizer_.to_json(),
-        }
+        own = {} if self.shared_vocabulary else {"source_tokenizer.json": self.source_tokenizer_.to_json()}
+        return {**own, "tokenizer.json": self.target_tokenizer_.to_json()}
 
     def _restore_texts(self, texts: Texts) -> None:
         self.target_tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
@@ -343,12 +337,9 @@ class Translator(EncoderDecoderModel):
 
     def _unread(self, source: str) -> str:
         """Say what is not read of a source; nothing where all of it is. A token is at least a byte."""
-        if len(source.encode()) <= self.source_length:
-            return ""
-        length = len(self._source_ids([source])[0])
-        if length <= self.source_length:
-            return ""
-        return f"the source has {length:,} tokens, of which source_length {self.source_length:,} are read"
+        limit = self.source_length
+        length = len(self._source_ids([source])[0]) if len(source.encode()) > limit else 0
+        return f"the source has {length:,} tokens, of which source_length {limit:,} are read" if length > limit else ""
 
 
 class TranslatorNetwork(EncoderDecoderNetwork):
@@ -377,24 +368,21 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         backend: str,
         **decoder: Any,
     ) -> None:
-        shared: dict[str, Any] = {"cell": cell, "embedding_size": embedding_size, "dropout": dropout}
-        shared |= {"hidden_size": hidden_size, "num_layers": num_layers, "backend": backend}
+        shared: dict[str, Any] = {
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+        }
+        shared |= {"cell": cell, "dropout": dropout, "backend": backend}
         memory_size = hidden_size * (2 if bidirectional and merge == "concat" else 1)
         super().__init__(target_size, memory_size=memory_size, **shared, **decoder)
         self.source_embedding = self.embedding
         if not shared_vocabulary:
             self.source_embedding = nn.Embedding(source_size, embedding_size)
             nn.init.normal_(self.source_embedding.weight, std=embedding_size**-0.5)
-        self.encoder = CELLS[cell].layer(
-            embedding_size,
-            hidden_size,
-            num_layers,
-            batch_first=True,
-            dropout=dropout if num_layers > 1 else 0.0,
-            bidirectional=bidirectional,
-            merge=merge,
-            backend=backend,
-        )
+        options: dict[str, Any] = {"bidirectional": bidirectional, "merge": merge, "backend": backend}
+        options["dropout"] = dropout if num_layers > 1 else 0.0
+        self.encoder = CELLS[cell].layer(embedding_size, hidden_size, num_layers, batch_first=True, **options)
         self.bridge = nn.ModuleList(nn.Linear(memory_size, hidden_size) for _ in CELLS[cell].state)
 
     def read(self, batch: PairBatch) -> DecoderState:

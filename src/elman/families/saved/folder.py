@@ -31,7 +31,7 @@ from torch import Tensor
 
 from elman.documents import check_shape, read_json, write_json
 from elman.errors import ModelError, UsageError
-from elman.families.figures import HISTORY, METRICS, history_csv, read_history, read_metrics
+from elman.families.saved.figures import HISTORY, METRICS, history_csv, read_history, read_metrics
 from elman.files import JOURNAL, check_regular, current, read_file, replace_files
 from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
 from elman.training.state import STATE

@@ -290,7 +290,7 @@ def test_a_full_disk_at_the_end_of_training_keeps_the_checkpoint(tmp_path, monke
         raise StorageError(f"{folder}: cannot be written (No space left on device)")
 
     with monkeypatch.context() as patch:
-        patch.setattr("elman.families.folder.replace_files", full)
+        patch.setattr("elman.families.saved.folder.replace_files", full)
         answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags)
     assert answer.code == 6
     assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
@@ -443,7 +443,7 @@ def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path, tiny, easy):
 
 
 def test_what_cannot_be_written_fails_before_the_first_step(tmp_path, tiny, easy, monkeypatch):
-    monkeypatch.setattr("elman.families.folder.MOST_TEXT", 100)
+    monkeypatch.setattr("elman.families.saved.folder.MOST_TEXT", 100)
     monkeypatch.setattr(StreamBatches, "batch", lambda self, step: pytest.fail("a step was taken"))
     with pytest.raises(UsageError, match=r"tokenizer\.json would have .* bytes, and at most 100 are read back"):
         tiny().fit(easy, out=tmp_path / "m")
@@ -494,7 +494,7 @@ def test_a_reader_meets_a_folder_that_is_being_replaced(folder, tiny, easy, monk
             other.save(folder)
         return content
 
-    monkeypatch.setattr("elman.families.folder.read_file", reading)
+    monkeypatch.setattr("elman.families.saved.folder.read_file", reading)
     assert elman.load(folder).seed == 7
     assert calls[0] == "config.json"
 
