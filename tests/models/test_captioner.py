@@ -18,7 +18,7 @@ from elman.data.formats.pictures import Pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
-from elman.models.captioner import Captioner, _Batches
+from elman.models.captioner import Captioner
 
 SMALL = {
     "picture_size": 16,
@@ -148,7 +148,7 @@ def test_all_captions_of_a_picture_count_and_share_one_look():
     captioner = untrained()
     uneven = [CAPTIONS[0], CAPTIONS[1][:1], [*CAPTIONS[2], "one more of it"]]
     examples = Examples(PICTURES[:3], uneven)
-    batches = _Batches(captioner, examples)
+    batches = captioner._batches(examples)
     told = {}
     for step in range(len(batches)):
         batch = batches.batch(step)

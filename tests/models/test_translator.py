@@ -16,7 +16,7 @@ from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.errors import DataError, UsageError
-from elman.models.translator import Translator, _Batches
+from elman.models.translator import Translator
 from elman.nn import reference
 
 DIGITS = ("one", "two", "three", "four")
@@ -282,7 +282,7 @@ def test_padding_changes_no_loss():
     alone = [translator.evaluate([source], [target]) for source, target in zip(*examples[:2], strict=True)]
     nats = sum(figures["nats_per_token"] * figures["tokens"] for figures in alone)
     assert together["nats_per_token"] * together["tokens"] == pytest.approx(nats, rel=1e-5)
-    batches = _Batches(translator, examples)
+    batches = translator._batches(examples)
     rows = sum(len(batches.batch(step).inputs) for step in range(len(batches)))
     assert rows == 30
 
