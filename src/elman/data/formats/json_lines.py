@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from functools import singledispatch
 from typing import Any
 
@@ -82,7 +83,7 @@ class JsonLines:
 
     @staticmethod
     def write(records: Iterable[Any]) -> Iterator[str]:
-        """Write an object for each record: of a tagged sentence, a classification, a translation, a caption."""
+        """Write an object for each record."""
         for record in records:
             if not (isinstance(record, TaggedSentence) and record.sentence.is_comment):
                 yield write_json(_object(record)) + "\n"
@@ -90,8 +91,8 @@ class JsonLines:
 
 @singledispatch
 def _object(record: Any) -> dict[str, Any]:
-    """Return what JSON says of a record."""
-    raise TypeError(f"there is no JSON for a {type(record).__name__}")
+    """Return what JSON says of a record: its fields, where nothing else is said below."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 @_object.register
