@@ -90,3 +90,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def how_to_install(extra: str) -> str:
+    """Say how to install what some tasks need besides, as the tail of an error message.
+
+    Example:
+        >>> how_to_install("music")
+        "in Elman's clone run .venv/bin/pip install -e '.[music]'"
+    """
+    return f"in Elman's clone run .venv/bin/pip install -e '.[{extra}]'"

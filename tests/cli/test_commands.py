@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 import elman
+from elman.cli import demo
 from elman.cli.main import VERBS, main
+from elman.cli.program import program
 from elman.models.language_model import LanguageModel
 from elman.training.schedule import TrainingSettings
 
@@ -221,12 +223,41 @@ def test_compare_judges_all_on_the_same_tokens(shell, easy_file, tiny_flags):
 
 def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answer = shell("demo", "--minutes", 0.02)
+    answer = shell("demo", "--seconds", 1.2)
     assert answer.code == 0, answer.err
     assert "ngram:5" in answer.out
-    assert f"lstm:1x{LanguageModel().hidden_size}" in answer.out
+    assert "lstm:1x128" in answer.out  # the least of its networks, in so little time
+    assert re.search(r"The LSTM is still behind: .*\nafter about \d+ minutes: elman demo --minutes \d+\n", answer.out)
     assert elman.load("runs/demo").generate("The", max_tokens=3, seed=1)
     assert "elman generate runs/demo" in answer.out
+
+
+@pytest.mark.parametrize(("steps", "hidden_size"), [(10**6, 384), (1500, 384), (1000, 128), (1, 128)])
+def test_the_demo_takes_the_largest_network_that_has_the_time(monkeypatch, steps, hidden_size):
+    def predicted(model, text):
+        return {"steps": steps * 384 // model.hidden_size}
+
+    monkeypatch.setattr(LanguageModel, "dry_run", predicted)
+    assert demo._affordable(LanguageModel(minutes=1), "").hidden_size == hidden_size
+
+
+def test_commands_are_printed_as_they_can_be_called(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for folder in (".venv/bin", "my bin"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "elman").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
+    for called, printed in {
+        ".venv/bin/elman": ".venv/bin/elman",
+        str(tmp_path / ".venv/bin/elman"): ".venv/bin/elman",
+        "my bin/elman": "'my bin/elman'",
+        "/usr/bin/pytest": "elman",
+    }.items():
+        monkeypatch.setattr(sys, "argv", [called])
+        assert program() == printed
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv/bin/elman")])
+    monkeypatch.setenv("PATH", str(tmp_path / ".venv/bin"))
+    assert program() == "elman"
 
 
 # ---------------------------------------------------------------- the process

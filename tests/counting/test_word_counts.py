@@ -85,5 +85,5 @@ def test_an_unknown_name():
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     assert isinstance(text_baseline("majority", seed=0), MajorityClassifier)
-    with pytest.raises(UsageError, match=r'"mlp2" needs scikit-learn: pip install "elman\[sklearn\]"'):
+    with pytest.raises(UsageError, match=r"\"mlp2\" needs scikit-learn: .*pip install -e '\.\[sklearn\]'"):
         text_baseline("mlp2", seed=0)

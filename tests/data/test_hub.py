@@ -96,7 +96,7 @@ def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot be loaded"):
         hub_text(str(tmp_path / "nothing"), "text")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UsageError, match=r"pip install 'elman\[hub\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[hub\]'"):
         hub_text("x", "text")
 
 

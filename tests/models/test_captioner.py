@@ -268,7 +268,7 @@ def test_wrong_settings_are_told(tmp_path):
 
 def test_a_missing_library_names_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UsageError, match=r"pip install 'elman\[images\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[images\]'"):
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
 
 

@@ -188,7 +188,7 @@ def test_a_missing_library_names_the_command_that_installs_it(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "miditok", None)
-    with pytest.raises(UsageError, match=r"pip install 'elman\[music\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[music\]'"):
         Composer(**SMALL, steps=1).fit(SCALES)
 
 

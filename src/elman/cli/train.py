@@ -16,6 +16,7 @@ import tyro
 
 from elman.cli.arguments import examples, named_path, parse, settings_from_toml
 from elman.cli.flags import with_flags
+from elman.cli.program import program
 from elman.cli.runs import RUNS, newest_unfinished, next_folder
 from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.families.base import Model
@@ -149,14 +150,15 @@ def _train(task: str, command: Any, data: Any, targets: Any, valid: Any) -> int:
         named = {name: getattr(command, name, None) for name in ("images", "valid", "valid_images")}
         flags = [word for name, value in named.items() if value for word in (with_flags(f"`{name}`"), *_listed(value))]
         again = shlex.join([*_listed(command.files), *flags, "--out", str(command.out), "--resume"])
-        raise Interrupted(f"{said}\nGo on with: elman train {task} {again}", number) from None
+        raise Interrupted(f"{said}\nGo on with: {program()} train {task} {again}", number) from None
     figures = model.metrics_.get("valid", {})
     if figures:
         unit = next(name for name in ("examples", "tokens", "events") if name in figures)
         unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
         try:
             print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
-            print(TASKS[task].next_step.format(folder=shlex.quote(str(command.out))), flush=True)
+            next_step = TASKS[task].next_step.format(folder=shlex.quote(str(command.out)))
+            print(next_step.replace(" elman ", f" {program()} "), flush=True)
         except StorageError as error:
             raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0

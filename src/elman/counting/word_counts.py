@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError, how_to_install, nearest
 
 TEXT_BASELINES = {
     "majority": "the most frequent label for every text",
@@ -122,7 +122,7 @@ def text_baseline(name: str, seed: int) -> TextBaseline:
         from sklearn.neural_network import MLPClassifier
         from sklearn.pipeline import make_pipeline
     except ImportError as error:
-        raise UsageError(f'the baseline "{name}" needs scikit-learn: pip install "elman[sklearn]"') from error
+        raise UsageError(f'the baseline "{name}" needs scikit-learn: {how_to_install("sklearn")}') from error
     ngram_range = (1, 2) if name.endswith("2") else (1, 1)
     if name.startswith("logreg"):  # long texts needed 500 iterations; to stop short would be a warning
         pipeline = make_pipeline(CountVectorizer(ngram_range=ngram_range), LogisticRegression(max_iter=2000))

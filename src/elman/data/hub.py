@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from elman.data.files import listed, not_among, reading
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, how_to_install
 
 HubFormat = Literal["text", "columns", "records"]
 
@@ -42,7 +42,7 @@ def hub_text(name: str, form: HubFormat) -> str:
     try:
         import datasets
     except ImportError:
-        raise UsageError("hub: needs datasets, which is not installed: pip install 'elman[hub]'") from None
+        raise UsageError(f"hub: needs datasets, which is not installed: {how_to_install('hub')}") from None
     with reading(f"hub:{name}", "cannot be loaded"):  # what datasets raises has no common base
         loaded = datasets.load_dataset(path, configuration or None)
         split = split or "train"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from elman.data.files import files_in, is_folder, open_file, reading
 from elman.data.lines import Lines, Problems
 from elman.data.music.synthesis import synthesised
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, how_to_install
 
 ENDINGS = (".mid", ".midi", ".abc")
 LONGEST_SECONDS = 2 * 3600.0  # a tune that lasts longer is taken for a mistake
@@ -197,4 +197,4 @@ def library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise UsageError(f"music needs {name}, which is not installed: pip install 'elman[music]'") from None
+        raise UsageError(f"music needs {name}, which is not installed: {how_to_install('music')}") from None

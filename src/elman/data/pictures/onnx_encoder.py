@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data.files import reason
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, how_to_install
 
 
 def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -33,7 +33,7 @@ def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[NDA
         import onnxruntime  # noqa: F401 (whether it is there)
     except ImportError:
         raise UsageError(
-            "an ONNX encoder needs onnxruntime, which is not installed: pip install 'elman[images]'"
+            f"an ONNX encoder needs onnxruntime, which is not installed: {how_to_install('images')}"
         ) from None
     if not encoder.is_file():
         raise UsageError(f"`encoder` {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
