@@ -34,9 +34,10 @@ from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.inputs import SentenceInputs, WordTable
-from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
+from elman.families.labelling import LabellingModel
 from elman.families.reports import Report, judged
 from elman.families.saved.folder import Texts
+from elman.families.sequences import Encoder, SequenceBatch, by_length
 from elman.metrics.labels import span_metrics
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF

@@ -1,7 +1,7 @@
 """The table of cells: all that the layers, the models, the shell and the benchmarks know of a cell, in one place.
 
-To add a cell, write its layer in a file of its own (``nn/mingru.py`` is an example) and enter it here. Everything else
-follows: the choices of ``--cell``, the networks of ``compare``, the rows of ``bench``.
+To add a cell, write its layer in a file of its own (``nn/mingru.py`` is an example; tests/nn/test_cells.py has an LSTM
+with peepholes) and enter it here. The choices of ``--cell``, the networks of ``compare`` and the rows of ``bench`` follow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Cell:
     reads_hidden: bool = True
     """Whether the gates read h_{t-1}, through U = weight_hh."""
     reference: reference.Cell | None = None
-    """Its step in nn/reference.py."""
+    """Its step in nn/reference.py, which knows cells whose weights are W, U and biases; None for another."""
     kernels: str | None = None
     """What kernels/ call it: its mode; None where they do not have it."""
     torch: Callable[..., Any] | None = None
