@@ -734,6 +734,15 @@ class ToyTask:
         return ""
 
 
+@pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+def test_half_precision_trains_and_validates(quick, tiny, easy, lines):
+    exact, rough = (tiny(precision=precision, lines=lines).fit(easy) for precision in ("32-true", "bf16-mixed"))
+    losses = [model.history_[-1]["nats_per_token"] for model in (exact, rough)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)  # 8 bits of a number
+    assert {weight.dtype for weight in rough.network_.state_dict().values()} == {torch.float32}
+
+
 def test_the_loop_trains_something_else_than_language(tmp_path):
     task = ToyTask()
     settings = TrainingSettings(epochs=40, learning_rate=0.1, weight_decay=0.0, evaluations=4)

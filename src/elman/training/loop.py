@@ -97,7 +97,6 @@ def train(
                 raise Interrupted(f"stopped after step {state.step:,}{kept}", stop.signal_number)
         if state.step < run.schedule.total_steps:
             progress.note(f"stopped early: no new best in {state.since_best} validations")
-    steps.finish()
     return state
 
 
@@ -105,7 +104,6 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     """Return how many steps :func:`train` would take, and the seconds that one takes, measured; nothing is changed."""
     steps = Steps(task, batches, settings)
     step_seconds = steps.trial_seconds()
-    steps.finish()
     seconds = 60 * budget_minutes(settings)
     schedule = planned(settings, len(batches)) or fitted(step_seconds, seconds, 0.0, len(batches), settings)
     return schedule.total_steps, step_seconds
@@ -210,8 +208,8 @@ class _Run:
         """Validate the network, and keep its weights where they are the best so far."""
         began = now()
         network, state = self.steps.network, self.state
+        metrics = self.steps.validate()
         network.eval()
-        metrics = self.task.validate()
         sample = self.task.sample()
         network.train()
         state.add_validation(metrics, self.clock.seconds)
