@@ -40,6 +40,7 @@ class Delimited:
         header: whether the first record names the columns.
         spaced: whether blanks after a separator belong to it, and not to the cell.
         nouns: what a record's two parts are called in messages.
+        open_end: whether the last column is of running text, which may hold separators without quotes.
 
     Example:
         >>> table = Delimited(",", "text", "label", header=True)
@@ -56,6 +57,7 @@ class Delimited:
         header: bool = True,
         spaced: bool = False,
         nouns: tuple[str, str] = TEXT_AND_LABEL,
+        open_end: bool = False,
     ) -> None:
         self.delimiter = delimiter
         self._spaced = spaced
@@ -63,6 +65,7 @@ class Delimited:
         self._text = text
         self._label = label
         self._header = header
+        self._open_end = open_end
 
     def read(self, lines: Lines, problems: Problems, *, labelled: bool = False) -> Iterator[Example | Problem]:
         """Yield the examples; see :class:`~elman.data.formats.examples.ExampleReader`."""
@@ -75,6 +78,9 @@ class Delimited:
                 *text, label = self._columns(cells, lines.name, labelled)
                 if self._header:
                     continue
+            if self._open_end and len(cells) > width > 0:
+                separator = f"{self.delimiter} " if self._spaced else self.delimiter
+                cells[width - 1 :] = [separator.join(cells[width - 1 :])]
             if not problem and len(cells) != width:
                 problem = f"{len(cells)} cells where the first line has {width}"
             joined = "" if problem else joined_texts([cells[column] for column in text])
