@@ -8,6 +8,7 @@ file ──a format's read──▶ Sentence(words, tags) ──WordSequences.ga
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
+from elman.data.files import listed
 from elman.data.formats.sentences import tell_inconsistent
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
@@ -43,6 +45,8 @@ from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
 from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.training.task import Batches
+
+logger = logging.getLogger(__name__)
 
 Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
@@ -94,6 +98,12 @@ class Tagger(LabellingModel):
             self._check_known("the training data", chain(*map(self._inside, train.labels)))
         else:
             self.scheme_ = schemes.detect(train.labels)
+            if not self.scheme_ and (stray := schemes.stray(train.labels)):
+                logger.warning(
+                    "most tags look like those of spans, but with %s among them they follow no scheme (%s): they are "
+                    "learned as tags of single words, and there will be no span_f1",
+                    *(listed(stray), ", ".join(map(str.upper, schemes.SCHEMES))),
+                )
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
             self._learn(train, judged_on)
         if valid is not None:
