@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from elman.data.pictures.decoding import write_picture
 from onnx import TensorProto, helper, save
 
+from elman.data.images.decoding import write_picture
 from elman.data.lines import Problems
 from elman.data.music.tunes import cut, read_tunes
 from elman.data.samples import sample_pictures, sample_text
