@@ -7,6 +7,7 @@ import csv
 import itertools
 import math
 import signal
+import threading
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from elman.nn.outputs.heads import cross_entropy_sum
 from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
+from elman.training.computing import computing
 from elman.training.progress import Progress
 from elman.training.schedule import Schedule, TrainingSettings, fitted, measured, planned
 
@@ -187,6 +189,58 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, monkeypatch, tiny, e
     at_step(monkeypatch, 1, twice)
     with pytest.raises(KeyboardInterrupt):
         tiny().fit(easy)
+
+
+def test_a_run_can_be_stopped_from_another_thread(tmp_path, quick, monkeypatch, tiny, easy):
+    stop, raised = threading.Event(), []
+
+    def fit():
+        try:
+            tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "cut", stop=stop)
+        except Interrupted as error:
+            raised.append(error)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    reached, go_on = threading.Event(), threading.Event()
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: (reached.set(), go_on.wait(60)))
+        thread = threading.Thread(target=fit)
+        thread.start()
+        assert reached.wait(60)
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+        stop.set()
+        go_on.set()
+        thread.join(60)
+    assert "stopped after step 4" in str(raised[0])
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")["state"]["step"] == 4
+    tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "cut", resume=True)
+    tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "whole")
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+
+
+def test_runs_side_by_side_leave_the_thread_count():
+    before = torch.get_num_threads()
+    counts, inside, leave = {}, threading.Barrier(3), threading.Barrier(3)
+
+    def compute(threads):
+        with computing(TrainingSettings(threads=threads)):
+            inside.wait(60)
+            counts[threads] = torch.get_num_threads()
+            leave.wait(60)
+
+    threads = [threading.Thread(target=compute, args=(number,)) for number in (before + 1, None)]
+    for thread in threads:
+        thread.start()
+    inside.wait(60)
+    leave.wait(60)
+    for thread in threads:
+        thread.join(60)
+    assert counts == {before + 1: before + 1, None: before}
+    found = []
+    late = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    late.start()
+    late.join()
+    assert [torch.get_num_threads(), *found] == [before, before]
 
 
 OVERFITTING = {"steps": 60, "evaluations": 60, "learning_rate": 0.05}  # where the held-out text is written backwards

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, ClassVar, Self
 
 import torch
@@ -164,6 +165,7 @@ class Model(TrainingSettings, Settings, ABC):
         overwrite: bool = False,
         init_from: Path | str | None = None,
         progress: Progress | None = None,
+        stop: Event | None = None,
     ) -> Self:
         """Learn from data.
 
@@ -176,6 +178,7 @@ class Model(TrainingSettings, Settings, ABC):
             overwrite: replace the model or the unfinished run in ``out``.
             init_from: a saved model whose weights to begin from.
             progress: who is told; nobody where not given.
+            stop: ends the training after the step in which another thread sets it; it can be resumed.
 
         Returns:
             Itself, fitted: ``network_``, ``metrics_``, ``history_`` and what else the model learns.
@@ -185,7 +188,7 @@ class Model(TrainingSettings, Settings, ABC):
             DataError: the data cannot be read, or is too little.
             ModelError: ``out`` holds another model, or a checkpoint does not fit.
             DivergedError: the loss became NaN or exploded.
-            Interrupted: a signal stopped the training; it can be resumed.
+            Interrupted: a signal, or ``stop``, stopped the training; it can be resumed.
         """
         started = time.perf_counter()
         self.check()
@@ -240,6 +243,7 @@ class Model(TrainingSettings, Settings, ABC):
                 checkpoint=folder / FILE_NAME if folder is not None else None,
                 identity={"config": self._config(), "texts": self._texts()},
                 resume=saved,
+                stop=stop,
             )
             self._finish(state)
             if folder is not None:
