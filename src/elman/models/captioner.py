@@ -245,8 +245,8 @@ class Captioner(EncoderDecoderModel):
 
     # Judging.
 
-    def evaluate(self, X: Images, y: Captions = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on pictures with captions.
+    def evaluate(self, X: Images, y: Captions = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on pictures with captions; ``search`` says how it writes, as the settings do elsewhere.
 
         Returns:
             ``bleu1`` to ``bleu4`` (0 to 100), ``cider``, ``exact`` (the share of captions that equal one of the
@@ -256,14 +256,14 @@ class Captioner(EncoderDecoderModel):
         Raises:
             DataError: the data cannot be read.
         """
-        return self.report(X, y).metrics
+        return self.report(X, y, search=search).metrics
 
     def score(self, X: Images, y: Captions = None) -> float:  # noqa: N803
         """Return CIDEr."""
         return float(self.evaluate(X, y)["cider"])
 
-    def _compared(self, examples: Examples) -> Report:
-        written = [texts[0][0] for texts in self._captions(examples.inputs)]
+    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
+        written = [texts[0][0] for texts in self._captions(examples.inputs, search=search)]
         return Report(dict(caption_metrics(written, examples.labels)))
 
     def _shown(self, examples: Examples) -> str:
