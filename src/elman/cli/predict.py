@@ -101,6 +101,8 @@ def answers(
     """
     formats = FORMATS[model.formats]
     settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
+    if options.get("encoder"):
+        settings.encoder = options["encoder"]
     reader = formats.reader(input_format, lines.source, settings)
     vars(settings).update(asdict(options["search"]) if options.get("search") else {})
     writer = formats.writer(output_format, reader, settings)

@@ -243,7 +243,7 @@ class EncoderDecoderModel(Supervised, Model):
         return predict_seconds(judge, SENTENCES)
 
     def report(self, X: Any, y: Any = None, *, search: Search | None = None) -> Report:  # noqa: N803
-        """Evaluate the model as ``evaluate`` does; ``search`` says how it writes, as the settings do where not given."""
+        """Evaluate the model as ``evaluate`` does; ``search`` says how it writes, as the settings do elsewhere."""
         self._check_fitted()
         if search is not None:
             search.check()
