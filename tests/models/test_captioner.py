@@ -15,9 +15,9 @@ from elman.cli.predict import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.formats.pictures import Pictures
+from elman.data.images import onnx_encoder
+from elman.data.images.onnx_encoder import encoded_by
 from elman.data.lines import Lines, Problems
-from elman.data.pictures import onnx_encoder
-from elman.data.pictures.onnx_encoder import encoded_by
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
 from elman.models.captioner import Captioner

@@ -179,13 +179,13 @@ def named_path(word: str) -> Path:
 
 
 def _path(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
-    if info.type is not Path:
+    if info.type not in (Path, Path | None):  # None is the default of some, and never a word
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH",
         instance_from_str=lambda words: named_path(words[0]),
-        is_instance=lambda value: isinstance(value, Path),
+        is_instance=lambda value: value is None or isinstance(value, Path),
         str_from_instance=lambda value: [str(value)],
     )
 

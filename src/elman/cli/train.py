@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import MISSING, dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ from typing import Annotated, Any
 import tyro
 
 from elman.cli.arguments import examples, named_path, parse, settings_from_toml
+from elman.cli.flags import with_flags
+from elman.cli.runs import RUNS, newest_unfinished, next_folder
 from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.families.base import Model
 from elman.families.saved.folder import read_config
@@ -29,10 +32,11 @@ LENGTHS = ("minutes", "epochs", "steps")
 class Train:
     """What every ``elman train TASK`` takes; :func:`command_of` adds a task's own files and settings."""
 
-    out: Path
-    """Folder for the run and then the model."""
+    out: Path | None = None
+    """Folder for the run and then the model; the next free runs/TASK-N where not given."""
     resume: bool = False
-    """Go on from the checkpoint in the folder, with the settings that it began with."""
+    """Go on from the checkpoint in the folder, with the settings that it began with; without --out, in the newest
+    unfinished folder in runs that has the same task and data."""
     overwrite: bool = False
     """Replace the model or the unfinished training in the folder."""
     init_from: Path | None = None
@@ -77,14 +81,10 @@ def run(words: Sequence[str]) -> int:
             f"elman train has no task {words[0]}{nearest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
         )
     task = words[0]
-    row = TASKS[task]
-    kind, model_class = command_of(row), row.model_class
-    missing: dict[str, Any] = {"files": tyro.MISSING, "out": tyro.MISSING}
-    default: Any = kind(**missing, settings=_defaults(words[1:], model_class))  # type: ignore[call-arg]
-    command: Any = parse(kind, words[1:], f"elman train {task}", default)
+    command = _parsed(task, words[1:])
     files, valid_files = _listed(command.files), _listed(command.valid)
     if not files:
-        raise UsageError(f"elman train {task} needs a file: elman train {task} FILE... --out DIR")
+        raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
     images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # few tasks have them
     data, targets = examples(task, files, images)
     valid = None
@@ -94,6 +94,41 @@ def run(words: Sequence[str]) -> int:
     if command.dry_run:
         _print_prediction(command.settings.dry_run(data, targets, valid=valid))
         return 0
+    with ExitStack() as stack:
+        if command.out is None:
+            if command.overwrite:
+                raise UsageError("`overwrite` replaces what a folder holds: name the folder with `out`")
+            if command.resume:
+                command = _parsed(task, [*words[1:], "--out", str(_unfinished(task, files, data, targets))])
+            else:
+                command.settings.check()
+                command.out = stack.enter_context(next_folder(task))
+                print(f"elman: the model goes into {command.out}; --out names another folder", file=sys.stderr)
+        return _train(task, command, data, targets, valid)
+
+
+def _parsed(task: str, words: Sequence[str]) -> Any:
+    """Return the command that the words after the task are."""
+    row = TASKS[task]
+    kind: Any = command_of(row)
+    default: Any = kind(files=tyro.MISSING, settings=_defaults(words, row.model_class))
+    return parse(kind, words, f"elman train {task}", default)
+
+
+def _unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
+    """Return the folder to go on in, where none is named."""
+    named = [one for source in sources for one in (source if isinstance(source, list) else [source])]
+    folder = newest_unfinished(task, [one for one in named if isinstance(one, Path)])
+    if folder is None:
+        raise UsageError(
+            f"no unfinished training of task {task} on {' '.join(files)} is in {RUNS}; name its folder with `out`, or "
+            "leave out `resume`"
+        )
+    return folder
+
+
+def _train(task: str, command: Any, data: Any, targets: Any, valid: Any) -> int:
+    """Train, and say what came of it."""
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
@@ -111,9 +146,9 @@ def run(words: Sequence[str]) -> int:
         if not (command.out / FILE_NAME).exists():
             raise
         said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
-        named = {"--images": images, "--valid": valid_files, "--valid-images": valid_images}
-        flags = [word for flag, value in named.items() if value for word in (flag, *_listed(value))]
-        again = shlex.join([*files, *flags, "--out", str(command.out), "--resume"])
+        named = {name: getattr(command, name, None) for name in ("images", "valid", "valid_images")}
+        flags = [word for name, value in named.items() if value for word in (with_flags(f"`{name}`"), *_listed(value))]
+        again = shlex.join([*_listed(command.files), *flags, "--out", str(command.out), "--resume"])
         raise Interrupted(f"{said}\nGo on with: elman train {task} {again}", number) from None
     figures = model.metrics_.get("valid", {})
     if figures:
@@ -121,7 +156,7 @@ def run(words: Sequence[str]) -> int:
         unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
         try:
             print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
-            print(row.next_step.format(folder=command.out), flush=True)
+            print(TASKS[task].next_step.format(folder=shlex.quote(str(command.out))), flush=True)
         except StorageError as error:
             raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0

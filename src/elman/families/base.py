@@ -26,7 +26,6 @@ from typing import Any, ClassVar, Self
 import torch
 
 from elman.errors import ModelError, StorageError, UsageError
-from elman.families.computing import check_device, computing
 from elman.families.reports import Report
 from elman.families.saved.description import card, num_parameters, versions
 from elman.families.saved.folder import (
@@ -45,6 +44,7 @@ from elman.families.saved.resuming import check_same_architecture, check_same_da
 from elman.families.settings import Settings, saved_settings
 from elman.files import remove_file, working_in
 from elman.training.checkpoint import FILE_NAME, Stored
+from elman.training.computing import check_device, computing
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
 from elman.training.schedule import TrainingSettings
@@ -230,14 +230,13 @@ class Model(TrainingSettings, Settings, ABC):
                 compose(self._saved({}))  # what cannot be written is to fail now, not after the last step
                 if overwrite:
                     remove_file(folder / FILE_NAME)  # or --resume would go on with the former run
-            reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
             state = train(
                 task,
                 batches,
                 self,
                 progress=progress,
                 started=started,
-                reserve=reserve,
+                reserve=lambda: WRITING_SECONDS + self._final_seconds(),
                 checkpoint=folder / FILE_NAME if folder is not None else None,
                 identity={"config": self._config(), "texts": self._texts()},
                 resume=saved,

@@ -340,6 +340,7 @@ class TaggerNetwork(nn.Module):
 
     def loss_sum(self, logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
         """Return the summed negative log-likelihood in nats, and of how many tags; unknown tags (-100) do not count."""
+        logits = logits.float()
         if self.crf is None:
             return cross_entropy_sum(logits, targets), int((targets != IGNORED).sum())
         known = (targets != IGNORED).sum(dim=1).cpu() == lengths  # the CRF scores whole sequences
@@ -383,7 +384,7 @@ class _Task:
 
     def __init__(self, model: Tagger) -> None:
         self._model = model
-        self.network: nn.Module = model.network_
+        self.network: Any = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
         return -metrics.get("span_f1", metrics["accuracy"]), metrics.get("nats_per_target", 0.0)
@@ -392,7 +393,7 @@ class _Task:
         pass
 
     def training_step(self, batch: SequenceBatch, carry: Any) -> tuple[Tensor, int, Any]:
-        loss_sum, count = self._model.network_.loss_sum(self.network(batch), batch.targets, batch.lengths)
+        loss_sum, count = self.network.loss_sum(self.network(batch), batch.targets, batch.lengths)
         return loss_sum, count, None
 
     def validate(self) -> dict[str, float | int]:

@@ -25,7 +25,7 @@ from elman.data.formats.series import SeriesArchive, SeriesTable, series_format
 from elman.data.formats.text_lines import SentenceLines, SourceLines, TextLines
 from elman.data.formats.ts import SeriesLines
 from elman.data.formats.tunes import Tunes
-from elman.data.pictures.onnx_encoder import encoder_size
+from elman.data.images.onnx_encoder import encoder_size
 from elman.errors import UsageError, nearest
 
 
