@@ -12,6 +12,8 @@ from PIL import Image
 import elman
 from elman.cli.main import main
 from elman.data.samples import sample_text
+from elman.decoding.beam import Search
+from elman.metrics.texts import translation_metrics
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "4", "--evaluations", "2"]
 EXTRA = {
@@ -212,3 +214,26 @@ def test_a_model_of_features_says_when_it_gets_pictures(shell, tmp_path):
     answer = shell("predict", tmp_path / "m", tmp_path / "p.png")
     assert answer.out == "p.png\t\n"
     assert "p.png:1: a picture, where the model reads features" in answer.err
+
+
+def test_predict_takes_a_seed_and_evaluate_what_to_search_with(shell, translator):
+    drawn = ["predict", translator / "m", translator / "a.src", "--temperature", "2"]
+    first = shell(*drawn, "--seed", "5").out
+    assert first == shell(*drawn, "--seed", "5").out
+    assert len({first, shell(*drawn, "--seed", "2").out, shell(*drawn).out}) == 3
+    model, sources = elman.load(translator / "m"), (translator / "a.src").read_text().splitlines()
+    of_call = model.translate(sources, Search(temperature=2.0, seed=5))
+    assert [texts[0][0] for texts in of_call] == first.splitlines()
+    assert model.set_params(temperature=2.0, seed=5).predict(sources) == first.splitlines()
+    judge = ["evaluate", translator / "m", translator / "a.src", translator / "a.tgt", "--json"]
+    figures = json.loads(shell(*judge, "--temperature", "2", "--seed", "5").out)
+    targets = (translator / "a.tgt").read_text().splitlines()
+    assert figures["bleu"] == pytest.approx(translation_metrics(first.splitlines(), targets)[0]["bleu"])
+    assert json.loads(shell(*judge, "--beam-size", "1").out)["nats_per_token"] == figures["nats_per_token"]
+    answer = shell(*judge, "--beam-size", "0")
+    assert (answer.code, answer.err) == (2, "elman: --beam-size is 0; it must be at least 1\n")
+
+
+def test_a_model_that_does_not_search_has_no_such_options(shell, saved):
+    answer = shell("evaluate", saved, saved.parent / "valid.txt", "--beam-size", "2")
+    assert (answer.code, answer.err) == (2, "elman: --beam-size is no option of a model of task lm; leave it out\n")

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import examples, parse
+from elman.cli.searching import Searching, search_of
 from elman.documents import write_json
 from elman.errors import UsageError
 from elman.families.reports import Report
@@ -18,7 +19,7 @@ from elman.models import load
 
 
 @dataclass(kw_only=True)
-class Evaluate:
+class Evaluate(Searching):
     """Judge a saved model: of a language model, every token but the first is predicted.
 
     A translator takes SRC TGT, or one file of pairs; a captioner CAPTIONS --images DIR; a composer a folder of MIDI.
@@ -47,7 +48,7 @@ def run(words: Sequence[str]) -> int:
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)
     X, y = examples(model.task, command.files, command.images)  # noqa: N806
-    report = model.report(X, y)
+    report = model.report(X, y, **search_of(command, model, model.report))
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:

@@ -208,7 +208,8 @@ class EncoderDecoderModel(Supervised, Model):
                         **ENDS,
                     )
                 else:
-                    seeds = [(self.seed, first + row) for row in rows]
+                    seed = self.seed if search.seed is None else search.seed
+                    seeds = [(seed, first + row) for row in rows]
                     found = draw_sequences(self._step, state, seeds, search, max_length=max_length, **ENDS)
             for row, hypotheses in zip(rows, found, strict=True):
                 results[row] = hypotheses[: search.n_best]
@@ -248,13 +249,23 @@ class EncoderDecoderModel(Supervised, Model):
 
         return predict_seconds(tell, SENTENCES) + predict_seconds(write, SENTENCES)
 
-    def _judge(self, examples: Examples) -> Report:
-        report = self._compared(examples)
+    def report(self, X: Any, y: Any = None, *, search: Search | None = None) -> Report:  # noqa: N803
+        """Evaluate the model as ``evaluate`` does; ``search`` says how it writes, as the settings do elsewhere."""
+        self._check_fitted()
+        if search is not None:
+            search.check()
+        examples = self._read_test(X, y)
+        report = self._judge(examples, search)
+        report.metrics["left_out"] = examples.left_out
+        return report
+
+    def _judge(self, examples: Examples, search: Search | None = None) -> Report:
+        report = self._compared(examples, search)
         report.metrics.update(self._told(self._batches(examples)), examples=len(examples.inputs))
         return report
 
     @abstractmethod
-    def _compared(self, examples: Examples) -> Report:
+    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
         """Write about each example's input and compare that with the true texts."""
 
     @abstractmethod

@@ -23,7 +23,7 @@ from elman.data.examples import Examples
 from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
 from elman.data.images.batches import PictureBatch, PictureBatches, stacked
-from elman.data.images.onnx_encoder import encoded_by, encoder_hash
+from elman.data.images.onnx_encoder import Encoding, encoded_by, encoder_hash, encoder_size
 from elman.data.lines import Problems
 from elman.data.records import Caption, Picture, Problem, in_place, readable
 from elman.data.tokens.tokenizer import Tokenizer
@@ -87,7 +87,8 @@ class Captioner(EncoderDecoderModel):
     feature_size: int = 256
     """Length of the vector that a picture as a whole, or its ready features, becomes: it primes the decoder."""
     encoder: Path | None = None
-    """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F), in place of a network trained along."""
+    """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F) or, of R regions, (N, R, F) or
+    (N, F, height, width), in place of a network trained along."""
     dropout: float = 0.2
     """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
     label_smoothing: float = 0.0
@@ -157,7 +158,7 @@ class Captioner(EncoderDecoderModel):
         if labels is None:
             raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
         problems = Problems()
-        pictures = Pictures(take_pictures(source), self.picture_size)
+        pictures = Pictures(take_pictures(source), self._pixels)
         if isinstance(labels, Path | str):
             captions = read_captions(labels, problems, self.encoding, set(pictures.names), part)
             where = str(labels) if isinstance(labels, Path) else "captions"
@@ -185,9 +186,16 @@ class Captioner(EncoderDecoderModel):
             raise DataError(problems.first or "there is no picture with a caption")
         return Examples(list(inputs.values()), [wanted[name] for name in inputs], problems.count)
 
+    @property
+    def _pixels(self) -> int:
+        """How wide and high pictures are made: as the encoder takes them; where it takes any, as the settings say."""
+        return (encoder_size(self.encoder) if self.encoder else None) or self.picture_size
+
     def _seen(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
+        encoding = Encoding(len(names))
         for start in range(0, len(names), self.answered_together):
+            encoding.done(start)
             read: dict[str, NDArray[Any] | str] = {}
             for name in names[start : start + self.answered_together]:
                 try:
@@ -199,13 +207,14 @@ class Captioner(EncoderDecoderModel):
             read.update(zip(arrays, self._encoded(list(arrays.values()), self.encoder), strict=True))
             yield from read.items()
 
-    @staticmethod
-    def _encoded(arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
+    def _encoded(self, arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
         """Return arrays, pictures among them as the ONNX encoder sees them."""
         seen = list(arrays)
         rows = [row for row, array in enumerate(arrays) if array.ndim == 3] if encoder is not None else []
         if encoder is not None and rows:
-            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows]), strict=True):
+            spread = getattr(self, "_spread", None)
+            width = None if spread is None else len(spread[0])  # as models have learned before there were regions
+            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows], width), strict=True):
                 seen[row] = features
         return seen
 
@@ -245,8 +254,8 @@ class Captioner(EncoderDecoderModel):
 
     # Judging.
 
-    def evaluate(self, X: Images, y: Captions = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on pictures with captions.
+    def evaluate(self, X: Images, y: Captions = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on pictures with captions; ``search`` says how it writes, as the settings do elsewhere.
 
         Returns:
             ``bleu1`` to ``bleu4`` (0 to 100), ``cider``, ``exact`` (the share of captions that equal one of the
@@ -256,14 +265,14 @@ class Captioner(EncoderDecoderModel):
         Raises:
             DataError: the data cannot be read.
         """
-        return self.report(X, y).metrics
+        return self.report(X, y, search=search).metrics
 
     def score(self, X: Images, y: Captions = None) -> float:  # noqa: N803
         """Return CIDEr."""
         return float(self.evaluate(X, y)["cider"])
 
-    def _compared(self, examples: Examples) -> Report:
-        written = [texts[0][0] for texts in self._captions(examples.inputs)]
+    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
+        written = [texts[0][0] for texts in self._captions(examples.inputs, search=search)]
         return Report(dict(caption_metrics(written, examples.labels)))
 
     def _shown(self, examples: Examples) -> str:
@@ -288,7 +297,7 @@ class Captioner(EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        pictures = Pictures(take_pictures(X), self.picture_size)
+        pictures = Pictures(take_pictures(X), self._pixels)
         inputs: list[NDArray[Any]] = []
         for name, array in self._seen(pictures, pictures.names):
             if isinstance(array, str):

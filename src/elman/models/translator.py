@@ -151,8 +151,8 @@ class Translator(EncoderDecoderModel):
 
     # Judging.
 
-    def evaluate(self, X: Texts, y: Any = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on pairs of texts.
+    def evaluate(self, X: Texts, y: Any = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on pairs of texts; ``search`` says how it writes, as the settings say where not given.
 
         Returns:
             ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1), where most
@@ -164,14 +164,14 @@ class Translator(EncoderDecoderModel):
         Raises:
             DataError: the data cannot be read.
         """
-        return self.report(X, y).metrics
+        return self.report(X, y, search=search).metrics
 
     def score(self, X: Texts, y: Any = None) -> float:  # noqa: N803
         """Return BLEU, from 0 to 1."""
         return float(self.evaluate(X, y)["bleu"]) / 100
 
-    def _compared(self, examples: Examples) -> Report:
-        written = self._best(examples.inputs)
+    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
+        written = self._best(examples.inputs, search)
         figures, signatures = translation_metrics(written, examples.labels)
         figures.update(rouge(written, examples.labels))
         first = [first_sentence(source) for source in examples.inputs]
@@ -228,8 +228,8 @@ class Translator(EncoderDecoderModel):
             raise DataError(problems.first)
         return found
 
-    def _best(self, sources: Sequence[str]) -> list[str]:
-        return [texts[0][0] for texts in self._translated(sources)]
+    def _best(self, sources: Sequence[str], search: Search | None = None) -> list[str]:
+        return [texts[0][0] for texts in self._translated(sources, search=search)]
 
     def _translated(
         self, sources: Sequence[str], first: int = 0, search: Search | None = None
