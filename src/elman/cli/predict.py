@@ -128,13 +128,21 @@ def _options(command: Predict, model: Any) -> dict[str, Any]:
 
 
 def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[Any]:
-    """Tell of the problems that the model found, and of what it has not read."""
+    """Tell of the problems that the model found, and of what it has not read.
+
+    Raises:
+        DataError: nothing at all could be read of a file.
+    """
+    is_read = False
     for record in records:
         if isinstance(record, Problem) and not record.told:
             problems.add_error(str(record.where), DataError(record.what))
         elif isinstance(record, Translation) and record.warning:
             problems.add(lines.name, record.line, record.warning)
+        is_read = is_read or not isinstance(record, Problem)
         yield record
+    if problems.count > 1 and not is_read and isinstance(lines.source, Path):
+        raise DataError(f"{lines.name}: nothing in it could be read; is it the right file?")
 
 
 def _drawn(records: Iterable[Any], model: Any, path: Path, name: str, search: Search | None) -> Iterator[Any]:
