@@ -1,7 +1,8 @@
 """The table of cells: all that the layers, the models, the shell and the benchmarks know of a cell, in one place.
 
 To add a cell, write its layer in a file of its own (``nn/mingru.py`` is an example; tests/nn/test_cells.py has an LSTM
-with peepholes) and enter it here. The choices of ``--cell``, the networks of ``compare`` and the rows of ``bench`` follow.
+with peepholes) and enter it here. The choices of ``--cell``, the networks of ``compare`` and the rows of ``bench``
+follow.
 """
 
 from __future__ import annotations
