@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
 import tyro._arguments
 import tyro._errors  # what is wrong with the words, as values: its interface is private, so the version is pinned
 
-from elman.data.hub import hub_text
-from elman.data.samples import sample_pictures, sample_text
 from elman.errors import UsageError, nearest
-from elman.families.base import Model
-from elman.families.settings import LARGEST, Settings
 from elman.models.tasks import TASKS
+from elman.settings.base import LARGEST, ModelSettings, Settings
 
 Command = TypeVar("Command")
+
+Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+"""A flag that is off where it is not given; help need not say so."""
 
 MOST_CONFIG = 16 << 10  # bytes; tomllib's time and memory grow with their square
 
@@ -65,6 +65,9 @@ def parse(command: type[Command], words: Sequence[str], program: str, default: C
 
 def source(word: str, task: str) -> Path | str:
     """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME`` or ``hub:NAME``."""
+    from elman.data.hub import hub_text
+    from elman.data.samples import sample_text
+
     if not word:
         raise UsageError("the name of a FILE is empty; is a variable of the shell not set?")
     if word.startswith("hub:"):
@@ -86,6 +89,8 @@ def examples(task: str, words: Sequence[str], images: Path | None = None) -> tup
     Raises:
         UsageError: there are too many of them, or the pictures are missing.
     """
+    from elman.data.samples import sample_pictures
+
     files = TASKS[task].files
     if files.most is not None and not 1 <= len(words) <= files.most:
         most = "one file" if files.most == 1 else "one or two files"
@@ -98,7 +103,7 @@ def examples(task: str, words: Sequence[str], images: Path | None = None) -> tup
     return files.arrange([source(word, task) for word in words], pictures)
 
 
-def settings_from_toml(path: Path, model: type[Model]) -> dict[str, Any]:
+def settings_from_toml(path: Path, model: type[ModelSettings]) -> dict[str, Any]:
     """Read settings from a TOML file: ``hidden_size = 256`` (a hyphen will do for an underscore).
 
     Raises:
@@ -243,7 +248,7 @@ def _one_word(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Pr
         metavar=metavar,
         instance_from_str=lambda words: None if is_optional and words[0] == "None" else read(words[0]),
         is_instance=lambda value: True,
-        str_from_instance=lambda value: [str(value)],
+        str_from_instance=lambda value: ["none" if value is None else str(value) or "empty"],
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from elman.cli.arguments import examples, parse
+from elman.cli.arguments import Switch, examples, parse
 from elman.documents import write_json
 from elman.errors import UsageError
 from elman.families.reports import Report
@@ -32,7 +32,7 @@ class Evaluate:
     """The pictures that captions are about: their folder, or an .npz of ready features."""
     encoder: Path | None = None
     """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
-    json: bool = False
+    json: Switch = False
     """Print one flat JSON object."""
     confusion: Path | None = None
     """Draw which label was taken for which, as an SVG, into this file."""

@@ -7,19 +7,17 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, make_dataclass, replace
+from dataclasses import MISSING, dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import examples, named_path, parse, settings_from_toml
+from elman.cli.arguments import Switch, examples, named_path, parse, settings_from_toml
+from elman.cli.settings import setting_fields, settings_of
 from elman.errors import Interrupted, StorageError, UsageError, nearest
-from elman.families.base import Model
-from elman.families.saved.folder import read_config
-from elman.families.settings import saved_settings
 from elman.models.tasks import TASKS, TaskRow
-from elman.training.checkpoint import FILE_NAME
+from elman.settings.base import ModelSettings, saved_settings
 from elman.training.progress import clock, describe_metrics, progress_for
 
 LENGTHS = ("minutes", "epochs", "steps")
@@ -31,37 +29,38 @@ class Train:
 
     out: Path
     """Folder for the run and then the model."""
-    resume: bool = False
+    resume: Switch = False
     """Go on from the checkpoint in the folder, with the settings that it began with."""
-    overwrite: bool = False
+    overwrite: Switch = False
     """Replace the model or the unfinished training in the folder."""
     init_from: Path | None = None
     """Begin from this saved model: its architecture, vocabulary and weights."""
     config: Path | None = None
     """Take settings from this TOML file; flags go before it."""
-    dry_run: bool = False
+    dry_run: Switch = False
     """Tell parameters, memory, predicted steps and time, then stop."""
 
 
-def command_of(row: TaskRow) -> type[Train]:
-    """Return the dataclass of a task's command: its flags, and their help."""
+def command_of(row: TaskRow, settings: ModelSettings) -> type[Train]:
+    """Return the dataclass of a task's command: its flags, their help, and these settings where none is given."""
     files, argument = row.files, tyro.conf.arg
     conf: Any = tyro.conf
     word: Any = str if files.most == 1 else tuple[str, ...]
-    positional: Any = Annotated[word, argument(metavar=files.metavar, help=files.help)]
-    settings: Any = row.model_class
+    positional: Any = Annotated[word, argument(metavar=files.metavar, help=files.help, help_behavior_hint="")]
     fields: list[tuple[str, Any, Any]] = [("files", conf.Positional[positional], MISSING)]
     several = files.most == 2
     about = f"{'File or files' if several else 'File'} to validate on, in place of a part of the training data."
     validation: Any = tuple[str, ...] if several else str | None
-    fields.append(("valid", Annotated[validation, argument(help=about)], () if several else None))
+    in_words = argument(help=about, help_behavior_hint="(default: a tenth of the data; see --valid-fraction)")
+    metavar = argument(metavar="FILE [FILE]" if several else "FILE")
+    fields.append(("valid", Annotated[validation, in_words, metavar], () if several else None))
     if files.of_pictures:
         for name, help in {
             "images": "The folder of the pictures, or an .npz of ready features.",
             "valid_images": "The pictures of --valid, where they lie elsewhere.",
         }.items():
             fields.append((name, Annotated[Path | None, argument(help=help)], None))
-    fields.append(("settings", conf.OmitArgPrefixes[settings], field(default_factory=settings)))
+    fields += setting_fields(type(settings), settings)
     command = make_dataclass(f"Train{row.class_name}", fields, bases=(Train,), kw_only=True)
     command.__doc__ = row.help
     return command
@@ -78,10 +77,9 @@ def run(words: Sequence[str]) -> int:
         )
     task = words[0]
     row = TASKS[task]
-    kind, model_class = command_of(row), row.model_class
-    missing: dict[str, Any] = {"files": tyro.MISSING, "out": tyro.MISSING}
-    default: Any = kind(**missing, settings=_defaults(words[1:], model_class))  # type: ignore[call-arg]
-    command: Any = parse(kind, words[1:], f"elman train {task}", default)
+    defaults = _defaults(words[1:], row.settings_class)
+    command: Any = parse(command_of(row, defaults), words[1:], f"elman train {task}")
+    model = row.model_class(**settings_of(command, row.settings_class).get_params())
     files, valid_files = _listed(command.files), _listed(command.valid)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE... --out DIR")
@@ -92,12 +90,12 @@ def run(words: Sequence[str]) -> int:
         pair = examples(task, valid_files, valid_images or images)
         valid = pair[0] if pair[1] is None else pair
     if command.dry_run:
-        _print_prediction(command.settings.dry_run(data, targets, valid=valid))
+        _print_prediction(model.dry_run(data, targets, valid=valid))
         return 0
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
-        model = command.settings.fit(
+        model.fit(
             data,
             targets,
             valid=valid,
@@ -108,6 +106,8 @@ def run(words: Sequence[str]) -> int:
             progress=progress,
         )
     except (Interrupted, KeyboardInterrupt) as stop:
+        from elman.training.checkpoint import FILE_NAME
+
         if not (command.out / FILE_NAME).exists():
             raise
         said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
@@ -134,7 +134,7 @@ def _listed(words: Any) -> list[str]:
     return [str(words)] if isinstance(words, str | Path) else list(words)
 
 
-def _defaults(words: Sequence[str], model: type[Model]) -> Model:
+def _defaults(words: Sequence[str], model: type[ModelSettings]) -> ModelSettings:
     """Return the settings that flags are laid over: an earlier run's, a file's, or the model's own."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for flag in ("--out", "--init-from", "--config"):
@@ -145,6 +145,9 @@ def _defaults(words: Sequence[str], model: type[Model]) -> Model:
     except argparse.ArgumentError:  # a flag without its value, or an empty one: the real parser says it better
         return model()
     settings: dict[str, Any] = {}
+    if given.init_from is not None or given.resume:
+        from elman.families.saved.folder import read_config
+
     if given.init_from is not None:
         architecture = saved_settings(model, read_config(given.init_from), given.init_from)
         settings |= {name: architecture[name] for name in model.architecture if name in architecture}
