@@ -26,7 +26,6 @@ from typing import Any, ClassVar, Self
 import torch
 
 from elman.errors import ModelError, StorageError, UsageError
-from elman.families.computing import check_device, computing
 from elman.families.reports import Report
 from elman.families.saved.description import card, num_parameters, versions
 from elman.families.saved.folder import (
@@ -45,6 +44,7 @@ from elman.families.saved.resuming import check_same_architecture, check_same_da
 from elman.files import remove_file, working_in
 from elman.settings.base import ModelSettings, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
+from elman.training.computing import check_device, computing
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
 from elman.training.state import State

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from elman.data.examples import Examples
 from elman.data.formats.captions import read_captions
 from elman.data.formats.pictures import Pictures
+from elman.data.images.batches import PictureBatch, PictureBatches, stacked
+from elman.data.images.onnx_encoder import encoded_by, encoder_hash
 from elman.data.lines import Problems
-from elman.data.pictures.batches import PictureBatch, PictureBatches, stacked
-from elman.data.pictures.onnx_encoder import encoded_by, encoder_hash
 from elman.data.records import Caption, Picture, Problem, in_place, readable
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs

@@ -13,8 +13,8 @@ from PIL import Image
 
 from elman.data.formats.captions import read_captions
 from elman.data.formats.pictures import Pictures
+from elman.data.images.decoding import read_picture, write_picture
 from elman.data.lines import Problems
-from elman.data.pictures.decoding import read_picture, write_picture
 from elman.errors import DataError
 
 

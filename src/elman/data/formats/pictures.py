@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from elman.data.files import files_in, is_folder, open_file
 from elman.data.formats.npz import read_npz, texts_of
+from elman.data.images.decoding import read_picture
 from elman.data.lines import Lines, Problems
-from elman.data.pictures.decoding import read_picture
 from elman.data.records import Picture, Problem
 from elman.errors import DataError, UsageError
 
