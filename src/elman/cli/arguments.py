@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import shlex
 import stat
 import sys
 import tomllib
@@ -26,6 +27,7 @@ Command = TypeVar("Command")
 Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 """A flag that is off where it is not given; help need not say so."""
 
+OTHER_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".eps"}
 MOST_CONFIG = 16 << 10  # bytes; tomllib's time and memory grow with their square
 
 
@@ -68,6 +70,10 @@ def source(word: str, task: str) -> Path | str:
     from elman.data.hub import hub_text
     from elman.data.samples import sample_text
 
+    if word == "-":
+        raise UsageError(
+            "-: the data are read several times, which a pipe cannot be; save them in a file and name that"
+        )
     if not word:
         raise UsageError("the name of a FILE is empty; is a variable of the shell not set?")
     if word.startswith("hub:"):
@@ -101,6 +107,31 @@ def examples(task: str, words: Sequence[str], images: Path | None = None) -> tup
             raise UsageError(f"{words[0]}: the pictures are missing; name their folder, or an .npz, with --images")
         pictures = sample_pictures(words[0].removeprefix("sample:"))
     return files.arrange([source(word, task) for word in words], pictures)
+
+
+def check_there(*sources: Any) -> None:
+    """Raise DataError where a file of the data is missing: that comes before what stands in the folder for the run."""
+    from elman.data.files import open_file
+
+    for part in sources:
+        for path in part if isinstance(part, list) else [part]:
+            if isinstance(path, Path) and not path.exists():
+                open_file(path).close()
+
+
+def check_order(verb: str, folder: Path, files: Sequence[str]) -> None:
+    """Raise UsageError where a model's folder is named after a file, and not before it."""
+    if not folder.is_dir():
+        for word in files:
+            if (Path(word) / "config.json").is_file():
+                others = [str(folder), *(other for other in files if other != word)]
+                raise UsageError(f"{word} is the model, and it comes first: elman {verb} {shlex.join([word, *others])}")
+
+
+def check_svg(flag: str, path: Path | None) -> None:
+    """Raise UsageError where a picture, which is an SVG, is to go into a file named as another format."""
+    if path is not None and path.suffix.lower() in OTHER_PICTURES:
+        raise UsageError(f"{flag} {path}: the picture is an SVG; name it {path.with_suffix('.svg')}")
 
 
 def settings_from_toml(path: Path, model: type[ModelSettings]) -> dict[str, Any]:

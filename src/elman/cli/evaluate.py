@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from elman.cli.arguments import Switch, examples, parse
+from elman.cli.arguments import Switch, check_order, check_svg, examples, parse
 from elman.documents import write_json
 from elman.errors import UsageError
 from elman.families.reports import Report
@@ -43,6 +43,8 @@ def run(words: Sequence[str]) -> int:
     command = parse(Evaluate, words, "elman evaluate")
     if not command.files:
         raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
+    check_svg("--confusion", command.confusion)
+    check_order("evaluate", command.folder, command.files)
     model = load(command.folder)
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)

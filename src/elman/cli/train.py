@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import Switch, examples, named_path, parse, settings_from_toml
+from elman.cli.arguments import Switch, check_there, examples, named_path, parse, settings_from_toml
 from elman.cli.settings import setting_fields, settings_of
 from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.models.tasks import TASKS, TaskRow
@@ -89,6 +89,7 @@ def run(words: Sequence[str]) -> int:
     if valid_files:
         pair = examples(task, valid_files, valid_images or images)
         valid = pair[0] if pair[1] is None else pair
+    check_there(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
     if command.dry_run:
         _print_prediction(model.dry_run(data, targets, valid=valid))
         return 0
@@ -121,7 +122,7 @@ def run(words: Sequence[str]) -> int:
         unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
         try:
             print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
-            print(row.next_step.format(folder=command.out), flush=True)
+            print(row.next_step.format(folder=shlex.quote(str(command.out))), flush=True)
         except StorageError as error:
             raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0

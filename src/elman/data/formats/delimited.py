@@ -75,7 +75,7 @@ class Delimited:
                 if self._header:
                     continue
             if not problem and len(cells) != width:
-                problem = f"{len(cells)} cells where the first line has {width}"
+                problem = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} where the first line has {width}"
             if not problem:
                 problem = lacks(cells[text], cells[label] if labelled else None, self._nouns)
             if problem:
