@@ -36,7 +36,6 @@ USAGE = {  # what is written: what must be answered
     "transmogrify": ["transmogrify", "elman --help"],
     "train lmm easy.txt": ["lmm", 'did you mean "lm"'],
     "compare nothing": ["nothing", "lm"],
-    "train lm easy.txt": ["--out"],
     "train lm --out out": ["needs a file", "FILE"],
     "train lm sample:studis --out out": ["studis", 'did you mean "studies"'],
     "generate": ["saved model"],

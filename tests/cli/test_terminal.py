@@ -10,7 +10,7 @@ import pytest
 
 MISTAKES = {
     "generate": "DIR is missing (the saved model)",
-    "train lm": "--out is missing",
+    "train lm": "needs a file",
     "train lm a.txt --hiden-size 5": "there is no option --hiden-size; did you mean --hidden-size?",
     "train lm a.txt --out m --hidden-size": "--hidden-size needs a value",
     "train lm a.txt --out m --hidden-size many": "--hidden-size: 'many' is no whole number",

@@ -143,7 +143,7 @@ def test_the_pictures_of_a_sample_can_be_looked_at_and_described(shell, tmp_path
     words = ["train", "captioner", tmp_path / "c.tsv", "--images", tmp_path / "p", "--out", tmp_path / "m"]
     answer = shell(*words, *TINY, *EXTRA["captioner"])
     assert answer.code == 0
-    assert "elman: and 465 more such places" in answer.err  # pictures without a caption
+    assert "has no caption of it, and of 469 more; they are left out" in answer.err  # pictures without a caption
     answer = shell("predict", tmp_path / "m", tmp_path / "p" / "unseen-0003.png")
     assert answer.out.startswith("unseen-0003.png\t")
 

@@ -319,3 +319,23 @@ def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
         elman.load(tmp_path / "begun").set_params(encoder=encoder).predict(TEST)
     with pytest.raises(ModelError, match="not the encoder that the model learned with"):
         elman.load(tmp_path / "m").predict(TEST)
+
+
+def test_a_data_set_with_splits_is_learned_validated_and_tested_on_them(tmp_path, caplog):
+    splits = ["train", "val", "test"] * 6
+    images = [
+        {"filename": f"{number}.png", "split": split, "sentences": [{"raw": f"it is {split}"}]}
+        for number, split in enumerate(splits)
+    ]
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"images": images}))
+    pictures = {f"{number}.png": np.full((8, 8, 3), number, np.uint8) for number in range(18)}
+    model = elman.Captioner(hidden_size=4, embedding_size=4, picture_size=8, channels=8, steps=1, min_count=1)
+    with caplog.at_level("WARNING"):
+        train, valid = model.read(pictures, path)
+    assert train.labels == [["it is train"]] * 6
+    assert valid.labels == [["it is val"]] * 6
+    assert [int(array[0, 0, 0]) for array in valid.inputs] == list(range(1, 18, 3))
+    assert len(caplog.messages) == 2  # one for each part, however many pictures the others have
+    assert "and of 11 more" in caplog.text
+    assert model.fit(pictures, path).evaluate(pictures, path)["examples"] == 6

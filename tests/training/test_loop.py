@@ -398,7 +398,7 @@ def test_a_time_budget_is_kept_and_its_steps_are_fixed(tmp_path, clock, step_sec
     task.validate = spend(task.validate, evaluation_seconds)
     settings = TrainingSettings(minutes=1, learning_rate=1e-3, patience=0)
     path = tmp_path / "c"
-    state = loop.train(task, ToyBatches(), settings, progress=Progress(), reserve=5.0, checkpoint=path)
+    state = loop.train(task, ToyBatches(), settings, progress=Progress(), reserve=lambda: 5.0, checkpoint=path)
     assert 60 - 5 - clock.now == pytest.approx(0, abs=0.1 * 60)  # whole steps, and rounding of the validations
     assert clock.now <= 60 - 5 + evaluation_seconds + step_seconds
     assert load_checkpoint(path)["state"]["schedule"]["total_steps"] == state.step
@@ -482,6 +482,91 @@ def test_a_run_that_is_resumed_on_a_slower_machine_keeps_its_budget(tmp_path, cl
     assert state.step == pytest.approx(290 + 149, abs=5)
     assert clock.now - 1000 == pytest.approx(29.8, abs=1.5)
     assert state.schedule.planned_steps == 588
+
+
+def load_of(name, minutes):
+    """Return how much slower than a free machine one is at a time (seconds) under a load, for a budget of minutes."""
+    budget = 60 * minutes
+    return {
+        "free": lambda now: 1.0,
+        "half as fast, then free": lambda now: 2.0 if now < budget / 2 else 1.0,
+        "free, then half as fast": lambda now: 1.0 if now < budget / 2 else 2.0,
+        "busy while it is measured": lambda now: 3.0 if now < budget / 10 else 1.0,
+        "shared every other 10 s": lambda now: 2.0 if now % 20 < 10 else 1.0,
+        "sawtooth": lambda now: 1.0 + 2 * (now % 30) / 30,
+    }[name]
+
+
+def train_under(clock, load, minutes, step_seconds, evaluation_seconds, final_seconds, **settings):
+    """Train on a machine that is as slow as the load says; return the state, after the work that follows."""
+    task = ToyTask()
+    training_step, validate = task.training_step, task.validate
+
+    def spend(seconds):
+        clock.now += seconds * load(clock.now)
+
+    def slow_step(batch, carry):
+        spend(step_seconds)
+        return training_step(batch, carry)
+
+    def slow_validation():
+        spend(evaluation_seconds)
+        return validate()
+
+    def reserve():
+        spend(0.05 * final_seconds)
+        return final_seconds * load(clock.now)
+
+    task.training_step, task.validate = slow_step, slow_validation
+    chosen = TrainingSettings(minutes=minutes, learning_rate=1e-4, **{"patience": 0, **settings})
+    state = loop.train(task, ToyBatches(), chosen, progress=Progress(), started=0.0, reserve=reserve)
+    spend(final_seconds)
+    return state
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 8])
+@pytest.mark.parametrize(
+    "load",
+    [
+        "free",
+        "half as fast, then free",
+        "free, then half as fast",
+        "busy while it is measured",
+        "shared every other 10 s",
+        "sawtooth",
+    ],
+)
+@pytest.mark.parametrize("durations", [(0.2, 0.1, 1.0), (0.3, 2.0, 0.0), (0.5, 0.5, 1.5)])
+def test_a_budget_is_used_whatever_the_machine_does_besides(clock, load, minutes, durations):
+    step_seconds, *others = durations
+    state = train_under(clock, load_of(load, minutes), minutes, step_seconds * minutes, *others)
+    assert clock.now == pytest.approx(60 * minutes, rel=0.05)
+    assert 3 <= len(state.history) - 1 <= 20
+    falls_from = max(state.schedule.changed_at, state.schedule.warmup_steps)
+    assert state.schedule.learning_rate_factor(state.step - 1) < 1.5 / (state.step - falls_from)
+
+
+@pytest.mark.parametrize("load", ["free", "half as fast, then free", "shared every other 10 s"])
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_there_are_no_more_validations_than_wanted(clock, load, evaluations):
+    state = train_under(clock, load_of(load, 1), 1, 0.2, 1.0, 1.0, evaluations=evaluations)
+    assert [row["step"] for row in state.history[:1]] == [0]
+    assert len(state.history) - 1 == evaluations
+    assert clock.now == pytest.approx(60, rel=0.05)
+
+
+def test_a_machine_that_becomes_free_gets_no_more_than_so_many_passes(clock):
+    state = train_under(clock, load_of("half as fast, then free", 8), 8, 0.25, 0.1, 0.0, max_epochs=105)
+    assert state.step == 1050  # ten batches a pass
+    assert clock.now < 0.9 * 8 * 60
+
+
+def test_a_busy_machine_is_given_the_steps_back_when_it_is_free(clock):
+    steps = {}
+    for load in ("free", "half as fast, then free"):
+        clock.now = 0.0
+        steps[load] = train_under(clock, load_of(load, 3), 3, 0.5, 0.1, 0.0).step
+    assert steps["half as fast, then free"] == pytest.approx(0.75 * steps["free"], rel=0.05)
 
 
 def test_a_schedule_changed_within_the_warm_up_falls_from_there():
@@ -647,6 +732,15 @@ class ToyTask:
 
     def sample(self):
         return ""
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+def test_half_precision_trains_and_validates(quick, tiny, easy, lines):
+    exact, rough = (tiny(precision=precision, lines=lines).fit(easy) for precision in ("32-true", "bf16-mixed"))
+    losses = [model.history_[-1]["nats_per_token"] for model in (exact, rough)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)  # 8 bits of a number
+    assert {weight.dtype for weight in rough.network_.state_dict().values()} == {torch.float32}
 
 
 def test_the_loop_trains_something_else_than_language(tmp_path):

@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import MISSING, dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from elman.cli.arguments import Switch, check_there, examples, named_path, parse, settings_from_toml
+from elman.cli.flags import with_flags
 from elman.cli.settings import setting_fields, settings_of
 from elman.errors import Interrupted, StorageError, UsageError, nearest
 from elman.models.tasks import TASKS, TaskRow
@@ -27,10 +29,11 @@ LENGTHS = ("minutes", "epochs", "steps")
 class Train:
     """What every ``elman train TASK`` takes; :func:`command_of` adds a task's own files and settings."""
 
-    out: Path
-    """Folder for the run and then the model."""
+    out: Path | None = None
+    """Folder for the run and then the model; the next free runs/TASK-N where not given."""
     resume: Switch = False
-    """Go on from the checkpoint in the folder, with the settings that it began with."""
+    """Go on from the checkpoint in the folder, with the settings that it began with; without --out, in the newest
+    unfinished folder in runs that has the same task and data."""
     overwrite: Switch = False
     """Replace the model or the unfinished training in the folder."""
     init_from: Path | None = None
@@ -76,13 +79,10 @@ def run(words: Sequence[str]) -> int:
             f"elman train has no task {words[0]}{nearest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
         )
     task = words[0]
-    row = TASKS[task]
-    defaults = _defaults(words[1:], row.settings_class)
-    command: Any = parse(command_of(row, defaults), words[1:], f"elman train {task}")
-    model = row.model_class(**settings_of(command, row.settings_class).get_params())
+    command, model = _parsed(task, words[1:])
     files, valid_files = _listed(command.files), _listed(command.valid)
     if not files:
-        raise UsageError(f"elman train {task} needs a file: elman train {task} FILE... --out DIR")
+        raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
     images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # few tasks have them
     data, targets = examples(task, files, images)
     valid = None
@@ -93,6 +93,44 @@ def run(words: Sequence[str]) -> int:
     if command.dry_run:
         _print_prediction(model.dry_run(data, targets, valid=valid))
         return 0
+    from elman.cli.runs import next_folder
+
+    with ExitStack() as stack:
+        if command.out is None:
+            if command.overwrite:
+                raise UsageError("`overwrite` replaces what a folder holds: name the folder with `out`")
+            if command.resume:
+                command, model = _parsed(task, [*words[1:], "--out", str(_unfinished(task, files, data, targets))])
+            else:
+                model.check()
+                command.out = stack.enter_context(next_folder(task))
+                print(f"elman: the model goes into {command.out}; --out names another folder", file=sys.stderr)
+        return _train(task, command, model, data, targets, valid)
+
+
+def _parsed(task: str, words: Sequence[str]) -> tuple[Any, Any]:
+    """Return the command that the words after the task are, and the model with the settings in it."""
+    row = TASKS[task]
+    command = parse(command_of(row, _defaults(words, row.settings_class)), words, f"elman train {task}")
+    return command, row.model_class(**settings_of(command, row.settings_class).get_params())
+
+
+def _unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
+    """Return the folder to go on in, where none is named."""
+    from elman.cli.runs import RUNS, newest_unfinished
+
+    named = [one for source in sources for one in (source if isinstance(source, list) else [source])]
+    folder = newest_unfinished(task, [one for one in named if isinstance(one, Path)])
+    if folder is None:
+        raise UsageError(
+            f"no unfinished training of task {task} on {' '.join(files)} is in {RUNS}; name its folder with `out`, or "
+            "leave out `resume`"
+        )
+    return folder
+
+
+def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: Any) -> int:
+    """Train, and say what came of it."""
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
@@ -112,9 +150,9 @@ def run(words: Sequence[str]) -> int:
         if not (command.out / FILE_NAME).exists():
             raise
         said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
-        named = {"--images": images, "--valid": valid_files, "--valid-images": valid_images}
-        flags = [word for flag, value in named.items() if value for word in (flag, *_listed(value))]
-        again = shlex.join([*files, *flags, "--out", str(command.out), "--resume"])
+        named = {name: getattr(command, name, None) for name in ("images", "valid", "valid_images")}
+        flags = [word for name, value in named.items() if value for word in (with_flags(f"`{name}`"), *_listed(value))]
+        again = shlex.join([*_listed(command.files), *flags, "--out", str(command.out), "--resume"])
         raise Interrupted(f"{said}\nGo on with: elman train {task} {again}", number) from None
     figures = model.metrics_.get("valid", {})
     if figures:
@@ -122,7 +160,7 @@ def run(words: Sequence[str]) -> int:
         unknown = f", {figures['unknown']:,} of them unknown" if unit == "tokens" and figures.get("unknown") else ""
         try:
             print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
-            print(row.next_step.format(folder=shlex.quote(str(command.out))), flush=True)
+            print(TASKS[task].next_step.format(folder=shlex.quote(str(command.out))), flush=True)
         except StorageError as error:
             raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0

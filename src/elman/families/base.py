@@ -221,14 +221,13 @@ class Model(ModelSettings, ABC):
                 compose(self._saved({}))  # what cannot be written is to fail now, not after the last step
                 if overwrite:
                     remove_file(folder / FILE_NAME)  # or --resume would go on with the former run
-            reserve = WRITING_SECONDS + self._final_seconds() if self.minutes or not (self.steps or self.epochs) else 0
             state = train(
                 task,
                 batches,
                 self,
                 progress=progress,
                 started=started,
-                reserve=reserve,
+                reserve=lambda: WRITING_SECONDS + self._final_seconds(),
                 checkpoint=folder / FILE_NAME if folder is not None else None,
                 identity={"config": self._config(), "texts": self._texts()},
                 resume=saved,

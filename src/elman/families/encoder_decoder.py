@@ -180,21 +180,28 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     # Judging.
 
     def _final_metrics(self) -> dict[str, float | int]:
-        self._report = self._judge(self._valid.chosen(range(min(JUDGED, len(self._valid.inputs)))))
+        number = len(self._valid.inputs)
+        self._report = self._compared(self._valid.chosen(range(min(JUDGED, number))))
+        self._report.metrics.update(self._told(self._valid_batches), examples=number)
+        if number > JUDGED:
+            self._report.metrics["written_examples"] = JUDGED
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        number = min(JUDGED, len(self._valid.inputs))
+        number = len(self._valid.inputs)
 
-        def judge(size: int) -> float:
+        def tell(size: int) -> float:
             some = self._valid.chosen(range(min(size, number)))
-            batches = self._batches(some)
-            self._told(batches)
-            longest = int(batches.targets.lengths.max())
-            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            self._told(self._batches(some))
             return len(some.inputs) / number
 
-        return predict_seconds(judge, SENTENCES)
+        def write(size: int) -> float:
+            some = self._valid.chosen(range(min(size, number)))
+            longest = int(self._batches(some).targets.lengths.max())
+            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            return len(some.inputs) / min(JUDGED, number)
+
+        return predict_seconds(tell, SENTENCES) + predict_seconds(write, SENTENCES)
 
     def _judge(self, examples: Examples) -> Report:
         report = self._compared(examples)

@@ -101,7 +101,7 @@ class SequenceModel(SequenceSettings, Supervised, Model):
         self.inputs_.restore(texts)
 
 
-@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
+@dataclass(frozen=True, eq=False)
 class SequenceBatch:
     """What one step reads, and what it is to predict.
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.examples import Examples
-from elman.data.formats.captions import read_captions
+from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
 from elman.data.images.batches import PictureBatch, PictureBatches, stacked
 from elman.data.images.onnx_encoder import encoded_by, encoder_hash
@@ -106,13 +106,27 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             front = FeatureEncoder(self._spread, self.feature_size)
         return CaptionerNetwork(front, self.tokenizer_.vocab_size, feature_size=self.feature_size, **self._sizes)
 
-    def _read(self, source: Images, labels: Captions = None) -> Examples:
+    def read(self, X: Images, y: Captions = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
+        """Read what to learn from and what to validate on; a file of captions may have a split for either."""
+        if valid is None and isinstance(y, Path | str) and has_splits(y, self.encoding):
+            valid = (X, y)
+        return super().read(X, y, valid=valid)
+
+    def _read_valid(self, valid: Any) -> Examples:
+        if isinstance(valid, tuple) and len(valid) == 2 and isinstance(valid[1], Path | str):
+            return self._read(valid[0], valid[1], part="valid")
+        return super()._read_valid(valid)
+
+    def _read_test(self, source: Images, labels: Captions = None) -> Examples:
+        return self._read(source, labels, part="test")
+
+    def _read(self, source: Images, labels: Captions = None, part: str = "train") -> Examples:
         if labels is None:
             raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
         problems = Problems()
         pictures = Pictures(take_pictures(source), self.picture_size)
         if isinstance(labels, Path | str):
-            captions = read_captions(labels, problems, self.encoding)
+            captions = read_captions(labels, problems, self.encoding, set(pictures.names), part)
             where = str(labels) if isinstance(labels, Path) else "captions"
         else:
             captions, where = _given(labels, pictures.names), "captions"
@@ -123,9 +137,10 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
                 problems.add(where, 1, f"there is no picture {name} in {pictures}; its captions are left out")
             elif some:
                 wanted.setdefault(known, []).extend(some)
-        for name in pictures.names:
-            if name not in wanted:
-                problems.add(name, 1, f"{where} has no caption of it; the picture is left out")
+        if without := [name for name in pictures.names if name not in wanted]:
+            others = f", and of {len(without) - 1:,} more" if len(without) > 1 else ""
+            are = "they are" if others else "the picture is"
+            problems.add(without[0], 1, f"{where} has no caption of it{others}; {are} left out", len(without))
         inputs: dict[str, NDArray[Any]] = {}
         for name, array in self._seen(pictures, list(wanted)):
             if isinstance(array, str):

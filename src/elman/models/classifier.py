@@ -26,7 +26,7 @@ from elman.data.formats.text_folder import read_folder
 from elman.data.lines import Lines, Problems
 from elman.data.records import Classification, Example, NumberSequence, Problem, in_place, readable
 from elman.data.values.columns import check_alone, check_pairs
-from elman.data.values.labels import take_labels
+from elman.data.values.labels import check_classes, take_labels
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.inputs import NumberInputs, Table, TextInputs
@@ -90,6 +90,7 @@ class Classifier(ClassifierSettings, LabellingModel):
             train = train.spelled_as(self.labels_)
             self._check_known("the training data", train.labels)
         else:
+            check_classes(train.labels)
             self.labels_ = tuple(sorted(set(train.labels)))
             self._learn(train, judged_on)
         if valid is not None:

@@ -23,6 +23,7 @@ from elman.data.formats.passages import Passages
 from elman.data.formats.pictures import PictureFiles
 from elman.data.formats.series import SeriesArchive, SeriesTable, series_format
 from elman.data.formats.text_lines import SentenceLines, SourceLines, TextLines
+from elman.data.formats.ts import SeriesLines
 from elman.data.formats.tunes import Tunes
 from elman.errors import UsageError, nearest
 
@@ -162,6 +163,7 @@ FORMATS: Mapping[str, Formats] = {
         rows={
             "csv": Row(make=lambda settings: SeriesTable(settings.label)),
             "npz": Row(make=lambda settings: SeriesArchive()),
+            "ts": Row(make=lambda settings: SeriesLines(), endings=(".ts",)),
             "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
             "text": Row(make=lambda settings: TextLines(), reads=False, writes=True),
         },

@@ -1,0 +1,108 @@
+"""Training without --out: where it goes, and which run --resume takes."""
+
+import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import elman
+import elman.training.progress
+from elman.cli.runs import newest_unfinished, next_folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, easy):
+    monkeypatch.chdir(tmp_path)
+    Path("easy.txt").write_text(easy)
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory, tiny, easy):
+    """A training that was stopped after its first validation."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    (folder / "easy.txt").write_text(easy)
+
+    class Stop(elman.training.progress.Progress):
+        def step(self, report):
+            if report.step == 2:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(KeyboardInterrupt):
+            tiny(evaluations=4).fit(Path("easy.txt"), out="m", progress=Stop())
+    return folder / "m"
+
+
+def test_a_training_goes_into_the_next_free_folder_and_says_which(shell, quick, tiny_flags):
+    for number in (1, 2):
+        answer = shell("train", "lm", "easy.txt", *tiny_flags)
+        assert answer.code == 0, answer.err
+        assert answer.err.startswith(f"elman: the model goes into runs/lm-{number};")
+        assert f"elman generate runs/lm-{number} " in answer.out
+        assert elman.load(f"runs/lm-{number}").hidden_size == 8
+    shutil.rmtree("runs/lm-1")
+    with next_folder("lm") as folder:
+        assert folder == Path("runs/lm-1")
+
+
+def test_what_saves_nothing_leaves_no_folder(shell, tiny_flags):
+    assert shell("train", "lm", "easy.txt", *tiny_flags, "--dry-run").code == 0
+    assert shell("train", "lm", "nowhere.txt", *tiny_flags).code == 3
+    assert shell("train", "lm", "easy.txt", "--hidden-size", 0).code == 2
+    assert shell("train", "lm", "easy.txt", "--overwrite").code == 2
+    assert not Path("runs").exists()
+    Path("runs").mkdir()
+    assert shell("train", "lm", "nowhere.txt", *tiny_flags).code == 3
+    assert Path("runs").is_dir()
+    assert not list(Path("runs").iterdir())
+
+
+def test_where_no_folder_can_be_made_the_remedy_is_another(shell):
+    Path("runs").write_text("a file")
+    answer = shell("train", "lm", "easy.txt")
+    assert answer.code == 6
+    assert "runs: the folder cannot be made" in answer.err
+
+
+def test_all_who_ask_at_once_get_folders_of_their_own():
+    ready = threading.Barrier(8)
+
+    def take(_):
+        ready.wait()
+        with next_folder("lm") as folder:
+            (folder / "kept").touch()
+        return folder.name
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(take, range(8))) == [f"lm-{number}" for number in range(1, 9)]
+
+
+def test_resume_takes_the_newest_unfinished_run_of_the_same_data(shell, unfinished, quick, easy, tiny_flags):
+    for seconds, name in enumerate(("lm-1", "mine", "other")):
+        shutil.copytree(unfinished, Path("runs") / name)
+        os.utime(Path("runs") / name / "checkpoint.safetensors", (seconds, seconds))
+    Path("runs/damaged").mkdir()
+    Path("runs/damaged/checkpoint.safetensors").write_text("no checkpoint")
+    Path("runs/finished").mkdir()
+    assert newest_unfinished("lm", [Path("easy.txt")]) == Path("runs/other")
+    assert newest_unfinished("lm", [Path("easy.txt").resolve()]) == Path("runs/other")
+    for task, names in (("composer", ["easy.txt"]), ("lm", ["valid.txt"]), ("lm", ["easy.txt", "b.txt"]), ("lm", [])):
+        assert newest_unfinished(task, map(Path, names)) is None
+    shutil.rmtree("runs/other")
+    answer = shell("train", "lm", "easy.txt", "--resume")
+    assert answer.code == 0, answer.err
+    assert "runs/mine: going on after step 1" in answer.err
+    assert elman.load("runs/mine").metrics_["train"]["steps"] == 4  # with the settings it began with
+    assert newest_unfinished("lm", [Path("easy.txt")]) == Path("runs/lm-1")
+
+
+def test_where_nothing_is_unfinished_resume_is_refused(shell, quick, tiny_flags):
+    assert shell("train", "lm", "easy.txt", *tiny_flags).code == 0
+    answer = shell("train", "lm", "easy.txt", "--resume")
+    assert answer.code == 2
+    assert "no unfinished training of task lm on easy.txt is in runs" in answer.err
+    assert [folder.name for folder in Path("runs").iterdir()] == ["lm-1"]

@@ -1,0 +1,111 @@
+"""What exists is documented, and what the pages name exists."""
+
+import dataclasses
+import importlib
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from elman import errors
+from elman.cli.main import VERBS
+from elman.data.formats.table import FORMATS
+from elman.decoding.sampling import Sampling
+from elman.models.tasks import TASKS
+
+from .pages import PAGES, ROOT, spans_of, text_of
+
+EVERYTHING = "\n".join(text_of(page) for page in PAGES)
+NAMED = {span for page in PAGES for span in spans_of(page)}
+
+
+def flags_of(kind):
+    """The flags of a command that a dataclass describes."""
+    for field in dataclasses.fields(kind):
+        flag = field.name.replace("_", "-")
+        yield from (f"--{flag}", f"--no-{flag}")
+
+
+def all_flags():
+    from elman.cli import bench, compare, data, demo, doctor, evaluate, generate, info, predict, train
+
+    kinds = [bench.Bench, data.List, data.Show, demo.Demo, doctor.Doctor, evaluate.Evaluate, generate.Generate]
+    kinds += [info.Info, predict.Predict, Sampling]
+    for row in TASKS.values():
+        kinds += [train.command_of(row), row.model_class]
+        if row.comparison:
+            kinds.append(compare.command_of(row, row.comparison))
+    return {flag for kind in kinds for flag in flags_of(kind)} | {"--help", "--version"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_is_documented(task):
+    """Where the API page shows a class with what it inherits, all its fields stand there with their docstrings."""
+    home = TASKS[task].home.replace(":", ".")
+    assert re.search(
+        rf"^::: {re.escape(home)}\n    options:\n      inherited_members: true$", text_of("docs/api.md"), re.M
+    )
+    model = TASKS[task].model_class
+    bases = [base for base in model.__mro__ if dataclasses.is_dataclass(base)]
+    for field in dataclasses.fields(model):
+        texts = [Path(sys.modules[base.__module__].__file__).read_text(encoding="utf-8") for base in bases]
+        assert any(re.search(rf'^    {field.name}: [^\n]*\n    """', text, re.M) for text in texts), field.name
+
+
+def test_every_command_is_documented():
+    for verb in VERBS:
+        assert re.search(rf"\belman {verb}\b", EVERYTHING), verb
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_documented(name):
+    task = {"numbers": "`classifier`, level numbers"}.get(name, f"`{name}`")
+    (row,) = re.findall(rf"^\| {re.escape(task)} \|(.*)$", text_of("docs/files.md"), re.M)
+    reads, _, writes, _, _ = row.split("|")
+    for format, about in FORMATS[name].rows.items():
+        assert (format in re.findall(r"\w+", reads)) is about.reads
+        assert (format in re.findall(r"\w+", writes)) is about.writes
+
+
+def test_every_exit_code_is_documented():
+    table = text_of("docs/folders.md")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ElmanError)]
+    assert len(kinds) == 7
+    for kind in kinds:
+        code = "130, 143, 129" if kind is errors.Interrupted else kind.exit_code
+        assert re.search(rf"^\| {code} \| .* \| `{kind.__name__}` \|$", table, re.M), kind
+
+
+def test_every_extra_is_documented():
+    extras = re.search(r"\[project.optional-dependencies\]\n(.*?)\n\n", (ROOT / "pyproject.toml").read_text(), re.S)
+    for name in re.findall(r"^(\w+) =", extras[1], re.M):
+        assert name in ("all", "docs", "dev") or re.search(rf"\b{name}\b", EVERYTHING), name
+
+
+def test_every_flag_that_is_named_exists():
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", " ".join(NAMED)))
+    assert len(named) > 50
+    assert named <= all_flags()
+
+
+def test_every_module_and_file_that_is_named_exists():
+    for page in PAGES:
+        for name in re.findall(r"^::: ([\w.]+)", text_of(page), re.M) + spans_of(page):
+            if re.fullmatch(r"elman(\.\w+)+", name):
+                module, _, attribute = name.rpartition(".")
+                if not (_exists(name) or hasattr(importlib.import_module(module), attribute)):
+                    pytest.fail(f"{page}: there is no {name}")
+            elif re.fullmatch(r"(src/|docs/|benchmarks/|tests/|elman/|\w+/)[\w/]+\.(py|md)", name):
+                places = (ROOT / name, ROOT / "src" / name, ROOT / "src/elman" / name)
+                assert any(place.exists() for place in places), f"{page}: {name}"
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page)):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+def _exists(module):
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
