@@ -13,7 +13,7 @@ from typing import IO, Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import parse, source
+from elman.cli.arguments import check_order, check_svg, parse, source
 from elman.cli.searching import Searching, search_of
 from elman.cli.streams import standard_input
 from elman.data.formats.table import FORMATS
@@ -55,6 +55,8 @@ class Predict(Searching):
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
+    check_svg("--attention", command.attention)
+    check_order("predict", command.folder, [command.file])
     model = load(command.folder)
     options = _options(command, model)
     if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):

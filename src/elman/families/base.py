@@ -7,9 +7,9 @@
          ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
                                     └── sample ──▶ ids ──decode──▶ text
 
-A model is a keyword-only dataclass of settings. A setting is written once, as a typed field with a docstring; the
-constructor, the shell's flags and help, ``config.json`` and the documentation all come from it. What ``fit`` learns
-stands in attributes that end in an underscore.
+A model is a keyword-only dataclass of settings. A setting is written once, in :mod:`elman.settings`, as a typed field
+with a docstring; the constructor, the shell's flags and help, ``config.json`` and the documentation all come from it.
+What ``fit`` learns stands in attributes that end in an underscore.
 """
 
 from __future__ import annotations
@@ -42,13 +42,12 @@ from elman.families.saved.folder import (
     write_folder,
 )
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
-from elman.families.settings import Settings, saved_settings
 from elman.files import remove_file, working_in
+from elman.settings.base import ModelSettings, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.computing import check_device, computing
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
-from elman.training.schedule import TrainingSettings
 from elman.training.state import State
 from elman.training.task import Batches, Task
 
@@ -58,19 +57,11 @@ WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and wr
 
 
 @dataclass(kw_only=True, eq=False)
-class Model(TrainingSettings, Settings, ABC):
+class Model(ModelSettings, ABC):
     """The base of every model: a dataclass of settings that is also an estimator."""
 
-    architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
-    free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
     answered_together: ClassVar[int] = 1024
     """Items that are answered together, where so many are at hand."""
-
-    encoding: str = "utf-8"
-    """How text files are encoded."""
-    valid_fraction: float = 0.1
-    """Share of the data held out for validation where no other is given: examples drawn with the seed, or the end of a
-    text."""
 
     # What a model says about itself.
 

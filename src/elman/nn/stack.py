@@ -311,13 +311,14 @@ class Recurrent(nn.Module):
         return self._run_stack(inputs, state, lengths, backend)
 
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
-        """Choose what computes this batch, and tell the log the first time."""
+        """Choose what computes this batch, and tell the log the first choice; of a later one, for debugging."""
         about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
         backend, reason = choose(self.backend, self.cell, *about)
         if backend not in self._told:
+            level = logging.DEBUG if self._told else logging.INFO
             self._told.add(backend)
             name = type(self).__name__
-            logger.info("%s layers of %d units run on %s: %s", name, self.hidden_size, BACKENDS[backend], reason)
+            logger.log(level, "%s layers of %d units run on %s: %s", name, self.hidden_size, BACKENDS[backend], reason)
         return backend
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
