@@ -243,6 +243,36 @@ def test_runs_side_by_side_leave_the_thread_count():
     assert [torch.get_num_threads(), *found] == [before, before]
 
 
+def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy):
+    """Each step waits for one of the other run, so that they take turns in whatever they share."""
+    settings = [
+        {"seed": 1, "num_layers": 2, "dropout": 0.5},
+        {"seed": 2, "cell": "gru", "dropout": 0.3, "initial_state": "random"},
+    ]
+    settings = [{**one, "steps": 6, "evaluations": 2, "threads": 1} for one in settings]
+    alone = [tiny(**one).fit(easy).network_.state_dict() for one in settings]
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    beside, turns = [None, None], threading.Barrier(2)
+
+    def fit(number):
+        beside[number] = tiny(**settings[number]).fit(easy).network_.state_dict()
+
+    training_step = next_token.NextTokenTask.training_step
+    wait = lambda self, *arguments: turns.wait(60) >= 0 and training_step(self, *arguments)  # noqa: E731
+    monkeypatch.setattr(next_token.NextTokenTask, "training_step", wait)
+    threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for one, other in zip(alone, beside, strict=True):
+        assert other is not None
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.rand(2), expected)  # the process's random numbers go on as if there had been no run
+
+
 OVERFITTING = {"steps": 60, "evaluations": 60, "learning_rate": 0.05}  # where the held-out text is written backwards
 
 

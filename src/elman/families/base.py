@@ -43,9 +43,10 @@ from elman.families.saved.folder import (
 )
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
 from elman.files import remove_file, working_in
+from elman.nn.draws import drawing
 from elman.settings.base import ModelSettings, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
-from elman.training.computing import check_device, computing
+from elman.training.computing import check_device, computing, seeded
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
 from elman.training.state import State
@@ -208,12 +209,13 @@ class Model(ModelSettings, ABC):
                 elif resume:
                     progress.note(f"{folder}: no checkpoint yet, starting afresh")
             stack.enter_context(computing(self))
-            former = self._former(saved, init_from)
-            if saved is not None:
-                check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
-            elif former is not None:
-                check_same_architecture(former, self, init_from)
-            task, batches = self._prepare(X, y, valid, former)
+            with seeded(self.seed):
+                former = self._former(saved, init_from)
+                if saved is not None:
+                    check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
+                elif former is not None:
+                    check_same_architecture(former, self, init_from)
+                task, batches = self._prepare(X, y, valid, former)
             if saved is not None:
                 check_same_data(saved["config"]["data"], self.data_, folder)
             elif former is not None:
@@ -351,8 +353,10 @@ class Model(ModelSettings, ABC):
         self.network_.load_state_dict(state.best["network"])
         self.network_.eval()
         self.history_ = state.history
+        with drawing(self.seed):
+            final = self._final_metrics()
         self.metrics_ = {
-            "valid": self._final_metrics(),
+            "valid": final,
             "train": {
                 "seconds": round(state.seconds, 2),
                 "tokens_per_second": round(state.targets / max(state.step_seconds, 1e-9), 1),
@@ -374,7 +378,8 @@ class Model(ModelSettings, ABC):
         check_device(self.device)
         with computing(self):
             trial = type(self)(**self.get_params())  # this model stays as it is
-            task, batches = trial._prepare(X, y, valid, None)
+            with seeded(self.seed):
+                task, batches = trial._prepare(X, y, valid, None)
             steps, seconds = predict_cost(task, batches, trial)
         parameters = num_parameters(task.network)
         return {

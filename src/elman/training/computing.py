@@ -9,6 +9,7 @@ from threading import Lock
 import torch
 
 from elman.errors import UsageError
+from elman.nn.draws import drawing
 from elman.training.schedule import TrainingSettings
 
 
@@ -52,6 +53,16 @@ _threads = _Threads()
 @contextmanager
 def computing(settings: TrainingSettings) -> Iterator[None]:
     """Compute as the settings say; leave the caller's threads and random numbers as they were."""
-    with _threads.using(settings.threads), torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
+    with _threads.using(settings.threads), drawing(settings.seed):
+        yield
+
+
+_building = Lock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let torch's global generator, from which weights begin, start from a seed; it is one thread's at a time."""
+    with _building, torch.random.fork_rng():
+        torch.manual_seed(seed)
         yield

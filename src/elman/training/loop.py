@@ -22,8 +22,6 @@ from signal import SIGINT
 from threading import Event
 from typing import Any
 
-import torch
-
 from elman.errors import DivergedError, Interrupted
 from elman.training.clock import Clock, now
 from elman.training.keeping import Keeper
@@ -159,8 +157,7 @@ class _Run:
         if self.has_budget:
             self.clock.reserve = self.reserve()
         if is_fresh and self.has_budget:
-            with torch.random.fork_rng():
-                self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
+            self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
         self.steps.network.train()
         if is_fresh:
             self.validate()
@@ -197,8 +194,7 @@ class _Run:
             return
         if not self.is_reserve_final and clock.share > RESERVE_AFTER:
             self.is_reserve_final = True
-            with torch.random.fork_rng():
-                clock.reserve = self.reserve()
+            clock.reserve = self.reserve()
             self.steps.network.train()
         state.schedule = clock.refit(
             self.schedule, state.validated, state.step, state.evaluation_seconds, self.num_batches
