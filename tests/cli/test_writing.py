@@ -12,6 +12,8 @@ from PIL import Image
 import elman
 from elman.cli.main import main
 from elman.data.samples import sample_text
+from elman.decoding.beam import Search
+from elman.metrics.texts import translation_metrics
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "4", "--evaluations", "2"]
 EXTRA = {
@@ -143,7 +145,7 @@ def test_the_pictures_of_a_sample_can_be_looked_at_and_described(shell, tmp_path
     words = ["train", "captioner", tmp_path / "c.tsv", "--images", tmp_path / "p", "--out", tmp_path / "m"]
     answer = shell(*words, *TINY, *EXTRA["captioner"])
     assert answer.code == 0
-    assert "elman: and 465 more such places" in answer.err  # pictures without a caption
+    assert "has no caption of it, and of 469 more; they are left out" in answer.err  # pictures without a caption
     answer = shell("predict", tmp_path / "m", tmp_path / "p" / "unseen-0003.png")
     assert answer.out.startswith("unseen-0003.png\t")
 
@@ -153,7 +155,7 @@ BAD = {
     "three files": (["translator", "a.src", "a.tgt", "a.src"], 2, ["one or two files, but 3 are given"]),
     "one side is empty": (["translator", "blank.src", "a.tgt"], 3, ["blank.src:1: the source is empty"]),
     "no such file": (["translator", "a.src", "a.tgd"], 3, ["a.tgd", "no such file"]),
-    "two files of captions": (["captioner", "c.tsv", "c.tsv"], 2, ["nrecognized"]),
+    "two files of captions": (["captioner", "c.tsv", "c.tsv"], 2, ["one word too many"]),
     "no pictures named": (["captioner", "c.tsv"], 2, ["the pictures are missing", "--images"]),
     "no picture fits": (["captioner", "c.tsv", "--images", "empty"], 3, ["holds no pictures"]),
     "all pictures are broken": (["captioner", "c.tsv", "--images", "broken"], 3, ["x.png:1: not a picture"]),
@@ -212,3 +214,26 @@ def test_a_model_of_features_says_when_it_gets_pictures(shell, tmp_path):
     answer = shell("predict", tmp_path / "m", tmp_path / "p.png")
     assert answer.out == "p.png\t\n"
     assert "p.png:1: a picture, where the model reads features" in answer.err
+
+
+def test_predict_takes_a_seed_and_evaluate_what_to_search_with(shell, translator):
+    drawn = ["predict", translator / "m", translator / "a.src", "--temperature", "2"]
+    first = shell(*drawn, "--seed", "5").out
+    assert first == shell(*drawn, "--seed", "5").out
+    assert len({first, shell(*drawn, "--seed", "2").out, shell(*drawn).out}) == 3
+    model, sources = elman.load(translator / "m"), (translator / "a.src").read_text().splitlines()
+    of_call = model.translate(sources, Search(temperature=2.0, seed=5))
+    assert [texts[0][0] for texts in of_call] == first.splitlines()
+    assert model.set_params(temperature=2.0, seed=5).predict(sources) == first.splitlines()
+    judge = ["evaluate", translator / "m", translator / "a.src", translator / "a.tgt", "--json"]
+    figures = json.loads(shell(*judge, "--temperature", "2", "--seed", "5").out)
+    targets = (translator / "a.tgt").read_text().splitlines()
+    assert figures["bleu"] == pytest.approx(translation_metrics(first.splitlines(), targets)[0]["bleu"])
+    assert json.loads(shell(*judge, "--beam-size", "1").out)["nats_per_token"] == figures["nats_per_token"]
+    answer = shell(*judge, "--beam-size", "0")
+    assert (answer.code, answer.err) == (2, "elman: --beam-size is 0; it must be at least 1\n")
+
+
+def test_a_model_that_does_not_search_has_no_such_options(shell, saved):
+    answer = shell("evaluate", saved, saved.parent / "valid.txt", "--beam-size", "2")
+    assert (answer.code, answer.err) == (2, "elman: --beam-size is no option of a model of task lm; leave it out\n")

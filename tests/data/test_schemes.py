@@ -51,14 +51,30 @@ EXAMPLE = {
     "iob1": ["I-P", "I-P", "B-P", "O", "I-L"],
     "bioes": ["B-P", "E-P", "S-P", "O", "S-L"],
     "bilou": ["B-P", "L-P", "U-P", "O", "U-L"],
+    "bmes": ["B-P", "M-P", "E-P", "S-P"],
 }
 
 
 @pytest.mark.parametrize("scheme", schemes.SCHEMES)
 def test_by_hand(scheme):
-    assert schemes.to_bio(EXAMPLE[scheme], scheme) == EXAMPLE["bio"]
-    assert schemes.from_bio(EXAMPLE["bio"], scheme) == EXAMPLE[scheme]
+    bio = ["B-P", "I-P", "I-P", "B-P"] if scheme == "bmes" else EXAMPLE["bio"]
+    assert schemes.to_bio(EXAMPLE[scheme], scheme) == bio
+    assert schemes.from_bio(bio, scheme) == EXAMPLE[scheme]
     assert schemes.detect([EXAMPLE[scheme]]) == scheme
+
+
+@pytest.mark.parametrize("scheme", schemes.SCHEMES)
+@given(tags=consistent_bio())
+def test_tags_without_a_type_are_those_of_one_type(scheme, tags):
+    tags = ["O" if tag == "O" else f"{tag[0]}-X" for tag in tags]
+    bare = [tag.removesuffix("-X") for tag in tags]
+    written = [tag.removesuffix("-X") for tag in schemes.from_bio(tags, scheme)]
+    assert schemes.from_bio(bare, scheme) == written
+    assert schemes.to_bio(written, scheme) == bare
+    assert [span[:2] for span in schemes.spans(bare)] == [span[:2] for span in schemes.spans(tags)]
+    assert schemes.inconsistencies(written, scheme) == []
+    for ours, theirs in zip(schemes.allowed(["B", "I", "O"]), schemes.allowed(["B-X", "I-X", "O"]), strict=True):
+        assert ours.tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +91,13 @@ def test_by_hand(scheme):
         (["B-P", "O", "I-P", "O", "B-P"], "bio"),
         (["B-P", "O", "I-P", "O", "I-P"], "iob1"),
         (["I-P", "B-P", "B-P"], "iob1"),
+        (["B", "I", "O"], "bio"),
+        (["O", "I", "O"], "iob1"),
+        (["B", "M", "E", "S"], "bmes"),
+        (["B", "E", "S"], "bioes"),
+        (["S", "M", "L"], ""),
+        (["B", "I-P"], ""),
+        (["B-P", "M-P", "I-P"], ""),
     ],
 )
 def test_the_scheme_is_found_out(tags, scheme):

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, save
 
+from elman.data.images.decoding import write_picture
 from elman.data.lines import Problems
 from elman.data.music.tunes import cut, read_tunes
-from elman.data.pictures.decoding import write_picture
 from elman.data.samples import sample_pictures, sample_text
 
 ROOT = Path(__file__).parents[2]

@@ -33,10 +33,10 @@ from elman.data.formats.series import series_format
 from elman.data.formats.text_folder import read_folder
 from elman.data.formats.text_lines import SentenceLines, TextLines
 from elman.data.hub import hub_text
+from elman.data.images.decoding import read_picture
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, cut, read_tunes
-from elman.data.pictures.decoding import read_picture
 from elman.data.records import Problem, TaggedSentence
 from elman.data.samples import sample_text
 from elman.data.text import Text

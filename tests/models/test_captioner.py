@@ -15,6 +15,8 @@ from elman.cli.predict import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.formats.pictures import Pictures
+from elman.data.images import onnx_encoder
+from elman.data.images.onnx_encoder import encoded_by
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
@@ -319,3 +321,73 @@ def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
         elman.load(tmp_path / "begun").set_params(encoder=encoder).predict(TEST)
     with pytest.raises(ModelError, match="not the encoder that the model learned with"):
         elman.load(tmp_path / "m").predict(TEST)
+
+
+def test_a_data_set_with_splits_is_learned_validated_and_tested_on_them(tmp_path, caplog):
+    splits = ["train", "val", "test"] * 6
+    images = [
+        {"filename": f"{number}.png", "split": split, "sentences": [{"raw": f"it is {split}"}]}
+        for number, split in enumerate(splits)
+    ]
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"images": images}))
+    pictures = {f"{number}.png": np.full((8, 8, 3), number, np.uint8) for number in range(18)}
+    model = elman.Captioner(hidden_size=4, embedding_size=4, picture_size=8, channels=8, steps=1, min_count=1)
+    with caplog.at_level("WARNING"):
+        train, valid = model.read(pictures, path)
+    assert train.labels == [["it is train"]] * 6
+    assert valid.labels == [["it is val"]] * 6
+    assert [int(array[0, 0, 0]) for array in valid.inputs] == list(range(1, 18, 3))
+    assert len(caplog.messages) == 2  # one for each part, however many pictures the others have
+    assert "and of 11 more" in caplog.text
+    assert model.fit(pictures, path).evaluate(pictures, path)["examples"] == 6
+
+
+def maps(path, size, output):
+    """Write an ONNX encoder of pictures of one size: means over quarters, (N, 3, 2, 2), or these as (N, 4, 3)."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    kernel = [size // 2, size // 2]
+    nodes = [helper.make_node("AveragePool", ["pictures"], ["maps"], kernel_shape=kernel, strides=kernel)]
+    shape = ["n", 3, 2, 2]
+    if output == "regions":
+        nodes.append(helper.make_node("Reshape", ["maps", "shape"], ["flat"]))
+        nodes.append(helper.make_node("Transpose", ["flat"], ["regions"], perm=[0, 2, 1]))
+        shape = ["n", 4, 3]
+    inputs = [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 3, size, size])]
+    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
+    constants = [helper.make_tensor("shape", TensorProto.INT64, [3], [0, 3, 4])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("output", ["maps", "regions"])
+def test_an_encoder_has_its_own_size_and_its_places_stay_regions(tmp_path, output):
+    pytest.importorskip("onnxruntime")
+    encoder = maps(tmp_path / "e.onnx", 20, output)
+    pictures = [np.random.default_rng(seed).integers(0, 256, (20, 20, 3)).astype(np.uint8) for seed in range(6)]
+    settings = {"hidden_size": 4, "embedding_size": 4, "steps": 1, "min_count": 1}
+    captioner = Captioner(**settings, encoder=encoder)  # whose picture_size is 48
+    train, _ = captioner.read(pictures, [["a"]] * 6, valid=(pictures, [["a"]] * 6))
+    for picture, features in zip(pictures, train.inputs, strict=True):
+        quarters = picture.reshape(2, 10, 2, 10, 3).mean(axis=(1, 3)).reshape(4, 3) / 255
+        np.testing.assert_allclose(features, quarters, rtol=1e-5)  # float32
+    captioner.fit(pictures, [["a"]] * 6)
+    assert len(captioner.predict(pictures)) == 6
+    Image.fromarray(pictures[0]).save(tmp_path / "p.png")
+    lines = Lines(tmp_path / "p.png", "utf-8", Problems())
+    assert len(list(answers(captioner, lines, Problems()))) == 1
+    flat = encoded_by(encoder, pictures[:1], 12)  # as models learned before
+    assert flat[0].shape == (1, 12)
+
+
+def test_encoding_gives_a_sign_of_life(monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr(onnx_encoder.time, "monotonic", lambda: now[0])
+    encoding = onnx_encoder.Encoding(8000)
+    for number, now[0] in ((128, 4.0), (256, 11.0), (384, 15.0), (512, 22.0)):
+        encoding.done(number)
+    assert caplog.messages == ["256 of 8,000 pictures are encoded", "512 of 8,000 pictures are encoded"]

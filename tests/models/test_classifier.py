@@ -18,7 +18,7 @@ from elman.cli.predict import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
-from elman.models.classifier import Classifier, _Batches, _Task
+from elman.models.classifier import Classifier, _Task
 from elman.nn import reference
 
 # the same words in another order: counting them tells nothing
@@ -185,7 +185,7 @@ def test_sequences_of_numbers(tmp_path):
 def test_class_weights_let_rare_labels_count():
     texts, labels = ["a b", "a c"] * 10, (["common"] * 9 + ["rare"]) * 2
     weighted = Classifier(**SMALL, steps=1, class_weights=True).fit(texts, labels, valid=(texts, labels))
-    batch = _Batches(weighted, Examples(texts, labels)).batch(0)
+    batch = weighted._batches(Examples(texts, labels)).batch(0)
     weighted.network_.train()
     loss, count, _ = _Task(weighted, labels).training_step(batch, None)
     losses = torch.nn.functional.cross_entropy(weighted.network_(batch), batch.targets, reduction="none")

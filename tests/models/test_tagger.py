@@ -329,3 +329,15 @@ def test_inconsistent_tags_are_told_and_read_all_the_same(caplog):
         tagger = Tagger(**SMALL, steps=2).fit(text)
     assert "text:2: I-PER cannot stand here in BIO" in caplog.text
     assert tagger.scheme_ == "bio"
+
+
+def test_tags_of_spans_that_follow_no_scheme_are_told(caplog):
+    sentences, tags = [["Ada", "met", "Charles"]] * 20, [["B-PER", "0", "B-PER"]] * 20
+    settings = {"hidden_size": 4, "steps": 1, "evaluations": 1, "characters": "none"}
+    with caplog.at_level("WARNING"):
+        assert "span_f1" not in Tagger(**settings).fit(sentences, tags).metrics_["valid"]
+    assert "with 0 among them they follow no scheme" in caplog.text
+    caplog.clear()
+    for bare in (["B", "O", "B"], ["B", "M", "E"], ["S", "B", "E"]):
+        assert "span_f1" in Tagger(**settings).fit(sentences, [bare] * 20).metrics_["valid"]
+    assert "no scheme" not in caplog.text

@@ -9,7 +9,7 @@ from elman.nn.cells import CELLS as TABLE
 from elman.nn.decoder import Decoder
 
 KINDS = [("none", False), ("luong", False), ("luong", True), ("bahdanau", False)]
-CELLS = list(TABLE)
+CELLS = [name for name, cell in TABLE.items() if cell.reference is not None]
 
 
 def made(cell, attention, feeding, num_layers=1):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from elman.training import clock as clock_module
-from elman.training.clock import RECENT_STEPS, Clock, predict_seconds
+from elman.training.clock import LEAST_RECENT, RECENT_STEPS, Clock, predict_seconds
 from elman.training.schedule import Schedule, TrainingSettings
 
 
@@ -38,16 +38,25 @@ def test_the_speed_is_that_of_the_latest_steps():
     assert clock.step_seconds == statistics.median(durations[-RECENT_STEPS:])
 
 
-def test_the_steps_change_only_where_they_no_longer_fit(time):
-    schedule = Schedule(total_steps=60, warmup_steps=0, eval_every=100)  # one a second, for a minute
-    for seconds, total_steps in ((1.0, 60), (2.0, 10 + 50 // 2)):
-        clock = Clock(TrainingSettings(minutes=1), started=time.now - 10)
-        for _ in range(RECENT_STEPS - 1):
-            clock.add_step(seconds)
-        assert clock.keep_pace(schedule, 10, 0.0) == schedule  # too few steps to tell
+def test_the_speed_is_not_that_of_long_ago():
+    clock = Clock(TrainingSettings(minutes=1))
+    for seconds in [3.0] * 5 + [1.0] * 8:  # an eighth of a minute holds the last seven
         clock.add_step(seconds)
-        assert clock.keep_pace(schedule, 60, 0.0) == schedule  # it is over
-        assert clock.keep_pace(schedule, 10, 0.0).total_steps == total_steps
+    assert clock.step_seconds == 1.0
+
+
+def test_the_steps_change_only_where_the_budget_would_be_missed(time):
+    schedule = Schedule(total_steps=60, warmup_steps=0, eval_every=100)  # one a second, for a minute
+    for seconds, total_steps in ((1.0, 60), (1.01, 60), (2.0, 10 + 50 // 2), (0.5, 10 + 50 * 2)):
+        clock = Clock(TrainingSettings(minutes=1), started=time.now - 10)
+        for _ in range(LEAST_RECENT):
+            assert not clock.is_due  # too few steps to tell
+            clock.add_step(seconds)
+        assert clock.is_due
+        assert clock.refit(schedule, [], 10, 0.0, 1000).total_steps == total_steps
+        assert not clock.is_due  # it has just been looked at
+        time.now += 1
+        assert clock.is_due
 
 
 def test_the_whole_takes_as_long_as_its_parts_and_compiling_does_not_count(time):

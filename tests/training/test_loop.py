@@ -7,6 +7,7 @@ import csv
 import itertools
 import math
 import signal
+import threading
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from elman.nn.outputs.heads import cross_entropy_sum
 from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
+from elman.training.computing import computing
 from elman.training.progress import Progress
 from elman.training.schedule import Schedule, TrainingSettings, fitted, measured, planned
 
@@ -187,6 +189,88 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, monkeypatch, tiny, e
     at_step(monkeypatch, 1, twice)
     with pytest.raises(KeyboardInterrupt):
         tiny().fit(easy)
+
+
+def test_a_run_can_be_stopped_from_another_thread(tmp_path, quick, monkeypatch, tiny, easy):
+    stop, raised = threading.Event(), []
+
+    def fit():
+        try:
+            tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "cut", stop=stop)
+        except Interrupted as error:
+            raised.append(error)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    reached, go_on = threading.Event(), threading.Event()
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: (reached.set(), go_on.wait(60)))
+        thread = threading.Thread(target=fit)
+        thread.start()
+        assert reached.wait(60)
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+        stop.set()
+        go_on.set()
+        thread.join(60)
+    assert "stopped after step 4" in str(raised[0])
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")["state"]["step"] == 4
+    tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "cut", resume=True)
+    tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "whole")
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+
+
+def test_runs_side_by_side_leave_the_thread_count():
+    before = torch.get_num_threads()
+    counts, inside, leave = {}, threading.Barrier(3), threading.Barrier(3)
+
+    def compute(threads):
+        with computing(TrainingSettings(threads=threads)):
+            inside.wait(60)
+            counts[threads] = torch.get_num_threads()
+            leave.wait(60)
+
+    threads = [threading.Thread(target=compute, args=(number,)) for number in (before + 1, None)]
+    for thread in threads:
+        thread.start()
+    inside.wait(60)
+    leave.wait(60)
+    for thread in threads:
+        thread.join(60)
+    assert counts == {before + 1: before + 1, None: before}
+    found = []
+    late = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    late.start()
+    late.join()
+    assert [torch.get_num_threads(), *found] == [before, before]
+
+
+def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy):
+    """Each step waits for one of the other run, so that they take turns in whatever they share."""
+    settings = [
+        {"seed": 1, "num_layers": 2, "dropout": 0.5},
+        {"seed": 2, "cell": "gru", "dropout": 0.3, "initial_state": "random"},
+    ]
+    settings = [{**one, "steps": 6, "evaluations": 2, "threads": 1} for one in settings]
+    alone = [tiny(**one).fit(easy).network_.state_dict() for one in settings]
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    beside, turns = [None, None], threading.Barrier(2)
+
+    def fit(number):
+        beside[number] = tiny(**settings[number]).fit(easy).network_.state_dict()
+
+    training_step = next_token.NextTokenTask.training_step
+    wait = lambda self, *arguments: turns.wait(60) >= 0 and training_step(self, *arguments)  # noqa: E731
+    monkeypatch.setattr(next_token.NextTokenTask, "training_step", wait)
+    threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for one, other in zip(alone, beside, strict=True):
+        assert other is not None
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.rand(2), expected)  # the process's random numbers go on as if there had been no run
 
 
 OVERFITTING = {"steps": 60, "evaluations": 60, "learning_rate": 0.05}  # where the held-out text is written backwards
@@ -398,7 +482,7 @@ def test_a_time_budget_is_kept_and_its_steps_are_fixed(tmp_path, clock, step_sec
     task.validate = spend(task.validate, evaluation_seconds)
     settings = TrainingSettings(minutes=1, learning_rate=1e-3, patience=0)
     path = tmp_path / "c"
-    state = loop.train(task, ToyBatches(), settings, progress=Progress(), reserve=5.0, checkpoint=path)
+    state = loop.train(task, ToyBatches(), settings, progress=Progress(), reserve=lambda: 5.0, checkpoint=path)
     assert 60 - 5 - clock.now == pytest.approx(0, abs=0.1 * 60)  # whole steps, and rounding of the validations
     assert clock.now <= 60 - 5 + evaluation_seconds + step_seconds
     assert load_checkpoint(path)["state"]["schedule"]["total_steps"] == state.step
@@ -482,6 +566,91 @@ def test_a_run_that_is_resumed_on_a_slower_machine_keeps_its_budget(tmp_path, cl
     assert state.step == pytest.approx(290 + 149, abs=5)
     assert clock.now - 1000 == pytest.approx(29.8, abs=1.5)
     assert state.schedule.planned_steps == 588
+
+
+def load_of(name, minutes):
+    """Return how much slower than a free machine one is at a time (seconds) under a load, for a budget of minutes."""
+    budget = 60 * minutes
+    return {
+        "free": lambda now: 1.0,
+        "half as fast, then free": lambda now: 2.0 if now < budget / 2 else 1.0,
+        "free, then half as fast": lambda now: 1.0 if now < budget / 2 else 2.0,
+        "busy while it is measured": lambda now: 3.0 if now < budget / 10 else 1.0,
+        "shared every other 10 s": lambda now: 2.0 if now % 20 < 10 else 1.0,
+        "sawtooth": lambda now: 1.0 + 2 * (now % 30) / 30,
+    }[name]
+
+
+def train_under(clock, load, minutes, step_seconds, evaluation_seconds, final_seconds, **settings):
+    """Train on a machine that is as slow as the load says; return the state, after the work that follows."""
+    task = ToyTask()
+    training_step, validate = task.training_step, task.validate
+
+    def spend(seconds):
+        clock.now += seconds * load(clock.now)
+
+    def slow_step(batch, carry):
+        spend(step_seconds)
+        return training_step(batch, carry)
+
+    def slow_validation():
+        spend(evaluation_seconds)
+        return validate()
+
+    def reserve():
+        spend(0.05 * final_seconds)
+        return final_seconds * load(clock.now)
+
+    task.training_step, task.validate = slow_step, slow_validation
+    chosen = TrainingSettings(minutes=minutes, learning_rate=1e-4, **{"patience": 0, **settings})
+    state = loop.train(task, ToyBatches(), chosen, progress=Progress(), started=0.0, reserve=reserve)
+    spend(final_seconds)
+    return state
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 8])
+@pytest.mark.parametrize(
+    "load",
+    [
+        "free",
+        "half as fast, then free",
+        "free, then half as fast",
+        "busy while it is measured",
+        "shared every other 10 s",
+        "sawtooth",
+    ],
+)
+@pytest.mark.parametrize("durations", [(0.2, 0.1, 1.0), (0.3, 2.0, 0.0), (0.5, 0.5, 1.5)])
+def test_a_budget_is_used_whatever_the_machine_does_besides(clock, load, minutes, durations):
+    step_seconds, *others = durations
+    state = train_under(clock, load_of(load, minutes), minutes, step_seconds * minutes, *others)
+    assert clock.now == pytest.approx(60 * minutes, rel=0.05)
+    assert 3 <= len(state.history) - 1 <= 20
+    falls_from = max(state.schedule.changed_at, state.schedule.warmup_steps)
+    assert state.schedule.learning_rate_factor(state.step - 1) < 1.5 / (state.step - falls_from)
+
+
+@pytest.mark.parametrize("load", ["free", "half as fast, then free", "shared every other 10 s"])
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_there_are_no_more_validations_than_wanted(clock, load, evaluations):
+    state = train_under(clock, load_of(load, 1), 1, 0.2, 1.0, 1.0, evaluations=evaluations)
+    assert [row["step"] for row in state.history[:1]] == [0]
+    assert len(state.history) - 1 == evaluations
+    assert clock.now == pytest.approx(60, rel=0.05)
+
+
+def test_a_machine_that_becomes_free_gets_no_more_than_so_many_passes(clock):
+    state = train_under(clock, load_of("half as fast, then free", 8), 8, 0.25, 0.1, 0.0, max_epochs=105)
+    assert state.step == 1050  # ten batches a pass
+    assert clock.now < 0.9 * 8 * 60
+
+
+def test_a_busy_machine_is_given_the_steps_back_when_it_is_free(clock):
+    steps = {}
+    for load in ("free", "half as fast, then free"):
+        clock.now = 0.0
+        steps[load] = train_under(clock, load_of(load, 3), 3, 0.5, 0.1, 0.0).step
+    assert steps["half as fast, then free"] == pytest.approx(0.75 * steps["free"], rel=0.05)
 
 
 def test_a_schedule_changed_within_the_warm_up_falls_from_there():
@@ -647,6 +816,15 @@ class ToyTask:
 
     def sample(self):
         return ""
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+def test_half_precision_trains_and_validates(quick, tiny, easy, lines):
+    exact, rough = (tiny(precision=precision, lines=lines).fit(easy) for precision in ("32-true", "bf16-mixed"))
+    losses = [model.history_[-1]["nats_per_token"] for model in (exact, rough)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)  # 8 bits of a number
+    assert {weight.dtype for weight in rough.network_.state_dict().values()} == {torch.float32}
 
 
 def test_the_loop_trains_something_else_than_language(tmp_path):

@@ -2,11 +2,13 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 
+from elman.nn.draws import drawing, uniform
 from elman.training.schedule import TrainingSettings
-from elman.training.steps import Steps
+from elman.training.steps import Handle, Steps
 
 SETTINGS = TrainingSettings(device="cpu", clip_norm=0.5, weight_decay=0.3, minutes=1e-9)
 
@@ -27,7 +29,7 @@ class Regression:
 
     def training_step(self, batch, carry):
         self.carries.append(carry)
-        noise = torch.rand(2)
+        noise = uniform((2,), batch.x)
         return ((self.network(batch.x) + noise) ** 2).sum(), 8, len(self.carries)
 
 
@@ -39,13 +41,12 @@ def test_a_step_is_that_of_plain_pytorch():
     optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.99), weight_decay=0.3, fused=True)
     carry = None
     for number, learning_rate in enumerate([0.1, 0.02, 0.3]):
-        torch.manual_seed(number)
         step = steps.take(number, carry, learning_rate)
         carry = step.carry
-        torch.manual_seed(number)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        loss_sum, targets, _ = plain.training_step(Batches().batch(number), None)
+        with drawing(SETTINGS.seed, number):
+            loss_sum, targets, _ = plain.training_step(Batches().batch(number), None)
         optimizer.zero_grad()
         (loss_sum / targets).backward()
         norm = nn.utils.clip_grad_norm_(plain.network.parameters(), 0.5)
@@ -53,7 +54,6 @@ def test_a_step_is_that_of_plain_pytorch():
         assert (step.loss, step.norm, step.targets) == ((loss_sum / 8).item(), norm.item(), 8)
         assert step.norm > 0.5  # so that it was clipped
     assert task.carries == [None, 1, None]  # what is carried is dropped where a pass begins
-    steps.finish()
     assert type(task.network) is nn.Linear
     assert all(map(torch.equal, task.network.parameters(), plain.network.parameters()))
 
@@ -70,3 +70,36 @@ def test_steps_on_trial_change_neither_weights_nor_random_numbers():
     assert len(task.carries) == 8
     assert all(map(torch.equal, steps.network.parameters(), before))
     assert not steps.optimizer.state
+
+
+class Precise(Regression):
+    """Notes in what precision the network computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def training_step(self, batch, carry):
+        outputs = self.network(batch.x)
+        self.seen.append((self.network.training, outputs.dtype))
+        return (outputs.float() ** 2).sum(), 8, None
+
+    def validate(self):
+        self.seen.append((self.network.training, self.network(torch.ones(1, 3)).dtype))
+        return {"error": 0.5}
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_the_loss_and_the_validation_are_computed_inside_what_is_wrapped(monkeypatch, precision, dtype):
+    inside = []
+    forward = Handle.forward
+    monkeypatch.setattr(Handle, "forward", lambda self, work: inside.append(work) or forward(self, work))
+    task = Precise()
+    steps = Steps(task, Batches(), TrainingSettings(device="cpu", precision=precision))
+    step = steps.take(0, None, 0.1)
+    assert step.loss > 0
+    assert steps.validate() == {"error": 0.5}
+    assert task.seen == [(True, dtype), (False, dtype)]
+    assert len(inside) == 2
+    assert task.network.training
+    assert [name for name, _ in steps.network.named_parameters()] == ["weight", "bias"]

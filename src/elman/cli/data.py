@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse
-from elman.data.pictures.decoding import write_picture
+from elman.data.images.decoding import write_picture
 from elman.data.samples import SAMPLES, sample_pictures, sample_text
 from elman.documents import write_json
 from elman.errors import UsageError, nearest

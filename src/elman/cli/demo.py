@@ -17,7 +17,7 @@ from elman.data.samples import sample_text
 from elman.models.language_model import LanguageModel
 from elman.training.progress import progress_for
 
-SIZES = {384: 1400, 256: 1600, 128: 2500}
+SIZES = {384: 1200, 256: 1400}
 """The networks that may be trained, by their hidden size, and the steps after which each has passed the 5-grams."""
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from elman.cli.arguments import examples, parse
+from elman.cli.arguments import Switch, check_order, check_svg, examples, parse
+from elman.cli.searching import Searching, search_of
 from elman.documents import write_json
 from elman.errors import UsageError
 from elman.families.reports import Report
@@ -18,7 +19,7 @@ from elman.models import load
 
 
 @dataclass(kw_only=True)
-class Evaluate:
+class Evaluate(Searching):
     """Judge a saved model: of a language model, every token but the first is predicted.
 
     A translator takes SRC TGT, or one file of pairs; a captioner CAPTIONS --images DIR; a composer a folder of MIDI.
@@ -32,7 +33,7 @@ class Evaluate:
     """The pictures that captions are about: their folder, or an .npz of ready features."""
     encoder: Path | None = None
     """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
-    json: bool = False
+    json: Switch = False
     """Print one flat JSON object."""
     confusion: Path | None = None
     """Draw which label was taken for which, as an SVG, into this file."""
@@ -43,11 +44,13 @@ def run(words: Sequence[str]) -> int:
     command = parse(Evaluate, words, "elman evaluate")
     if not command.files:
         raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
+    check_svg("--confusion", command.confusion)
+    check_order("evaluate", command.folder, command.files)
     model = load(command.folder)
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)
     X, y = examples(model.task, command.files, command.images)  # noqa: N806
-    report = model.report(X, y)
+    report = model.report(X, y, **search_of(command, model, model.report))
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:

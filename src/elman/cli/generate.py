@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import parse
+from elman.cli.arguments import check_svg, parse
 from elman.data.lines import Problems
-from elman.data.music.tunes import read_tunes
+from elman.data.music.tunes import begun_with, read_tunes
 from elman.decoding.sampling import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
@@ -62,6 +62,7 @@ def run(words: Sequence[str]) -> int:
     """Write what ``words`` say; see ``elman generate --help``."""
     command = parse(Generate, words, "elman generate")
     command.sampling.check()
+    check_svg("--roll", command.roll)
     if command.num_samples < 1:
         raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
     model = load(command.folder)
@@ -113,7 +114,7 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
         raise UsageError(f"{named[0]} is named twice: --out, --wav and --roll are three files")
     primer = None
     if command.primer is not None:
-        primer = read_tunes(command.primer, Problems(shown=0), model.encoding)[0]
+        primer = begun_with(read_tunes(command.primer, Problems(shown=0), model.encoding)[0], command.seconds)
     tune = model.compose(
         primer,
         seconds=command.seconds,

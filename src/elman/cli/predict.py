@@ -6,15 +6,15 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import parse, source
-from elman.cli.flags import with_flags
+from elman.cli.arguments import check_order, check_svg, parse, source
+from elman.cli.searching import Searching, search_of
 from elman.cli.streams import standard_input
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems, arrived
@@ -27,7 +27,7 @@ from elman.models.tasks import TASKS
 
 
 @dataclass(kw_only=True)
-class Predict:
+class Predict(Searching):
     r"""Print what a saved model makes of a file, in the file's order.
 
     A tagger gives every word its tag, a classifier every text its label, a translator every line another, a captioner
@@ -44,27 +44,19 @@ class Predict:
     """text (one sentence or text a line), conllu, columns, csv, tsv or jsonl; found out from a file where not given."""
     output_format: str | None = None
     """jsonl, conllu, columns or text; where not given, a tagger writes as it read, a classifier jsonl, others text."""
-    beam_size: int | None = None
-    """Texts that are kept at every step of the search; what the model was trained with where not given, as the next
-    three (translator and captioner only)."""
     n_best: int | None = None
     """How many texts to write for each input, the best first."""
-    length_penalty: float | None = None
-    """Log-probabilities are divided by the length to this power when texts are compared."""
-    temperature: float | None = None
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
     attention: Path | None = None
     """Draw where a translator looked while it wrote about the first source, as an SVG, into this file."""
     encoder: Path | None = None
     """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
 
 
-SEARCH = tuple(field.name for field in fields(Search))
-
-
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
+    check_svg("--attention", command.attention)
+    check_order("predict", command.folder, [command.file])
     model = load(command.folder)
     options = _options(command, model)
     if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
@@ -111,6 +103,8 @@ def answers(
     """
     formats = FORMATS[model.formats]
     settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
+    if options.get("encoder"):
+        settings.encoder = options["encoder"]
     reader = formats.reader(input_format, lines.source, settings)
     vars(settings).update(asdict(options["search"]) if options.get("search") else {})
     writer = formats.writer(output_format, reader, settings)
@@ -129,19 +123,10 @@ def _options(command: Predict, model: Any) -> dict[str, Any]:
     Raises:
         UsageError: the model has no such option, or it is outside its limits.
     """
-    search = {name: value for name in SEARCH if (value := getattr(command, name)) is not None}
-    known = inspect.signature(model.answer).parameters
-    options: dict[str, Any] = {"encoder": command.encoder} if command.encoder else {}
-    for name in (*options, *search):
-        if ("search" if name in search else name) not in known:
-            raise UsageError(f"`{name}` is no option of a model of task {model.task}; leave it out")
-    if search:
-        options["search"] = replace(model.search, **search)
-        try:
-            options["search"].check()
-        except UsageError as error:
-            raise UsageError(with_flags(str(error), SEARCH)) from None
-    return options
+    if command.encoder and "encoder" not in inspect.signature(model.answer).parameters:
+        raise UsageError(f"`encoder` is no option of a model of task {model.task}; leave it out")
+    own = {"encoder": command.encoder} if command.encoder else {}
+    return {**own, **search_of(command, model, model.answer)}
 
 
 def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[Any]:

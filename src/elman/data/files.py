@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from elman.data.signatures import kind_of
 from elman.errors import DataError, ElmanError, UsageError, nearest
 
 LONGEST_LINE = 16 << 20  # characters; a file with a longer line is taken for something else than text
@@ -292,6 +293,8 @@ def _decoded(
         while True:
             with reading(name):
                 raw = read(size)
+            if not num_bytes and (kind := kind_of(raw, encoding)):
+                raise DataError(f"{name}: is {kind}")
             if not num_bytes and (other := _marked(raw, encoding)):
                 raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try `encoding` {other}")
             num_bytes += len(raw)

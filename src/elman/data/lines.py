@@ -36,14 +36,16 @@ class Problems:
     def __init__(self, shown: int = 5) -> None:
         self.count = 0
         self.first = ""
+        self._places = 0
         self._shown = shown
 
-    def add(self, name: str, line: int, what: str) -> None:
-        """Note what is wrong in a line of a file, and what becomes of it."""
-        self.count += 1
+    def add(self, name: str, line: int, what: str, count: int = 1) -> None:
+        """Note what is wrong in a line of a file, or with so many things, and what becomes of it."""
+        self.count += count
+        self._places += 1
         message = f"{name}:{line}: {what}"
         self.first = self.first or message
-        if self.count <= self._shown:
+        if self._places <= self._shown:
             logger.warning("%s", message)
 
     def add_error(self, name: str, error: DataError, fate: str = "it is left out") -> None:
@@ -69,8 +71,8 @@ class Problems:
 
     def close(self) -> None:
         """Tell how many there were beyond those told in full."""
-        if self.count > self._shown:
-            logger.warning("and %s more such places", f"{self.count - self._shown:,}")
+        if self._places > self._shown:
+            logger.warning("and %s more such places", f"{self._places - self._shown:,}")
 
 
 class Lines:

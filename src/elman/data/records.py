@@ -74,6 +74,8 @@ class NumberSequence(NamedTuple):
     values: NDArray[np.float32]
     label: str | None
     """None where it was not asked for."""
+    line: int
+    """The number of its first line; of an array, of its row from 0."""
 
 
 class Passage(NamedTuple):

@@ -1,15 +1,17 @@
-"""How tags mark spans such as entities: IOB1, BIO and BIOES in, BIO inside, and back as they came.
+"""How tags mark spans such as entities: IOB1, BIO, BIOES and their like in, BIO inside, and back as they came.
 
     words    Ada  Lovelace  met  Charles  Babbage  in  London
     IOB1     I-P  I-P       O    I-P      I-P      O   I-L       B- only where a span touches one of its own type
     BIO      B-P  I-P       O    B-P      I-P      O   B-L       every span begins with B-
     BIOES    B-P  E-P       O    B-P      E-P      O   S-L       its last word has E-, a span of one word S-
 
-BILOU is BIOES with L for E and U for S.
+BILOU is BIOES with L for E and U for S, BMES is BIOES with M for I. Where there is one type only, tags may lack it:
+B, I and O, or B, M, E and S for the words of a text without blanks.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -20,16 +22,25 @@ from elman.errors import UsageError, nearest
 Span = tuple[int, int, str]
 """First word, the word after the last, and type."""
 
-SCHEMES = ("iob1", "bio", "bioes", "bilou")
+SCHEMES = ("iob1", "bio", "bioes", "bilou", "bmes")
 
-_LETTERS = {"iob1": "IIII", "bio": "BIIB", "bioes": "BIES", "bilou": "BILU"}  # the first word, inner, last, alone
+_ALL = "BIMESLU"
+# The first word of a span, inner ones, the last, a word alone:
+_LETTERS = {
+    "iob1": "IIII",
+    "bio": "BIIB",
+    "bioes": "BIES",
+    "bilou": "BILU",
+    "bmes": "BMES",
+}  # the first word, inner, last, alone
 
 
 def detect(sentences: Iterable[Sequence[str]]) -> str:
     """Find out which scheme the tags of some sentences follow.
 
-    Tags are of spans where each is ``O`` or a letter of the scheme, a hyphen and a type, and at least one is not ``O``.
-    E- or S- make it BIOES, L- or U- BILOU. Otherwise it is IOB1 where more spans begin with I- than with B-; a B- right
+    Tags are of spans where each is ``O`` or a letter of the scheme, a hyphen and a type, and at least one is not ``O``;
+    or where each is ``O`` or a letter, and some begin with B or I. M- makes it BMES, E- or S- BIOES, L- or U- BILOU.
+    Otherwise it is IOB1 where more spans begin with I- than with B-; a B- right
     after a span of its own type, which both schemes write, does not count.
 
     Returns:
@@ -38,30 +49,50 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
     Example:
         >>> detect([["B-PER", "I-PER", "O"]]), detect([["I-PER", "I-PER", "O"]]), detect([["S-PER", "O"]])
         ('bio', 'iob1', 'bioes')
-        >>> detect([["NOUN", "VERB"]])
-        ''
+        >>> detect([["B", "I", "O"]]), detect([["B", "M", "E"], ["S"]]), detect([["NOUN", "VERB"]])
+        ('bio', 'bmes', '')
     """
     letters: set[str] = set()
+    kinds: set[str] = set()
     begun_by_i = begun_by_b = 0
     for tags in sentences:
         before = "O"
         for tag in tags:
             if tag != "O":
-                letter, hyphen, kind = tag.partition("-")
-                if not hyphen or not kind or letter not in "BIESLU" or len(letter) != 1:
+                if not _marks(tag, _ALL):
                     return ""
+                letter = tag[0]
                 letters.add(letter)
-                follows = before[1:] == tag[1:]
+                kinds.add(tag[2:])
+                follows = before != "O" and before[2:] == tag[2:]
                 begun_by_i += letter == "I" and not follows
                 begun_by_b += letter == "B" and not follows
             before = tag
-    if not letters:
+    if not letters or ("" in kinds and (len(kinds) > 1 or not letters & {"B", "I"})):
         return ""
+    if "M" in letters:
+        return "" if letters & {"I", "L", "U"} else "bmes"
     if letters & {"L", "U"}:
         return "" if letters & {"E", "S"} else "bilou"
     if letters & {"E", "S"}:
         return "bioes"
     return "iob1" if begun_by_i > begun_by_b else "bio"
+
+
+def stray(sentences: Iterable[Sequence[str]]) -> list[str]:
+    """Say which tags keep the others from being of spans: none, where the others do not look so.
+
+    Example:
+        >>> stray([["B-PER", "I-PER", "o", "B-LOC"]]), stray([["NOUN", "B-", "VERB"]])
+        (['o'], [])
+        >>> stray([["B-PER", "E-PER", "U-PER"]])  # BIOES and BILOU
+        ['B-PER', 'E-PER', 'U-PER']
+    """
+    counts = Counter(tag for tags in sentences for tag in tags if tag != "O")
+    typed = {tag for tag in counts if _marks(tag, _ALL) and len(tag) > 1}
+    if 2 * sum(counts[tag] for tag in typed) < counts.total():
+        return []
+    return sorted(counts.keys() - typed) or sorted(typed)
 
 
 def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
@@ -125,12 +156,12 @@ def _letters(scheme: str) -> str:
 
 
 def _marks(tag: str, letters: str) -> bool:
-    """Tell whether a tag marks a word of a span: one of the letters, a hyphen, a type."""
-    return tag[1:2] == "-" and len(tag) > 2 and tag[0] in letters
+    """Tell whether a tag marks a word of a span: one of the letters alone, or with a hyphen and a type."""
+    return tag[:1] in tuple(letters) and (len(tag) == 1 or (tag[1] == "-" and len(tag) > 2))
 
 
 def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
-    """Find spans: I, E and L go on with a span of their type that has not ended; everything else begins one."""
+    """Find spans: I, M, E and L go on with a span of their type that has not ended; everything else begins one."""
     letters = "B" + _letters(scheme)
     found: list[Span] = []
     before = "O"
@@ -138,7 +169,7 @@ def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
         if not _marks(tag, letters):
             before = "O"
             continue
-        if tag[0] in "IEL" and before[0] in "BI" and before[2:] == tag[2:]:
+        if tag[0] in "IMEL" and before[0] in "BIM" and before[2:] == tag[2:]:
             found[-1] = (found[-1][0], place + 1, tag[2:])
         else:
             found.append((place, place + 1, tag[2:]))
@@ -150,13 +181,13 @@ def _written(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[st
     """Write spans in a scheme; a tag of no span stays as it is."""
     first, inner, last, alone = list(_letters(scheme))
     written = list(tags)
-    before = (0, 0, "")
+    before = (-1, -1, "")
     for span in spans:
         start, stop, kind = span
         letters = alone if stop - start == 1 else first + inner * (stop - start - 2) + last
         if scheme == "iob1" and before[1:] == (start, kind):
             letters = "B" + letters[1:]
-        written[start:stop] = [f"{letter}-{kind}" for letter in letters]
+        written[start:stop] = [f"{letter}-{kind}" if kind else letter for letter in letters]
         before = span
     return written
 
@@ -175,6 +206,6 @@ def allowed(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         [[True, True, True], [True, True, True], [True, False, True]]
     """
     is_bio = all(tag == "O" or _marks(tag, "BI") for tag in tags)
-    inside = np.array([is_bio and tag.startswith("I-") for tag in tags], np.bool_)  # (K,)
-    kinds = np.array([tag[2:] for tag in tags])
+    inside = np.array([is_bio and tag[0] == "I" for tag in tags], np.bool_)  # (K,)
+    kinds = np.array(["\n" if tag == "O" else tag[2:] for tag in tags])
     return ~inside[None, :] | (kinds[:, None] == kinds[None, :]), ~inside

@@ -49,15 +49,20 @@ class Search:
     """How many texts to write about each input, the best first."""
     temperature: float = 0.0
     """Above 0: draw the tokens, their logits divided by this, in place of searching."""
+    seed: int | None = None
+    """The same seed draws the same texts; the model's where not given."""
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
         for name, value in asdict(self).items():
+            if name == "seed" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
-        for name in ("beam_size", "n_best"):
-            if not isinstance(getattr(self, name), numbers.Integral):
+        for name in ("beam_size", "n_best", "seed"):
+            if not isinstance(getattr(self, name), numbers.Integral | type(None)):
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be a whole number")
+        for name in ("beam_size", "n_best"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("length_penalty", "temperature"):

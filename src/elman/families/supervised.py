@@ -78,6 +78,10 @@ class Supervised(ABC):
     def _read(self, source: Any, labels: Any = None) -> Examples:
         """Read labelled examples; those with something wrong are told, left out and counted."""
 
+    def _read_test(self, source: Any, labels: Any = None) -> Examples:
+        """Read the examples to evaluate on."""
+        return self._read(source, labels)
+
     @abstractmethod
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         """Return the group of each example, of every one of which a share is held out."""
@@ -93,7 +97,7 @@ class Supervised(ABC):
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
         """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
         self._check_fitted()
-        examples = check_read(self._read(X, y))
+        examples = check_read(self._read_test(X, y))
         report = self._judge(examples)
         report.metrics["left_out"] = examples.left_out
         return report

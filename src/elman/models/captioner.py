@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.examples import Examples
-from elman.data.formats.captions import read_captions
+from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
+from elman.data.images.batches import PictureBatch, PictureBatches, stacked
+from elman.data.images.onnx_encoder import Encoding, encoded_by, encoder_hash, encoder_size
 from elman.data.lines import Problems
-from elman.data.pictures.batches import PictureBatch, PictureBatches, stacked
-from elman.data.pictures.onnx_encoder import encoded_by, encoder_hash
 from elman.data.records import Caption, Picture, Problem, in_place, readable
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
@@ -43,6 +43,7 @@ from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import spread
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
+from elman.settings.encoder_decoder import CaptionerSettings
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -53,7 +54,7 @@ Captions = Any
 
 
 @dataclass(kw_only=True, eq=False)
-class Captioner(EncoderDecoderModel):
+class Captioner(CaptionerSettings, EncoderDecoderModel):
     """Says what is to be seen in a picture, or what ready features of one stand for.
 
     Example:
@@ -63,41 +64,7 @@ class Captioner(EncoderDecoderModel):
         ['it is day']
     """
 
-    free_to_change: ClassVar[tuple[str, ...]] = (
-        *EncoderDecoderModel.free_to_change,
-        "encoder",
-    )
-
-    task: ClassVar[str] = "captioner"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "embedding_size", "picture_size", "feature_size", "channels"),
-        *("attention", "level", "tie_weights"),
-    )
     answered_together: ClassVar[int] = 128
-
-    level: Literal["bpe", "word", "char"] = "word"
-    """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
-    attention: Literal["bahdanau", "luong", "none"] = "luong"
-    """How the decoder looks back at the places of a picture, or the regions that features tell about; none: all that
-    it knows is the state that it is primed with."""
-    picture_size: int = 48
-    """Pictures are made so many pixels wide and high before they are looked at: a multiple of 8."""
-    channels: int = 24
-    """Maps that the first convolution makes of a picture; the later ones make up to four times as many."""
-    feature_size: int = 256
-    """Length of the vector that a picture as a whole, or its ready features, becomes: it primes the decoder."""
-    encoder: Path | None = None
-    """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F), in place of a network trained along."""
-    dropout: float = 0.2
-    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
-    label_smoothing: float = 0.0
-    """Share of each target's probability that training spreads over all tokens."""
-    learning_rate: float = 1e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
-    batch_tokens: int = 1000
-    """Tokens in a batch of captions of about equal length, padding included; a picture's captions stay together."""
-    max_length: int = 60
-    """The most tokens of a caption that is learned or written; of longer ones the beginning is learned."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -139,13 +106,27 @@ class Captioner(EncoderDecoderModel):
             front = FeatureEncoder(self._spread, self.feature_size)
         return CaptionerNetwork(front, self.tokenizer_.vocab_size, feature_size=self.feature_size, **self._sizes)
 
-    def _read(self, source: Images, labels: Captions = None) -> Examples:
+    def read(self, X: Images, y: Captions = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
+        """Read what to learn from and what to validate on; a file of captions may have a split for either."""
+        if valid is None and isinstance(y, Path | str) and has_splits(y, self.encoding):
+            valid = (X, y)
+        return super().read(X, y, valid=valid)
+
+    def _read_valid(self, valid: Any) -> Examples:
+        if isinstance(valid, tuple) and len(valid) == 2 and isinstance(valid[1], Path | str):
+            return self._read(valid[0], valid[1], part="valid")
+        return super()._read_valid(valid)
+
+    def _read_test(self, source: Images, labels: Captions = None) -> Examples:
+        return self._read(source, labels, part="test")
+
+    def _read(self, source: Images, labels: Captions = None, part: str = "train") -> Examples:
         if labels is None:
             raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
         problems = Problems()
-        pictures = Pictures(take_pictures(source), self.picture_size)
+        pictures = Pictures(take_pictures(source), self._pixels)
         if isinstance(labels, Path | str):
-            captions = read_captions(labels, problems, self.encoding)
+            captions = read_captions(labels, problems, self.encoding, set(pictures.names), part)
             where = str(labels) if isinstance(labels, Path) else "captions"
         else:
             captions, where = _given(labels, pictures.names), "captions"
@@ -156,9 +137,10 @@ class Captioner(EncoderDecoderModel):
                 problems.add(where, 1, f"there is no picture {name} in {pictures}; its captions are left out")
             elif some:
                 wanted.setdefault(known, []).extend(some)
-        for name in pictures.names:
-            if name not in wanted:
-                problems.add(name, 1, f"{where} has no caption of it; the picture is left out")
+        if without := [name for name in pictures.names if name not in wanted]:
+            others = f", and of {len(without) - 1:,} more" if len(without) > 1 else ""
+            are = "they are" if others else "the picture is"
+            problems.add(without[0], 1, f"{where} has no caption of it{others}; {are} left out", len(without))
         inputs: dict[str, NDArray[Any]] = {}
         for name, array in self._seen(pictures, list(wanted)):
             if isinstance(array, str):
@@ -170,9 +152,16 @@ class Captioner(EncoderDecoderModel):
             raise DataError(problems.first or "there is no picture with a caption")
         return Examples(list(inputs.values()), [wanted[name] for name in inputs], problems.count)
 
+    @property
+    def _pixels(self) -> int:
+        """How wide and high pictures are made: as the encoder takes them; where it takes any, as the settings say."""
+        return (encoder_size(self.encoder) if self.encoder else None) or self.picture_size
+
     def _seen(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
+        encoding = Encoding(len(names))
         for start in range(0, len(names), self.answered_together):
+            encoding.done(start)
             read: dict[str, NDArray[Any] | str] = {}
             for name in names[start : start + self.answered_together]:
                 try:
@@ -184,13 +173,14 @@ class Captioner(EncoderDecoderModel):
             read.update(zip(arrays, self._encoded(list(arrays.values()), self.encoder), strict=True))
             yield from read.items()
 
-    @staticmethod
-    def _encoded(arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
+    def _encoded(self, arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
         """Return arrays, pictures among them as the ONNX encoder sees them."""
         seen = list(arrays)
         rows = [row for row, array in enumerate(arrays) if array.ndim == 3] if encoder is not None else []
         if encoder is not None and rows:
-            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows]), strict=True):
+            spread = getattr(self, "_spread", None)
+            width = None if spread is None else len(spread[0])  # as models have learned before there were regions
+            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows], width), strict=True):
                 seen[row] = features
         return seen
 
@@ -230,8 +220,8 @@ class Captioner(EncoderDecoderModel):
 
     # Judging.
 
-    def evaluate(self, X: Images, y: Captions = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on pictures with captions.
+    def evaluate(self, X: Images, y: Captions = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
+        """Judge the model on pictures with captions; ``search`` says how it writes, as the settings do elsewhere.
 
         Returns:
             ``bleu1`` to ``bleu4`` (0 to 100), ``cider``, ``exact`` (the share of captions that equal one of the
@@ -241,14 +231,14 @@ class Captioner(EncoderDecoderModel):
         Raises:
             DataError: the data cannot be read.
         """
-        return self.report(X, y).metrics
+        return self.report(X, y, search=search).metrics
 
     def score(self, X: Images, y: Captions = None) -> float:  # noqa: N803
         """Return CIDEr."""
         return float(self.evaluate(X, y)["cider"])
 
-    def _compared(self, examples: Examples) -> Report:
-        written = [texts[0][0] for texts in self._captions(examples.inputs)]
+    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
+        written = [texts[0][0] for texts in self._captions(examples.inputs, search=search)]
         return Report(dict(caption_metrics(written, examples.labels)))
 
     def _shown(self, examples: Examples) -> str:
@@ -273,7 +263,7 @@ class Captioner(EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        pictures = Pictures(take_pictures(X), self.picture_size)
+        pictures = Pictures(take_pictures(X), self._pixels)
         inputs: list[NDArray[Any]] = []
         for name, array in self._seen(pictures, pictures.names):
             if isinstance(array, str):

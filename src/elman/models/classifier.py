@@ -12,30 +12,30 @@ from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.batching import IGNORED, LengthBuckets
+from elman.data.batching import IGNORED
 from elman.data.examples import Examples, Numbering
 from elman.data.formats.table import FORMATS
 from elman.data.formats.text_folder import read_folder
 from elman.data.lines import Lines, Problems
 from elman.data.records import Classification, Example, NumberSequence, Problem, in_place, readable
 from elman.data.values.columns import check_alone, check_pairs
-from elman.data.values.labels import take_labels
+from elman.data.values.labels import check_classes, take_labels
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.inputs import NumberInputs, Table, TextInputs
-from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
+from elman.families.labelling import LabellingModel
 from elman.families.reports import Report, judged
 from elman.families.saved.folder import Texts
+from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
 from elman.metrics.labels import calibration_error
-from elman.nn.outputs.heads import SoftmaxHead
-from elman.nn.outputs.pooling import Pooling
+from elman.settings.labelling import ClassifierSettings
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -46,7 +46,7 @@ one column or an iterator. Where labels are wanted, a ``str`` is the text of a t
 
 
 @dataclass(kw_only=True, eq=False)
-class Classifier(LabellingModel):
+class Classifier(ClassifierSettings, LabellingModel):
     """A recurrent classifier: sentiment, topic, spam, or what a sensor's readings mean.
 
     Example:
@@ -55,34 +55,6 @@ class Classifier(LabellingModel):
         >>> classifier.predict(["good"]).tolist()
         ['praise']
     """
-
-    task: ClassVar[str] = "classifier"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
-        *("characters", "character_size", "level", "pooling"),
-    )
-
-    text: str = "text"
-    """The column of the text: its name, or its number from 0."""
-    label: str = "label"
-    """The column of the label: its name, or its number from 0."""
-    no_header: bool = False
-    """The table has no line of names; text and label are numbers."""
-    level: Literal["word", "char", "bpe", "numbers"] = "word"
-    """What a sequence is made of: words and marks, characters, pieces found by byte-level BPE, or rows of numbers."""
-    vocab_size: int = 4096
-    """How many pieces BPE learns (level bpe only)."""
-    max_length: int = 2000
-    """Longer texts are cut after so many tokens."""
-    pooling: Literal["last", "mean", "max", "attention"] = "max"
-    """What of the hidden states is passed to the output layer: the last one (of each direction), their mean, their
-    maximum, or a sum weighted by attention."""
-    class_weights: bool = False
-    """Let each label count the same in training, however rare."""
-    max_epochs: float = 20
-    """End a time budget after so many passes over the training data (but not before step 1000); 0: use all of it."""
-    learning_rate: float = 2e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -118,6 +90,7 @@ class Classifier(LabellingModel):
             train = train.spelled_as(self.labels_)
             self._check_known("the training data", train.labels)
         else:
+            check_classes(train.labels)
             self.labels_ = tuple(sorted(set(train.labels)))
             self._learn(train, judged_on)
         if valid is not None:
@@ -130,7 +103,7 @@ class Classifier(LabellingModel):
         self.inputs_.check([*train.inputs, *judged_on.inputs])
         self.network_ = self._build()
         self.inputs_.begin(self.network_.front)
-        return _Task(self, train.labels), _Batches(self, train)
+        return _Task(self, train.labels), self._batches(train)
 
     def _read(self, source: Inputs, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
@@ -188,9 +161,13 @@ class Classifier(LabellingModel):
         """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
         return "numbers" if self.level == "numbers" else "classifier"
 
-    def _build(self) -> ClassifierNetwork:
+    def _batches(self, examples: Examples) -> SequenceBatches:
+        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
+        return SequenceBatches(self.inputs_.batches(examples.inputs), targets, self.batch_tokens, self.seed)
+
+    def _build(self) -> PooledNetwork:
         front: Any = self.inputs_.front()
-        return ClassifierNetwork(front, self._encoder(front.output_size), self.pooling, len(self.labels_))
+        return PooledNetwork(front, self._encoder(front.output_size), self.pooling, len(self.labels_))
 
     # Judging.
 
@@ -274,69 +251,6 @@ class Classifier(LabellingModel):
             logits = self.network_.head(hidden.to(self.network_.head.weight.device))
             shares: NDArray[np.float64] = logits.double().softmax(dim=-1).cpu().numpy()
         return shares
-
-    def _hidden(self, inputs: Sequence[Any], table: Table) -> Tensor:
-        """Read texts, or arrays; return what is passed to the output layer (N, features), in order."""
-        self.inputs_.check(inputs)
-        sequences = list(map(self.inputs_.tokens, inputs))
-        network = self.network_.eval()
-        hidden = torch.empty(len(sequences), network.encoder.output_size)
-        for rows in by_length([len(sequence) for sequence in sequences]):
-            with torch.inference_mode():
-                hidden[rows] = network.read(*table.gather([sequences[row] for row in rows])).float().cpu()
-        return hidden
-
-    def _table(self) -> Table:
-        table: Table = self.inputs_.table(self.network_.eval().front)
-        return table
-
-
-class ClassifierNetwork(nn.Module):
-    """Token vectors, or numbers, recurrent layers, pooling, head: sequences to logits (B, K).
-
-    Args:
-        front: what turns tokens, or numbers, into what the recurrent layers read.
-        encoder: the recurrent layers.
-        pooling: what of their outputs is passed on.
-        num_labels: K.
-    """
-
-    def __init__(self, front: nn.Module, encoder: Encoder, pooling: str, num_labels: int) -> None:
-        super().__init__()
-        self.front = front
-        self.encoder = encoder
-        self.pooling = Pooling(pooling, encoder.output_size)
-        self.head = SoftmaxHead(encoder.output_size, num_labels)
-
-    def forward(self, batch: SequenceBatch) -> Tensor:
-        """Read a batch while training; return the logits (B, K)."""
-        front: Any = self.front
-        inputs = front(batch.inputs) if batch.words is None else front(batch.words)[batch.inputs]  # (B, T, E)
-        logits: Tensor = self.head(self.read(inputs, batch.lengths))
-        return logits
-
-    def read(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Turn vectors (B, T, E) into what is passed to the output layer (B, N)."""
-        outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
-        pooled: Tensor = self.pooling(outputs, last, lengths)
-        return pooled
-
-
-class _Batches:
-    """Training examples in batches of about equal length."""
-
-    def __init__(self, model: Classifier, examples: Examples) -> None:
-        self._targets = Numbering(model.labels_).of(examples.labels)  # (N,)
-        self._sequences = model.inputs_.batches(examples.inputs)
-        self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def batch(self, step: int) -> SequenceBatch:
-        rows = self._buckets.rows(step)
-        words, inputs, lengths = self._sequences.gather(rows)
-        return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
 
 
 class _Task:

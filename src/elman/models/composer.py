@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from elman.data.corpus import Corpus
 from elman.data.lines import Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.transposed import Transposed
-from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.music.tunes import Tune, begun_with, cut, read_tunes
 from elman.data.records import Problem, Surprisals, in_place, readable
 from elman.data.values.columns import check_there, take_items
 from elman.decoding.sampling import Sampling, draw_key
@@ -33,6 +33,7 @@ from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
+from elman.settings.next_token import ComposerSettings
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
 
@@ -45,7 +46,7 @@ Music = Any
 
 
 @dataclass(kw_only=True, eq=False)
-class Composer(NextTokenModel):
+class Composer(ComposerSettings, NextTokenModel):
     r"""A recurrent network that writes music, from MIDI or ABC files.
 
     Example:
@@ -54,24 +55,6 @@ class Composer(NextTokenModel):
         >>> composer.compose(seconds=2, seed=1).seconds <= 2
         True
     """
-
-    task: ClassVar[str] = "composer"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("events", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
-        *("tie_weights", "initial_state"),
-    )
-
-    events: Literal["midilike", "remi"] = "midilike"
-    """What a tune is made of: notes on and off and time shifts of hundredths of a second, which keep a performance as
-    it was; or bars, positions and note lengths in parts of a beat, with tempos, which keep it as it is written."""
-    transpose: int = 5
-    """While training, each tune is moved up or down by up to so many semitones, drawn anew each time; 0: never."""
-    longest: int = 2048
-    """Tunes of more events than this are cut into several for training."""
-    batch_size: int = 16
-    """Tunes in a batch if they were of bptt_length events; of longer ones there are fewer."""
-    bptt_length: int = 256
-    """With batch_size, says how many events there are in a batch; gradients flow through whole tunes."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -271,7 +254,8 @@ class Composer(NextTokenModel):
         """Write a tune.
 
         Args:
-            primer: a tune, or its file, to go on from; it is the beginning of what is returned.
+            primer: a tune, or its file, to go on from; it is the beginning of what is returned. Of one that is as long
+                as the whole tune, the beginning is gone on from, half as long as that.
             seconds: end after so long, and not before; where neither it nor ``bars`` is given, the network ends it.
             bars: end after so many bars, and not before (events "remi" only).
             max_events: end after so many events in any case; 5000, and 500 more for each second or bar that is asked
@@ -302,21 +286,20 @@ class Composer(NextTokenModel):
         return written if seconds is None else cut(written, seconds)
 
     def _primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
-        """Return the events of a primer, which must not be longer than the whole tune."""
+        """Return the events of a primer; of one that is as long as the whole tune, of its beginning."""
         if not isinstance(primer, Tune | Path | str):
             raise UsageError(f"the primer is of type {type(primer).__name__}; give a Tune, or the Path of its file")
         tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
-        if seconds is not None and tune.seconds >= seconds:
-            raise UsageError(
-                f"the primer lasts {tune.seconds:.1f} seconds, and the whole tune is to last {seconds:g}: ask for more "
-                "seconds, or give a shorter primer"
-            )
+        tune = begun_with(tune, seconds)
+        if not len(tune.notes):  # it begins with a long rest
+            return []
         given: list[int] = self.tokenizer_.encode(tune).tolist()
-        if bars is not None and (begun := len(self.tokenizer_.bars(given))) > bars:
-            raise UsageError(
-                f"the primer has {begun} bars, and the whole tune is to have {bars}: ask for more bars, or give a "
-                "shorter primer"
+        if bars is not None and len(places := self.tokenizer_.bars(given)) > bars:
+            logger.warning(
+                "the primer has %d bars, and the whole tune is to have %d: it begins with the first %d of them",
+                *(len(places), bars, bars // 2),
             )
+            given = given[: places[bars // 2]]
         return given
 
     def _events(

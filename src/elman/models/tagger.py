@@ -8,11 +8,12 @@ file ──a format's read──▶ Sentence(words, tags) ──WordSequences.ga
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
+from elman.data.files import listed
 from elman.data.formats.sentences import tell_inconsistent
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
@@ -34,14 +36,18 @@ from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.inputs import SentenceInputs, WordTable
-from elman.families.labelling import Encoder, LabellingModel, SequenceBatch, by_length
+from elman.families.labelling import LabellingModel
 from elman.families.reports import Report, judged
 from elman.families.saved.folder import Texts
+from elman.families.sequences import Encoder, SequenceBatch, by_length
 from elman.metrics.labels import span_metrics
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
 from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
+from elman.settings.labelling import TaggerSettings
 from elman.training.task import Batches
+
+logger = logging.getLogger(__name__)
 
 Sentences = Any
 """A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
@@ -51,7 +57,7 @@ LONGEST_PIECE = 1000  # words that are read at once; a longer sentence is read p
 
 
 @dataclass(kw_only=True, eq=False)
-class Tagger(LabellingModel):
+class Tagger(TaggerSettings, LabellingModel):
     """A recurrent tagger: parts of speech, named entities, or any other label for each word of a sentence.
 
     Example:
@@ -62,26 +68,7 @@ class Tagger(LabellingModel):
         [['NOUN', 'VERB']]
     """
 
-    task: ClassVar[str] = "tagger"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
-        *("characters", "character_size", "crf"),
-    )
     answered_together: ClassVar[int] = 4096
-
-    column: str | None = None
-    """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
-    the end with -1. Where not given, upos of CoNLL-U, and the last column of other formats."""
-    word_column: int = 0
-    """Where the words are, in formats other than CoNLL-U."""
-    hidden_size: int = 160
-    """Units of each layer and direction."""
-    num_layers: int = 2
-    """Stacked layers: each reads the outputs of the one below."""
-    characters: Literal["lstm", "none"] = "lstm"
-    """What reads the words' characters: a small LSTM from either side, or nothing."""
-    crf: bool = False
-    """Score whole sequences of tags (linear-chain CRF), not each tag by itself."""
 
     # Learning.
 
@@ -93,6 +80,12 @@ class Tagger(LabellingModel):
             self._check_known("the training data", chain(*map(self._inside, train.labels)))
         else:
             self.scheme_ = schemes.detect(train.labels)
+            if not self.scheme_ and (stray := schemes.stray(train.labels)):
+                logger.warning(
+                    "most tags look like those of spans, but with %s among them they follow no scheme (%s): they are "
+                    "learned as tags of single words, and there will be no span_f1",
+                    *(listed(stray), ", ".join(map(str.upper, schemes.SCHEMES))),
+                )
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
             self._learn(train, judged_on)
         if valid is not None:
@@ -329,6 +322,7 @@ class TaggerNetwork(nn.Module):
 
     def loss_sum(self, logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
         """Return the summed negative log-likelihood in nats, and of how many tags; unknown tags (-100) do not count."""
+        logits = logits.float()
         if self.crf is None:
             return cross_entropy_sum(logits, targets), int((targets != IGNORED).sum())
         known = (targets != IGNORED).sum(dim=1).cpu() == lengths  # the CRF scores whole sequences
@@ -372,7 +366,7 @@ class _Task:
 
     def __init__(self, model: Tagger) -> None:
         self._model = model
-        self.network: nn.Module = model.network_
+        self.network: Any = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
         return -metrics.get("span_f1", metrics["accuracy"]), metrics.get("nats_per_target", 0.0)
@@ -381,7 +375,7 @@ class _Task:
         pass
 
     def training_step(self, batch: SequenceBatch, carry: Any) -> tuple[Tensor, int, Any]:
-        loss_sum, count = self._model.network_.loss_sum(self.network(batch), batch.targets, batch.lengths)
+        loss_sum, count = self.network.loss_sum(self.network(batch), batch.targets, batch.lengths)
         return loss_sum, count, None
 
     def validate(self) -> dict[str, float | int]:

@@ -7,9 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, keeping_pace
+from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, refitted
 
-RECENT_STEPS = 20  # whose median says how fast the machine is now
+RECENT_STEPS = 20  # at most, whose median says how fast the machine is now
+RECENT_SHARE = 1 / 8  # of a time budget: what is older than that says no more how fast the machine is
+LEAST_RECENT = 3  # steps, however long they took
+LOOK_SHARE = 0.01  # of a time budget goes by between two looks at the speed
 
 
 def now() -> float:
@@ -32,7 +35,7 @@ def predict_seconds(work: Callable[[int], float], size: int) -> float:
 
 
 class Clock:
-    """Tells the time of a run, and how fast it goes.
+    """Measures the time of a run, and how fast it goes.
 
     Args:
         settings: how long to train.
@@ -41,15 +44,16 @@ class Clock:
     """
 
     def __init__(self, settings: TrainingSettings, started: float | None = None, reserve: float = 0.0) -> None:
+        self.reserve = reserve
         self._settings = settings
         self._began = now() if started is None else started
         self._budget = 60 * budget_minutes(settings)
-        self._reserve = reserve
         self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._looked = self._began
 
     def resume(self, seconds: float) -> None:
         """Go on where a run was interrupted that had taken so long."""
-        self._began = now() - seconds
+        self._began = self._looked = now() - seconds
 
     @property
     def seconds(self) -> float:
@@ -59,11 +63,18 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds that are left of the time budget for training; below zero where it is over."""
-        return self._began + self._budget - self._reserve - now()
+        return self._began + self._budget - self.reserve - now()
+
+    @property
+    def share(self) -> float:
+        """The share of the time for training that is over."""
+        return self.seconds / max(self.seconds + self.left, 1e-9)
 
     def add_step(self, seconds: float) -> None:
         """Note how long a step took."""
         self._recent.append(seconds)
+        while len(self._recent) > LEAST_RECENT and sum(self._recent) > RECENT_SHARE * self._budget:
+            self._recent.popleft()
 
     @property
     def step_seconds(self) -> float:
@@ -74,8 +85,15 @@ class Clock:
         """Fit the number of steps and of validations into what is left."""
         return fitted(step_seconds, self.left, evaluation_seconds, batches_per_epoch, self._settings)
 
-    def keep_pace(self, schedule: Schedule, step: int, evaluation_seconds: float) -> Schedule:
-        """Change a schedule where its budget would be missed at the speed of now; see :func:`keeping_pace`."""
-        if step >= schedule.total_steps or len(self._recent) < RECENT_STEPS:
-            return schedule
-        return keeping_pace(schedule, step, self.step_seconds, evaluation_seconds, self.left, self._budget)
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look at the speed again."""
+        return len(self._recent) >= LEAST_RECENT and now() - self._looked >= LOOK_SHARE * self._budget
+
+    def refit(
+        self, schedule: Schedule, validated: list[int], step: int, evaluation_seconds: float, batches_per_epoch: int
+    ) -> Schedule:
+        """Change a schedule where its budget would be missed at the speed of now; see :func:`refitted`."""
+        self._looked = now()
+        speed = (self.step_seconds, self.left, evaluation_seconds)
+        return refitted(schedule, validated, step, *speed, batches_per_epoch, self._settings)

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
+from threading import Event
 from typing import Any
-
-import torch
 
 from elman.errors import DivergedError, Interrupted
 from elman.training.clock import Clock, now
@@ -33,6 +34,9 @@ from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
 
+RESERVE_AFTER = 0.8  # of the time for training, the time for what comes after the last step is measured again
+NOTED_CHANGE = 0.1  # of the number of steps: a new plan is worth a note
+
 
 def train(
     task: Task,
@@ -41,10 +45,11 @@ def train(
     *,
     progress: Progress,
     started: float | None = None,
-    reserve: float = 0.0,
+    reserve: Callable[[], float] = lambda: 0.0,
     checkpoint: Path | None = None,
     identity: dict[str, Any] | None = None,
     resume: dict[str, Any] | None = None,
+    stop: Event | None = None,
 ) -> State:
     """Train a network and return what became of it; ``state.best["network"]`` holds the best weights.
 
@@ -54,20 +59,23 @@ def train(
         settings: how long, how fast, on what.
         progress: who is told.
         started: ``time.perf_counter()`` when the time budget began; now where not given.
-        reserve: seconds of the time budget to leave for what the caller does afterwards.
+        reserve: measures how many seconds of the time budget to leave for what the caller does afterwards; it is asked
+            before the first step and again towards the end, when the network has learned and the machine may be faster
+            or slower. Only a time budget asks.
         checkpoint: the file to keep the run in; none where not given.
         identity: what the checkpoint is to say about the model besides (settings, tokenizer, data).
         resume: a loaded checkpoint to go on from.
+        stop: ends the run after the step in which it is set, from whatever thread.
 
     Returns:
         The final state.
 
     Raises:
         DivergedError: the loss became NaN or exploded.
-        Interrupted: SIGINT, SIGTERM or SIGHUP came; the checkpoint was written first.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came, or ``stop`` was set; the checkpoint was written first.
         ModelError: the checkpoint to go on from does not fit.
     """
-    clock = Clock(settings, started, reserve)
+    clock = Clock(settings, started)
     steps = Steps(task, batches, settings)
     keeper = Keeper(checkpoint, identity or {}, steps.network, steps.optimizer)
     state = State()
@@ -75,23 +83,22 @@ def train(
         state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
-    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps)
-    with stop_signals() as stop, progress:
+    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve)
+    with stop_signals() as signals, progress:
         run.begin()
         while not run.is_finished:
             run.step()
-            if run.is_validation_due:
+            if is_validated := run.is_validation_due:
                 run.validate()
+            run.keep_pace()
+            if is_validated or keeper.is_due:
                 keeper.save(state)
-            elif keeper.is_due:
-                keeper.save(state)
-            if stop.signal_number:
+            if signals.signal_number or (stop is not None and stop.is_set()):
                 keeper.save(state)
                 kept = f"; {checkpoint} holds the training" if checkpoint else "; nothing was kept"
-                raise Interrupted(f"stopped after step {state.step:,}{kept}", stop.signal_number)
+                raise Interrupted(f"stopped after step {state.step:,}{kept}", signals.signal_number or SIGINT)
         if state.step < run.schedule.total_steps:
             progress.note(f"stopped early: no new best in {state.since_best} validations")
-    steps.finish()
     return state
 
 
@@ -99,7 +106,6 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     """Return how many steps :func:`train` would take, and the seconds that one takes, measured; nothing is changed."""
     steps = Steps(task, batches, settings)
     step_seconds = steps.trial_seconds()
-    steps.finish()
     seconds = 60 * budget_minutes(settings)
     schedule = planned(settings, len(batches)) or fitted(step_seconds, seconds, 0.0, len(batches), settings)
     return schedule.total_steps, step_seconds
@@ -117,6 +123,9 @@ class _Run:
     clock: Clock
     keeper: Keeper
     steps: Steps
+    reserve: Callable[[], float]
+    is_reserve_final: bool = False
+    noted_steps: int = 0
 
     @property
     def schedule(self) -> Schedule:
@@ -137,21 +146,25 @@ class _Run:
 
     @property
     def is_validation_due(self) -> bool:
-        return self.state.step == self.schedule.total_steps or self.state.step % self.schedule.eval_every == 0
+        """Whether it is the last step, or so many that there is to be a validation since the last one."""
+        state, schedule = self.state, self.schedule
+        last = state.validated[-1] if state.validated else 0
+        return state.step == schedule.total_steps or state.step - last >= schedule.eval_every
 
     def begin(self) -> None:
         """Validate the network as it is, and fix the schedule; a run that is resumed has done so."""
         is_fresh = not self.state.history
+        if self.has_budget:
+            self.clock.reserve = self.reserve()
         if is_fresh and self.has_budget:
-            with torch.random.fork_rng():
-                self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
+            self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
         self.steps.network.train()
-        began = now()
         if is_fresh:
-            self._judge()
+            self.validate()
         if self.state.schedule is None:
-            self.state.schedule = planned(self.settings, self.num_batches) or self._measure(now() - began)
-        self.task.plan(self.schedule.most_steps / self.num_batches)
+            self.state.schedule = planned(self.settings, self.num_batches) or self._measure()
+        self.noted_steps = self.schedule.total_steps
+        self.task.plan(self.schedule.first_plan / self.num_batches)
         if self.state.step == 0:
             self.keeper.save(self.state)
 
@@ -174,20 +187,29 @@ class _Run:
         left = (total - state.step) * recent
         self.progress.step(Report(state.step, total, state.loss or 0.0, step.targets / recent, left))
 
-    def validate(self) -> None:
-        """Judge the network, and change the number of steps where a time budget would be missed."""
-        began = now()
-        self._judge()
-        if self.has_budget:
-            schedule = self.clock.keep_pace(self.schedule, self.state.step, now() - began)
-            if schedule != self.schedule:
-                self.progress.note(f"the speed has changed: {schedule.total_steps:,} steps fit into the time")
-            self.state.schedule = schedule
+    def keep_pace(self) -> None:
+        """Change the number of steps where a time budget would be missed at the speed of now."""
+        state, clock = self.state, self.clock
+        if not (self.has_budget and clock.is_due and state.step < self.schedule.total_steps):
+            return
+        if not self.is_reserve_final and clock.share > RESERVE_AFTER:
+            self.is_reserve_final = True
+            clock.reserve = self.reserve()
+            self.steps.network.train()
+        state.schedule = clock.refit(
+            self.schedule, state.validated, state.step, state.evaluation_seconds, self.num_batches
+        )
+        steps = self.schedule.total_steps
+        if abs(steps - self.noted_steps) > NOTED_CHANGE * self.noted_steps:
+            self.noted_steps = steps
+            self.progress.note(f"the speed has changed: {steps:,} steps fit into the time")
 
-    def _judge(self) -> None:
+    def validate(self) -> None:
+        """Validate the network, and keep its weights where they are the best so far."""
+        began = now()
         network, state = self.steps.network, self.state
+        metrics = self.steps.validate()
         network.eval()
-        metrics = self.task.validate()
         sample = self.task.sample()
         network.train()
         state.add_validation(metrics, self.clock.seconds)
@@ -197,18 +219,19 @@ class _Run:
                     raise self._diverged(f"became {figure} in validation")
             state.keep_best(metrics, self.task.objective, network.state_dict())
         self.progress.validated(state.step, metrics, sample, best=state.since_best == 0)
+        state.evaluation_seconds = now() - began
 
-    def _measure(self, evaluation_seconds: float) -> Schedule:
+    def _measure(self) -> Schedule:
         """Fit a schedule into the time budget, by the speed of steps on trial."""
         step_seconds = self.steps.trial_seconds()
         budget = budget_minutes(self.settings)
         if self.clock.left < step_seconds:
             logger.warning(
-                "%g minutes were over before the first step: reading, measuring and judging take as long; there is "
+                "%g minutes were over before the first step: reading, measuring and evaluating take as long; there is "
                 "one step now, give more `minutes`",
                 budget,
             )
-        schedule = self.clock.fit(step_seconds, evaluation_seconds, self.num_batches)
+        schedule = self.clock.fit(step_seconds, self.state.evaluation_seconds, self.num_batches)
         minutes = schedule.total_steps * step_seconds / 60
         steps = f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms"
         self.progress.note(

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TextIO, cast
 
@@ -206,16 +207,22 @@ def describe(report: Report, bits_per_nat: float, target: str) -> str:
 def describe_metrics(metrics: dict[str, float | int], digits: int = 3) -> str:
     """Put validation figures into one line: losses with their units and so many digits, other rates by name.
 
+    Where none of those is there, the first three figures that are no counts are shown, each by its name.
+
     Example:
         >>> describe_metrics({"nats_per_token": 1.5, "bits_per_character": 2.164, "perplexity": 4.48, "tokens": 9})
         '1.500 nats/token, 2.164 bits/char, perplexity 4.48'
+        >>> describe_metrics({"mean_absolute_error": 0.25, "examples": 9})
+        'mean_absolute_error 0.25'
     """
     target = target_of(metrics)
     units = {f"nats_per_{target}": f"{{:.{digits}f}} nats/{target}"}
     units["bits_per_character"] = f"{{:.{digits}f}} bits/char"
     units |= {"perplexity": "perplexity {:.2f}", "accuracy": "accuracy {:.4f}", "macro_f1": "macro F1 {:.4f}"}
     units["span_f1"] = "span F1 {:.4f}"
-    return ", ".join(units[name].format(value) for name, value in metrics.items() if name in units)
+    shown = [units[name].format(value) for name, value in metrics.items() if name in units]
+    others = (f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, float))
+    return ", ".join(shown or islice(others, 3))
 
 
 def target_of(metrics: dict[str, float | int]) -> str:

@@ -16,7 +16,8 @@ MEASURED_STEPS = (
 )  # at least and at most so many steps on trial, the first two not counted: they warm up the caches
 LEAST_STEPS = 1000  # that a time budget is not cut short before, however many passes over little data they are
 EVALUATION_SHARE = 0.08  # of a time budget may go into validating and sampling along the way
-SLACK = 0.03  # of a time budget: by no more than that it may be missed before the number of steps is changed
+LEAST_EVALUATIONS = 3  # of a time budget, where so many may be
+SLACK = 0.01  # of a time budget, or a twentieth of what is left of it: by less than that, no plan is changed
 
 
 @dataclass(kw_only=True)
@@ -40,7 +41,8 @@ class TrainingSettings:
     clip_norm: float = 1.0
     """Gradients are scaled down to this norm where it is exceeded; 0: never."""
     evaluations: int = 20
-    """At most so many validations along the way; a time budget spends no more than 8 % of itself on them."""
+    """At most so many validations, the last one after the last step; a time budget spends no more than 8 % of itself on
+    them, but makes three of them if it may."""
     patience: int = 10
     """Stop early after so many validations in a row without a new best; 0: never."""
     seed: int = 1
@@ -95,7 +97,7 @@ class Schedule:
     """The step at which the number of steps was changed last; 0: never."""
     factor_there: float = 1.0
     planned_steps: int = 0
-    """The number of steps that was planned at first, where it was changed."""
+    """The number of steps in the first plan, where it was changed."""
 
     @classmethod
     def restored(cls, saved: dict[str, Any]) -> Schedule:
@@ -113,8 +115,8 @@ class Schedule:
         return schedule
 
     @property
-    def most_steps(self) -> int:
-        """As many steps as were planned at first; there are never more."""
+    def first_plan(self) -> int:
+        """The number of steps in the first plan, which dropout depends on: it stays the same over the whole run."""
         return self.planned_steps or self.total_steps
 
     def learning_rate_factor(self, step: int) -> float:
@@ -130,7 +132,7 @@ class Schedule:
         falls_from = max(self.warmup_steps, self.changed_at)
         return self.factor_there * (self.total_steps - step) / (self.total_steps - falls_from)
 
-    def ending_after(self, total_steps: int, step: int) -> Schedule:
+    def ending_after(self, total_steps: int, step: int, eval_every: int | None = None) -> Schedule:
         """Change the number of steps at ``step``: from there the learning rate falls to zero in those that are left.
 
         Example:
@@ -142,9 +144,10 @@ class Schedule:
             self,
             total_steps=total_steps,
             warmup_steps=min(self.warmup_steps, step),
+            eval_every=eval_every or self.eval_every,
             changed_at=step,
             factor_there=self.learning_rate_factor(step),
-            planned_steps=self.most_steps,
+            planned_steps=self.first_plan,
         )
 
 
@@ -183,32 +186,54 @@ def fitted(
     step_seconds: float, left: float, evaluation_seconds: float, batches_per_epoch: int, settings: TrainingSettings
 ) -> Schedule:
     """Fit the number of steps, at least one, and of validations, into the ``left`` seconds of a time budget."""
-    evaluations = int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3))
-    evaluations = max(3, min(settings.evaluations, evaluations))
+    evaluations = _evaluations(left, evaluation_seconds, 0, settings)
     steps = int((left - evaluations * evaluation_seconds) / step_seconds)
-    if settings.max_epochs:
-        steps = min(steps, max(round(settings.max_epochs * batches_per_epoch), LEAST_STEPS))
-    return _schedule(max(steps, 1), evaluations, settings)
+    return _schedule(max(_capped(steps, batches_per_epoch, settings), 1), evaluations, settings)
 
 
-def keeping_pace(
-    schedule: Schedule, step: int, step_seconds: float, evaluation_seconds: float, left: float, budget: float
+def refitted(
+    schedule: Schedule,
+    validated: list[int],
+    step: int,
+    step_seconds: float,
+    left: float,
+    evaluation_seconds: float,
+    batches_per_epoch: int,
+    settings: TrainingSettings,
 ) -> Schedule:
-    """Change the number of steps where the machine has become so slow, or fast again, that a time budget is missed.
-
-    There are never more steps than were planned at first.
+    """Fit what is left of a run into what is left of its time budget, at the speed that the machine has now.
 
     Args:
         schedule: the schedule so far.
+        validated: the steps after which there was a validation, in order.
         step: how many steps are done.
         step_seconds: how long a step takes now.
-        evaluation_seconds: how long a validation takes now.
         left: seconds of the budget that are left.
-        budget: seconds of the whole budget.
+        evaluation_seconds: how long a validation takes.
+        batches_per_epoch: batches in one pass over the data.
+        settings: how long to train.
+
+    Returns:
+        The schedule; the same one where it misses the budget by little.
     """
-    step_and_share = step_seconds + evaluation_seconds / schedule.eval_every
-    rest = max(int((left - evaluation_seconds) / step_and_share), 1)  # a last validation comes in any case
-    total_steps = min(schedule.most_steps, step + rest)
-    if abs(total_steps - schedule.total_steps) * step_seconds <= SLACK * budget:
+    evaluations = _evaluations(left, evaluation_seconds, len(validated), settings)
+    rest = max(int((left - evaluations * evaluation_seconds) / step_seconds), 1)
+    total_steps = max(_capped(step + rest, batches_per_epoch, settings), step + 1)
+    slack = max(SLACK * 60 * budget_minutes(settings), left / 20)
+    if abs(total_steps - schedule.total_steps) * step_seconds <= slack:
         return schedule
-    return schedule.ending_after(total_steps, step)
+    since = validated[-1] if validated else 0
+    return schedule.ending_after(total_steps, step, math.ceil((total_steps - since) / evaluations))
+
+
+def _evaluations(left: float, evaluation_seconds: float, done: int, settings: TrainingSettings) -> int:
+    """Return how many validations there are to be in the seconds left, the one after the last step among them."""
+    worthwhile = max(int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3)), LEAST_EVALUATIONS - done)
+    return max(min(worthwhile, int(settings.evaluations) - done), 1)
+
+
+def _capped(steps: int, batches_per_epoch: int, settings: TrainingSettings) -> int:
+    """Return the number of steps, or the most that a time budget may have, however much time there is."""
+    if not settings.max_epochs:
+        return steps
+    return min(steps, max(round(settings.max_epochs * batches_per_epoch), LEAST_STEPS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor
@@ -25,6 +25,7 @@ STATE = {  # of a state as the checkpoint keeps it
     "best": ({"step": int, "metrics": {str: float}, "network": {str: object}}, None),
     "since_best": int,
     "history": [{str: (float, None)}],
+    "evaluation_seconds?": float,
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class State:
     best: dict[str, Any] | None = None  # step, metrics, network
     since_best: int = 0
     history: list[dict[str, float | int | None]] = field(default_factory=list)  # one row a validation
+    evaluation_seconds: float = 0.0  # of the last validation
 
     def add_loss(self, loss: float, norm: float) -> str:
         """Take a step's loss into the running mean; return what went wrong, which is nothing as a rule.
@@ -69,6 +71,11 @@ class State:
             return ""
         what = f"grew from {self.first_loss:.2f} to {self.loss:.2f} nats" if exploded else f"became {loss}"
         return f"{what} at step {self.step + 1:,} (gradient norm {norm:.3g})"
+
+    @property
+    def validated(self) -> list[int]:
+        """The steps after which there was a validation; the one before the first step is not among them."""
+        return [step for row in self.history if (step := int(row["step"] or 0)) > 0]
 
     def add_validation(self, metrics: dict[str, float | int], seconds: float) -> None:
         """Add a row to the history."""
@@ -102,7 +109,7 @@ class State:
             ValueError: it describes none.
         """
         check_shape(saved, STATE)
-        kept = {name: saved[name] for name in STATE}
+        kept = {field.name: saved[field.name] for field in fields(cls) if field.name in saved}
         if saved["schedule"] is not None:
             kept["schedule"] = schedule = Schedule.restored(saved["schedule"])
             if not 0 <= saved["step"] <= schedule.total_steps:

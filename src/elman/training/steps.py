@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 
+from elman.nn.draws import drawing
 from elman.training.clock import now
 from elman.training.schedule import TrainingSettings, measured
 from elman.training.task import Batches, Task
@@ -29,11 +32,30 @@ class Step(NamedTuple):
     """What is handed to the next batch."""
 
 
+class Handle(nn.Module):
+    """What Fabric wraps: the network, with everything that training and validation compute with it.
+
+    A wrapper, for several processes or for another precision, sees what goes through ``forward``. So the loss is
+    computed there, from the batch on, and validation runs there too; the task knows its network as it is.
+
+    Args:
+        network: what is trained.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, work: Callable[[], Any]) -> Any:
+        """Do a work of the task, such as a training step, with the network."""
+        return work()
+
+
 class Steps:
     """Takes the training steps of one network.
 
     Args:
-        task: the network and its loss; while it is trained, its network is the one that Fabric has wrapped.
+        task: the network and its loss.
         batches: the training data.
         settings: how fast to learn, on what.
     """
@@ -42,8 +64,8 @@ class Steps:
         from lightning_fabric import Fabric
 
         self.fabric: Fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
-        self.network: Any = self.fabric.setup_module(task.network)
-        task.network = self.network
+        self.network = task.network
+        self._handle: Any = self.fabric.setup_module(Handle(task.network))
         self._task = task
         self._batches = batches
         self._settings = settings
@@ -56,33 +78,35 @@ class Steps:
         return self._step(self.optimizer, number, carry)
 
     def trial_seconds(self) -> float:
-        """Time steps at a learning rate of zero: no weight changes, and no random number is used up.
-
-        So a run with a time budget takes the very steps that ``--steps`` with the same number takes.
-        """
+        """Time steps at a learning rate of zero: no weight changes."""
         optimizer = self._adamw(learning_rate=0.0)
         durations: list[float] = []
         carry = None
-        with torch.random.fork_rng():
-            while not measured(durations, self._settings):
-                began = now()
-                carry = self._step(optimizer, len(durations), carry).carry
-                durations.append(now() - began)
+        while not measured(durations, self._settings):
+            began = now()
+            carry = self._step(optimizer, len(durations), carry).carry
+            durations.append(now() - began)
         self.network.zero_grad()
         return statistics.median(durations[2:])
 
-    def finish(self) -> None:
-        """Give the task its own network back."""
-        self._task.network = self.network.module
+    def validate(self) -> dict[str, float | int]:
+        """Validate the network, as :meth:`take` computes: through the same wrapper, in the same precision."""
+        self._handle.eval()
+        with drawing(self._settings.seed):
+            figures: dict[str, float | int] = self._handle(self._task.validate)
+        self._handle.train()
+        return figures
 
     def _step(self, optimizer: Any, number: int, carry: Any) -> Step:
         batch = self._batches.batch(number).to(self.fabric.device)
-        loss_sum, targets, carry = self._task.training_step(batch, None if batch.first else carry)
+        work = partial(self._task.training_step, batch, None if batch.first else carry)
+        with drawing(self._settings.seed, number):
+            loss_sum, targets, carry = self._handle(work)
         loss = loss_sum / targets
         optimizer.zero_grad()
         self.fabric.backward(loss)
         max_norm = self._settings.clip_norm or math.inf
-        norm = self.fabric.clip_gradients(self.network, optimizer, max_norm=max_norm, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(self._handle, optimizer, max_norm=max_norm, error_if_nonfinite=False)
         optimizer.step()
         return Step(loss.item(), float(norm) if norm is not None else 0.0, targets, carry)
 

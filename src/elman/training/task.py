@@ -52,7 +52,10 @@ class Task(Protocol):
         ...
 
     def training_step(self, batch: Any, carry: Any) -> tuple[torch.Tensor, int, Any]:
-        """Return the summed loss in nats, the number of targets, and what to carry to the next batch, detached."""
+        """Return the summed loss in nats, the number of targets, and what to carry to the next batch, detached.
+
+        It runs inside ``forward`` of what Fabric wraps, as :meth:`validate` does.
+        """
         ...
 
     def validate(self) -> dict[str, float | int]:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elman.data.formats.captions import read_captions
+from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
+from elman.data.images.decoding import read_picture, write_picture
 from elman.data.lines import Problems
-from elman.data.pictures.decoding import read_picture, write_picture
 from elman.errors import DataError
 
 
@@ -229,10 +229,10 @@ def test_captions_come_as_a_table_too(tmp_path, text):
 
 
 def test_quotes_and_bad_rows_of_a_table_of_captions(caplog):
-    text = 'image,caption\na.jpg,"Half light, half ""dark"" ."\nb.jpg,One, two\n,nobody\nc.jpg,\n'
+    text = 'image,caption\na.jpg,"Half light, half ""dark"" ."\nb.jpg\n,nobody\nc.jpg,\n'
     assert read_captions(text, Problems()) == {"a.jpg": ['Half light, half "dark" .']}
     for said in (
-        *("text:3: 3 cells where the first line has 2", "text:4: the picture is empty", "text:5: the caption is empty"),
+        *("text:3: 1 cells where the first line has 2", "text:4: the picture is empty", "text:5: the caption is empty"),
     ):
         assert said in caplog.text
 
@@ -361,3 +361,87 @@ def test_a_name_of_a_hundred_thousand_endings_is_read_at_once():
     assert list(read_captions("a.jpg#2\tx\nb#3\ty\na#1.jpg\tz\nc.jpg#x#1\tw\n", Problems())) == [
         *("a.jpg", "b#3", "a#1.jpg", "c.jpg#x#1")
     ]
+
+
+def test_kaggles_captions_have_commas_without_quotes(tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_text(
+        'image,caption\na.jpg,A dog runs .\na.jpg,"A black, wet dog ."\nb.jpg,A cat, two mice and a bird .\n'
+    )
+    problems = Problems()
+    wanted = {"a.jpg": ["A dog runs .", "A black, wet dog ."], "b.jpg": ["A cat, two mice and a bird ."]}
+    assert read_captions(path, problems) == wanted
+    path.write_text("image_name| comment_number| comment\na.jpg| 0| A dog | a cat .\na.jpg| 1   A dog .\n")
+    assert read_captions(path, problems) == {"a.jpg": ["A dog | a cat ."]}
+    assert "2 cells where the first line has 3" in problems.first
+
+
+def karpathys(*splits):
+    images = [
+        {
+            "filepath": "val2014" if number == 0 else "",
+            "filename": f"{number}.jpg",
+            "split": split,
+            "imgid": number,
+            "sentences": [{"raw": f"picture {number} .", "tokens": [], "sentid": 2 * number}, {"raw": f"{split}\n."}],
+        }
+        for number, split in enumerate(splits)
+    ]
+    return {"images": images, "dataset": "coco"}
+
+
+def test_a_data_set_with_splits(tmp_path):
+    path = tmp_path / "dataset_coco.json"
+    path.write_text(json.dumps(karpathys("train", "restval", "val", "test")))
+    read = {part: read_captions(path, Problems(), part=part) for part in ("train", "valid", "test", None)}
+    first = {"val2014/0.jpg": ["picture 0 .", "train ."], "1.jpg": ["picture 1 .", "restval ."]}
+    assert read["train"] == first
+    assert read["valid"] == {"2.jpg": ["picture 2 .", "val ."]}
+    assert read["test"] == {"3.jpg": ["picture 3 .", "test ."]}
+    assert read[None] == {**first, **read["valid"], **read["test"]}
+    assert has_splits(path)
+    path.write_text(json.dumps(karpathys("train", "val")))
+    with pytest.raises(DataError, match="no pictures of the split test; it has train, val"):
+        read_captions(path, Problems(), part="test")
+    assert not has_splits(json.dumps(karpathys("train", "test")))
+    assert not has_splits("a.jpg\tA dog\n")
+
+
+def test_records_of_a_data_set_with_splits_that_cannot_be_used():
+    document = karpathys("train", "train", "train", "train", "train")
+    images = document["images"]
+    images[0] = "none"
+    del images[1]["filename"]
+    images[2]["sentences"] = None
+    images[3]["sentences"][0] = {"raw": 1}
+    problems = Problems()
+    wanted = {"3.jpg": ["train ."], "4.jpg": ["picture 4 .", "train ."]}
+    assert read_captions(json.dumps(document), problems) == read_captions(json.dumps(document), problems, part="train")
+    assert read_captions(json.dumps(document), Problems()) == wanted
+    assert problems.count == 8
+
+
+def test_names_in_another_form_or_without_their_folder_are_found(tmp_path):
+    for name in ("train/caf\u00e9.png", "train/a.png", "val/a.png", "val/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        saved(tmp_path / name, pixels())
+    pictures = Pictures(tmp_path, 8)
+    assert pictures.find("train/cafe\u0301.png") == "train/caf\u00e9.png"
+    assert pictures.find("cafe\u0301.png#0") == "train/caf\u00e9.png"
+    assert pictures.find("train/a.png") == "train/a.png"
+    assert pictures.find("images/val/a.png") == "val/a.png"
+    assert pictures.find("b.png") == "val/b.png"
+    assert pictures.find("a.png") is None  # of two pictures
+    assert pictures.find("train/b.png") is None  # in another folder
+    alone = Pictures({"cafe\u0301": np.ones(3)}, 8)
+    assert alone.find("somewhere/caf\u00e9.jpg") == "cafe\u0301"
+
+
+def test_a_number_in_a_name_that_a_picture_has_belongs_to_it():
+    text = "a.jpg#1\tA dog\nb.jpg#1\tA cat\n#1.jpg\tA cow\n"
+    known = {"a.jpg", "a.jpg#1", "b.jpg", "#1.jpg"}
+    assert read_captions(text, Problems(), known=known) == {
+        "a.jpg#1": ["A dog"],
+        "b.jpg": ["A cat"],
+        "#1.jpg": ["A cow"],
+    }

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from itertools import compress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from elman.data.formats.text_folder import read_folder
 from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 
 ROWS = [["id", "label", "text"], ["1", "good", 'so "so", yes'], ["2", "bad", "two\nlines"], ["3", "bad", " ü , "]]
 
@@ -85,7 +86,7 @@ def test_a_folder_of_folders(tmp_path):
 
 
 BAD = [
-    ("label,text\ngood,a\nbad\ngood,c\n", 3, "1 cells where the first line has 2"),
+    ("label,text\ngood,a\nbad\ngood,c\n", 3, "1 cell where the first line has 2"),
     ("label,text\ngood,a\nbad,b,c\ngood,c\n", 3, "3 cells where the first line has 2"),
     ("label,text\ngood,a\nbad, \ngood,c\n", 3, "the text is empty"),
     ("label,text\ngood,a\n,b\ngood,c\n", 3, "the label is empty"),
@@ -378,3 +379,45 @@ def test_why_files_of_a_folder_cannot_be_read(tmp_path, caplog):
         "gone:1: is a link to a file that is not there; it is left out",
         "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try `encoding` cp1252; it is left out",
     ]
+
+
+def test_a_table_without_a_header_says_how_to_read_it():
+    text = "I love it,pos\nI hate it,neg\n"
+    with pytest.raises(DataError, match=r"no column is called \"text\".*`no_header` `text` 0 `label` 1"):
+        read(text)
+    examples, _ = read(text, Delimited(",", "0", "1", header=False))
+    assert [(example.text, example.label) for example in examples] == [("I love it", "pos"), ("I hate it", "neg")]
+
+
+def test_a_text_of_several_columns():
+    table = "id,title,description,label\n1,Tea,Green and hot,good\n2,Tea,,bad\n3,,,bad\n"
+    examples, problems = read(table, Delimited(",", "title, description"))
+    assert [(example.text, example.label) for example in examples] == [("Tea\nGreen and hot", "good"), ("Tea", "bad")]
+    assert problems.first == "f:4: the text is empty; the example is left out"
+    with pytest.raises(DataError, match=r'no column is called "descriptoin"; did you mean "description"'):
+        read(table, Delimited(",", "title,descriptoin"))
+    examples, _ = read('a,b,"title,description",label\nx,y,z,good\n', Delimited(",", "title,description"))
+    assert [example.text for example in examples] == ["z"]  # a column is called so
+    examples, _ = read("1,Tea,Hot,good\n", Delimited(",", "1,2", "3", header=False))
+    assert [example.text for example in examples] == ["Tea\nHot"]
+    found = example_format("title;description;label\na, b;c, d;e, f\n", "title,description", "label", True)
+    assert found.delimiter == ";"
+
+
+def test_a_text_of_several_keys_or_sentences():
+    lines = [
+        {"title": "Tea", "body": ["It is hot.", "It is green."], "label": 1},
+        {"title": "Tea", "body": [], "label": 1},
+        {"title": "Tea", "body": [["It"], ["is"]], "label": 1},
+        {"title": "Tea", "label": 1},
+    ]
+    examples, problems = read("".join(json.dumps(line) + "\n" for line in lines), JsonLines("title,body"))
+    assert [example.text for example in examples] == ["Tea\nIt is hot. It is green."]
+    assert problems.count == 3
+    assert problems.first == 'f:2: "body" is no text but a list or an object; the example is left out'
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "x.ts", "x.npy"])
+def test_sequences_of_numbers_are_no_texts(tmp_path, name):
+    with pytest.raises(UsageError, match=rf"{re.escape(name)}: holds sequences of numbers.*`level` numbers"):
+        example_format(tmp_path / name, "text", "label", True)

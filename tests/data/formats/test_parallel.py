@@ -97,3 +97,12 @@ def test_any_separator_is_found_out(tmp_path, name, separator):
     table = pair_format(path, ("source", "target"), header=True)
     pairs = [(pair.text, pair.label) for pair in table.read(Lines(path), Problems(), labelled=True)]
     assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
+
+
+@pytest.mark.parametrize("name", ["train.en", "train.txt", "train"])
+@pytest.mark.parametrize("text", ["A sleek yellow dog runs, fast, home.\nIt rains, again, today.\n", "A dog\nA cat\n"])
+def test_one_side_alone_says_that_the_other_is_missing(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=rf"{name}: is lines of text, one side of the pairs: give two files"):
+        pair_format(path, ("source", "target"), header=True)

@@ -360,3 +360,33 @@ def test_words_that_are_their_own_places_are_told(caplog):
     assert (
         "f: column 0 counts the words of each sentence; name the column that holds them: `word_column` 1" in caplog.text
     )
+
+
+@pytest.mark.parametrize(("words", "tags"), [(0, -1), (1, 0), (0, 3), (2, -1), (1, -2), (0, -3), (3, 1)])
+def test_what_columns_write_anew_they_read_back(words, tags):
+    sentence = next(SentenceLines().read(Lines("Teddy bears!"), Problems()))
+    columns = Columns(words, tags)
+    written = columns.tagged(sentence, ["A", "B", "C"])
+    found = next(columns.read(Lines(written), Problems(), tagged=True))
+    assert (found.words, found.tags) == (["Teddy", "bears", "!"], ["A", "B", "C"])
+    assert Columns(1, 0).row("Teddy", "A") == "A\tTeddy"
+
+
+GERMEVAL = "#\thttp://de.wikipedia.org/wiki/Manfred_Korfmann\t[2009-10-17]\n1\tAufgrund\tO\tO\n2\tTroias\tB-LOC\tO\n\n"
+MULTICONER = "# id 5ee17-a1\tdomain=en\nthe _ _ O\nTower _ _ B-LOC\n\n# id 77b\tdomain=en\nsleeps _ _ O\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "words", "tags"),
+    [
+        (GERMEVAL * 2, Columns(1, 2), [["Aufgrund", "Troias"]] * 2, [["O", "B-LOC"]] * 2),
+        (MULTICONER, Columns(), [["the", "Tower"], ["sleeps"]], [["O", "B-LOC"], ["O"]]),
+    ],
+)
+def test_corpora_with_comments_in_columns(text, columns, words, tags):
+    problems = Problems()
+    found = list(columns.read(Lines(text), problems, tagged=True))
+    assert [sentence.words for sentence in found] == words
+    assert [sentence.tags for sentence in found] == tags
+    assert problems.count == 0
+    assert "".join(columns.write(TaggedSentence(one, one.tags, []) for one in found)) == text

@@ -124,7 +124,7 @@ def test_no_damaged_npz_is_more_than_a_data_error(tmp_path):
         ({"inputs": np.ones(3), "labels": [1, 2, 3]}, r"expected \(N, T\)"),
         ({"inputs": np.ones((2, 3)), "labels": [1]}, "2 sequences, but 1 labels"),
         ({"inputs": np.ones((2, 3)), "labels": 1}, r"labels are int64 of shape \(\)"),
-        ({"inputs": np.ones((2, 3)), "labels": [1.0, np.nan]}, "labels are float64"),
+        ({"inputs": np.ones((2, 3)), "labels": [1j, 2]}, "labels are complex128"),
         ({"inputs": np.ones((2, 3)), "labels": [1, 2], "lengths": np.zeros(0, int)}, "0 lengths up to 0 do not fit"),
         ({"inputs": np.ones((2, 0, 3)), "labels": [1, 2]}, "there are no numbers"),
         ({"inputs": np.ones((2, 3)), "labels": [1, 2], "lengths": [4, 1]}, "do not fit"),
@@ -209,3 +209,17 @@ def test_lengths_that_only_add_up_when_they_overflow(tmp_path, lengths):
     np.savez(tmp_path / "s.npz", inputs=np.ones((rows, 2)), lengths=lengths, labels=np.arange(len(lengths)))
     with pytest.raises(DataError, match="do not fit"):
         read_series(tmp_path / "s.npz", Problems())
+
+
+def test_labels_that_are_numbers_are_the_same_from_either_format(tmp_path):
+    path = tmp_path / "s.npz"
+    table = "sequence,x,label\na,1,0.5\nb,2,1\nc,3,-1.5\nd,4,\n"
+    np.savez(path, inputs=np.ones((4, 2)), labels=np.array([0.5, 1.0, -1.5, np.nan], np.float32))
+    problems = Problems()
+    assert read_series(path, problems).labels == read_series(table, Problems()).labels == ["0.5", "1", "-1.5"]
+    assert "has an empty label" in problems.first
+
+
+def test_each_sequence_knows_its_line(tmp_path):
+    lines = [one.line for one in series_format(CSV).read(Lines(CSV), Problems())]
+    assert lines == [2, 4]

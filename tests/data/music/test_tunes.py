@@ -162,3 +162,30 @@ def test_a_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch):
     assert len(read_tunes(tmp_path, problems)) == 1
     told = f"{tmp_path / 'locked'}:1: the folder cannot be listed (Permission denied); it is left out"
     assert (problems.count, problems.first) == (1, told)
+
+
+def test_the_fields_of_a_files_head_hold_for_each_tune_without_its_own():
+    head, tune = "L:1/8\nQ:1/4=60\nM:3/4\n\n", "X:1\nT:a\nK:C\nCDEF\n\n"
+    quarters = "X:2\nL:1/4\nK:C\nCDEF\n\n"
+    found = read_tunes(head + tune + quarters, Problems())
+    alone = [Tune.read(text.encode(), "t", abc=True) for text in (
+        "X:1\nL:1/8\nQ:1/4=60\nM:3/4\nK:C\nCDEF\n", "X:2\nQ:1/4=60\nM:3/4\nL:1/4\nK:C\nCDEF\n"
+    )]  # fmt: skip
+    assert [one.seconds for one in found] == [2.0, 4.0]
+    for one, other in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(one.notes, other.notes)
+    assert [one.name for one in found] == ["text:5", "text:10"]
+
+
+def test_what_is_wrong_in_a_tune_is_told_once_with_its_line_and_nothing_is_printed(capfd, caplog):
+    bad = "X:2\nT:bad\nK:C\nC {{{D [[E zz\n{{{F G\n\n"
+    problems = Problems()
+    found = read_tunes("L:1/8\nM:4/4\n" + ABC + bad + ABC, problems)
+    assert [one.name for one in found] == ["text:3", "text:8", "text:14"]
+    assert problems.count == 0
+    (message,) = caplog.messages
+    assert message.startswith("text:11: ")
+    assert message.endswith("more errors in this tune); the rest of the tune is read")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err in ("", f"elman: {message}\n")  # the shell's own, where it has been used before

@@ -5,6 +5,7 @@ import enum
 import subprocess
 import sys
 from collections import OrderedDict
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.values.columns import take_rows
-from elman.data.values.labels import take_labels, take_tags
+from elman.data.values.labels import check_classes, take_labels, take_tags
 from elman.data.values.pictures import take_captions, take_pictures
 from elman.data.values.texts import take_sentences, take_sources, take_texts
 from elman.errors import DataError, UsageError
@@ -260,3 +261,20 @@ def test_other_libraries_are_not_needed():
         "from elman.data.values import columns, labels, pictures, texts"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "refused"),
+    [
+        ([f"{number / 7:.3f}" for number in range(40)], True),
+        ([f"{number / 7:.3f}" for number in range(40)] * 3, False),  # each comes three times
+        ([f"{number / 7:.3f}" for number in range(15)], False),  # too few to tell
+        ([str(number) for number in range(40)], False),
+        ([f"{number}.0" for number in range(40)], False),
+        ([f"{number / 7:.3f}" for number in range(40)] + ["spam"], False),
+        (["0.5", "1", "1.5"] * 10, False),
+    ],
+)
+def test_labels_that_are_measurements_are_no_classes(labels, refused):
+    with pytest.raises(DataError, match="40 different numbers in 40 examples") if refused else nullcontext():
+        check_classes(labels)

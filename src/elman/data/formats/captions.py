@@ -1,14 +1,14 @@
-"""Captions by the name of their picture: COCO's JSON, lines of ``file<TAB>caption``, or a table."""
+"""Captions by the name of their picture: COCO's JSON and Karpathy's, lines of ``file<TAB>caption``, or a table."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from elman.data.files import no_text, not_among, reading
+from elman.data.files import listed, no_text, not_among, reading
 from elman.data.formats.delimited import Delimited, separator_of
 from elman.data.formats.examples import read_labelled
 from elman.data.formats.pictures import ENDINGS
@@ -21,8 +21,20 @@ _CAPTION_COLUMNS = ("caption", "comment")
 _HAS_ENDING = re.compile(rf"(?:{'|'.join(map(re.escape, ENDINGS))})\b", re.IGNORECASE)
 
 
-def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8") -> dict[str, list[str]]:
+SPLITS = {"train": ("train", "restval"), "valid": ("val",), "test": ("test",)}
+"""What the splits of a ``dataset_*.json`` are for."""
+
+
+def read_captions(
+    source: Path | str,
+    problems: Problems,
+    encoding: str = "utf-8",
+    known: Container[str] = (),
+    part: str | None = None,
+) -> dict[str, list[str]]:
     r"""Read captions: COCO's JSON, lines of ``file<TAB>caption``, Flickr8k's of ``file#0<TAB>caption``, or a table.
+
+    Karpathy's ``dataset_*.json`` say to which split each picture belongs.
 
     A table is a CSV (its cells separated by anything in `SEPARATORS`) whose first line names the columns ``image`` and
     ``caption``, as Kaggle's copies of Flickr8k and Flickr30k do.
@@ -31,6 +43,8 @@ def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8
         source: a ``Path`` names a file, a ``str`` is its text.
         problems: who is told of what is left out.
         encoding: how the file is encoded.
+        known: names of pictures, which have no number of a caption after them.
+        part: one of `SPLITS`; all pictures where not given, or where the file has no splits.
 
     Returns:
         The captions of each picture, in the file's order.
@@ -44,7 +58,7 @@ def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8
     """
     lines = Lines(source, encoding)
     if lines.beginning().lstrip().startswith("{"):
-        pairs = _coco(lines, problems)
+        pairs = _json(lines, problems, part)
     elif (table := _table(lines)) is not None:
         rows = read_labelled(table, lines, problems)
         pairs = ((row.label or "", row.text.strip(), row.line) for row in rows)
@@ -55,7 +69,7 @@ def read_captions(source: Path | str, problems: Problems, encoding: str = "utf-8
         if problem := no_text(name + caption):
             problems.add(lines.name, line, f"{problem}; the caption is left out")
         else:
-            found.setdefault(_unnumbered(name), []).append(caption)
+            found.setdefault(name if name in known else _unnumbered(name), []).append(caption)
     if not found:
         raise DataError(
             problems.first
@@ -81,7 +95,21 @@ def _table(lines: Lines) -> Delimited | None:
     caption = next((name for name in _CAPTION_COLUMNS if name in names), None)
     if image is None or caption is None:
         return None
-    return Delimited(separator, caption, image, spaced=spaced, nouns=("caption", "picture"))
+    nouns, open_end = ("caption", "picture"), names[-1] == caption  # Kaggle's captions have commas without quotes
+    return Delimited(separator, caption, image, spaced=spaced, nouns=nouns, open_end=open_end)
+
+
+def has_splits(source: Path | str, encoding: str = "utf-8") -> bool:
+    """Tell whether a file says of its pictures which are for training and which for validation."""
+    lines = Lines(source, encoding)
+    if not lines.beginning().lstrip().startswith("{"):
+        return False
+    splits = _splits(_document(lines)["images"])
+    return bool(splits.intersection(SPLITS["train"])) and bool(splits.intersection(SPLITS["valid"]))
+
+
+def _splits(images: list[Any]) -> set[str]:
+    return {str(image["split"]) for image in images if isinstance(image, dict) and "split" in image}
 
 
 def _tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
@@ -98,14 +126,48 @@ def _tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
             yield name.strip(), caption.strip(), lines.number
 
 
-def _coco(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
+def _document(lines: Lines) -> Any:
+    """Read COCO's JSON, or Karpathy's, in which the captions stand with the pictures."""
     with reading(lines.name, "not COCO's JSON"):
         document = json.loads(lines.whole())
-    for key in ("images", "annotations"):
+    images = document.get("images")
+    is_karpathys = isinstance(images, list) and any(
+        isinstance(image, dict) and "sentences" in image for image in images
+    )
+    for key in ("images",) if is_karpathys else ("images", "annotations"):
         if key not in document:
             raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{not_among(document, key)}')
         if not isinstance(document[key], list):
             raise DataError(f'{lines.name}: not COCO\'s JSON: "{key}" is no list')
+    return document
+
+
+def _json(lines: Lines, problems: Problems, part: str | None) -> Iterator[tuple[str, str, int]]:
+    document = _document(lines)
+    if "annotations" in document:
+        yield from _coco(document, lines, problems)
+        return
+    splits = _splits(document["images"])
+    if part and splits and not splits.intersection(SPLITS[part]):
+        wanted = " or ".join(SPLITS[part])
+        raise DataError(f"{lines.name}: has no pictures of the split {wanted}; it has {listed(sorted(splits))}")
+    for number, image in enumerate(document["images"]):
+        _, name = _fields(image, "imgid", "filename")
+        if name is None:
+            problems.add(lines.name, 1, f"image {number} has no filename that can be used; it is left out")
+            continue
+        if part and splits and image.get("split") not in SPLITS[part]:
+            continue
+        folder = image.get("filepath")
+        sentences = image.get("sentences")
+        said = [_fields(sentence, "sentid", "raw")[1] for sentence in sentences] if isinstance(sentences, list) else []
+        if None in said or not said:
+            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text; that is left out")
+        for caption in filter(None, said):
+            yield f"{folder}/{name}" if isinstance(folder, str) and folder else name, " ".join(caption.split()), 1
+
+
+def _coco(document: Any, lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
     names: dict[int | str, str] = {}
     for number, image in enumerate(document["images"]):
         known, name = _fields(image, "id", "file_name")

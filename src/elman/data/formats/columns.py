@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import dropwhile
+from itertools import count, dropwhile
 from pathlib import Path
 
 from elman.data.formats.sentences import SHOWN, Block, as_text, blocks, checked, width_of
@@ -108,8 +108,11 @@ class Columns:
         return as_text(written, sentence.closing)
 
     def row(self, word: str, tag: str) -> str:
-        """Return the line of a word that came in another format."""
-        return f"{word}\t{tag}"
+        """Return the line of a word that came in another format: as few columns as hold both where they belong."""
+        width = next(width for width in count(self.words + 1) if self.place(width) >= 0)
+        cells = ["_"] * width
+        cells[self.words], cells[self.place(width)] = word, tag
+        return "\t".join(cells)
 
     def _tagged(self, line: str, tag: str) -> str:
         has_tabs = "\t" in line

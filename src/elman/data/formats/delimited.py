@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from elman.data.files import LONGEST_LINE, listed, no_text, not_among
-from elman.data.formats.examples import TEXT_AND_LABEL, lacks, left_out
+from elman.data.formats.examples import TEXT_AND_LABEL, joined_texts, lacks, left_out, text_columns
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example, Problem
 from elman.errors import DataError
@@ -34,11 +34,13 @@ class Delimited:
 
     Args:
         delimiter: one of `SEPARATORS`.
-        text: the column of the text: its name or, where no column is called so, its number from 0.
+        text: the column of the text: its name or, where no column is called so, its number from 0; of several, with
+            commas between, the cells are joined by line breaks.
         label: the column of the label.
         header: whether the first record names the columns.
         spaced: whether blanks after a separator belong to it, and not to the cell.
         nouns: what a record's two parts are called in messages.
+        open_end: whether the last column is of running text, which may hold separators without quotes.
 
     Example:
         >>> table = Delimited(",", "text", "label", header=True)
@@ -55,6 +57,7 @@ class Delimited:
         header: bool = True,
         spaced: bool = False,
         nouns: tuple[str, str] = TEXT_AND_LABEL,
+        open_end: bool = False,
     ) -> None:
         self.delimiter = delimiter
         self._spaced = spaced
@@ -62,45 +65,55 @@ class Delimited:
         self._text = text
         self._label = label
         self._header = header
+        self._open_end = open_end
 
     def read(self, lines: Lines, problems: Problems, *, labelled: bool = False) -> Iterator[Example | Problem]:
         """Yield the examples; see :class:`~elman.data.formats.examples.ExampleReader`."""
-        line, width, text, label = 0, 0, -1, -1
+        line, width, text, label = 0, 0, list[int](), -1
         for line, cells, problem in self.records(lines):
             if not width and problem and self._header:
                 raise DataError(f"{lines.name}:{line}: the names of the columns cannot be read: {problem}")
             if not width and not problem:
                 width = len(cells)
-                text, label = self._columns(cells, lines.name, labelled)
+                *text, label = self._columns(cells, lines.name, labelled)
                 if self._header:
                     continue
+            if self._open_end and len(cells) > width > 0:
+                separator = f"{self.delimiter} " if self._spaced else self.delimiter
+                cells[width - 1 :] = [separator.join(cells[width - 1 :])]
             if not problem and len(cells) != width:
-                problem = f"{len(cells)} cells where the first line has {width}"
+                problem = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} where the first line has {width}"
+            joined = "" if problem else joined_texts([cells[column] for column in text])
             if not problem:
-                problem = lacks(cells[text], cells[label] if labelled else None, self._nouns)
+                problem = lacks(joined, cells[label] if labelled else None, self._nouns)
             if problem:
                 yield from left_out(problem, lines.name, line, problems, labelled)
             else:
-                yield Example(cells[text], cells[label].strip() if labelled else None, line)
+                yield Example(joined, cells[label].strip() if labelled else None, line)
         if not line:
             raise DataError(f"{lines.name}: is empty; it needs a {self._nouns[0]} and a {self._nouns[1]} a line")
 
-    def _columns(self, cells: Sequence[str], name: str, labelled: bool) -> tuple[int, int]:
+    def _columns(self, cells: Sequence[str], name: str, labelled: bool) -> list[int]:
+        """Return the numbers of the columns of the text, and then that of the label, -1 where it is not wanted."""
         names = column_names(cells, name) if self._header else []
         found = []
-        for wanted in (self._text, self._label) if labelled else (self._text,):
+        for wanted in (*text_columns(self._text, names), *((self._label,) if labelled else ())):
             if wanted in names:
                 found.append(names.index(wanted))
             elif (number := column_number(wanted)) is not None and 0 <= number < len(cells):
                 found.append(number)
             elif self._header:
-                raise DataError(f'{name}: no column is called "{wanted}"{not_among(names, wanted)}')
+                text, label = self._nouns
+                raise DataError(
+                    f'{name}: no column is called "{wanted}"{not_among(names, wanted)}; name yours with `{text}` and '
+                    f"`{label}` or, if the first line is data, give `no_header` `{text}` 0 `{label}` 1"
+                )
             else:
                 raise DataError(
                     f'{name}: there is no column "{wanted}": without a header columns have numbers, here 0 to '
                     f"{len(cells) - 1}; name them with `{self._nouns[0]}` and `{self._nouns[1]}`"
                 )
-        return found[0], found[-1]
+        return found if labelled else [*found, -1]
 
     def records(self, lines: Lines) -> Iterator[tuple[int, list[str], str]]:
         """Yield each record, the names of the columns too: its first line, its cells, and what is wrong with it."""
@@ -173,6 +186,7 @@ def separator_of(lines: Lines, wanted: Sequence[str], *, header: bool = True) ->
     begins = lines.beginning().lstrip("\n")
     suffix = lines.source.suffix.lower() if isinstance(lines.source, Path) else ""
     usual = ENDINGS.get(suffix, "\t" if "\t" in begins.partition("\n")[0] else ",")
+    wanted = [*wanted, *(name for column in wanted for name in text_columns(column, ()))]
     named: dict[str, int] = {}
     regular: dict[str, bool] = {}
     sample: dict[str, list[list[str]]] = {}

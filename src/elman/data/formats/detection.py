@@ -14,8 +14,9 @@ from elman.data.formats.json_lines import JsonLines
 from elman.data.formats.resemblance import other_than_columns
 from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 
+NUMBERS = (".npz", ".npy", ".ts", ".arff")
 MOST_LINES, MOST_ROWS = 1000, 200  # that are looked at to find out a format
 
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -88,6 +89,9 @@ def example_format(
         ';'
     """
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
+    if suffix in NUMBERS:
+        remedy = "train with `level` numbers" if nouns == TEXT_AND_LABEL else "give a table or lines of text"
+        raise UsageError(f"{source}: holds sequences of numbers, and the model reads texts; {remedy}")
     if suffix == ".txt":
         return TextLines()
     if suffix in _JSON:
@@ -114,7 +118,7 @@ def pair_format(
         encoding: how the file is encoded.
 
     Raises:
-        DataError: a TSV of more columns does not name these.
+        DataError: a TSV of more columns does not name these, or the file is lines of text, which are one side only.
 
     Example:
         >>> table = pair_format("a cat\teine Katze\n", ("source", "target"), header=True)
@@ -125,9 +129,18 @@ def pair_format(
     found = example_format(source, *columns, header, SOURCE_AND_TARGET, encoding)
     if isinstance(found, TextLines) and "\t" in lines.beginning().lstrip("\n").partition("\n")[0]:  # a .txt
         found = Delimited("\t", *columns, header=header, nouns=SOURCE_AND_TARGET)
+    one_side = (
+        f"{lines.name}: is lines of text, one side of the pairs: give two files, SOURCES TARGETS, or a table whose "
+        "first line names source and target"
+    )
+    if isinstance(found, TextLines) and lines.beginning().strip():
+        raise DataError(one_side)
     if header and columns == SOURCE_AND_TARGET and isinstance(found, Delimited):
         first = next((cells for _, cells, _ in found.records(Lines(lines.beginning()))), [])
         named = set(columns) & {cell.strip() for cell in first}
+        is_table = isinstance(source, str) or source.suffix.lower() in ENDINGS or found.delimiter == "\t"
+        if first and not named and not is_table:
+            raise DataError(one_side)
         if len(first) == 2 and not named and found.delimiter == "\t":
             return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)
         if len(first) > 2 and not named:

@@ -5,7 +5,7 @@ Lines ──read──▶ Example(text, label)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Protocol
 
 from elman.data.files import no_text
@@ -53,6 +53,26 @@ def lacks(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL)
     if not text.strip():
         return f"the {nouns[0]} is empty"
     return f"the {nouns[1]} is empty" if label is not None and not label.strip() else ""
+
+
+def text_columns(wanted: str, names: Container[str]) -> list[str]:
+    """Return the columns that a text is put together from: one or, with commas between, several.
+
+    Example:
+        >>> text_columns("title,body", ["title", "body"]), text_columns("title,body", ["title,body"])
+        (['title', 'body'], ['title,body'])
+    """
+    return [wanted] if wanted in names else [name.strip() for name in wanted.split(",")]
+
+
+def joined_texts(texts: Sequence[str]) -> str:
+    r"""Put the text of an example together from several; those that are blank are left out.
+
+    Example:
+        >>> joined_texts(["Title", " ", "What it says"]), joined_texts([" "])
+        ('Title\nWhat it says', ' ')
+    """
+    return texts[0] if len(texts) == 1 else "\n".join(text for text in texts if text.strip())
 
 
 def left_out(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Problem]:

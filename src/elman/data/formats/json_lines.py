@@ -10,7 +10,7 @@ from functools import singledispatch
 from typing import Any
 
 from elman.data.files import not_among, reason
-from elman.data.formats.examples import TEXT_AND_LABEL, lacks, left_out
+from elman.data.formats.examples import TEXT_AND_LABEL, joined_texts, lacks, left_out, text_columns
 from elman.data.lines import Lines, Problems
 from elman.data.records import Caption, Classification, Example, Problem, TaggedSentence, Translation
 from elman.documents import write_json
@@ -21,7 +21,8 @@ class JsonLines:
     """A JSON object a line.
 
     Args:
-        text: the key of the text.
+        text: the key of the text; of several, with commas between, the texts are joined by line breaks. A list of
+            texts, such as sentences, is joined by blanks.
         label: the key of the label; a number or true and false will do.
         nouns: what a record's two parts are called in messages.
 
@@ -66,13 +67,20 @@ class JsonLines:
             return "", None, f"not JSON ({reason(error)})"
         if not isinstance(record, dict):
             return "", None, "not a JSON object"
-        for key in (self._text, self._label) if labelled else (self._text,):
+        keys = text_columns(self._text, record)
+        for key in (*keys, self._label) if labelled else keys:
             if key not in record:
                 return "", None, f'no "{key}"{not_among(record, key)}'
-        text = record[self._text]
-        if not isinstance(text, str):
-            kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
-            return "", None, f'"{self._text}" is no text but {kind}'
+        texts = []
+        for key in keys:
+            text = record[key]
+            if isinstance(text, list) and text and all(isinstance(part, str) for part in text):
+                text = " ".join(text)
+            if not isinstance(text, str):
+                kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
+                return "", None, f'"{key}" is no text but {kind}'
+            texts.append(text)
+        text = joined_texts(texts)
         label = record[self._label] if labelled else None
         if isinstance(label, list | dict):
             return "", None, f'"{self._label}" is not one label but a list or an object'

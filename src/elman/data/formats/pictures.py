@@ -6,8 +6,10 @@ folder of pictures | .npz of features | arrays ──Pictures──▶ (S, S, 3)
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from numpy.typing import NDArray
 
 from elman.data.files import files_in, is_folder, open_file
 from elman.data.formats.npz import read_npz, texts_of
+from elman.data.images.decoding import read_picture
 from elman.data.lines import Lines, Problems
-from elman.data.pictures.decoding import read_picture
 from elman.data.records import Picture, Problem
 from elman.errors import DataError, UsageError
 
@@ -72,10 +74,34 @@ class Pictures:
         """Return what a picture is called here.
 
         Ready features often lack the ending of the file's name, and captions have a number after it, as in ``a#0``.
+        Either may lack the folder, or write its letters in another of Unicode's forms; a name that may be of several
+        pictures is then none.
         """
         bare = re.sub("#[0-9]+$", "", name)
         stems = (some.rpartition(".")[0] for some in (name, bare))
-        return next((known for known in (name, bare, *stems) if known in self._arrays or known in self._paths), None)
+        meant = list(filter(None, (name, bare, *stems)))
+        exact = next((known for known in meant if known in self._arrays or known in self._paths), None)
+        if exact is not None:
+            return exact
+        whole, ends = self._spellings
+        for some in meant:
+            first, *others = _endings(some)
+            found = whole.get(first) or ends.get(first) or next(filter(None, map(whole.get, others)), None)
+            if found:
+                return found
+        return None
+
+    @cached_property
+    def _spellings(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The names by how they are spelled in one form of Unicode: whole ones, and without folders above them."""
+        whole: dict[str, str] = {}
+        ends: dict[str, str] = {}
+        for name in self.names:
+            first, *others = _endings(name)
+            for spellings, spelled in ((whole, [first]), (ends, others)):
+                for one in spelled:
+                    spellings[one] = "" if one in spellings else name  # of two pictures: of neither
+        return whole, ends
 
     def read(self, name: str) -> NDArray[Any]:
         """Return a picture (S, S, 3) uint8, or its features (R, F) float32, of R regions.
@@ -140,6 +166,17 @@ class PictureFiles:
                 what = str(error).partition(": ")[2] or str(error)  # without the file's name
                 problems.add(name, 1, what)
                 yield Problem(name, what)
+
+
+def _endings(name: str) -> list[str]:
+    """Return a name in Unicode's composed form, then without each of the folders above it.
+
+    Example:
+        >>> _endings("train/a/b.jpg")
+        ['train/a/b.jpg', 'a/b.jpg', 'b.jpg']
+    """
+    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

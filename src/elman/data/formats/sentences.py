@@ -20,6 +20,11 @@ SHOWN = 40  # characters of a word in a message: there are words of thousands
 class SentenceFormat(Protocol):
     """A way to write down sentences."""
 
+    name: str
+    """What the user calls it; a sentence's ``format`` where its lines are kept."""
+    copies: bool
+    """Whether it writes what it reads as it came, but for the tags."""
+
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
         """Yield the sentences.
 

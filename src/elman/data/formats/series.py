@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.data.files import SHOWN, listed, not_among, reason
 from elman.data.formats.delimited import Delimited, column_names, separator_of
@@ -54,10 +55,10 @@ class SeriesTable:
         """
         seen: dict[str, None] = {}
         for name, rows in groupby(_rows(lines, self._label, labelled), key=attrgetter("sequence")):
-            values, own = [], ""
+            values, own, first = [], "", 0
             problem, at = ("its rows must stand together, and some came before", 0) if name in seen else ("", 0)
             for row in rows:
-                own = own or row.label
+                own, first = own or row.label, first or row.line
                 if not problem:
                     problem = row.problem or ("it has two labels" if row.label != own else "")
                 at = at or (row.line if problem else 0)
@@ -70,7 +71,7 @@ class SeriesTable:
                 if not labelled:
                     yield Problem(at, problem)
             else:
-                yield NumberSequence(float32(values), own if labelled else None)
+                yield NumberSequence(float32(values), own if labelled else None, first)
 
 
 class SeriesArchive:
@@ -99,7 +100,7 @@ class SeriesArchive:
                 if not labelled:
                     yield Problem(row, problem)
             else:
-                yield NumberSequence(values, None if labels is None else labels[row].strip())
+                yield NumberSequence(values, None if labels is None else labels[row].strip(), row)
 
 
 def series_format(source: Path | str, label: str = "label") -> SeriesTable | SeriesArchive:
@@ -139,10 +140,17 @@ def _sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] | Non
         sequences = [values[:length] for values, length in zip(inputs, lengths.tolist(), strict=True)]
     else:
         raise DataError(f"{path}: inputs have shape {inputs.shape}, expected (N, T), (N, T, F), or rows with lengths")
-    labels = texts_of(arrays["labels"], f"{path}: labels") if labelled else None
+    labels = _labels(arrays["labels"], f"{path}: labels") if labelled else None
     if labels is not None and len(labels) != len(sequences):
         raise DataError(f"{path}: {len(sequences):,} sequences, but {len(labels):,} labels")
     return [float32(values) for values in sequences], labels
+
+
+def _labels(array: NDArray[Any], name: str) -> list[str]:
+    """Return labels as texts: a whole float as the whole number that it is, NaN as an empty one."""
+    if array.ndim == 1 and array.dtype.kind == "f":
+        return ["" if np.isnan(label) else str(label).removesuffix(".0") for label in array]
+    return texts_of(array, name)
 
 
 class _Row(NamedTuple):
@@ -177,7 +185,7 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
         if places["sequence"] < len(cells):
             sequence = cells[places["sequence"]].strip()
         if not problem and len(cells) != len(names):
-            problem = f"{len(cells)} cells where the first line has {len(names)}"
+            problem = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} where the first line has {len(names)}"
         values: list[float] = []
         if not problem:
             try:

@@ -23,7 +23,9 @@ from elman.data.formats.passages import Passages
 from elman.data.formats.pictures import PictureFiles
 from elman.data.formats.series import SeriesArchive, SeriesTable, series_format
 from elman.data.formats.text_lines import SentenceLines, SourceLines, TextLines
+from elman.data.formats.ts import SeriesLines
 from elman.data.formats.tunes import Tunes
+from elman.data.images.onnx_encoder import encoder_size
 from elman.errors import UsageError, nearest
 
 
@@ -121,6 +123,10 @@ def _pairs(delimiter: str) -> Callable[[Any], Delimited]:
     )
 
 
+def _pictures(settings: Any) -> PictureFiles:
+    return PictureFiles((encoder_size(settings.encoder) if settings.encoder else None) or settings.picture_size)
+
+
 def _passages(settings: Any) -> Passages:
     return Passages(settings.lines, settings.level)
 
@@ -162,6 +168,7 @@ FORMATS: Mapping[str, Formats] = {
         rows={
             "csv": Row(make=lambda settings: SeriesTable(settings.label)),
             "npz": Row(make=lambda settings: SeriesArchive()),
+            "ts": Row(make=lambda settings: SeriesLines(), endings=(".ts",)),
             "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
             "text": Row(make=lambda settings: TextLines(), reads=False, writes=True),
         },
@@ -184,11 +191,11 @@ FORMATS: Mapping[str, Formats] = {
     ),
     "captioner": Formats(
         rows={
-            "pictures": Row(make=lambda settings: PictureFiles(settings.picture_size)),
+            "pictures": Row(make=_pictures),
             "text": Row(make=lambda settings: CaptionLines(settings.n_best), reads=False, writes=True),
             "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
         },
-        detect=lambda source, settings: PictureFiles(settings.picture_size),
+        detect=lambda source, settings: _pictures(settings),
         piped="pictures",
         written="text",
     ),

@@ -18,6 +18,9 @@ class SentenceLines:
         ['Teddy', 'bears', 'are', 'on', 'sale', '!']
     """
 
+    name = "text"
+    copies = False
+
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence]:
         """Yield the sentences; see :class:`~elman.data.formats.sentences.SentenceFormat`.
 

@@ -7,9 +7,9 @@ symusic reads and writes the files.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from elman.data.files import files_in, is_folder, open_file, reading
 from elman.data.lines import Lines, Problems
+from elman.data.music.abc import errors_in, library_output, tunes_in
 from elman.data.music.synthesis import synthesised
 from elman.errors import DataError, UsageError, how_to_install
 
@@ -27,6 +28,8 @@ LONGEST_SECONDS = 2 * 3600.0  # a tune that lasts longer is taken for a mistake
 LARGEST_BYTES = 32 << 20
 MOST_NOTES = 500_000
 MOST_QUARTERS = 100_000  # two hours at 833 quarter notes a minute
+
+logger = logging.getLogger(__name__)
 
 
 class Tune:
@@ -143,21 +146,34 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
 
 
 def _abc_tunes(lines: Lines, problems: Problems) -> Iterator[Tune]:
-    """Read the tunes of a text in ABC: each begins with a line X:, its number."""
-    tune: list[str] = []
-    first = 1
-    for line in chain(lines, ["X:"]):
-        if line.startswith("X:"):
-            if tune and tune[0].startswith("X:"):
-                name = f"{lines.name}:{first}"
-                try:
-                    with reading(name, "not ABC"):
-                        content = "\n".join([*tune, ""]).encode()
-                    yield Tune.read(content, name, abc=True)
-                except DataError as error:
-                    problems.add_error(name, error, "the tune is left out")
-            tune, first = [], lines.number
-        tune.append(line)
+    """Read the tunes of a text in ABC; what is wrong in one that can be read is told once."""
+    for first, text, num_added in tunes_in(lines):
+        name = f"{lines.name}:{first}"
+        try:
+            with reading(name, "not ABC"):
+                content = "\n".join([*text, ""]).encode()
+            with library_output() as printed:
+                tune = Tune.read(content, name, abc=True)
+        except DataError as error:
+            problems.add_error(name, error, "the tune is left out")
+            continue
+        errors = list(errors_in(printed, first, num_added))
+        if errors:
+            line, what = errors[0]
+            more = f" (and {len(errors) - 1:,} more errors in this tune)" if len(errors) > 1 else ""
+            problems.add(lines.name, line, f"{what}{more}; the rest of the tune is read", count=0)
+        yield tune
+
+
+def begun_with(primer: Tune, seconds: float | None) -> Tune:
+    """Return what a tune of so many seconds begins with: the primer or, of one as long as that, its beginning."""
+    if seconds is None or primer.seconds < seconds:
+        return primer
+    logger.warning(
+        "the primer lasts %.1f seconds, and the whole tune is to last %g: it begins with the first %g of them",
+        *(primer.seconds, seconds, seconds / 2),
+    )
+    return cut(primer, seconds / 2)
 
 
 def cut(tune: Tune, seconds: float) -> Tune:

@@ -15,7 +15,7 @@ from elman.data.tokens.lexicon import padded
 from elman.data.tokens.targets import Targets
 
 
-@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
+@dataclass(frozen=True, eq=False)
 class PairBatch:
     """What one step reads, and what it is to write.
 

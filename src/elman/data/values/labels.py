@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -13,6 +14,10 @@ from elman.data.spelling import Label, label_text, unified
 from elman.data.values.columns import Column, check_there, take_items, take_nested
 from elman.data.values.texts import take_text
 from elman.errors import DataError, UsageError
+
+MOST_MEASURES = 20  # different numbers with fractions may be classes, such as half stars; of more most must repeat
+
+_WHOLE = re.compile(r"-?[0-9]+(?:\.0+)?")
 
 
 def take_labels(values: Column, name: str = "y") -> list[Label]:
@@ -57,6 +62,32 @@ def take_tags(values: Column, name: str = "y") -> list[list[str]]:
     kinds = set(map(type, flat))
     texts = iter(unified(flat) if str in kinds and len(kinds) > 1 else map(label_text, flat))
     return [list(islice(texts, len(some))) for some in tags]
+
+
+def check_classes(labels: Sequence[Label]) -> None:
+    """Raise DataError where the labels of a file are measurements rather than classes.
+
+    They are where there are fractions among them, all of them are numbers, and most examples have one of their own.
+
+    Example:
+        >>> check_classes(["0.5", "1", "1.5"] * 10)
+    """
+    different = list(dict.fromkeys(labels))
+    if (
+        len(different) < MOST_MEASURES
+        or len(different) * 2 <= len(labels)
+        or all(map(_WHOLE.fullmatch, map(str, labels)))
+    ):
+        return
+    try:
+        list(map(float, different))
+    except ValueError:
+        return
+    shown = ", ".join(map(str, different[:3]))
+    raise DataError(
+        f"the labels are {len(different):,} different numbers in {len(labels):,} examples ({shown} ...), continuous "
+        "values; a classifier needs classes: bin them, or is `label` another column?"
+    )
 
 
 def _labels(values: Sequence[Any], name: str) -> list[Label]:

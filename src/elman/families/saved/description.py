@@ -29,6 +29,8 @@ def equation_symbol(name: str) -> str:
     Example:
         >>> equation_symbol("rnn.weight_hh_l0"), equation_symbol("head.weight")
         ('U (hidden to hidden), layer 1', 'V (hidden to output)')
+        >>> equation_symbol("rnn.peephole_l1_reverse")
+        'layer 2, right to left'
     """
     symbols = {
         "weight_ih": "W (input to hidden)",
@@ -48,8 +50,10 @@ def equation_symbol(name: str) -> str:
     }
     symbol = next((symbol for part, symbol in symbols.items() if part in name), "")
     layer = re.search(r"_l(\d+)(_reverse)?$", name)
-    direction = ", right to left" if layer and layer[2] else ""
-    return f"{symbol}, layer {int(layer[1]) + 1}{direction}" if layer else symbol
+    if layer is None:
+        return symbol
+    direction = ", right to left" if layer[2] else ""
+    return f"{symbol + ', ' if symbol else ''}layer {int(layer[1]) + 1}{direction}"
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from elman.data.pictures.decoding import read_picture
+from elman.data.images.decoding import read_picture
 from elman.errors import DataError
 
 PALETTE = [(0, 0, 0), (10, 20, 30), (250, 100, 50)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,16 +16,24 @@ from numpy.typing import NDArray
 from elman.data.files import reason
 from elman.errors import DataError, UsageError, how_to_install
 
+SECONDS_OF_SILENCE = 10.0
 
-def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+logger = logging.getLogger(__name__)
+
+
+def encoded_by(
+    encoder: Path, pictures: Sequence[NDArray[np.uint8]], width: int | None = None
+) -> list[NDArray[np.float32]]:
     """Let an ONNX model look at pictures, their colours from 0 to 1, channels first.
 
     Args:
-        encoder: the model's file: pictures (N, 3, S, S) to features (N, F), or (N, F, ...), which are made one row.
+        encoder: the model's file: pictures (N, 3, S, S) to features (N, F), to those of R regions (N, R, F), or to maps
+            (N, F, height, width), of which each place is a region.
         pictures: (S, S, 3) each.
+        width: how many features are wanted; where it is all that there are of a picture, they are made one row.
 
     Returns:
-        The features of each picture (1, F).
+        The features of each picture (R, F).
 
     Raises:
         UsageError: onnxruntime is not installed, or there is no such file.
@@ -44,10 +54,42 @@ def encoded_by(encoder: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[NDA
         for start in range(0, len(pictures), 32):
             stacked = np.stack(pictures[start : start + 32]).transpose(0, 3, 1, 2).astype(np.float32) / 255
             output = np.asarray(session.run(None, {session.get_inputs()[0].name: stacked})[0], np.float32)
-            features += list(output.reshape(len(stacked), 1, -1))
+            if output.ndim < 3 or output[0].size == width:
+                output = output.reshape(len(stacked), 1, -1)
+            elif output.ndim > 3:  # channels first, as the pictures are
+                output = output.reshape(*output.shape[:2], -1).transpose(0, 2, 1)
+            features += list(np.ascontiguousarray(output))
         return features
     except Exception as error:  # onnxruntime has a dozen of its own, without a common base
         raise DataError(f"`encoder` {encoder}: {reason(error)}") from None
+
+
+def encoder_size(encoder: Path) -> int | None:
+    """Return how many pixels wide and high an encoder's pictures are; None where it takes any, or cannot be opened."""
+    try:
+        stat = encoder.stat()
+        size = _session(encoder, stat.st_mtime_ns, stat.st_size).get_inputs()[0].shape[-1]
+    except Exception:  # whoever lets it look at pictures says what is wrong
+        return None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+class Encoding:
+    """Tells how far pictures have been encoded, where that takes long.
+
+    Args:
+        total: how many there are.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._told = time.monotonic()
+
+    def done(self, number: int) -> None:
+        """Take note that so many have been encoded."""
+        if time.monotonic() - self._told > SECONDS_OF_SILENCE:
+            self._told = time.monotonic()
+            logger.warning("%s of %s pictures are encoded", f"{number:,}", f"{self._total:,}")
 
 
 def encoder_hash(encoder: Path) -> str:

@@ -17,7 +17,7 @@ from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.numbers import NumberSequences
 
 
-@dataclass(eq=False)  # not frozen: mixed precision rebuilds what it is handed
+@dataclass(frozen=True, eq=False)
 class PictureBatch:
     """What one step looks at, and what it is to write.
 

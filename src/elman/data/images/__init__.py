@@ -1,1 +1,3 @@
 """Pictures: from files to pixels, from pixels to features, and into batches."""
+
+from elman.data.images.decoding import read_picture as read_picture

@@ -1,0 +1,45 @@
+"""What a file is that is no text, by its first bytes."""
+
+from __future__ import annotations
+
+import re
+
+KINDS = {
+    b"PK\x03\x04": "a ZIP archive (.zip, .npz, .docx, .xlsx ...), not text; unpack it, or save it as text",
+    b"\x1f\x8b": "compressed by gzip; unpack it: gunzip FILE",
+    b"BZh": "compressed by bzip2; unpack it: bunzip2 FILE",
+    b"\xfd7zXZ\0": "compressed by xz; unpack it: unxz FILE",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it: unzstd FILE",
+    b"7z\xbc\xaf": "a 7-Zip archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
+    b"%PDF-": "a PDF document; save its text, as pdftotext does",
+    b"\xd0\xcf\x11\xe0": "an Office document (.doc, .xls); save it as text",
+    b"PAR1": "a Parquet file; save it as CSV",
+    b"\x89HDF": "an HDF5 file; save what it holds as CSV or .npz",
+    b"\x93NUMPY": "a NumPy array; save it in an .npz",
+    b"SQLite format 3": "an SQLite database; save the table as CSV",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"MThd": "a MIDI file",
+}
+"""What a file is that begins with these bytes, and what to do."""
+
+_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a]")
+_LOOKED_AT = 512  # bytes
+
+
+def kind_of(raw: bytes, encoding: str) -> str:
+    r"""Return what a file is that is no text; nothing where it may be text in this encoding.
+
+    Args:
+        raw: what it begins with.
+        encoding: how it would be encoded as text.
+
+    Example:
+        >>> kind_of(b"\x1f\x8b\x08", "utf-8"), kind_of(b"BZh, said the bee", "utf-8")
+        ('compressed by gzip; unpack it: gunzip FILE', '')
+    """
+    kind = next((kind for begins, kind in KINDS.items() if raw.startswith(begins)), "")
+    head = raw[:_LOOKED_AT]
+    is_text = not _CONTROL.search(head) and "\ufffd" not in head.decode(encoding, "replace")[:-1]
+    return "" if is_text else kind

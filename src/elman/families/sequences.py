@@ -1,0 +1,245 @@
+"""What models that read whole sequences share: items in, hidden states out, read from either side.
+
+items ──Inputs.batches──▶ SequenceBatch ──front──▶ (B, T, E) ──Encoder──▶ outputs (B, T, N), last (B, N)
+when predicting:       ──Inputs.table, each distinct token encoded once──▶ (B, T, E) ──Encoder──▶ the same
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman.data.batching import LengthBuckets
+from elman.data.examples import Examples
+from elman.data.tokens.lexicon import Words, WordSequences
+from elman.data.values.numbers import NumberSequences
+from elman.errors import UsageError
+from elman.families.base import Model
+from elman.families.inputs import Inputs, Table
+from elman.families.saved.folder import Texts
+from elman.families.supervised import Supervised
+from elman.nn.cells import CELLS
+from elman.nn.dropout import LockedDropout
+from elman.nn.outputs.heads import SoftmaxHead
+from elman.nn.outputs.pooling import Pooling
+from elman.settings.labelling import SequenceSettings
+from elman.training.schedule import positive
+
+logger = logging.getLogger(__name__)
+
+PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
+
+
+@dataclass(kw_only=True, eq=False)
+class SequenceModel(SequenceSettings, Supervised, Model):
+    """A model that reads whole sequences and answers to each: the settings of its encoder, and how it is fed."""
+
+    def check(self) -> None:
+        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        super().check()
+        for name in ("hidden_size", "num_layers", "batch_tokens"):
+            positive(name, getattr(self, name))
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
+
+    # What it reads.
+
+    @abstractmethod
+    def _inputs(self) -> Inputs:
+        """Return the kind of inputs that the settings name, of which nothing has been learned."""
+
+    def _encoder(self, input_size: int) -> Encoder:
+        """Return recurrent layers with fresh weights."""
+        return Encoder(
+            self.cell,
+            input_size,
+            int(self.hidden_size),  # it may be NumPy's, from a search over settings
+            int(self.num_layers),
+            bidirectional=self.bidirectional,
+            merge=self.merge,
+            dropout=self.dropout,
+            backend=self.backend,
+        )
+
+    def _learn(self, train: Examples, judged_on: Examples) -> None:
+        """Learn what the network reads with, before it is built."""
+        self.inputs_: Any = self._inputs()  # what has been learned of the inputs, and how they become batches
+        self.inputs_.learn(train.inputs, judged_on.inputs)
+        self.data_.update(self.inputs_.facts)
+
+    def _hidden(self, items: Sequence[Any], table: Table) -> Tensor:
+        """Read items with a :class:`PooledNetwork`; return what is passed to its output layer (N, features)."""
+        self.inputs_.check(items)
+        sequences = list(map(self.inputs_.tokens, items))
+        network = self.network_.eval()
+        hidden = torch.empty(len(sequences), network.encoder.output_size)
+        for rows in by_length([len(sequence) for sequence in sequences]):
+            with torch.inference_mode():
+                hidden[rows] = network.read(*table.gather([sequences[row] for row in rows])).float().cpu()
+        return hidden
+
+    def _table(self) -> Table:
+        """Return what looks items up for prediction, with the network's first layer as it is now."""
+        table: Table = self.inputs_.table(self.network_.eval().front)
+        return table
+
+    # What a folder keeps.
+
+    def _texts(self) -> dict[str, str]:
+        texts: dict[str, str] = self.inputs_.texts()
+        return texts
+
+    def _restore_texts(self, texts: Texts) -> None:
+        self.inputs_ = self._inputs()
+        self.inputs_.restore(texts)
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceBatch:
+    """What one step reads, and what it is to predict.
+
+    Args:
+        words: the distinct tokens of the batch; None where the sequences are of numbers.
+        inputs: (B, T) int64, which of them stands where; or (B, T, F) float32.
+        lengths: (B,) int64.
+        targets: (B, T) or (B,): labels are int64, and -100 beyond a row's length and where there is none.
+    """
+
+    words: Words | None
+    inputs: Tensor
+    lengths: Tensor
+    targets: Tensor
+    first: bool = True
+
+    def to(self, device: torch.device) -> SequenceBatch:
+        """Return the batch on ``device``; the lengths stay on the CPU, where they are read."""
+        words = None if self.words is None else self.words.to(device)
+        return SequenceBatch(words, self.inputs.to(device), self.lengths, self.targets.to(device))
+
+
+class Encoder(nn.Module):
+    """Recurrent layers with dropout below and above.
+
+    Args:
+        cell: one of the table of cells.
+        input_size: E.
+        hidden_size: H, of each layer and direction.
+        num_layers: L.
+        bidirectional: whether to read from both sides.
+        merge: how the outputs of the two directions become one.
+        dropout: share of the values that are set to zero while training.
+        backend: see :class:`~elman.nn.recurrent.RNN`.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        *,
+        bidirectional: bool,
+        merge: str,
+        dropout: float,
+        backend: str,
+    ) -> None:
+        super().__init__()
+        self.dropout = LockedDropout(dropout)
+        self.rnn = CELLS[cell].layer(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            merge=merge,
+            backend=backend,
+        )
+        self.output_size: int = self.rnn.output_size
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Read (B, T, E) -> outputs (B, T, N), and the top layer's last state, both directions merged, (B, N)."""
+        outputs, state = self.rnn.run(self.dropout(inputs), lengths=lengths)  # (B, T, N)
+        return self.dropout(outputs), self.rnn.newest(state)
+
+
+class PooledNetwork(nn.Module):
+    """Token vectors, or numbers, recurrent layers, pooling, head: sequences to (B, O).
+
+    Args:
+        front: what turns tokens, or numbers, into what the recurrent layers read.
+        encoder: the recurrent layers.
+        pooling: what of their outputs is passed on.
+        output_size: O.
+    """
+
+    def __init__(self, front: nn.Module, encoder: Encoder, pooling: str, output_size: int) -> None:
+        super().__init__()
+        self.front = front
+        self.encoder = encoder
+        self.pooling = Pooling(pooling, encoder.output_size)
+        self.head = SoftmaxHead(encoder.output_size, output_size)
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Read a batch while training; return the output layer's numbers (B, O)."""
+        front: Any = self.front
+        inputs = front(batch.inputs) if batch.words is None else front(batch.words)[batch.inputs]  # (B, T, E)
+        logits: Tensor = self.head(self.read(inputs, batch.lengths))
+        return logits
+
+    def read(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Turn vectors (B, T, E) into what is passed to the output layer (B, N)."""
+        outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
+        pooled: Tensor = self.pooling(outputs, last, lengths)
+        return pooled
+
+
+class SequenceBatches:
+    """Training examples in batches of about equal length, with an answer to each.
+
+    Args:
+        sequences: what is read.
+        targets: (N,), or (N, ...), what is to be answered.
+        batch_tokens: time steps in a batch, padding included.
+        seed: of their order.
+    """
+
+    def __init__(
+        self, sequences: WordSequences | NumberSequences, targets: NDArray[Any], batch_tokens: int, seed: int
+    ) -> None:
+        self._sequences, self._targets = sequences, targets
+        self._buckets = LengthBuckets(sequences.lengths, batch_tokens, seed)
+
+    def __len__(self) -> int:
+        """Return how many batches there are in one pass."""
+        return len(self._buckets)
+
+    def batch(self, step: int) -> SequenceBatch:
+        """Return the batch of this step."""
+        rows = self._buckets.rows(step)
+        words, inputs, lengths = self._sequences.gather(rows)
+        return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
+
+
+def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield batches of rows of about equal length, for prediction.
+
+    Example:
+        >>> list(by_length([5000, 2, 4000, 3]))
+        [[1, 3], [2], [0]]
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and lengths[order[stop]] * (stop + 1 - start) <= PREDICTION_TOKENS:
+            stop += 1
+        yield order[start:stop]
+        start = stop
