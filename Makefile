@@ -17,7 +17,7 @@ ONLY ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(INDEX),--extra-index-url $(INDEX)) -c constraints.txt
 
-.PHONY: demo test fuzz lint docs bench clean
+.PHONY: demo test fuzz lint docs wheel bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/elman demo
@@ -36,6 +36,11 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
+
+wheel: | $(BIN)/python
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python tests/wheel.py dist
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/loop_overhead.py
