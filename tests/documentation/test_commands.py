@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.cli import arguments
+from elman.cli import arguments, data, demo  # noqa: F401 (they are to keep the samples as they are)
 from elman.cli.main import VERBS
 from elman.data.samples import sample_pictures, sample_text
 
@@ -57,7 +57,7 @@ def shortened(words):
 
 def beginning(name):
     """A sample, of the large ones the first lines."""
-    name = name.replace("shapes", "unseen-shapes")
+    name = "unseen-shapes" if name == "shapes" else name
     return "".join(sample_text(name).splitlines(keepends=True)[: {"reports": 60, "unseen-shapes": 80}.get(name)])
 
 
@@ -65,8 +65,8 @@ def beginning(name):
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_run(page, beside_the_files, shell, monkeypatch):
     monkeypatch.setattr("elman.drawing.curves.loss_curves", lambda history: "<svg/>")
-    monkeypatch.setattr(arguments, "sample_text", beginning)
-    monkeypatch.setattr(arguments, "sample_pictures", lambda name: sample_pictures("unseen-shapes"))
+    monkeypatch.setattr("elman.data.samples.sample_text", beginning)
+    monkeypatch.setattr("elman.data.samples.sample_pictures", lambda name: sample_pictures("unseen-shapes"))
     for command in COMMANDS[page]:
         if not is_run(command.words):
             continue
