@@ -5,20 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
 from elman.families.reports import Report
 from elman.training.clock import predict_seconds
 
-LEAST_READ = 0.1  # of the examples; where fewer can be read, it is another kind of file
 
-
-def check_read(examples: Examples) -> Examples:
-    """Return examples; raise DataError where nearly all were left out."""
+def check_read(examples: Examples, least: float) -> Examples:
+    """Return examples; raise DataError where less than a share of them could be read."""
     number = len(examples.inputs)
-    if number < LEAST_READ * (number + examples.left_out):
+    if number < least * (number + examples.left_out):
         raise DataError(
             f"only {number:,} of {number + examples.left_out:,} examples can be read, see above; is it the right file?"
         )
@@ -27,6 +25,9 @@ def check_read(examples: Examples) -> Examples:
 
 class Supervised(ABC):
     """What a model that learns an answer to every input has besides: its examples are read and held out here."""
+
+    least_read: ClassVar[float] = 0.1
+    """Of the examples; where fewer can be read, it is another kind of file."""
 
     # What it has as a Model.
     seed: int
@@ -42,12 +43,12 @@ class Supervised(ABC):
             y: what is to be said of each, where X does not hold it.
             valid: other examples, or a pair (X, y) of such; a part of the first ones where not given.
         """
-        train = check_read(self._read(X, y))
+        train = check_read(self._read(X, y), self.least_read)
         left_out = train.left_out
         if valid is None:
             train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
         else:
-            judged_on = check_read(self._read_valid(valid))
+            judged_on = check_read(self._read_valid(valid), self.least_read)
         others = valid if isinstance(valid, tuple) else (valid,)
         self.data_ = {
             "train": train.described(X, y),

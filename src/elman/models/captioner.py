@@ -64,6 +64,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         ['it is day']
     """
 
+    least_read: ClassVar[float] = 0.0  # of a folder of pictures only a few may have captions
     answered_together: ClassVar[int] = 128
 
     def check(self) -> None:
