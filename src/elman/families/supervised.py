@@ -98,7 +98,7 @@ class Supervised(ABC):
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
         """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
         self._check_fitted()
-        examples = check_read(self._read_test(X, y))
+        examples = check_read(self._read_test(X, y), self.least_read)
         report = self._judge(examples)
         report.metrics["left_out"] = examples.left_out
         return report
