@@ -65,8 +65,8 @@ def beginning(name):
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_run(page, beside_the_files, shell, monkeypatch):
     monkeypatch.setattr("elman.drawing.curves.loss_curves", lambda history: "<svg/>")
-    monkeypatch.setattr(arguments, "sample_text", beginning)
-    monkeypatch.setattr(arguments, "sample_pictures", lambda name: sample_pictures("unseen-shapes"))
+    monkeypatch.setattr("elman.data.samples.sample_text", beginning)
+    monkeypatch.setattr("elman.data.samples.sample_pictures", lambda name: sample_pictures("unseen-shapes"))
     for command in COMMANDS[page]:
         if not is_run(command.words):
             continue
