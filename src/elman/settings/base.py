@@ -117,7 +117,7 @@ class ExampleSettings(ModelSettings):
     dropout: float = 0.3
     """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
     batch_tokens: int = 2000
-    """Tokens in a batch of examples of about equal length, read and written ones, padding included."""
+    """Tokens in a batch of examples of about equal length, padding included; read and written ones both count."""
 
 
 def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) -> dict[str, Any]:
