@@ -65,6 +65,8 @@ class Classifier(LabellingModel):
     """The column of the text: its name, or its number from 0."""
     label: str = "label"
     """The column of the label: its name, or its number from 0."""
+    input_format: str | None = None
+    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
     no_header: bool = False
     """The table has no line of names; text and label are numbers."""
     level: Literal["word", "char", "bpe", "numbers"] = "word"
@@ -154,7 +156,7 @@ class Classifier(LabellingModel):
         if isinstance(source, Path) and source.is_dir():
             found = read_folder(source, problems, self.encoding)
         else:
-            reader = FORMATS[self.formats].reader(None, source, self)
+            reader = FORMATS[self.formats].reader(self.input_format, source, self)
             found = reader.read(Lines(source, self.encoding), problems, labelled=labelled)
         return (example for example in found if not isinstance(example, Problem))
 
