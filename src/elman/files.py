@@ -159,7 +159,12 @@ def replacing(path: Path, remedy: str = _ANOTHER_FOLDER) -> Iterator[Path]:
     """
     beside = _beside(path)
     try:
+        with beside.open(
+            "wb"
+        ) as file:  # a file such as any program makes: safetensors would let its owner alone read it
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         yield beside
+        beside.chmod(mode)
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)

@@ -1,14 +1,10 @@
 """Whatever is wrong with the user's input ends in one or two lines that name it and what to do; nothing is harmed."""
 
-import contextlib
-import io
 import os
 from pathlib import Path
 
 import pytest
 import torch
-
-from elman.cli.main import main
 
 
 @pytest.fixture
@@ -280,13 +276,6 @@ def test_a_prompt_that_is_no_text_is_no_reason_to_fail(shell, saved):
     answer = shell("generate", saved, "--prompt", "the \udcff", "--max-tokens", 3)
     assert answer.code == 0
     assert answer.out.startswith("the ?")
-
-
-def test_a_terminal_without_line_drawing_gets_the_same_messages(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as stderr:
-        assert main([*TRAIN, "--hiden-size", "5"]) == 2
-    assert stderr.getvalue().startswith("elman: Unrecognized options: --hiden-size, 5; did you mean --hidden-size?")
 
 
 def test_an_interruption_before_the_training_is_told(monkeypatch, shell, easy_file):

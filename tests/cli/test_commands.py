@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import inspect
 import io
 import json
 import os
@@ -10,14 +11,13 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 import elman
 from elman.cli.main import VERBS, main
 from elman.models.language_model import LanguageModel
-from elman.training.schedule import TrainingSettings
+from elman.models.tasks import TASKS
 
 
 def test_help_lists_every_command_and_every_exit_code(shell):
@@ -49,22 +49,42 @@ def test_a_command_without_a_task_names_the_tasks(shell, verb):
 
 
 def docstrings(kind):
-    """The text below each field of a dataclass and of those that it is made from, out of their sources."""
+    """The text below each field of a dataclass, out of its source; a field without one keeps its base's."""
     found = {}
     for part in reversed([part for part in kind.__mro__ if dataclasses.is_dataclass(part)]):
-        source = Path(sys.modules[part.__module__].__file__).read_text(encoding="utf-8")
-        found |= re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', source, re.MULTILINE | re.DOTALL)
+        found |= docstrings_of(part)
     return found
 
 
-def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys):
+def docstrings_of(part):
+    return dict(re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', inspect.getsource(part), re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
     with pytest.raises(SystemExit):
-        main(["train", "lm", "--help"])
+        main(["train", task, "--help"])
     shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
-    told = docstrings(TrainingSettings) | docstrings(LanguageModel)
-    for field in dataclasses.fields(LanguageModel):
-        assert f"--{field.name.replace('_', '-')} " in shown, field.name
-        assert " ".join(told[field.name].split()) in shown, field.name
+    model = TASKS[task].model_class
+    told = docstrings(model)
+    for field in dataclasses.fields(model):
+        off = "Switch this off: " if field.default is True else ""
+        assert f"--{'no-' if off else ''}{field.name.replace('_', '-')} " in shown, field.name
+        assert off + " ".join(told[field.name].split()) in shown, field.name
+    for garble in ("{None}", "(default: )", "None"):
+        assert garble not in shown
+    assert "data. (default: a tenth of the data" in shown
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_two_settings_of_a_task_are_documented_in_the_same_words(task):
+    words = [
+        " ".join(text.split())
+        for part in TASKS[task].model_class.__mro__
+        if dataclasses.is_dataclass(part)
+        for text in docstrings_of(part).values()
+    ]
+    assert len(words) == len(set(words))
 
 
 # ---------------------------------------------------------------- train
@@ -243,6 +263,16 @@ HEAVY = {"torch", "numpy", "tyro", "rich", "matplotlib", "lightning_fabric", "to
 
 def test_help_imports_nothing_heavy():
     assert not HEAVY & loaded_modules("from elman.cli.main import main\nassert main(['--help']) == 0")
+
+
+def test_a_tasks_help_imports_what_parses_and_no_network():
+    code = """
+from elman.cli.main import main
+try:
+    main(["train", "lm", "--help"])
+except SystemExit:
+    pass"""
+    assert not HEAVY - {"tyro"} & loaded_modules(code)
 
 
 def test_importing_elman_imports_nothing_heavy():

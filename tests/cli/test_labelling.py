@@ -139,7 +139,7 @@ BAD = {
     "train classifier latin.csv --out out": (3, ["latin.csv:2", "--encoding"]),
     "compare tagger sample:sentences --models hmn": (2, ['did you mean "hmm"']),
     "compare classifier sample:messages --models rnn:axb": (2, ["rnn:LAYERSxUNITS"]),
-    "predict TAGGER table.csv --output-format jsn": (2, ["jsonl"]),
+    "predict TAGGER sample:sentences --output-format jsn": (2, ["jsonl"]),
     "predict CLASSIFIER table.csv --input-format cvs": (2, ['did you mean "csv"']),
     "evaluate CLASSIFIER table.csv": (3, ["lable"]),
     "train taggr x --out out": (2, ['did you mean "tagger"']),
@@ -201,3 +201,38 @@ def test_a_column_that_the_format_does_not_have_is_refused(shell, tmp_path):
     assert (answer.code, answer.err) == (2, said)
     answer = shell(*words, "--input-format", "conllu", "--column", "1")
     assert (answer.code, "--column 1: of the format conllu a column is called by a name" in answer.err) == (2, True)
+
+
+def test_a_file_of_another_kind_is_refused_and_named(shell, tagger, tmp_path):
+    (tmp_path / "new.csv").write_text("text,label\nall is well,good\nit never came,bad\n" * 20)
+    (tmp_path / "prose.txt").write_text(
+        "It was the best of times,\nit was the worst\n\nof times, it was the age of\n" * 9
+    )
+    for name, found in (("new.csv", "a table with commas"), ("prose.txt", "plain text")):
+        for words in (
+            ["train", "tagger", tmp_path / name, "--out", tmp_path / "m"],
+            ["evaluate", tagger, tmp_path / name],
+        ):
+            answer = shell(*words)
+            assert (answer.code, answer.out) == (3, "")
+            assert f"{name}: it looks like {found}" in answer.err
+        answer = shell("predict", tagger, tmp_path / name)
+        assert (answer.code, answer.out) == (3, "")
+        assert "--input-format text" in answer.err
+        assert shell("predict", tagger, tmp_path / name, "--input-format", "text").code == 0
+    assert not (tmp_path / "m").exists()
+
+
+def test_where_nearly_nothing_can_be_read_the_file_is_refused(shell, tagger, tmp_path):
+    good, bad = "\n".join(["1\tall" + "\t_" * 1 + "\tDET" + "\t_" * 6, ""]), "1\tall\n"
+    (tmp_path / "some.conllu").write_text("\n".join([good, *[bad] * 9]))
+    assert shell("evaluate", tagger, tmp_path / "some.conllu").code == 0
+    (tmp_path / "few.conllu").write_text("\n".join([good, *[bad] * 10]))
+    answer = shell("evaluate", tagger, tmp_path / "few.conllu")
+    assert answer.code == 3
+    assert "only 1 of 11 examples can be read" in answer.err
+    assert shell("predict", tagger, tmp_path / "few.conllu").code == 0
+    (tmp_path / "none.conllu").write_text("\n".join([bad] * 3))
+    answer = shell("predict", tagger, tmp_path / "none.conllu")
+    assert answer.code == 3
+    assert "none.conllu: nothing in it could be read" in answer.err

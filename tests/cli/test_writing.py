@@ -155,7 +155,7 @@ BAD = {
     "three files": (["translator", "a.src", "a.tgt", "a.src"], 2, ["one or two files, but 3 are given"]),
     "one side is empty": (["translator", "blank.src", "a.tgt"], 3, ["blank.src:1: the source is empty"]),
     "no such file": (["translator", "a.src", "a.tgd"], 3, ["a.tgd", "no such file"]),
-    "two files of captions": (["captioner", "c.tsv", "c.tsv"], 2, ["nrecognized"]),
+    "two files of captions": (["captioner", "c.tsv", "c.tsv"], 2, ["one word too many"]),
     "no pictures named": (["captioner", "c.tsv"], 2, ["the pictures are missing", "--images"]),
     "no picture fits": (["captioner", "c.tsv", "--images", "empty"], 3, ["holds no pictures"]),
     "all pictures are broken": (["captioner", "c.tsv", "--images", "broken"], 3, ["x.png:1: not a picture"]),

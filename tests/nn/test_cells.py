@@ -1,10 +1,13 @@
 """The table of cells says of each what its layer does; and a cell without kernels needs an entry and a layer."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
 from elman.errors import UsageError
+from elman.nn.cell_names import CellName
 from elman.nn.cells import CELLS, Cell
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
@@ -27,6 +30,10 @@ def test_an_entry_says_what_its_layer_does(name):
     if cell.reference is not None:
         assert (cell.reference.gates, cell.reference.num_states) == (len(cell.gates), len(cell.state))
     assert (cell.torch is not None) == isinstance(layer, nn.RNNBase)
+
+
+def test_the_names_that_settings_know_are_those_of_the_table():
+    assert get_args(CellName) == tuple(CELLS)
 
 
 @pytest.mark.parametrize(("name", "gate", "rows"), [("lstm", "forget", slice(5, 10)), ("gru", "reset", slice(0, 5))])

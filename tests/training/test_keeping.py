@@ -27,7 +27,7 @@ def trained(steps):
 
 def train_on(network, optimizer):
     optimizer.zero_grad()
-    network(torch.rand(4, 2)).sum().backward()
+    network(torch.tensor([[0.5, 0.2], [0.1, 0.9]])).pow(2).sum().backward()
     optimizer.step()
 
 
@@ -39,7 +39,6 @@ def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
     saved = load_checkpoint(tmp_path / "c")
     assert saved["config"] == {"a": 1}
     again, its_optimizer = trained(0)
-    torch.manual_seed(99)
     state = Keeper(tmp_path / "c", {}, again, its_optimizer).restore(saved, loss)
     assert (state.step, state.carry[0].tolist(), state.carry[1]) == (3, [1.0, 1.0], None)
     train_on(again, its_optimizer)
@@ -53,7 +52,6 @@ def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
         ("optimizer", lambda part: part["state"][0].update(exp_avg=torch.zeros(5))),
         ("state", lambda part: part.pop("step")),
         ("state", lambda part: part["best"]["metrics"].pop("nats_per_token")),
-        ("random", lambda part: part.update(torch=torch.zeros(3))),
     ],
 )
 def test_a_part_that_does_not_fit_is_an_error(tmp_path, part, damage):

@@ -7,6 +7,7 @@ import csv
 import itertools
 import math
 import signal
+import threading
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from elman.nn.outputs.heads import cross_entropy_sum
 from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
+from elman.training.computing import computing
 from elman.training.progress import Progress
 from elman.training.schedule import Schedule, TrainingSettings, fitted, measured, planned
 
@@ -187,6 +189,88 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, monkeypatch, tiny, e
     at_step(monkeypatch, 1, twice)
     with pytest.raises(KeyboardInterrupt):
         tiny().fit(easy)
+
+
+def test_a_run_can_be_stopped_from_another_thread(tmp_path, quick, monkeypatch, tiny, easy):
+    stop, raised = threading.Event(), []
+
+    def fit():
+        try:
+            tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "cut", stop=stop)
+        except Interrupted as error:
+            raised.append(error)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    reached, go_on = threading.Event(), threading.Event()
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: (reached.set(), go_on.wait(60)))
+        thread = threading.Thread(target=fit)
+        thread.start()
+        assert reached.wait(60)
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+        stop.set()
+        go_on.set()
+        thread.join(60)
+    assert "stopped after step 4" in str(raised[0])
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")["state"]["step"] == 4
+    tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "cut", resume=True)
+    tiny(steps=10, evaluations=2).fit(easy, out=tmp_path / "whole")
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+
+
+def test_runs_side_by_side_leave_the_thread_count():
+    before = torch.get_num_threads()
+    counts, inside, leave = {}, threading.Barrier(3), threading.Barrier(3)
+
+    def compute(threads):
+        with computing(TrainingSettings(threads=threads)):
+            inside.wait(60)
+            counts[threads] = torch.get_num_threads()
+            leave.wait(60)
+
+    threads = [threading.Thread(target=compute, args=(number,)) for number in (before + 1, None)]
+    for thread in threads:
+        thread.start()
+    inside.wait(60)
+    leave.wait(60)
+    for thread in threads:
+        thread.join(60)
+    assert counts == {before + 1: before + 1, None: before}
+    found = []
+    late = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    late.start()
+    late.join()
+    assert [torch.get_num_threads(), *found] == [before, before]
+
+
+def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy):
+    """Each step waits for one of the other run, so that they take turns in whatever they share."""
+    settings = [
+        {"seed": 1, "num_layers": 2, "dropout": 0.5},
+        {"seed": 2, "cell": "gru", "dropout": 0.3, "initial_state": "random"},
+    ]
+    settings = [{**one, "steps": 6, "evaluations": 2, "threads": 1} for one in settings]
+    alone = [tiny(**one).fit(easy).network_.state_dict() for one in settings]
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    beside, turns = [None, None], threading.Barrier(2)
+
+    def fit(number):
+        beside[number] = tiny(**settings[number]).fit(easy).network_.state_dict()
+
+    training_step = next_token.NextTokenTask.training_step
+    wait = lambda self, *arguments: turns.wait(60) >= 0 and training_step(self, *arguments)  # noqa: E731
+    monkeypatch.setattr(next_token.NextTokenTask, "training_step", wait)
+    threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for one, other in zip(alone, beside, strict=True):
+        assert other is not None
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.rand(2), expected)  # the process's random numbers go on as if there had been no run
 
 
 OVERFITTING = {"steps": 60, "evaluations": 60, "learning_rate": 0.05}  # where the held-out text is written backwards

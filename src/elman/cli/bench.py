@@ -20,7 +20,7 @@ from elman.bench.train import bench_train
 from elman.cli.arguments import parse
 from elman.documents import write_json
 from elman.errors import UsageError, nearest
-from elman.families.settings import LIMITS
+from elman.settings.base import LIMITS
 from elman.training.schedule import positive
 
 TIMED = ("kernels", "generate", "train")

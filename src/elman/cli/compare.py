@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field, make_dataclass
+from dataclasses import MISSING, asdict, dataclass, make_dataclass
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from elman.cli.arguments import parse, source
+from elman.cli.arguments import Switch, parse, source
+from elman.cli.settings import setting_fields, settings_of
 from elman.comparison.labels import LabelRow
 from elman.comparison.language_models import Row
 from elman.documents import write_json
@@ -25,7 +26,7 @@ Settings = TypeVar("Settings", bound=TrainingSettings)
 class Compare:
     """What every ``elman compare TASK`` takes; :func:`command_of` adds a task's own files and settings."""
 
-    json: bool = False
+    json: Switch = False
     """Print a JSON list, one object a model."""
 
 
@@ -33,13 +34,13 @@ def command_of(row: TaskRow, comparison: Comparison) -> type[Compare]:
     """Return the dataclass of a task's command: its flags, and their help."""
     files, argument = row.files, tyro.conf.arg
     conf: Any = tyro.conf
-    settings: Any = row.model_class
     metavar, valid = files.metavar.rstrip("."), "File to evaluate on, in place of a part of the data."
+    default = "(default: a tenth of the data; see --valid-fraction)"
     fields: list[tuple[str, Any, Any]] = [
         ("file", conf.Positional[Annotated[str, argument(metavar=metavar, help=files.help)]], MISSING),
         ("models", Annotated[str, argument(help=comparison.models_help)], comparison.models),
-        ("valid", Annotated[str | None, argument(help=valid)], None),
-        ("settings", conf.OmitArgPrefixes[settings], field(default_factory=lambda: settings(minutes=1))),
+        ("valid", Annotated[str | None, argument(metavar="FILE", help=valid, help_behavior_hint=default)], None),
+        *setting_fields(row.settings_class, row.settings_class(minutes=1)),
     ]
     command = make_dataclass(f"Compare{row.class_name}", fields, bases=(Compare,), kw_only=True)
     command.__doc__ = comparison.help
@@ -57,11 +58,12 @@ def run(words: Sequence[str]) -> int:
     if task not in comparisons:
         raise UsageError(f"elman compare has no task {task}{nearest(task, comparisons) or ';'} it has {listed}")
     command: Any = parse(command_of(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
+    settings = TASKS[task].model_class(**settings_of(command, TASKS[task].settings_class).get_params())
     rows = list(
         comparisons[task].compare(
             source(command.file, task),
             [name.strip() for name in command.models.split(",")],
-            _with_budget(command.settings),
+            _with_budget(settings),
             valid=None if command.valid is None else source(command.valid, task),
             progress=progress_for(sys.stderr),
         )

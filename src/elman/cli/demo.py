@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,10 +52,11 @@ def run(words: Sequence[str]) -> int:
         sample=sample,
     )
     print_comparison([markov, lstm])
+    folder = shlex.quote(str(command.out))
     print(
         f"\nThe model is in {command.out}. Go on with:\n"
-        f'  elman generate {command.out} --prompt "The with statement"\n'
-        f"  elman info {command.out}\n"
+        f'  elman generate {folder} --prompt "The with statement"\n'
+        f"  elman info {folder}\n"
         f"  elman train lm YOUR_TEXT.txt --out runs/mine --minutes 3"
     )
     return 0

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from elman.cli.arguments import examples, parse
+from elman.cli.arguments import Switch, check_order, check_svg, examples, parse
 from elman.cli.searching import Searching, search_of
 from elman.documents import write_json
 from elman.errors import UsageError
@@ -35,7 +35,7 @@ class Evaluate(Searching):
     """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
     input_format: str | None = None
     """What the files are written in, by a name of elman predict's; found out from a file where not given."""
-    json: bool = False
+    json: Switch = False
     """Print one flat JSON object."""
     confusion: Path | None = None
     """Draw which label was taken for which, as an SVG, into this file."""
@@ -46,6 +46,8 @@ def run(words: Sequence[str]) -> int:
     command = parse(Evaluate, words, "elman evaluate")
     if not command.files:
         raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
+    check_svg("--confusion", command.confusion)
+    check_order("evaluate", command.folder, command.files)
     model = load(command.folder)
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import parse
+from elman.cli.arguments import check_svg, parse
 from elman.data.lines import Problems
 from elman.data.music.tunes import begun_with, read_tunes
 from elman.decoding.sampling import Sampling
@@ -62,6 +62,7 @@ def run(words: Sequence[str]) -> int:
     """Write what ``words`` say; see ``elman generate --help``."""
     command = parse(Generate, words, "elman generate")
     command.sampling.check()
+    check_svg("--roll", command.roll)
     if command.num_samples < 1:
         raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
     model = load(command.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ReaderGone:
             return 0
         except ElmanError as error:
-            print(f"elman: {_shown(with_flags(str(error)))}", file=sys.stderr)
+            _HANDLER.say(str(error))
             return error.exit_code
         except KeyboardInterrupt:
             print("elman: interrupted", file=sys.stderr)
@@ -58,8 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _ToStandardError(logging.Handler):
+    """Prints what is logged; what has just been said, such as an error that was a warning before, is not said again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: deque[str] = deque(maxlen=32)
+
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"elman: {_shown(with_flags(record.getMessage()))}", file=sys.stderr)
+        self.say(record.getMessage())
+
+    def say(self, message: str) -> None:
+        message = f"elman: {_shown(with_flags(message))}"
+        if message not in self.said:
+            print(message, file=sys.stderr)
+        self.said.append(message)
+
+
+_HANDLER = _ToStandardError()
 
 
 def _shown(message: str) -> str:
@@ -71,12 +87,16 @@ def _show_log() -> None:
     """Show warnings, that kernels are being compiled (it takes seconds), and what computes the layers."""
     logger = logging.getLogger("elman")
     if not logger.handlers:
-        logger.addHandler(_ToStandardError())
+        logger.addHandler(_HANDLER)
+    _HANDLER.said.clear()
     logging.getLogger("elman.kernels").setLevel(logging.INFO)
 
 
 def _run(words: list[str]) -> int:
     verb = words[0] if words else "--help"
+    if verb == "help" and words[1:]:  # elman help train lm
+        words = [*words[1:], "--help"]
+        verb = words[0]
     if verb in ("-h", "--help", "help"):
         print(_help())
         return 0

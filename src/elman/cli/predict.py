@@ -13,7 +13,7 @@ from typing import IO, Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import parse, source
+from elman.cli.arguments import check_order, check_svg, parse, source
 from elman.cli.searching import Searching, search_of
 from elman.cli.streams import standard_input
 from elman.data.formats.table import FORMATS
@@ -56,6 +56,8 @@ class Predict(Searching):
 def run(words: Sequence[str]) -> int:
     """Print what ``words`` say; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
+    check_svg("--attention", command.attention)
+    check_order("predict", command.folder, [command.file])
     model = load(command.folder)
     options = _options(command, model)
     if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
@@ -129,13 +131,21 @@ def _options(command: Predict, model: Any) -> dict[str, Any]:
 
 
 def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[Any]:
-    """Tell of the problems that the model found, and of what it has not read."""
+    """Tell of the problems that the model found, and of what it has not read.
+
+    Raises:
+        DataError: nothing at all could be read of a file.
+    """
+    is_read = False
     for record in records:
         if isinstance(record, Problem) and not record.told:
             problems.add_error(str(record.where), DataError(record.what))
         elif isinstance(record, Translation) and record.warning:
             problems.add(lines.name, record.line, record.warning)
+        is_read = is_read or not isinstance(record, Problem)
         yield record
+    if problems.count > 1 and not is_read and isinstance(lines.source, Path):
+        raise DataError(f"{lines.name}: nothing in it could be read; is it the right file?")
 
 
 def _drawn(records: Iterable[Any], model: Any, path: Path, name: str, search: Search | None) -> Iterator[Any]:

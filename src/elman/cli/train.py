@@ -8,21 +8,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import MISSING, dataclass, field, make_dataclass, replace
+from dataclasses import MISSING, dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import examples, named_path, parse, settings_from_toml
+from elman.cli.arguments import Switch, check_there, examples, named_path, parse, settings_from_toml
 from elman.cli.flags import with_flags
-from elman.cli.runs import RUNS, newest_unfinished, next_folder
+from elman.cli.settings import setting_fields, settings_of
 from elman.errors import Interrupted, StorageError, UsageError, nearest
-from elman.families.base import Model
-from elman.families.saved.folder import read_config
-from elman.families.settings import saved_settings
 from elman.models.tasks import TASKS, TaskRow
-from elman.training.checkpoint import FILE_NAME
+from elman.settings.base import ModelSettings, saved_settings
 from elman.training.progress import clock, describe_metrics, progress_for
 
 LENGTHS = ("minutes", "epochs", "steps")
@@ -34,38 +31,39 @@ class Train:
 
     out: Path | None = None
     """Folder for the run and then the model; the next free runs/TASK-N where not given."""
-    resume: bool = False
+    resume: Switch = False
     """Go on from the checkpoint in the folder, with the settings that it began with; without --out, in the newest
     unfinished folder in runs that has the same task and data."""
-    overwrite: bool = False
+    overwrite: Switch = False
     """Replace the model or the unfinished training in the folder."""
     init_from: Path | None = None
     """Begin from this saved model: its architecture, vocabulary and weights."""
     config: Path | None = None
     """Take settings from this TOML file; flags go before it."""
-    dry_run: bool = False
+    dry_run: Switch = False
     """Tell parameters, memory, predicted steps and time, then stop."""
 
 
-def command_of(row: TaskRow) -> type[Train]:
-    """Return the dataclass of a task's command: its flags, and their help."""
+def command_of(row: TaskRow, settings: ModelSettings) -> type[Train]:
+    """Return the dataclass of a task's command: its flags, their help, and these settings where none is given."""
     files, argument = row.files, tyro.conf.arg
     conf: Any = tyro.conf
     word: Any = str if files.most == 1 else tuple[str, ...]
-    positional: Any = Annotated[word, argument(metavar=files.metavar, help=files.help)]
-    settings: Any = row.model_class
+    positional: Any = Annotated[word, argument(metavar=files.metavar, help=files.help, help_behavior_hint="")]
     fields: list[tuple[str, Any, Any]] = [("files", conf.Positional[positional], MISSING)]
     several = files.most == 2
     about = f"{'File or files' if several else 'File'} to validate on, in place of a part of the training data."
     validation: Any = tuple[str, ...] if several else str | None
-    fields.append(("valid", Annotated[validation, argument(help=about)], () if several else None))
+    in_words = argument(help=about, help_behavior_hint="(default: a tenth of the data; see --valid-fraction)")
+    metavar = argument(metavar="FILE [FILE]" if several else "FILE")
+    fields.append(("valid", Annotated[validation, in_words, metavar], () if several else None))
     if files.of_pictures:
         for name, help in {
             "images": "The folder of the pictures, or an .npz of ready features.",
             "valid_images": "The pictures of --valid, where they lie elsewhere.",
         }.items():
             fields.append((name, Annotated[Path | None, argument(help=help)], None))
-    fields.append(("settings", conf.OmitArgPrefixes[settings], field(default_factory=settings)))
+    fields += setting_fields(type(settings), settings)
     command = make_dataclass(f"Train{row.class_name}", fields, bases=(Train,), kw_only=True)
     command.__doc__ = row.help
     return command
@@ -81,7 +79,7 @@ def run(words: Sequence[str]) -> int:
             f"elman train has no task {words[0]}{nearest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
         )
     task = words[0]
-    command = _parsed(task, words[1:])
+    command, model = _parsed(task, words[1:])
     files, valid_files = _listed(command.files), _listed(command.valid)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
@@ -91,32 +89,36 @@ def run(words: Sequence[str]) -> int:
     if valid_files:
         pair = examples(task, valid_files, valid_images or images)
         valid = pair[0] if pair[1] is None else pair
+    check_there(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
     if command.dry_run:
-        _print_prediction(command.settings.dry_run(data, targets, valid=valid))
+        _print_prediction(model.dry_run(data, targets, valid=valid))
         return 0
+    from elman.cli.runs import next_folder
+
     with ExitStack() as stack:
         if command.out is None:
             if command.overwrite:
                 raise UsageError("`overwrite` replaces what a folder holds: name the folder with `out`")
             if command.resume:
-                command = _parsed(task, [*words[1:], "--out", str(_unfinished(task, files, data, targets))])
+                command, model = _parsed(task, [*words[1:], "--out", str(_unfinished(task, files, data, targets))])
             else:
-                command.settings.check()
+                model.check()
                 command.out = stack.enter_context(next_folder(task))
                 print(f"elman: the model goes into {command.out}; --out names another folder", file=sys.stderr)
-        return _train(task, command, data, targets, valid)
+        return _train(task, command, model, data, targets, valid)
 
 
-def _parsed(task: str, words: Sequence[str]) -> Any:
-    """Return the command that the words after the task are."""
+def _parsed(task: str, words: Sequence[str]) -> tuple[Any, Any]:
+    """Return the command that the words after the task are, and the model with the settings in it."""
     row = TASKS[task]
-    kind: Any = command_of(row)
-    default: Any = kind(files=tyro.MISSING, settings=_defaults(words, row.model_class))
-    return parse(kind, words, f"elman train {task}", default)
+    command = parse(command_of(row, _defaults(words, row.settings_class)), words, f"elman train {task}")
+    return command, row.model_class(**settings_of(command, row.settings_class).get_params())
 
 
 def _unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
     """Return the folder to go on in, where none is named."""
+    from elman.cli.runs import RUNS, newest_unfinished
+
     named = [one for source in sources for one in (source if isinstance(source, list) else [source])]
     folder = newest_unfinished(task, [one for one in named if isinstance(one, Path)])
     if folder is None:
@@ -127,12 +129,12 @@ def _unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
     return folder
 
 
-def _train(task: str, command: Any, data: Any, targets: Any, valid: Any) -> int:
+def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: Any) -> int:
     """Train, and say what came of it."""
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
     try:
-        model = command.settings.fit(
+        model.fit(
             data,
             targets,
             valid=valid,
@@ -143,6 +145,8 @@ def _train(task: str, command: Any, data: Any, targets: Any, valid: Any) -> int:
             progress=progress,
         )
     except (Interrupted, KeyboardInterrupt) as stop:
+        from elman.training.checkpoint import FILE_NAME
+
         if not (command.out / FILE_NAME).exists():
             raise
         said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
@@ -169,7 +173,7 @@ def _listed(words: Any) -> list[str]:
     return [str(words)] if isinstance(words, str | Path) else list(words)
 
 
-def _defaults(words: Sequence[str], model: type[Model]) -> Model:
+def _defaults(words: Sequence[str], model: type[ModelSettings]) -> ModelSettings:
     """Return the settings that flags are laid over: an earlier run's, a file's, or the model's own."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for flag in ("--out", "--init-from", "--config"):
@@ -180,6 +184,9 @@ def _defaults(words: Sequence[str], model: type[Model]) -> Model:
     except argparse.ArgumentError:  # a flag without its value, or an empty one: the real parser says it better
         return model()
     settings: dict[str, Any] = {}
+    if given.init_from is not None or given.resume:
+        from elman.families.saved.folder import read_config
+
     if given.init_from is not None:
         architecture = saved_settings(model, read_config(given.init_from), given.init_from)
         settings |= {name: architecture[name] for name in model.architecture if name in architecture}

@@ -7,9 +7,9 @@
          ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
                                     └── sample ──▶ ids ──decode──▶ text
 
-A model is a keyword-only dataclass of settings. A setting is written once, as a typed field with a docstring; the
-constructor, the shell's flags and help, ``config.json`` and the documentation all come from it. What ``fit`` learns
-stands in attributes that end in an underscore.
+A model is a keyword-only dataclass of settings. A setting is written once, in :mod:`elman.settings`, as a typed field
+with a docstring; the constructor, the shell's flags and help, ``config.json`` and the documentation all come from it.
+What ``fit`` learns stands in attributes that end in an underscore.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, ClassVar, Self
 
 import torch
@@ -41,13 +42,13 @@ from elman.families.saved.folder import (
     write_folder,
 )
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
-from elman.families.settings import Settings, saved_settings
 from elman.files import remove_file, working_in
+from elman.nn.draws import drawing
+from elman.settings.base import ModelSettings, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
-from elman.training.computing import check_device, computing
+from elman.training.computing import check_device, computing, seeded
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
-from elman.training.schedule import TrainingSettings
 from elman.training.state import State
 from elman.training.task import Batches, Task
 
@@ -57,19 +58,11 @@ WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and wr
 
 
 @dataclass(kw_only=True, eq=False)
-class Model(TrainingSettings, Settings, ABC):
+class Model(ModelSettings, ABC):
     """The base of every model: a dataclass of settings that is also an estimator."""
 
-    architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
-    free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
     answered_together: ClassVar[int] = 1024
     """Items that are answered together, where so many are at hand."""
-
-    encoding: str = "utf-8"
-    """How text files are encoded."""
-    valid_fraction: float = 0.1
-    """Share of the data held out for validation where no other is given: examples drawn with the seed, or the end of a
-    text."""
 
     # What a model says about itself.
 
@@ -164,6 +157,7 @@ class Model(TrainingSettings, Settings, ABC):
         overwrite: bool = False,
         init_from: Path | str | None = None,
         progress: Progress | None = None,
+        stop: Event | None = None,
     ) -> Self:
         """Learn from data.
 
@@ -176,6 +170,7 @@ class Model(TrainingSettings, Settings, ABC):
             overwrite: replace the model or the unfinished run in ``out``.
             init_from: a saved model whose weights to begin from.
             progress: who is told; nobody where not given.
+            stop: ends the training after the step in which another thread sets it; it can be resumed.
 
         Returns:
             Itself, fitted: ``network_``, ``metrics_``, ``history_`` and what else the model learns.
@@ -185,7 +180,7 @@ class Model(TrainingSettings, Settings, ABC):
             DataError: the data cannot be read, or is too little.
             ModelError: ``out`` holds another model, or a checkpoint does not fit.
             DivergedError: the loss became NaN or exploded.
-            Interrupted: a signal stopped the training; it can be resumed.
+            Interrupted: a signal, or ``stop``, stopped the training; it can be resumed.
         """
         started = time.perf_counter()
         self.check()
@@ -214,12 +209,13 @@ class Model(TrainingSettings, Settings, ABC):
                 elif resume:
                     progress.note(f"{folder}: no checkpoint yet, starting afresh")
             stack.enter_context(computing(self))
-            former = self._former(saved, init_from)
-            if saved is not None:
-                check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
-            elif former is not None:
-                check_same_architecture(former, self, init_from)
-            task, batches = self._prepare(X, y, valid, former)
+            with seeded(self.seed):
+                former = self._former(saved, init_from)
+                if saved is not None:
+                    check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
+                elif former is not None:
+                    check_same_architecture(former, self, init_from)
+                task, batches = self._prepare(X, y, valid, former)
             if saved is not None:
                 check_same_data(saved["config"]["data"], self.data_, folder)
             elif former is not None:
@@ -240,6 +236,7 @@ class Model(TrainingSettings, Settings, ABC):
                 checkpoint=folder / FILE_NAME if folder is not None else None,
                 identity={"config": self._config(), "texts": self._texts()},
                 resume=saved,
+                stop=stop,
             )
             self._finish(state)
             if folder is not None:
@@ -356,8 +353,10 @@ class Model(TrainingSettings, Settings, ABC):
         self.network_.load_state_dict(state.best["network"])
         self.network_.eval()
         self.history_ = state.history
+        with drawing(self.seed):
+            final = self._final_metrics()
         self.metrics_ = {
-            "valid": self._final_metrics(),
+            "valid": final,
             "train": {
                 "seconds": round(state.seconds, 2),
                 "tokens_per_second": round(state.targets / max(state.step_seconds, 1e-9), 1),
@@ -379,7 +378,8 @@ class Model(TrainingSettings, Settings, ABC):
         check_device(self.device)
         with computing(self):
             trial = type(self)(**self.get_params())  # this model stays as it is
-            task, batches = trial._prepare(X, y, valid, None)
+            with seeded(self.seed):
+                task, batches = trial._prepare(X, y, valid, None)
             steps, seconds = predict_cost(task, batches, trial)
         parameters = num_parameters(task.network)
         return {

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,11 +28,10 @@ from elman.errors import UsageError
 from elman.families.base import Model
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
-from elman.families.settings import LIMITS
 from elman.families.supervised import Supervised
 from elman.metrics.likelihood import language_metrics
-from elman.nn.cells import CellName
 from elman.nn.decoder import DecoderState
+from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
 from elman.training.task import Batches
@@ -45,52 +44,8 @@ ENDS = {"begin_id": Tokenizer.begin_id, "end_id": Tokenizer.end_id}
 
 
 @dataclass(kw_only=True, eq=False)
-class EncoderDecoderModel(Supervised, Model):
+class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     """A model that writes a text about each input: the settings of its decoder, and how it searches."""
-
-    limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
-    free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
-
-    patience: int = 0
-    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
-    learning rate, that make the best model."""
-    cell: CellName = "lstm"
-    """The cell of the recurrent layers that read and write; rnn is the simple, Elman's network."""
-    hidden_size: int = 256
-    """Units of each layer (of each direction, where there are two)."""
-    num_layers: int = 1
-    """Stacked layers: each reads the outputs of the one below."""
-    embedding_size: int = 256
-    """Length of a token's vector."""
-    level: Literal["bpe", "word", "char"] = "bpe"
-    """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
-    vocab_size: int = 4096
-    """The most tokens that there are to write."""
-    min_count: int = 2
-    """Words rarer than this are <unk> (level word only)."""
-    max_length: int = 100
-    """The most tokens of a text that is learned or written; of longer ones the beginning is learned."""
-    tie_weights: bool = True
-    """Let the written tokens' embedding serve as the output layer's matrix too."""
-    dropout: float = 0.3
-    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
-    label_smoothing: float = 0.1
-    """Share of each target's probability that training spreads over all tokens."""
-    batch_tokens: int = 2000
-    """Tokens in a batch of examples of about equal length, read and written ones, padding included."""
-    learning_rate: float = 3e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
-    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
-    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
-    reference, or the fastest."""
-    beam_size: int = 5
-    """Texts that are kept at every step of the search when writing; 1 takes the likeliest token each time."""
-    length_penalty: float = 1.0
-    """Log-probabilities are divided by the length to this power when texts are compared; 0 prefers short ones."""
-    n_best: int = 1
-    """How many texts to write about each input, the best first."""
-    temperature: float = 0.0
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.sequences import SequenceModel
+from elman.settings.labelling import LabellingSettings
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
@@ -21,26 +21,8 @@ MOST_LABELS = 10_000
 
 
 @dataclass(kw_only=True, eq=False)
-class LabellingModel(SequenceModel):
+class LabellingModel(LabellingSettings, SequenceModel):
     """A model that gives labels to what it reads: words, as a rule."""
-
-    embedding_size: int | None = None
-    """Length of a token's vector; as long as the pretrained ones, or 100, where not given."""
-    vectors: Path | None = None
-    """Add these pretrained vectors to the words' own (GloVe, word2vec text or binary, fastText; also .gz and .zip)."""
-    vector_words: int = 100_000
-    """Besides the vectors of the words in the data, keep those of so many of the file's first words: they stand for
-    words that training never sees."""
-    lowercase: bool = True
-    """Give words that differ in capitals only one vector; their characters are read as they are."""
-    min_count: int = 1
-    """Words rarer than this are <unk>."""
-    characters: Literal["lstm", "none"] = "none"
-    """What reads the words' characters: a small LSTM from either side, or nothing."""
-    character_size: int = 100
-    """Length of what the characters give, half of it from each side."""
-    word_dropout: float = 1.0
-    """While training, a word that occurs n times is <unk> with probability word_dropout / (word_dropout + n)."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

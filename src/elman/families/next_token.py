@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,48 +28,16 @@ from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 from elman.nn.window import Window
+from elman.settings.next_token import NextTokenSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import positive
-
-if TYPE_CHECKING:
-    NetworkName = str
-else:
-    NetworkName = Literal[(*CELLS, "window")]  # the choices of a setting
 
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
 
 @dataclass(kw_only=True, eq=False)
-class NextTokenModel(Model):
+class NextTokenModel(NextTokenSettings, Model):
     """A model that says what comes next in a sequence, and so can go on with it: the settings of its network."""
-
-    cell: NetworkName = "lstm"
-    """The network that reads: the cell of its recurrent layers (rnn is the simple, Elman's network), or window, a
-    feed-forward network over the last tokens."""
-    hidden_size: int = 384
-    """Units of each layer."""
-    num_layers: int = 1
-    """Stacked layers: each reads the outputs of the one below."""
-    embedding_size: int | None = None
-    """Length of a token's vector; 64 for characters, 128 for other tokens where not given."""
-    window: int = 5
-    """How many tokens back a window network sees (cell window only)."""
-    batch_size: int = 16
-    """Parallel streams of the data in a batch; of sequences read by themselves, so many of about bptt_length tokens."""
-    bptt_length: int = 64
-    """Time steps that gradients flow back through (truncated BPTT); the state is carried on beyond them."""
-    dropout: float | None = None
-    """Share of hidden values, between layers and before the head, set to zero while training. Where not given, it grows
-    with how often the data are read: 0 for one pass, 0.1 for two, 0.2 for four, 0.3 for eight, at most 0.5."""
-    tie_weights: bool = False
-    """Use the embedding's matrix as the output matrix V, with a projection where their sizes differ."""
-    initial_state: Literal["zeros", "random", "learned"] = "zeros"
-    """The hidden state before the first token."""
-    forget_bias: float = 0.0
-    """Begin with this added to the LSTM's forget gates; 1 or 2 keeps them open, to learn over long distances sooner."""
-    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
-    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
-    reference, or the fastest."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
@@ -153,8 +121,7 @@ class NextTokenModel(Model):
 
     def _final_seconds(self) -> float:
         def judge(size: int) -> float:  # a batch, whatever its size
-            with torch.random.fork_rng():  # a random first state must not be drawn from the training's numbers
-                batch, _ = next(self._losses(self._valid, num_streams=1))
+            batch, _ = next(self._losses(self._valid, num_streams=1))
             return batch.num_targets / self._valid.num_targets
 
         return predict_seconds(judge, 1)

@@ -10,7 +10,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -25,10 +25,11 @@ from elman.families.base import Model
 from elman.families.inputs import Inputs, Table
 from elman.families.saved.folder import Texts
 from elman.families.supervised import Supervised
-from elman.nn.cells import CELLS, CellName
+from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
 from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.outputs.pooling import Pooling
+from elman.settings.labelling import SequenceSettings
 from elman.training.schedule import positive
 
 logger = logging.getLogger(__name__)
@@ -37,31 +38,8 @@ PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
 
 
 @dataclass(kw_only=True, eq=False)
-class SequenceModel(Supervised, Model):
+class SequenceModel(SequenceSettings, Supervised, Model):
     """A model that reads whole sequences and answers to each: the settings of its encoder, and how it is fed."""
-
-    patience: int = 0
-    """Stop early after so many validations in a row without a new best; 0: never, since it is the last steps, at a low
-    learning rate, that make the best model."""
-    cell: CellName = "lstm"
-    """The cell of the recurrent layers that read; rnn is the simple, Elman's network."""
-    hidden_size: int = 200
-    """Units of each layer and direction."""
-    num_layers: int = 1
-    """Stacked layers: each reads the outputs of the one below."""
-    bidirectional: bool = True
-    """Read from both sides, so that a token is seen with what follows it too."""
-    merge: Literal["concat", "sum", "product"] = "concat"
-    """How the outputs of the two directions become one."""
-    dropout: float = 0.5
-    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
-    batch_tokens: int = 1000
-    """Tokens in a batch of sequences of about equal length, padding included."""
-    learning_rate: float = 4e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
-    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
-    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
-    reference, or the fastest."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

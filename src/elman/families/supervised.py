@@ -12,6 +12,18 @@ from elman.errors import DataError, UsageError
 from elman.families.reports import Report
 from elman.training.clock import predict_seconds
 
+LEAST_READ = 0.1  # of the examples; where fewer can be read, it is another kind of file
+
+
+def check_read(examples: Examples) -> Examples:
+    """Return examples; raise DataError where nearly all were left out."""
+    number = len(examples.inputs)
+    if number < LEAST_READ * (number + examples.left_out):
+        raise DataError(
+            f"only {number:,} of {number + examples.left_out:,} examples can be read, see above; is it the right file?"
+        )
+    return examples
+
 
 class Supervised(ABC):
     """What a model that learns an answer to every input has besides: its examples are read and held out here."""
@@ -30,12 +42,12 @@ class Supervised(ABC):
             y: what is to be said of each, where X does not hold it.
             valid: other examples, or a pair (X, y) of such; a part of the first ones where not given.
         """
-        train = self._read(X, y)
+        train = check_read(self._read(X, y))
         left_out = train.left_out
         if valid is None:
             train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
         else:
-            judged_on = self._read_valid(valid)
+            judged_on = check_read(self._read_valid(valid))
         others = valid if isinstance(valid, tuple) else (valid,)
         self.data_ = {
             "train": train.described(X, y),
@@ -85,7 +97,7 @@ class Supervised(ABC):
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
         """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
         self._check_fitted()
-        examples = self._read_test(X, y)
+        examples = check_read(self._read_test(X, y))
         report = self._judge(examples)
         report.metrics["left_out"] = examples.left_out
         return report

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import spread
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
+from elman.settings.encoder_decoder import CaptionerSettings
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -53,7 +54,7 @@ Captions = Any
 
 
 @dataclass(kw_only=True, eq=False)
-class Captioner(EncoderDecoderModel):
+class Captioner(CaptionerSettings, EncoderDecoderModel):
     """Says what is to be seen in a picture, or what ready features of one stand for.
 
     Example:
@@ -63,42 +64,7 @@ class Captioner(EncoderDecoderModel):
         ['it is day']
     """
 
-    free_to_change: ClassVar[tuple[str, ...]] = (
-        *EncoderDecoderModel.free_to_change,
-        "encoder",
-    )
-
-    task: ClassVar[str] = "captioner"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "embedding_size", "picture_size", "feature_size", "channels"),
-        *("attention", "level", "tie_weights"),
-    )
     answered_together: ClassVar[int] = 128
-
-    level: Literal["bpe", "word", "char"] = "word"
-    """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
-    attention: Literal["bahdanau", "luong", "none"] = "luong"
-    """How the decoder looks back at the places of a picture, or the regions that features tell about; none: all that
-    it knows is the state that it is primed with."""
-    picture_size: int = 48
-    """Pictures are made so many pixels wide and high before they are looked at: a multiple of 8."""
-    channels: int = 24
-    """Maps that the first convolution makes of a picture; the later ones make up to four times as many."""
-    feature_size: int = 256
-    """Length of the vector that a picture as a whole, or its ready features, becomes: it primes the decoder."""
-    encoder: Path | None = None
-    """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F) or, of R regions, (N, R, F) or
-    (N, F, height, width), in place of a network trained along."""
-    dropout: float = 0.2
-    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
-    label_smoothing: float = 0.0
-    """Share of each target's probability that training spreads over all tokens."""
-    learning_rate: float = 1e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
-    batch_tokens: int = 1000
-    """Tokens in a batch of captions of about equal length, padding included; a picture's captions stay together."""
-    max_length: int = 60
-    """The most tokens of a caption that is learned or written; of longer ones the beginning is learned."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

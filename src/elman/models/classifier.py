@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from elman.families.reports import Report, judged
 from elman.families.saved.folder import Texts
 from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
 from elman.metrics.labels import calibration_error
+from elman.settings.labelling import ClassifierSettings
 from elman.training.schedule import positive
 from elman.training.task import Batches
 
@@ -45,7 +46,7 @@ one column or an iterator. Where labels are wanted, a ``str`` is the text of a t
 
 
 @dataclass(kw_only=True, eq=False)
-class Classifier(LabellingModel):
+class Classifier(ClassifierSettings, LabellingModel):
     """A recurrent classifier: sentiment, topic, spam, or what a sensor's readings mean.
 
     Example:
@@ -54,36 +55,6 @@ class Classifier(LabellingModel):
         >>> classifier.predict(["good"]).tolist()
         ['praise']
     """
-
-    task: ClassVar[str] = "classifier"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
-        *("characters", "character_size", "level", "pooling"),
-    )
-
-    text: str = "text"
-    """The column of the text: its name, or its number from 0."""
-    label: str = "label"
-    """The column of the label: its name, or its number from 0."""
-    input_format: str | None = None
-    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
-    no_header: bool = False
-    """The table has no line of names; text and label are numbers."""
-    level: Literal["word", "char", "bpe", "numbers"] = "word"
-    """What a sequence is made of: words and marks, characters, pieces found by byte-level BPE, or rows of numbers."""
-    vocab_size: int = 4096
-    """How many pieces BPE learns (level bpe only)."""
-    max_length: int = 2000
-    """Longer texts are cut after so many tokens."""
-    pooling: Literal["last", "mean", "max", "attention"] = "max"
-    """What of the hidden states is passed to the output layer: the last one (of each direction), their mean, their
-    maximum, or a sum weighted by attention."""
-    class_weights: bool = False
-    """Let each label count the same in training, however rare."""
-    max_epochs: float = 20
-    """End a time budget after so many passes over the training data (but not before step 1000); 0: use all of it."""
-    learning_rate: float = 2e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

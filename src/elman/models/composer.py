@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
+from elman.settings.next_token import ComposerSettings
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
 
@@ -45,7 +46,7 @@ Music = Any
 
 
 @dataclass(kw_only=True, eq=False)
-class Composer(NextTokenModel):
+class Composer(ComposerSettings, NextTokenModel):
     r"""A recurrent network that writes music, from MIDI or ABC files.
 
     Example:
@@ -54,24 +55,6 @@ class Composer(NextTokenModel):
         >>> composer.compose(seconds=2, seed=1).seconds <= 2
         True
     """
-
-    task: ClassVar[str] = "composer"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("events", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
-        *("tie_weights", "initial_state"),
-    )
-
-    events: Literal["midilike", "remi"] = "midilike"
-    """What a tune is made of: notes on and off and time shifts of hundredths of a second, which keep a performance as
-    it was; or bars, positions and note lengths in parts of a beat, with tempos, which keep it as it is written."""
-    transpose: int = 5
-    """While training, each tune is moved up or down by up to so many semitones, drawn anew each time; 0: never."""
-    longest: int = 2048
-    """Tunes of more events than this are cut into several for training."""
-    batch_size: int = 16
-    """Tunes in a batch if they were of bptt_length events; of longer ones there are fewer."""
-    bptt_length: int = 256
-    """With batch_size, says how many events there are in a batch; gradients flow through whole tunes."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

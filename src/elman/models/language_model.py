@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,12 +34,13 @@ from elman.families.writing import Request, TextWriting, Written
 from elman.metrics.likelihood import language_metrics
 from elman.nn.inputs.words import begin_embedding
 from elman.nn.state import PublicState, State
+from elman.settings.next_token import LanguageModelSettings
 from elman.training.schedule import positive, whole
 from elman.training.task import Batches
 
 
 @dataclass(kw_only=True, eq=False)
-class LanguageModel(NextTokenModel):
+class LanguageModel(LanguageModelSettings, NextTokenModel):
     r"""A recurrent language model over characters, words or byte-level BPE.
 
     Example:
@@ -49,25 +50,7 @@ class LanguageModel(NextTokenModel):
         5
     """
 
-    task: ClassVar[str] = "lm"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("level", "lines", "cell", "hidden_size", "num_layers", "embedding_size", "window"),
-        *("tie_weights", "initial_state"),
-    )
     answered_together: ClassVar[int] = 1
-
-    level: Literal["char", "word", "bpe"] = "char"
-    """What a token is: a character, a word or punctuation mark, or a piece found by byte-level BPE."""
-    lines: bool = False
-    """Read the text line by line, each from <s> to </s> on its own, in place of one long stream."""
-    vectors: Path | None = None
-    """Begin the embedding from these pretrained vectors (GloVe, fastText or word2vec text; level word only)."""
-    vocab_size: int | None = None
-    """At most so many tokens: 10000 for words, 4096 for BPE where not given; characters are all kept."""
-    min_count: int | None = None
-    """Words rarer than this become <unk>; 2 where not given, so that <unk> is learned (level word only)."""
-    valid_characters: int = 250_000
-    """At most so many characters of the validation text are judged by fit; evaluate judges any text whole."""
 
     # Learning.
 

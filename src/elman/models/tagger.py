@@ -13,7 +13,7 @@ from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ from elman.metrics.labels import span_metrics
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
 from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
+from elman.settings.labelling import TaggerSettings
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ LONGEST_PIECE = 1000  # words that are read at once; a longer sentence is read p
 
 
 @dataclass(kw_only=True, eq=False)
-class Tagger(LabellingModel):
+class Tagger(TaggerSettings, LabellingModel):
     """A recurrent tagger: parts of speech, named entities, or any other label for each word of a sentence.
 
     Example:
@@ -70,28 +71,7 @@ class Tagger(LabellingModel):
         [['NOUN', 'VERB']]
     """
 
-    task: ClassVar[str] = "tagger"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
-        *("characters", "character_size", "crf"),
-    )
     answered_together: ClassVar[int] = 4096
-
-    column: str | None = None
-    """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
-    the end with -1. Where not given, upos of CoNLL-U, and the last column of other formats."""
-    input_format: str | None = None
-    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
-    word_column: int = 0
-    """Where the words are, in formats other than CoNLL-U."""
-    hidden_size: int = 160
-    """Units of each layer and direction."""
-    num_layers: int = 2
-    """Stacked layers: each reads the outputs of the one below."""
-    characters: Literal["lstm", "none"] = "lstm"
-    """What reads the words' characters: a small LSTM from either side, or nothing."""
-    crf: bool = False
-    """Score whole sequences of tags (linear-chain CRF), not each tag by itself."""
 
     # Learning.
 

@@ -72,6 +72,8 @@ class TaskRow:
 
     home: str
     """``module:class`` of the user's object."""
+    settings: str
+    """``module:class`` of its settings, which are imported without torch."""
     architecture: str
     """Its place among the architectures that the lectures draw; for the docs."""
     purpose: str
@@ -110,6 +112,11 @@ class TaskRow:
         """The class of the user's object."""
         return _named(self.home)
 
+    @property
+    def settings_class(self) -> Any:
+        """The class of its settings."""
+        return _named(self.settings)
+
 
 def _named(home: str) -> Any:
     """Import what stands in a module under a name: ``module:name``."""
@@ -122,6 +129,7 @@ _NETWORKS = "networks: any of --cell, read from both sides with bi in front, alo
 TASKS: dict[str, TaskRow] = {
     "lm": TaskRow(
         home="elman.models.language_model:LanguageModel",
+        settings="elman.settings.next_token:LanguageModelSettings",
         architecture="many-to-many, shifted by one",
         purpose="text generation",
         formats="any text",
@@ -143,6 +151,7 @@ TASKS: dict[str, TaskRow] = {
     ),
     "tagger": TaskRow(
         home="elman.models.tagger:Tagger",
+        settings="elman.settings.labelling:TaggerSettings",
         architecture="many-to-many, aligned",
         purpose="parts of speech, named entities",
         formats="CoNLL-U, CoNLL columns",
@@ -163,6 +172,7 @@ TASKS: dict[str, TaskRow] = {
     ),
     "classifier": TaskRow(
         home="elman.models.classifier:Classifier",
+        settings="elman.settings.labelling:ClassifierSettings",
         architecture="many-to-one",
         purpose="sentiment, spam, sensors",
         formats="CSV, TSV, JSON lines, folders, .npz",
@@ -184,6 +194,7 @@ TASKS: dict[str, TaskRow] = {
     ),
     "translator": TaskRow(
         home="elman.models.translator:Translator",
+        settings="elman.settings.encoder_decoder:TranslatorSettings",
         architecture="many-to-many, encoder and decoder",
         purpose="translation, summaries",
         formats="two parallel files, TSV, JSON lines",
@@ -202,6 +213,7 @@ TASKS: dict[str, TaskRow] = {
     ),
     "captioner": TaskRow(
         home="elman.models.captioner:Captioner",
+        settings="elman.settings.encoder_decoder:CaptionerSettings",
         architecture="one-to-many",
         purpose="what a picture shows",
         formats="pictures or features; COCO JSON, TSV, Flickr8k",
@@ -219,6 +231,7 @@ TASKS: dict[str, TaskRow] = {
     ),
     "composer": TaskRow(
         home="elman.models.composer:Composer",
+        settings="elman.settings.next_token:ComposerSettings",
         architecture="many-to-many, shifted by one",
         purpose="music",
         formats="MIDI, ABC",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.state import State
+from elman.settings.encoder_decoder import TranslatorSettings
 from elman.training.schedule import positive
 
 Texts = Any
@@ -50,7 +51,7 @@ iterator. Where targets are wanted, a ``str`` is the text of such a file; a text
 
 
 @dataclass(kw_only=True, eq=False)
-class Translator(EncoderDecoderModel):
+class Translator(TranslatorSettings, EncoderDecoderModel):
     """Turns one text into another: a translation, a summary, a spelling, an answer.
 
     Example:
@@ -61,35 +62,7 @@ class Translator(EncoderDecoderModel):
         ['deux un']
     """
 
-    task: ClassVar[str] = "translator"
-    architecture: ClassVar[tuple[str, ...]] = (
-        *("cell", "hidden_size", "num_layers", "embedding_size", "bidirectional", "merge", "attention"),
-        *("input_feeding", "level", "shared_vocabulary", "tie_weights"),
-    )
     answered_together: ClassVar[int] = 512
-
-    source: str = "source"
-    """The column of the source in a table: its name, or its number from 0."""
-    target: str = "target"
-    """The column of the target in a table: its name, or its number from 0."""
-    input_format: str | None = None
-    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
-    no_header: bool = False
-    """The table has no line of names; source and target are numbers. A TSV of two columns is known by itself."""
-    bidirectional: bool = True
-    """Let the encoder read from both sides."""
-    merge: Literal["concat", "sum", "product"] = "concat"
-    """How the outputs of the encoder's two directions become one."""
-    attention: Literal["bahdanau", "luong", "none"] = "luong"
-    """How the decoder looks back at the source; none: all that it knows is the state that it is primed with."""
-    input_feeding: bool = False
-    """Tell each step what the attention of the step before gave (luong only; bahdanau does so in any case)."""
-    shared_vocabulary: bool = True
-    """Learn one vocabulary, and one embedding, for sources and targets."""
-    source_length: int = 400
-    """Of longer sources only the first so many tokens are read."""
-    vocab_size: int = 8000
-    """The most tokens of a vocabulary."""
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""

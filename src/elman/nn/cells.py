@@ -1,15 +1,15 @@
 """The table of cells: all that the layers, the models, the shell and the benchmarks know of a cell, in one place.
 
 To add a cell, write its layer in a file of its own (``nn/mingru.py`` is an example; tests/nn/test_cells.py has an LSTM
-with peepholes) and enter it here. The choices of ``--cell``, the networks of ``compare`` and the rows of ``bench``
-follow.
+with peepholes), enter it here and add its name to nn/cell_names.py. The choices of ``--cell``, the networks of
+``compare`` and the rows of ``bench`` follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from torch import _VF
 
@@ -87,9 +87,3 @@ CELLS: dict[str, Cell] = {
 
 RNN_RELU = replace(CELLS["rnn"], reference=reference.CELLS["rnn_relu"], kernels="RNN_RELU", torch=_VF.rnn_relu)
 """The simple network with g = relu: an option of its layer, ``nonlinearity="relu"``, not a cell of its own."""
-
-if TYPE_CHECKING:
-    CellName = str
-else:
-    CellName = Literal[tuple(CELLS)]
-    """The type of a setting that names a cell: its choices are those of the table."""

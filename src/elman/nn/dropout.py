@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from elman.nn.draws import bernoulli
+
 
 class LockedDropout(nn.Module):
     """Zero the same random entries of a row at every time step of a batch, and scale up the others.
@@ -32,7 +34,7 @@ class LockedDropout(nn.Module):
         """Drop from (B, T, N) while training; return it as it is otherwise."""
         if not self.training or self.p == 0:
             return x
-        kept = x.new_empty(x.shape[0], 1, x.shape[2]).bernoulli_(1 - self.p)  # (B, 1, N)
+        kept = bernoulli((x.shape[0], 1, x.shape[2]), 1 - self.p, x)  # (B, 1, N)
         return x * (kept / (1 - self.p))
 
     def extra_repr(self) -> str:

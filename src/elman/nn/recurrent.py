@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.errors import UsageError
 from elman.kernels.checks import check_choice
 from elman.nn.backends import Weights, is_tracing, run_fused, run_torch
+from elman.nn.draws import is_drawing
 from elman.nn.stack import Recurrent
 from elman.nn.state import MERGES as MERGES
 from elman.nn.state import State
@@ -83,7 +84,8 @@ class DropIn(Recurrent, nn.RNNBase):
         return super().forward(input, hx, lengths)
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
-        if backend != "torch" or not self._is_one_call:
+        drops = self.training and self.dropout > 0 and self.num_layers > 1
+        if backend != "torch" or not self._is_one_call or (drops and is_drawing()):  # torch's call draws by itself
             return super()._run_stack(inputs, state, lengths, backend)
         self._update_flat_weights()
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 from elman.nn.backends import Weights, choose, is_tracing, run_reference, run_unrolled
+from elman.nn.draws import dropout, normal
 from elman.nn.lengths import flip, pack_like
 from elman.nn.state import MERGES, PublicState, State
 
@@ -311,13 +311,14 @@ class Recurrent(nn.Module):
         return self._run_stack(inputs, state, lengths, backend)
 
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
-        """Choose what computes this batch, and tell the log the first time."""
+        """Choose what computes this batch, and tell the log the first choice; of a later one, for debugging."""
         about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
         backend, reason = choose(self.backend, self.cell, *about)
         if backend not in self._told:
+            level = logging.DEBUG if self._told else logging.INFO
             self._told.add(backend)
             name = type(self).__name__
-            logger.info("%s layers of %d units run on %s: %s", name, self.hidden_size, BACKENDS[backend], reason)
+            logger.log(level, "%s layers of %d units run on %s: %s", name, self.hidden_size, BACKENDS[backend], reason)
         return backend
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
@@ -325,7 +326,7 @@ class Recurrent(nn.Module):
         finals: list[State] = []  # one per layer, each part (D, B, H)
         for layer in range(self.num_layers):
             if layer > 0:
-                inputs = functional.dropout(inputs, self.dropout, self.training)
+                inputs = dropout(inputs, self.dropout, self.training, row_dim=1)
             own = slice(layer * self.num_directions, (layer + 1) * self.num_directions)
             weights = [
                 {name.rpartition("_l")[0]: getattr(self, name) for name in names} for names in self._all_weights[own]
@@ -381,11 +382,11 @@ class Recurrent(nn.Module):
         if self.initial_state == "learned":
             learned = State((name, getattr(self, f"initial_{name}")) for name in sizes)  # (L·D, H) each
             return learned.map(lambda part: part[:, None].expand(-1, inputs.shape[1], -1).contiguous())
-        make = torch.zeros if self.initial_state == "zeros" else torch.randn
-        first = (self.num_layers * self.num_directions, inputs.shape[1])
-        return State(
-            (name, make(*first, size, dtype=inputs.dtype, device=inputs.device)) for name, size in sizes.items()
-        )
+        layers, rows = self.num_layers * self.num_directions, inputs.shape[1]
+        if self.initial_state == "random":
+            drawn = ((name, normal((rows, layers, size), inputs)) for name, size in sizes.items())  # (B, L·D, H) each
+            return State((name, part.transpose(0, 1).contiguous()) for name, part in drawn)
+        return State((name, inputs.new_zeros(layers, rows, size)) for name, size in sizes.items())
 
     def extra_repr(self) -> str:
         """Show in ``repr`` the sizes, and what differs from the defaults."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_lengths, dtype_beside
+from elman.nn.draws import dropout
 from elman.nn.state import State
 
 
@@ -127,7 +127,7 @@ class Window(nn.Module):
         """Run the dense layers over windows of inputs, oldest first: (..., N·E) to (..., H)."""
         for number, layer in enumerate(self.layers):
             if number > 0:
-                outputs = functional.dropout(outputs, self.dropout, self.training)
+                outputs = dropout(outputs, self.dropout, self.training, row_dim=0)
             outputs = torch.tanh(layer(outputs))
         return outputs
 

@@ -17,7 +17,7 @@ CHECKPOINT_SECONDS = 30.0  # no more than so much work is lost to a power cut
 
 
 class Keeper:
-    """Keeps a run in its checkpoint: the state, the network, the optimizer and the random numbers.
+    """Keeps a run in its checkpoint: the state, the network and the optimizer.
 
     Args:
         path: the file; nothing is kept where not given.
@@ -46,7 +46,6 @@ class Keeper:
                     "state": state.saved(),
                     "network": self._network.state_dict(),
                     "optimizer": self._optimizer.state_dict(),
-                    "random": _random_state(),
                     **self._identity,
                 },
             )
@@ -58,7 +57,7 @@ class Keeper:
         return now() - self._saved_at > CHECKPOINT_SECONDS
 
     def restore(self, saved: dict[str, Any], objective: Objective) -> State:
-        """Take network, optimizer and random numbers back to where a checkpoint was written; return the state there.
+        """Take network and optimizer back to where a checkpoint was written; return the state there.
 
         Args:
             saved: the checkpoint.
@@ -82,23 +81,9 @@ class Keeper:
                 }:
                     shape = tuple(parameter.shape)
                     raise ValueError(f"the optimizer's state of a weight of shape {shape} is another's")
-            _set_random_state(saved["random"])
         except Exception as error:  # torch checks each part in its own way
             raise ModelError(
                 f"the checkpoint does not fit the training ({type(error).__name__}: {str(error).splitlines()[0]}); "
                 "start afresh with `overwrite`"
             ) from error
         return state
-
-
-def _random_state() -> dict[str, Any]:
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random_state(saved: dict[str, Any]) -> None:
-    torch.set_rng_state(saved["torch"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(saved["cuda"])

@@ -18,9 +18,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
+from threading import Event
 from typing import Any
-
-import torch
 
 from elman.errors import DivergedError, Interrupted
 from elman.training.clock import Clock, now
@@ -49,6 +49,7 @@ def train(
     checkpoint: Path | None = None,
     identity: dict[str, Any] | None = None,
     resume: dict[str, Any] | None = None,
+    stop: Event | None = None,
 ) -> State:
     """Train a network and return what became of it; ``state.best["network"]`` holds the best weights.
 
@@ -64,13 +65,14 @@ def train(
         checkpoint: the file to keep the run in; none where not given.
         identity: what the checkpoint is to say about the model besides (settings, tokenizer, data).
         resume: a loaded checkpoint to go on from.
+        stop: ends the run after the step in which it is set, from whatever thread.
 
     Returns:
         The final state.
 
     Raises:
         DivergedError: the loss became NaN or exploded.
-        Interrupted: SIGINT, SIGTERM or SIGHUP came; the checkpoint was written first.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came, or ``stop`` was set; the checkpoint was written first.
         ModelError: the checkpoint to go on from does not fit.
     """
     clock = Clock(settings, started)
@@ -82,7 +84,7 @@ def train(
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
     run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve)
-    with stop_signals() as stop, progress:
+    with stop_signals() as signals, progress:
         run.begin()
         while not run.is_finished:
             run.step()
@@ -91,10 +93,10 @@ def train(
             run.keep_pace()
             if is_validated or keeper.is_due:
                 keeper.save(state)
-            if stop.signal_number:
+            if signals.signal_number or (stop is not None and stop.is_set()):
                 keeper.save(state)
                 kept = f"; {checkpoint} holds the training" if checkpoint else "; nothing was kept"
-                raise Interrupted(f"stopped after step {state.step:,}{kept}", stop.signal_number)
+                raise Interrupted(f"stopped after step {state.step:,}{kept}", signals.signal_number or SIGINT)
         if state.step < run.schedule.total_steps:
             progress.note(f"stopped early: no new best in {state.since_best} validations")
     return state
@@ -155,8 +157,7 @@ class _Run:
         if self.has_budget:
             self.clock.reserve = self.reserve()
         if is_fresh and self.has_budget:
-            with torch.random.fork_rng():
-                self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
+            self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
         self.steps.network.train()
         if is_fresh:
             self.validate()
@@ -193,8 +194,7 @@ class _Run:
             return
         if not self.is_reserve_final and clock.share > RESERVE_AFTER:
             self.is_reserve_final = True
-            with torch.random.fork_rng():
-                clock.reserve = self.reserve()
+            clock.reserve = self.reserve()
             self.steps.network.train()
         state.schedule = clock.refit(
             self.schedule, state.validated, state.step, state.evaluation_seconds, self.num_batches

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
+from elman.nn.draws import drawing
 from elman.training.clock import now
 from elman.training.schedule import TrainingSettings, measured
 from elman.training.task import Batches, Task
@@ -77,32 +78,30 @@ class Steps:
         return self._step(self.optimizer, number, carry)
 
     def trial_seconds(self) -> float:
-        """Time steps at a learning rate of zero: no weight changes, and no random number is used up.
-
-        So a run with a time budget takes the very steps that ``--steps`` with the same number takes.
-        """
+        """Time steps at a learning rate of zero: no weight changes."""
         optimizer = self._adamw(learning_rate=0.0)
         durations: list[float] = []
         carry = None
-        with torch.random.fork_rng():
-            while not measured(durations, self._settings):
-                began = now()
-                carry = self._step(optimizer, len(durations), carry).carry
-                durations.append(now() - began)
+        while not measured(durations, self._settings):
+            began = now()
+            carry = self._step(optimizer, len(durations), carry).carry
+            durations.append(now() - began)
         self.network.zero_grad()
         return statistics.median(durations[2:])
 
     def validate(self) -> dict[str, float | int]:
         """Validate the network, as :meth:`take` computes: through the same wrapper, in the same precision."""
         self._handle.eval()
-        figures: dict[str, float | int] = self._handle(self._task.validate)
+        with drawing(self._settings.seed):
+            figures: dict[str, float | int] = self._handle(self._task.validate)
         self._handle.train()
         return figures
 
     def _step(self, optimizer: Any, number: int, carry: Any) -> Step:
         batch = self._batches.batch(number).to(self.fabric.device)
         work = partial(self._task.training_step, batch, None if batch.first else carry)
-        loss_sum, targets, carry = self._handle(work)
+        with drawing(self._settings.seed, number):
+            loss_sum, targets, carry = self._handle(work)
         loss = loss_sum / targets
         optimizer.zero_grad()
         self.fabric.backward(loss)

@@ -86,7 +86,7 @@ def test_a_folder_of_folders(tmp_path):
 
 
 BAD = [
-    ("label,text\ngood,a\nbad\ngood,c\n", 3, "1 cells where the first line has 2"),
+    ("label,text\ngood,a\nbad\ngood,c\n", 3, "1 cell where the first line has 2"),
     ("label,text\ngood,a\nbad,b,c\ngood,c\n", 3, "3 cells where the first line has 2"),
     ("label,text\ngood,a\nbad, \ngood,c\n", 3, "the text is empty"),
     ("label,text\ngood,a\n,b\ngood,c\n", 3, "the label is empty"),

@@ -15,8 +15,8 @@ import torch
 import elman
 from elman.data.batching import StreamBatches
 from elman.errors import ModelError, StorageError, UsageError
-from elman.families.settings import LIMITS
 from elman.files import read_file, working_in
+from elman.settings.base import LIMITS
 from elman.training.checkpoint import load_checkpoint, save_checkpoint
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "metrics.json", "log.csv", "curves.svg", "README.md"}

@@ -82,7 +82,7 @@ class Delimited:
                 separator = f"{self.delimiter} " if self._spaced else self.delimiter
                 cells[width - 1 :] = [separator.join(cells[width - 1 :])]
             if not problem and len(cells) != width:
-                problem = f"{len(cells)} cells where the first line has {width}"
+                problem = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} where the first line has {width}"
             joined = "" if problem else joined_texts([cells[column] for column in text])
             if not problem:
                 problem = lacks(joined, cells[label] if labelled else None, self._nouns)

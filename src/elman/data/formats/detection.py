@@ -11,11 +11,14 @@ from elman.data.formats.conllu import Conllu
 from elman.data.formats.delimited import ENDINGS, Delimited, column_number, separator_of
 from elman.data.formats.examples import SOURCE_AND_TARGET, TEXT_AND_LABEL
 from elman.data.formats.json_lines import JsonLines
+from elman.data.formats.resemblance import other_than_columns
 from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 
 NUMBERS = (".npz", ".npy", ".ts", ".arff")
+MOST_LINES, MOST_ROWS = 1000, 200  # that are looked at to find out a format
+
 _JSON = (".jsonl", ".ndjson", ".json")
 _JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
 
@@ -33,21 +36,28 @@ def sentence_format(
 
     Raises:
         UsageError: CoNLL-U has no such column, or the column's number is also the words'.
+        DataError: it looks like prose, a table or JSON.
 
     Example:
         >>> type(sentence_format("EU B-ORG\n")).__name__, type(sentence_format("1\tEU" + "\t_" * 8 + "\n")).__name__
         ('Columns', 'Conllu')
     """
-    if column is not None:
-        number = column_number(column)
-        return Conllu(column) if number is None else Columns(words, number)
-    if isinstance(source, Path) and source.suffix == ".conllu":
+    number = None if column is None else column_number(column)
+    if column is not None and number is None:
+        return Conllu(column)
+    if column is None and isinstance(source, Path) and source.suffix == ".conllu":
         return Conllu()
-    first = next((line for line in islice(Lines(source, encoding, Problems(shown=0)), 1000) if _is_row(line)), "")
-    cells = first.split("\t")
-    if len(cells) == 10 and re.fullmatch("[0-9]+([-.][0-9]+)?", cells[0]):
+    lines = Lines(source, encoding, Problems(shown=0))
+    rows = list(islice(filter(_is_row, islice(lines, MOST_LINES)), MOST_ROWS))
+    cells = rows[0].split("\t") if rows else []
+    if column is None and len(cells) == 10 and re.fullmatch("[0-9]+([-.][0-9]+)?", cells[0]):
         return Conllu()
-    return Columns(words)
+    if found := other_than_columns(rows):
+        raise DataError(
+            f"{lines.name}: it looks like {found}, and a tagger reads CoNLL-U, or a word and its tag a line; to tag a "
+            "text, a sentence a line, say `input_format` text"
+        )
+    return Columns(words) if number is None else Columns(words, number)
 
 
 def _is_row(line: str) -> bool:

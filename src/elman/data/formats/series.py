@@ -185,7 +185,7 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
         if places["sequence"] < len(cells):
             sequence = cells[places["sequence"]].strip()
         if not problem and len(cells) != len(names):
-            problem = f"{len(cells)} cells where the first line has {len(names)}"
+            problem = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} where the first line has {len(names)}"
         values: list[float] = []
         if not problem:
             try:

@@ -17,6 +17,7 @@ asked for, and the weights are read only when their header fits the network that
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -307,7 +308,7 @@ def _read_unfinished(stored: Stored) -> SavedModel:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.exists():
-        raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {folder} makes one")
+        raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {shlex.quote(str(folder))} makes one")
     path = current(folder, CONFIG)
     if path is None:
         raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from elman.data.tokens.lexicon import Lexicon, Words
 from elman.data.tokens.vectors import vectors_for
 from elman.errors import UsageError
+from elman.nn.draws import uniform
 from elman.nn.recurrent import LSTM
 
 
@@ -82,7 +83,7 @@ class WordEncoder(nn.Module):
         ids = words.ids
         if self.training:
             dropped: Any = self.dropped
-            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < dropped[ids], 0)
+            ids = ids.masked_fill((uniform(dropped.shape, dropped) < dropped)[ids], 0)
         encoded: Tensor = self.embedding(ids)  # (U, E)
         if self.vectors is not None:
             encoded = encoded + self.vectors[words.rows]

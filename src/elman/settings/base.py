@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from elman.errors import ModelError, UsageError, nearest
+from elman.nn.cell_names import CellName
+from elman.training.schedule import TrainingSettings
 
 LARGEST = 2**63 - 1  # of a whole number that has no limit of its own
 LIMITS = {  # the largest value of each setting: beyond it lies a mistake, or a folder that means harm
@@ -82,6 +84,40 @@ class Settings:
             name: Path(value) if isinstance(value, str) and Path in get_args(hints.get(name)) else value
             for name, value in settings.items()
         }
+
+
+@dataclass(kw_only=True, eq=False)
+class ModelSettings(TrainingSettings, Settings):
+    """The settings of every model; a task that only has another default writes down no more than that."""
+
+    architecture: ClassVar[tuple[str, ...]]  # the settings that say which weights there are
+    free_to_change: ClassVar[tuple[str, ...]] = ("threads",)  # on --resume; another number rounds differently
+
+    encoding: str = "utf-8"
+    """How text files are encoded."""
+    valid_fraction: float = 0.1
+    """Share of the data held out for validation where no other is given: examples drawn with the seed, or the end of a
+    text."""
+    hidden_size: int = 256
+    """Units of each layer (of each direction, where there are two)."""
+    num_layers: int = 1
+    """Stacked layers: each reads the outputs of the one below."""
+    backend: Literal["auto", "fused", "torch", "reference"] = "auto"
+    """What computes the recurrent layers: Elman's fused kernels (float32 on a CPU), torch.nn, the slow float64
+    reference, or the fastest."""
+
+
+@dataclass(kw_only=True, eq=False)
+class ExampleSettings(ModelSettings):
+    """The settings of models that learn an answer to every input."""
+
+    patience: int = 0  # it is the last steps, at a low learning rate, that make the best model
+    cell: CellName = "lstm"
+    """The cell of the recurrent layers; rnn is the simple, Elman's network."""
+    dropout: float = 0.3
+    """Share of the values, below and above the recurrent layers, set to zero while training, for a whole sequence."""
+    batch_tokens: int = 2000
+    """Tokens in a batch of examples of about equal length, read and written ones, padding included."""
 
 
 def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The settings of every task: a field with a default and a docstring each. Nothing here waits for torch."""

@@ -1,0 +1,103 @@
+"""The mistakes of a first hour: each is answered with what to do."""
+
+import logging
+import os
+import shlex
+import stat
+
+import pytest
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_a_file_before_the_model_is_told_with_the_command_to_type(shell, saved, easy_file, verb):
+    answer = shell(verb, easy_file, saved)
+    assert answer.code == 2
+    command = answer.err.rpartition(": ")[2].strip()
+    assert command == f"elman {verb} {saved} {easy_file}"
+    assert shell(*shlex.split(command)[1:]).code == 0
+
+
+def test_help_before_a_verb_is_its_help(capsys):
+    from elman.cli.main import main
+
+    shown = []
+    for words in (["help", "generate"], ["generate", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert not stop.value.code
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] != ""
+    assert main(["help", "train"]) == main(["train"]) == 0
+    assert len(set(capsys.readouterr().out.split("usage: ")[1:])) == 1
+    assert main(["help", "trian"]) == 2
+
+
+def test_training_from_a_pipe_is_refused_with_a_remedy(shell, tmp_path):
+    answer = shell("train", "lm", "-", "--out", tmp_path / "m")
+    assert answer.code == 2
+    assert "save them in a file" in answer.err
+
+
+@pytest.mark.parametrize("word", ["--out=", "--init-from=", "--config="])
+def test_an_empty_name_is_told(shell, easy_file, tmp_path, word):
+    answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", word)
+    assert answer.code == 2
+    assert f"{word[:-1]}: the name is empty" in answer.err
+
+
+def test_a_picture_in_another_format_is_refused_before_anything_is_read(shell, tmp_path):
+    for words in (
+        ["predict", "nowhere", "a.txt", "--attention", tmp_path / "look.png"],
+        ["evaluate", "nowhere", "a.txt", "--confusion", tmp_path / "look.PNG"],
+        ["generate", "nowhere", "--roll", tmp_path / "look.pdf"],
+    ):
+        answer = shell(*words)
+        assert answer.code == 2
+        assert f"name it {tmp_path / 'look.svg'}" in answer.err
+
+
+def test_printed_commands_can_be_typed_where_names_have_blanks(shell, tmp_path, easy_file, tiny_flags):
+    folder = tmp_path / "my first model"
+    answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags)
+    assert answer.code == 0
+    command = answer.out.rpartition("elman ")[2].strip()
+    assert shlex.split(command)[:2] == ["generate", str(folder)]
+    missing = shell("info", tmp_path / "no model").err
+    assert str(tmp_path / "no model") in shlex.split(missing.partition("; ")[2])
+
+
+def test_missing_data_are_told_before_what_stands_in_the_folder(shell, saved, tmp_path, easy_file):
+    for words in ([tmp_path / "nothing.txt"], [easy_file, "--valid", tmp_path / "nothing.txt"]):
+        answer = shell("train", "lm", *words, "--out", saved)
+        assert answer.code == 3
+        assert "nothing.txt" in answer.err
+
+
+def test_a_file_with_one_bad_line_is_told_once(shell, tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\nalone\n")
+    answer = shell("train", "classifier", tmp_path / "a.csv", "--out", tmp_path / "m")
+    assert answer.code == 3
+    assert answer.err.count("1 cell where the first line has 2") == 1
+
+
+def test_one_line_says_what_computes_the_layers(easy, tiny, caplog):
+    with caplog.at_level(logging.INFO, logger="elman.nn"):
+        tiny(hidden_size=200, steps=2).fit(easy)
+    assert len([record for record in caplog.records if "layers of" in record.getMessage()]) == 1
+
+
+def test_every_file_of_a_model_may_be_read_as_the_umask_says(saved, tmp_path, easy, tiny, quick):
+    modes = []
+    before = os.umask(0o022)
+    try:
+        import torch
+
+        from elman.training.checkpoint import save_checkpoint
+
+        save_checkpoint(tmp_path / "c.safetensors", {"weights": {"a": torch.zeros(2)}})
+        tiny().fit(easy, out=tmp_path / "m")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "c.safetensors", *(tmp_path / "m").iterdir()):
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+    assert set(modes) == {0o644}

@@ -1,0 +1,59 @@
+"""Files that a tagger was given by mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from elman.data.formats.columns import Columns
+from elman.data.formats.detection import sentence_format
+from elman.data.formats.resemblance import other_than_columns
+from elman.data.samples import sample_text
+from elman.errors import DataError
+
+PROSE = """It was the best of times, it was the worst of times, it was the age of wisdom,
+it was the age of foolishness,
+it was the epoch of belief, it was the epoch of incredulity,
+
+it was the season of Light, it was
+the spring of hope,
+"""
+OTHERS = {
+    "plain text": [PROSE, sample_text("topics")],
+    "a table with commas": ["text,label\nso so,bad\nfine,good\n", "a,b\nc,d\ne,f\n", sample_text("messages")],
+    "a table with semicolons": ["text;label\nso so;bad\nfine;good\n"],
+    "JSON lines": ['{"text": "so so"}\n{"text": "fine"}\n{"text": "no"}\n'],
+}
+
+
+@pytest.mark.parametrize("found", OTHERS)
+@pytest.mark.parametrize("column", [None, "1"])
+def test_what_is_no_columns_is_refused(found, column, tmp_path):
+    for text in OTHERS[found]:
+        (tmp_path / "file.txt").write_text(text)
+        for source in (text, tmp_path / "file.txt"):
+            with pytest.raises(DataError, match=f"looks like {found}, .*`input_format` text"):
+                sentence_format(source, column)
+
+
+COLUMNS = {
+    "a word a line": "the\ncat\n\nsat\n",
+    "commas among the words": ", PUNCT\n; PUNCT\n, PUNCT\n",
+    "many commas": "a,b X\nc Y\nd Z\n",
+    "four columns": "EU NNP I-NP B-ORG\nrejects VBZ I-VP O\n\n. . O O\n",
+    "one line that is cut off": "EU B-ORG\nrejects O\nGerman B-MISC\ncall\n",
+    "few lines": "it was the best\nof times\n",
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_are_columns(name):
+    assert isinstance(sentence_format(COLUMNS[name]), Columns)
+
+
+def test_nothing_is_said_of_few_rows():
+    assert other_than_columns([]) == ""
+    assert other_than_columns(["a b", "c"]) == ""
+
+
+def test_a_file_by_its_ending_is_not_looked_at():
+    assert sentence_format(Path("nowhere.conllu")).name == "conllu"

@@ -1,0 +1,73 @@
+"""What is drawn in training depends on the key and on the row, and on nothing else."""
+
+import pytest
+import torch
+
+from elman.nn.draws import bernoulli, drawing, dropout, normal, uniform
+from elman.nn.dropout import LockedDropout
+from elman.nn.recurrent import LSTM
+from elman.nn.window import Window
+
+X = torch.randn(24, 5, 7, generator=torch.Generator().manual_seed(0))  # (B, T, N)
+
+
+def stacked(layer):
+    torch.manual_seed(0)
+    return layer(7, 6, num_layers=2, dropout=0.5).train()
+
+
+DROPPING = {
+    "locked": lambda: LockedDropout(0.5).train(),
+    "lstm": lambda: stacked(lambda *sizes, **more: LSTM(*sizes, batch_first=True, **more)),
+    "torch": lambda: stacked(lambda *sizes, **more: LSTM(*sizes, batch_first=True, backend="torch", **more)),
+    "window": lambda: stacked(Window),
+}
+
+
+def run(module, x):
+    found = module(x)
+    return found[0] if isinstance(found, tuple) else found
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_a_row_is_dropped_alike_whatever_rows_follow_and_whatever_else_draws(name):
+    module = DROPPING[name]()
+    with drawing(3, 9):
+        whole = run(module, X)
+    torch.rand(11)
+    with drawing(3, 9):
+        part = run(module, X[:10])
+    with drawing(3, 10):
+        other = run(module, X)
+    assert torch.allclose(whole[:10], part, atol=1e-6)  # products of other shapes may be summed in another order
+    assert not torch.allclose(whole, other, atol=1e-2)
+
+
+@pytest.mark.parametrize("draw", [uniform, normal, lambda shape, like: bernoulli(shape, 0.3, like)])
+def test_rows_are_drawn_one_after_the_other(draw):
+    with drawing(1):
+        whole, second = draw((33, 7), X), draw((33, 7), X)
+    with drawing(1):
+        part = draw((5, 7), X)
+    assert torch.equal(whole[:5], part)
+    assert not torch.equal(whole, second)  # each place that draws has numbers of its own
+
+
+def test_the_share_that_is_dropped_is_the_one_asked_for():
+    with drawing(1):
+        dropped = dropout(torch.ones(50, 40, 30), 0.3, True, row_dim=1)
+    shares = (dropped == 0).float().mean().item()
+    assert shares == pytest.approx(0.3, abs=0.01)  # five standard deviations of 60,000 draws
+    assert dropped.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert torch.equal(dropout(X, 0.3, False, row_dim=0), X)
+
+
+def test_torchs_generator_is_left_alone_in_a_key_and_used_without_one():
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+    with drawing(1):
+        uniform((9,), X)
+        normal((9,), X)
+        bernoulli((9,), 0.5, X)
+    assert torch.equal(uniform((3,), X), expected)
