@@ -33,6 +33,8 @@ class Evaluate(Searching):
     """The pictures that captions are about: their folder, or an .npz of ready features."""
     encoder: Path | None = None
     """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
+    input_format: str | None = None
+    """What the files are written in, by a name of elman predict's; found out from a file where not given."""
     json: Switch = False
     """Print one flat JSON object."""
     confusion: Path | None = None
@@ -49,6 +51,10 @@ def run(words: Sequence[str]) -> int:
     model = load(command.folder)
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)
+    if command.input_format is not None and "input_format" not in model.get_params():
+        raise UsageError(f"`input_format` is no option of a model of task {model.task}; leave it out")
+    if "input_format" in model.get_params():
+        model.set_params(input_format=command.input_format)
     X, y = examples(model.task, command.files, command.images)  # noqa: N806
     report = model.report(X, y, **search_of(command, model, model.report))
     if command.confusion is not None:

@@ -41,7 +41,8 @@ class Predict(Searching):
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = "-"
     """The data; - reads standard input as it comes, sample:NAME names a built-in one."""
     input_format: str | None = None
-    """text (one sentence or text a line), conllu, columns, csv, tsv or jsonl; found out from a file where not given."""
+    """text (one sentence or text a line), conllu, columns, csv, tsv, jsonl, npz, ts, pictures or music; found out from
+    a file where not given."""
     output_format: str | None = None
     """jsonl, conllu, columns or text; where not given, a tagger writes as it read, a classifier jsonl, others text."""
     n_best: int | None = None

@@ -127,7 +127,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         if isinstance(source, Path) and source.is_dir():
             found = read_folder(source, problems, self.encoding)
         else:
-            reader = FORMATS[self.formats].reader(None, source, self)
+            reader = FORMATS[self.formats].reader(self.input_format, source, self)
             found = reader.read(Lines(source, self.encoding), problems, labelled=labelled)
         return (example for example in found if not isinstance(example, Problem))
 

@@ -23,6 +23,9 @@ from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
 from elman.data.files import listed
+from elman.data.formats.columns import Columns
+from elman.data.formats.conllu import Conllu
+from elman.data.formats.delimited import column_number
 from elman.data.formats.sentences import tell_inconsistent
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
@@ -101,7 +104,13 @@ class Tagger(TaggerSettings, LabellingModel):
             return take_tagged(source, labels)
         check_alone(source, labels)
         problems, lines = Problems(), Lines(source, self.encoding)
-        reader = FORMATS["tagger"].reader(None, source, self)
+        reader = FORMATS["tagger"].reader(self.input_format, source, self)
+        number = column_number(self.column or "0")
+        if (isinstance(reader, Columns) and number is None) or (
+            isinstance(reader, Conllu) and self.column is not None and number is not None
+        ):
+            wanted = "a number, from 0" if isinstance(reader, Columns) else "a name, such as upos"
+            raise UsageError(f"`column` {self.column}: of the format {reader.name} a column is called by {wanted}")
         sentences: list[Sentence] = list(reader.read(lines, problems, tagged=True))
         if not sentences:
             raise DataError(problems.first or f"{lines.name}: holds no sentence")
@@ -209,7 +218,7 @@ class Tagger(TaggerSettings, LabellingModel):
         if isinstance(X, str) and "\n" not in X:
             raise UsageError(f"X is one line; give the words of each sentence in a list, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
-            reader = FORMATS["tagger"].reader(None, X, self)
+            reader = FORMATS["tagger"].reader(self.input_format, X, self)
             read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
             found: list[list[str] | None] = [
                 [] if isinstance(sentence, Problem) else sentence.words or None for sentence in read

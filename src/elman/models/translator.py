@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from elman.data.examples import Examples
 from elman.data.formats.detection import pair_format
-from elman.data.formats.examples import read_labelled
+from elman.data.formats.examples import ExampleReader, read_labelled
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
@@ -100,7 +100,11 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
         elif isinstance(source, Path | str):
             check_alone(source, labels)
-            table = pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
+            table: ExampleReader = (
+                FORMATS["translator"].reader(self.input_format, source, self)
+                if self.input_format
+                else pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
+            )
             pairs = list(read_labelled(table, Lines(source, self.encoding), problems))
         else:
             return take_pairs(source, labels)
@@ -197,7 +201,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         if not isinstance(X, Path):
             return take_texts(X)
         problems = Problems(shown=0)
-        reader = FORMATS["translator"].reader(None, X, self)
+        reader = FORMATS["translator"].reader(self.input_format, X, self)
         found = [source.text for source in readable(reader.read(Lines(X, self.encoding), problems, labelled=False))]
         if problems.count:
             raise DataError(problems.first)

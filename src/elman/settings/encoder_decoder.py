@@ -56,6 +56,8 @@ class TranslatorSettings(EncoderDecoderSettings):
     """The column of the source in a table: its name, or its number from 0."""
     target: str = "target"
     """The column of the target in a table: its name, or its number from 0."""
+    input_format: str | None = None
+    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
     no_header: bool = False
     """The table has no line of names; source and target are numbers. A TSV of two columns is known by itself."""
     bidirectional: bool = True

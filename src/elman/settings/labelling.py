@@ -59,6 +59,8 @@ class TaggerSettings(LabellingSettings):
     column: str | None = None
     """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
     the end with -1. Where not given, upos of CoNLL-U, and the last column of other formats."""
+    input_format: str | None = None
+    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
     word_column: int = 0
     """Where the words are, in formats other than CoNLL-U."""
     hidden_size: int = 160
@@ -82,6 +84,8 @@ class ClassifierSettings(LabellingSettings):
     """The column of the text: its name, or its number from 0."""
     label: str = "label"
     """The column of the label: its name, or its number from 0."""
+    input_format: str | None = None
+    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
     no_header: bool = False
     """The table has no line of names; text and label are numbers."""
     level: Literal["word", "char", "bpe", "numbers"] = "word"

@@ -232,7 +232,7 @@ def test_quotes_and_bad_rows_of_a_table_of_captions(caplog):
     text = 'image,caption\na.jpg,"Half light, half ""dark"" ."\nb.jpg\n,nobody\nc.jpg,\n'
     assert read_captions(text, Problems()) == {"a.jpg": ['Half light, half "dark" .']}
     for said in (
-        *("text:3: 1 cells where the first line has 2", "text:4: the picture is empty", "text:5: the caption is empty"),
+        *("text:3: 1 cell where the first line has 2", "text:4: the picture is empty", "text:5: the caption is empty"),
     ):
         assert said in caplog.text
 
