@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from elman.data.tokens.lexicon import Lexicon, Words
 from elman.data.tokens.vectors import vectors_for
 from elman.errors import UsageError
-from elman.nn.draws import uniform
+from elman.nn.draws import is_drawing, uniform
 from elman.nn.recurrent import LSTM
 
 
@@ -83,7 +83,9 @@ class WordEncoder(nn.Module):
         ids = words.ids
         if self.training:
             dropped: Any = self.dropped
-            ids = ids.masked_fill((uniform(dropped.shape, dropped) < dropped)[ids], 0)
+            # in training, one number for each known word: which words are beside it makes no difference
+            numbers = uniform(dropped.shape, dropped)[ids] if is_drawing() else torch.rand(ids.shape, device=ids.device)
+            ids = ids.masked_fill(numbers < dropped[ids], 0)
         encoded: Tensor = self.embedding(ids)  # (U, E)
         if self.vectors is not None:
             encoded = encoded + self.vectors[words.rows]
