@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from elman.nn.draws import drawing, uniform
+from elman.draws import drawing, uniform
 from elman.training.schedule import TrainingSettings
 from elman.training.steps import Handle, Steps
 

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 
+from elman.draws import drawing
 from elman.errors import ModelError, StorageError, UsageError
 from elman.families.reports import Report
 from elman.families.saved.description import card, num_parameters, versions
@@ -43,7 +44,6 @@ from elman.families.saved.folder import (
 )
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
 from elman.files import remove_file, working_in
-from elman.nn.draws import drawing
 from elman.settings.base import ModelSettings, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.computing import check_device, computing, seeded

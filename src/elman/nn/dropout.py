@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from elman.nn.draws import bernoulli
+from elman.draws import bernoulli
 
 
 class LockedDropout(nn.Module):

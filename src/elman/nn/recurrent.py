@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from elman.draws import is_drawing
 from elman.errors import UsageError
 from elman.kernels.checks import check_choice
 from elman.nn.backends import Weights, is_tracing, run_fused, run_torch
-from elman.nn.draws import is_drawing
 from elman.nn.stack import Recurrent
 from elman.nn.state import MERGES as MERGES
 from elman.nn.state import State

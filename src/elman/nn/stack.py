@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from elman.draws import dropout, normal
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 from elman.nn.backends import Weights, choose, is_tracing, run_reference, run_unrolled
-from elman.nn.draws import dropout, normal
 from elman.nn.lengths import flip, pack_like
 from elman.nn.state import MERGES, PublicState, State
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman.draws import dropout
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_lengths, dtype_beside
-from elman.nn.draws import dropout
 from elman.nn.state import State
 
 

@@ -8,8 +8,8 @@ from threading import Lock
 
 import torch
 
+from elman.draws import drawing
 from elman.errors import UsageError
-from elman.nn.draws import drawing
 from elman.training.schedule import TrainingSettings
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from elman.nn.draws import drawing
+from elman.draws import drawing
 from elman.training.clock import now
 from elman.training.schedule import TrainingSettings, measured
 from elman.training.task import Batches, Task

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from elman.data.tokens.lexicon import Lexicon, Words
 from elman.data.tokens.vectors import vectors_for
+from elman.draws import is_drawing, uniform
 from elman.errors import UsageError
-from elman.nn.draws import is_drawing, uniform
 from elman.nn.recurrent import LSTM
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from elman.nn.draws import bernoulli, drawing, dropout, normal, uniform
+from elman.draws import bernoulli, drawing, dropout, normal, uniform
 from elman.nn.dropout import LockedDropout
 from elman.nn.recurrent import LSTM
 from elman.nn.window import Window
