@@ -70,6 +70,8 @@ def doors():
             if method.startswith("_") or method == "answer":  # it reads records, not values
                 continue
             for parameter in inspect.signature(function).parameters:
+                if (method, parameter) == ("fit", "stop"):
+                    continue  # a threading.Event, no data
                 if parameter in VALUES and (name, parameter) not in IGNORED:
                     yield name, method, parameter
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -20,8 +20,6 @@ from elman.errors import UsageError, nearest
 from elman.files import make_folder, write_files
 from elman.models.tasks import TASKS
 from elman.training.schedule import positive
-
-ACTIONS = ("list", "show")
 
 
 @dataclass(kw_only=True)
@@ -44,23 +42,17 @@ class Show:
     """Write its pictures into this folder, as PNG files (shapes and unseen-shapes)."""
 
 
-@dataclass(kw_only=True)
-class Data:
-    """The small data sets that come with Elman; sample:NAME stands for one wherever a command takes a file."""
-
-    action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[List, tyro.conf.subcommand("list")] | Annotated[Show, tyro.conf.subcommand("show")]
-    ]
+ACTIONS: dict[str, type[Any]] = {"list": List, "show": Show}
 
 
 def run(words: Sequence[str]) -> int:
     """List or show what ``words`` say; see ``elman data --help``."""
-    if not words:
-        print("usage: elman data list | elman data show NAME; elman data --help tells more")
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: elman data list | elman data show NAME; elman data list --help and show --help tell more")
         return 0
-    if not words[0].startswith("-") and words[0] not in ACTIONS:
+    if words[0] not in ACTIONS:
         raise UsageError(f"elman data has no {words[0]}{nearest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
-    action = parse(Data, words, "elman data").action
+    action: Any = parse(ACTIONS[words[0]], words[1:], f"elman data {words[0]}")
     tasks = {name: task for task, row in TASKS.items() for name in row.samples}
     if isinstance(action, Show):
         if action.lines is not None:

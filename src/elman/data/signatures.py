@@ -41,5 +41,8 @@ def kind_of(raw: bytes, encoding: str) -> str:
     """
     kind = next((kind for begins, kind in KINDS.items() if raw.startswith(begins)), "")
     head = raw[:_LOOKED_AT]
-    is_text = not _CONTROL.search(head) and "\ufffd" not in head.decode(encoding, "replace")[:-1]
+    try:
+        is_text = not _CONTROL.search(head) and "\ufffd" not in head.decode(encoding, "replace")[:-1]
+    except UnicodeError:  # some codecs, such as idna, replace nothing
+        is_text = False
     return "" if is_text else kind

@@ -185,6 +185,8 @@ class Model(ModelSettings, ABC):
         started = time.perf_counter()
         self.check()
         check_device(self.device)
+        if stop is not None and not isinstance(stop, Event):
+            raise UsageError(f"stop is of type {type(stop).__name__}; give a threading.Event")
         if resume and overwrite:
             raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
         progress = progress or Progress()
