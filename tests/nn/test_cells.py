@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from elman.errors import UsageError
-from elman.nn.cell_names import CellName
-from elman.nn.cells import CELLS, Cell
+from elman.nn.cells import CELLS, Cell, CellName
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 
@@ -75,7 +74,7 @@ class Peephole(Recurrent):
 
 @pytest.fixture
 def peephole(monkeypatch):
-    entry = Cell(layer=Peephole, gates=("input", "forget", "candidate", "output"), state=("hidden", "cell"))
+    entry = Cell(home=Peephole, gates=("input", "forget", "candidate", "output"), state=("hidden", "cell"))
     monkeypatch.setitem(CELLS, "peephole", entry)
 
     def build(*sizes, **options):

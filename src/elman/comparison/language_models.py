@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from elman.families.saved.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
-from elman.settings.next_token import NetworkName
 from elman.training.progress import Progress
 from elman.training.schedule import positive
 
@@ -157,7 +155,7 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
             layers, _, hidden = size.rpartition("x")
             return replace(
                 settings,
-                cell=cast(NetworkName, kind),
+                cell=kind,
                 num_layers=int(layers or 1),
                 hidden_size=int(hidden) if hidden else settings.hidden_size,
             )

@@ -177,9 +177,10 @@ class LanguageNetwork(nn.Module):
         self.rnn: Recurrent | Window
         if cell in CELLS:
             options: dict[str, Any] = {"initial_state": initial_state, "backend": backend}
-            self.rnn = CELLS[cell].layer(**sizes, batch_first=True, **options)
+            recurrent: Recurrent = CELLS[cell].layer(**sizes, batch_first=True, **options)
             if forget_bias:
-                self.rnn.shift_gate("forget", forget_bias)
+                recurrent.shift_gate("forget", forget_bias)
+            self.rnn = recurrent
         else:
             self.rnn = Window(**sizes, window=window)
         self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding if tie_weights else None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from elman.errors import ModelError, UsageError, nearest
-from elman.nn.cell_names import CellName
+from elman.nn.cells import CellName
 from elman.training.schedule import TrainingSettings
 
 LARGEST = 2**63 - 1  # of a whole number that has no limit of its own

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from elman.nn.cell_names import CellName
+from elman.nn.cells import CELLS
 from elman.settings.base import ModelSettings
 
-NetworkName = Literal[CellName, "window"]
+if TYPE_CHECKING:
+    NetworkName = str
+else:
+    NetworkName = Literal[(*CELLS, "window")]
 
 
 @dataclass(kw_only=True, eq=False)
