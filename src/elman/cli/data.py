@@ -49,7 +49,9 @@ def run(words: Sequence[str]) -> int:
     """List or show what ``words`` say; see ``elman data --help``."""
     if not words or words[0] in ("-h", "--help"):
         print("usage: elman data list | elman data show NAME; elman data list --help and show --help tell more")
-        raise SystemExit(0)
+        if words:
+            raise SystemExit(0)  # as help of every other command ends
+        return 0
     if words[0] not in ACTIONS:
         raise UsageError(f"elman data has no {words[0]}{nearest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
     action: Any = parse(ACTIONS[words[0]], words[1:], f"elman data {words[0]}")
