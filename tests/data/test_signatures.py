@@ -38,6 +38,7 @@ def arrays():
         (bz2.compress(TEXT), "x: is compressed by bzip2"),
         (lzma.compress(TEXT), "x: is compressed by xz"),
     ],
+    ids=["zip", "npz", "gzip", "bzip2", "xz"],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_a_file_that_is_no_text_says_what_it_is(tmp_path, content, said, encoding):
