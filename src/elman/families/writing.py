@@ -39,7 +39,7 @@ class Request:
     state: Any = None
     """What ``read``, or what was written before, returned; never changed in place."""
 
-    def checked(self) -> Request:
+    def resolve(self) -> Request:
         """Return the request with a seed and a list of texts to stop at.
 
         Raises:
@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Written:
+class Completion:
     """A text that was written."""
 
     text: str
@@ -72,7 +72,7 @@ class TextWriting:
     Args:
         network: what writes.
         states: what it has read, of as many streams together as there are requests, in their order.
-        requests: checked; their prompts are texts.
+        requests: resolved; their prompts are texts.
         tokenizer: what the tokens are.
         forbidden: tokens that are no text.
     """
