@@ -26,7 +26,8 @@ from elman.data.music.transposed import Transposed
 from elman.data.music.tunes import Tune, begun_with, cut, read_tunes
 from elman.data.records import Problem, Surprisals, in_place, readable
 from elman.data.values.columns import check_there, take_items
-from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
