@@ -284,7 +284,7 @@ def test_long_and_empty_texts():
         (["a", "b"], ["x", None], DataError, r"y\[1\] is missing \(None\)"),
         (["a", "b"], [True, 2], UsageError, "several types"),
         (["a", "b"], [0.5, 1.5], UsageError, r"y\[0\] is 0\.5, a continuous value"),
-        (["a", "b"], ["x", "x"], DataError, "every example is labelled 'x'"),
+        (["a", "b"], ["x", "x"], DataError, "every example has the label 'x'"),
         (["a", "b"], ["x", "y"], DataError, "too few examples"),
         ("text,label\n,\n", None, DataError, "text:2: the text is empty"),
         ("text,lable\na,b\n", None, DataError, "lable"),
@@ -299,7 +299,7 @@ def test_what_cannot_be_learned_from(X, y, error, message):  # noqa: N803
     ("changes", "message"),
     [
         ({"max_length": 0}, "max_length"),
-        ({"level": "char", "characters": "lstm"}, "characters are read of words"),
+        ({"level": "char", "characters": "lstm"}, "characters are read within words"),
         ({"level": "bpe", "vectors": "x"}, "vectors"),
         ({"pooling": "sum"}, "last, mean, max, attention"),
     ],

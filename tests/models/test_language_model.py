@@ -369,7 +369,7 @@ def test_row_t_is_for_the_token_after_token_t():
 
 
 def test_nothing_to_read_is_told():
-    with pytest.raises(UsageError, match="nothing to read"):
+    with pytest.raises(UsageError, match="no tokens to read"):
         trained().read("")
 
 

@@ -232,7 +232,7 @@ def test_attention_finds_the_word_that_is_translated():
     assert weights[:4].argmax(axis=1).tolist() == [3, 2, 1, 0]
     picture = trained().attention_picture("one two three four")
     assert picture.count("quatre") == 1
-    with pytest.raises(UsageError, match="this model looks at nothing"):
+    with pytest.raises(UsageError, match="so there are no weights"):
         untrained(attention="none").attention_of("one")
 
 

@@ -105,7 +105,7 @@ def setting(**changes):
 
 
 def vouched_garbage(name, content):
-    """A file that its config vouches for, and that is no such file all the same."""
+    """A file whose hash in the config matches, although its content is not valid."""
 
     def damage(folder):
         (folder / name).write_bytes(content)
@@ -120,7 +120,7 @@ def other_weights(folder):
 
 
 def vouched_weights(change):
-    """Weights of another content that their config vouches for."""
+    """Weights with another content, whose hash in the config matches."""
 
     def damage(folder):
         weights = safetensors.torch.load_file(folder / "model.safetensors")
@@ -443,7 +443,7 @@ def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path, tiny, easy):
 
 
 def test_what_cannot_be_written_fails_before_the_first_step(tmp_path, tiny, easy, monkeypatch):
-    monkeypatch.setattr("elman.families.saved.folder.MOST_TEXT", 100)
+    monkeypatch.setattr("elman.families.saved.folder.MAX_TEXT", 100)
     monkeypatch.setattr(StreamBatches, "batch", lambda self, step: pytest.fail("a step was taken"))
     with pytest.raises(UsageError, match=r"tokenizer\.json would have .* bytes, and at most 100 are read back"):
         tiny().fit(easy, out=tmp_path / "m")
@@ -457,7 +457,7 @@ def test_a_picture_that_fails_does_not_lose_the_model(tmp_path, tiny, easy, monk
     monkeypatch.setattr("elman.drawing.curves.loss_curves", fail)
     tiny().fit(easy, out=tmp_path / "m")
     assert {path.name for path in (tmp_path / "m").iterdir()} == FILES - {"curves.svg"}
-    assert "the pictures are left out: ZeroDivisionError: a font is missing" in caplog.text
+    assert "the pictures are skipped: ZeroDivisionError: a font is missing" in caplog.text
     assert elman.load(tmp_path / "m").seed == 1
 
 
