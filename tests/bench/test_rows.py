@@ -2,7 +2,7 @@
 
 import pytest
 
-from elman.bench.limits import PRODUCT, Limit, arithmetic, reading
+from elman.bench.limits import PRODUCT, Limit, arithmetic_limit, reading_limit
 from elman.bench.rows import Shape, arithmetic_figures, layer_flops, make_row, reading_figures, written_bytes
 from elman.bench.train import step_flops
 
@@ -58,7 +58,7 @@ def test_operations_of_a_training_step():
 
 
 def test_the_limits_do_what_they_say():
-    assert arithmetic().amount == 2 * PRODUCT[0] * PRODUCT[1] * PRODUCT[2]
-    limit = reading(4 * 96 * 1024, 96, 1, 3)
+    assert arithmetic_limit().amount == 2 * PRODUCT[0] * PRODUCT[1] * PRODUCT[2]
+    limit = reading_limit(4 * 96 * 1024, 96, 1, 3)
     assert limit.amount == pytest.approx(3 * 4 * 96 * 1024, rel=0.1)  # whole panels are read
     limit.work()

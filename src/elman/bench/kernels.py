@@ -13,7 +13,7 @@ from elman.bench import limits
 from elman.bench.peers import Peer
 from elman.bench.rows import Row, Shape, arithmetic_figures, layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
-from elman.nn.backends import choose
+from elman.nn.backends import choose_backend
 from elman.nn.cells import CELLS
 
 PASSES = ("forward", "forward+backward")
@@ -40,7 +40,7 @@ def bench_kernels(
     Yields:
         Each row as soon as it is measured.
     """
-    limit = limits.arithmetic()
+    limit = limits.arithmetic_limit()
     watch_limit = timed(limit.work)
     for shape in shapes:
         for cell in CELLS:
@@ -120,4 +120,4 @@ def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor
 
 def _backend(cell: str, part: str, x: Tensor, size: int, lengths: Tensor | None) -> str:
     """Say what computes Elman's layer."""
-    return choose("auto", CELLS[cell], x, size, lengths, part != "forward")[0]
+    return choose_backend("auto", CELLS[cell], x, size, lengths, part != "forward")[0]

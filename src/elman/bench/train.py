@@ -33,7 +33,7 @@ def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator
     model = replace(settings or LanguageModel(), device="cpu", embedding_size=EMBEDDING_SIZE, minutes=MINUTES)
     shape = Shape(model.batch_size, model.bptt_length, model.hidden_size, model.num_layers)
     text = _random_text(4 * shape.batch * shape.time)
-    limit = limits.arithmetic()
+    limit = limits.arithmetic_limit()
     for cell in CELLS:
         backends: dict[str, Any] = {"elman": "auto", **({"torch": "torch"} if CELLS[cell].torch else {})}
         networks: dict[str, Any] = {name: {"cell": cell, "backend": backend} for name, backend in backends.items()}

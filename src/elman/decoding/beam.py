@@ -25,7 +25,7 @@ class Rows(Protocol):
 
 
 RowState = TypeVar("RowState", bound=Rows)
-Step = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
+StepFunction = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
 
 
 class Hypothesis(NamedTuple):
@@ -75,7 +75,7 @@ class Search:
 
 
 def beam_search(
-    step: Step[RowState],
+    step: StepFunction[RowState],
     state: RowState,
     num_sentences: int,
     *,

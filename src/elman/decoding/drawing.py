@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch import Tensor
 
-from elman.decoding.beam import Hypothesis, RowState, Search, Step
+from elman.decoding.beam import Hypothesis, RowState, Search, StepFunction
 from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
 
@@ -29,7 +29,7 @@ class Drawn(NamedTuple, Generic[RowState]):
 
 
 def draw_sequences(
-    step: Step[RowState],
+    step: StepFunction[RowState],
     state: RowState,
     seeds: Sequence[tuple[int, ...]],
     search: Search,

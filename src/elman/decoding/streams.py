@@ -1,6 +1,6 @@
 """Writing many streams at once: draw a token for each, let the network read it, and so on until each has ended.
 
-state ──Network.begin──▶ logits (N, V) ──Network.write(uniforms)──▶ ids (N, T), logits, state ──▶ each stream's ids
+state ──begin──▶ logits (N, V) ──write(uniforms)──▶ ids (N, T), logits, state ──▶ each stream's ids
 
 A stream has options, a seed and an end of its own, and is written the same whichever streams are beside it: what it
 draws depends on its key and its position only.
@@ -20,7 +20,7 @@ from elman.kernels.checks import CPU
 from elman.kernels.generate import Writer
 from elman.nn.state import State
 
-LONGEST = 256  # tokens that the compiled writer writes before they are handed out
+MAX_TOKENS_PER_CALL = 256  # tokens that the compiled writer writes before they are handed out
 
 AnyState = TypeVar("AnyState")
 Stop = Callable[[Sequence[int]], int | None]
@@ -81,7 +81,7 @@ class Point(Generic[AnyState]):
     """(N, V) booleans, what the repetition penalty meets."""
 
 
-class Network(Protocol[AnyState]):
+class StreamNetwork(Protocol[AnyState]):
     """What the loop asks of a network."""
 
     longest: int
@@ -106,7 +106,7 @@ class Stepwise(Generic[AnyState]):
     Args:
         next_logits: returns the logits (N, V) for the token after what a state has read.
         read: reads one token a stream (N,); returns the logits (N, V) for the next, and the state.
-        chosen: see :class:`Network`.
+        chosen: see :class:`StreamNetwork`.
     """
 
     longest = 1  # a step is dear: none is taken for a stream that has ended
@@ -120,11 +120,11 @@ class Stepwise(Generic[AnyState]):
         self._next_logits, self._read, self.chosen = next_logits, read, chosen
 
     def begin(self, state: AnyState) -> tuple[Tensor, AnyState]:
-        """Return the logits for the next token; see :class:`Network`."""
+        """Return the logits for the next token; see :class:`StreamNetwork`."""
         return self._next_logits(state), state
 
     def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
-        """Draw and read tokens; see :class:`Network`."""
+        """Draw and read tokens; see :class:`StreamNetwork`."""
         logits, state, seen = point.logits, point.state, None if point.seen is None else point.seen.clone()
         ids = torch.empty(draws.uniforms.shape, dtype=torch.int64, device=CPU)
         for column, numbers in enumerate(draws.uniforms.T):
@@ -142,18 +142,18 @@ class Stepwise(Generic[AnyState]):
 class Compiled:
     """A network that Elman's kernels write with; its state is of (L, N, H) float32 parts."""
 
-    longest = LONGEST
+    longest = MAX_TOKENS_PER_CALL
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     def begin(self, state: State) -> tuple[Tensor, State]:
-        """Return the logits for the next token; see :class:`Network`."""
+        """Return the logits for the next token; see :class:`StreamNetwork`."""
         state = state.map(lambda part: part.to(torch.float32))  # they are not, where autocast is on
         return self._writer.next_logits(tuple(state.values())), state
 
     def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
-        """Draw and read tokens; see :class:`Network`."""
+        """Draw and read tokens; see :class:`StreamNetwork`."""
         seen = None if point.seen is None else point.seen.clone()
         state = point.state.map(Tensor.clone)
         logits = point.logits.clone()
@@ -189,7 +189,7 @@ class Writing(Generic[AnyState]):
         [tensor([2]), tensor([2])]
     """
 
-    def __init__(self, network: Network[AnyState], state: AnyState, streams: Sequence[Stream]) -> None:
+    def __init__(self, network: StreamNetwork[AnyState], state: AnyState, streams: Sequence[Stream]) -> None:
         self._network, self._streams = network, streams
         self.positions = [stream.position for stream in streams]
         """How many draws each stream has made."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
-from elman.decoding.streams import Compiled, Network, Stepwise
+from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
@@ -205,7 +205,7 @@ class LanguageNetwork(nn.Module):
         can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
-    def writing(self) -> Network[State]:
+    def writing(self) -> StreamNetwork[State]:
         """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
         if not self.is_fused:
             return Stepwise(self.next_logits, self._read, State.rows)

@@ -13,7 +13,7 @@ import torch
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_texts
 from elman.decoding.sampling import Sampling, draw_key
-from elman.decoding.streams import Network, Stream, Writing
+from elman.decoding.streams import Stream, StreamNetwork, Writing
 from elman.decoding.text import StreamText
 from elman.nn.state import State
 from elman.training.schedule import positive, whole
@@ -79,7 +79,7 @@ class TextWriting:
 
     def __init__(
         self,
-        network: Network[State],
+        network: StreamNetwork[State],
         states: Sequence[State],
         requests: Sequence[Request],
         tokenizer: Tokenizer,

@@ -52,7 +52,7 @@ def log_sum(scores: int, added: int, stride: int, size: int) -> float:
 
 
 @inline
-def multiply(row: int, matrix: int, size: int, product: int) -> None:
+def multiply_row(row: int, matrix: int, size: int, product: int) -> None:
     """Compute product[j] = Σ_i row[i] · matrix[i, j]."""
     for j in range(size):
         put_double(product, j, 0.0)
@@ -84,7 +84,7 @@ def step_ahead(
         best = max(best, get_double(before, i))
     for i in range(size):
         put_double(weights, i, math.exp(get_double(before, i) - best))
-    multiply(weights, factors, size, sums)
+    multiply_row(weights, factors, size, sums)
     for j in range(size):
         total = get_double(sums, j)
         if total > TINY:
@@ -116,7 +116,7 @@ def step_back(
     for j in range(size):
         total = get_double(sums, j)
         put_double(sums, j, get_double(probs, j) / total if total > TINY else 0.0)
-    multiply(sums, factors, size, probs_before)
+    multiply_row(sums, factors, size, probs_before)
     for i in range(size):
         put_double(probs_before, i, get_double(probs_before, i) * get_double(weights, i))
     for j in range(size):

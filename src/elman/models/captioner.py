@@ -40,7 +40,7 @@ from elman.families.saved.folder import Texts, check_width
 from elman.metrics.texts import caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
-from elman.nn.inputs.numbers import spread
+from elman.nn.inputs.numbers import mean_and_deviation
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
 from elman.settings.encoder_decoder import CaptionerSettings
@@ -92,7 +92,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if train.inputs[0].ndim == 2:
             self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
             self._check_kind(train.inputs)
-            self._spread = spread(train.inputs)
+            self._spread = mean_and_deviation(train.inputs)
 
     def _batches(self, examples: Examples) -> PictureBatches:
         self._check_kind(examples.inputs)

@@ -22,10 +22,10 @@ from elman.nn.state import State
 if TYPE_CHECKING:
     from elman.nn.cells import Cell
 
-Weights = dict[str, Any]
+LayerWeights = dict[str, Any]
 """The weights of one layer and direction by name: ``weight_ih`` (G·H, I), ``weight_hh`` (G·H, H) and so on."""
 
-Unroll = Callable[[Tensor, State, Weights], State]
+Unroll = Callable[[Tensor, State, LayerWeights], State]
 """Takes inputs (T, B, I) and a state, each part (B, H); gives the states after every step, each part (T, B, H)."""
 
 
@@ -34,7 +34,7 @@ def is_tracing() -> bool:
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
-def choose(
+def choose_backend(
     backend: str,
     cell: Cell,
     inputs: Tensor,
@@ -88,7 +88,7 @@ def choose(
 
 
 def run_fused(
-    cell: Cell, inputs: Tensor, state: State, weights: Sequence[Weights], lengths: Tensor | None
+    cell: Cell, inputs: Tensor, state: State, weights: Sequence[LayerWeights], lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H)."""
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
@@ -146,7 +146,7 @@ def run_torch(
 
 
 def run_unrolled(
-    unroll: Unroll, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+    unroll: Unroll, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in one direction through torch's operations: outputs (T, B, H) and state, each part (B, H)."""
     if lengths is None:
@@ -162,7 +162,7 @@ def run_unrolled(
 
 
 def run_reference(
-    cell: Cell, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+    cell: Cell, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in one direction through nn/reference.py; what a layer lacks, a bias or U, is zero or has no rows."""
     if cell.reference is None:

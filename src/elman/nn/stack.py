@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from elman.draws import dropout, normal
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
-from elman.nn.backends import Weights, choose, is_tracing, run_reference, run_unrolled
+from elman.nn.backends import LayerWeights, choose_backend, is_tracing, run_reference, run_unrolled
 from elman.nn.lengths import flip, pack_like
 from elman.nn.state import MERGES, PublicState, State
 
@@ -111,7 +111,7 @@ class Recurrent(nn.Module):
         """Return the weights of one layer and direction by name, such as ``weight_ih``, which comes first."""
         raise NotImplementedError
 
-    def unroll(self, inputs: Tensor, state: State, weights: Weights) -> State:
+    def unroll(self, inputs: Tensor, state: State, weights: LayerWeights) -> State:
         """Run one direction of one layer.
 
         Args:
@@ -313,7 +313,7 @@ class Recurrent(nn.Module):
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
         """Choose what computes this batch, and tell the log the first choice; of a later one, for debugging."""
         about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
-        backend, reason = choose(self.backend, self.cell, *about)
+        backend, reason = choose_backend(self.backend, self.cell, *about)
         if backend not in self._told:
             level = logging.DEBUG if self._told else logging.INFO
             self._told.add(backend)
@@ -344,7 +344,7 @@ class Recurrent(nn.Module):
         return MERGES[self.merge](*outputs.chunk(2, dim=-1))  # of (T, B, H) each
 
     def _run_layer(
-        self, inputs: Tensor, state: State, weights: list[Weights], lengths: Tensor | None, backend: str
+        self, inputs: Tensor, state: State, weights: list[LayerWeights], lengths: Tensor | None, backend: str
     ) -> tuple[Tensor, State]:
         """One layer in all its directions: the door through which every backend comes.
 
@@ -371,7 +371,7 @@ class Recurrent(nn.Module):
         return torch.cat(outputs, dim=-1), State.joined(finals, torch.stack)
 
     def _run_direction(
-        self, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+        self, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
         """One layer in one direction by torch: outputs (T, B, H), and the final state, each part (B, H)."""
         return run_unrolled(self.unroll, inputs, state, weights, lengths)

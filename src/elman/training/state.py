@@ -34,7 +34,7 @@ Objective = Callable[[dict[str, Any]], tuple[float, ...]]
 
 
 @dataclass
-class State:
+class RunState:
     """Everything that changes while a network is trained, and is kept in the checkpoint."""
 
     step: int = 0
@@ -58,7 +58,7 @@ class State:
             norm: of the step's gradient.
 
         Example:
-            >>> state = State()
+            >>> state = RunState()
             >>> state.add_loss(2.0, 1.0), state.add_loss(1.0, 1.0), state.loss
             ('', '', 1.95)
             >>> state.add_loss(math.nan, 1.0)
@@ -102,7 +102,7 @@ class State:
         return {**vars(self), "schedule": vars(self.schedule) if self.schedule else None}
 
     @classmethod
-    def restored(cls, saved: dict[str, Any]) -> State:
+    def restored(cls, saved: dict[str, Any]) -> RunState:
         """Return the state that :meth:`saved` described.
 
         Raises:
