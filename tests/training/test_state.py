@@ -46,6 +46,6 @@ def test_a_state_is_restored_from_what_it_says():
     state = RunState(step=3, schedule=Schedule(total_steps=9, warmup_steps=1, eval_every=2), carry=(torch.ones(1),))
     state.add_validation({"error": 1.0}, 2.5)
     assert state.history == [{"step": 3, "targets": 0, "seconds": 2.5, "train_nats": None, "error": 1.0}]
-    assert RunState.restored(state.saved()) == state
+    assert RunState.from_saved(state.to_saved()) == state
     with pytest.raises(ValueError, match="it is at step 10 of 9"):
-        RunState.restored({**state.saved(), "step": 10})
+        RunState.from_saved({**state.to_saved(), "step": 10})

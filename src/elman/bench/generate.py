@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from elman.bench import limits
 from elman.bench.kernels import TORCH
-from elman.bench.rows import Row, Shape, make_row, reading_figures, written_bytes
+from elman.bench.rows import Row, Shape, count_weight_bytes, make_row, reading_figures
 from elman.bench.timing import Work, computing_on, in_turn, timed
-from elman.decoding.sampling import Sampling, laid_out
+from elman.decoding.sampling import Sampling, lay_out_options
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 
@@ -71,7 +71,7 @@ def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iter
     writer = Writer(
         CELLS[cell].kernels or "", network.embedding.weight, weights, network.head.weight, network.head.bias
     )
-    options = laid_out([Sampling(temperature=1.0)])  # as the loop draws
+    options = lay_out_options([Sampling(temperature=1.0)])  # as the loop draws
     logits = torch.zeros(1, VOCAB_SIZE)
     state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in CELLS[cell].state)
 
@@ -79,7 +79,7 @@ def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iter
         uniforms = torch.rand(1, CHARACTERS_PER_CALL["elman"], dtype=torch.float64)
         writer.write(logits, state, uniforms, options)
 
-    num_bytes = written_bytes(cell, shape, VOCAB_SIZE)
+    num_bytes = count_weight_bytes(cell, shape, VOCAB_SIZE)
     reads = {
         count: limits.reading_limit(num_bytes, shape.hidden_size, count, CHARACTERS_PER_CALL["elman"])
         for count in threads

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import limits
 from elman.bench.peers import Peer
-from elman.bench.rows import Row, Shape, arithmetic_figures, layer_flops, make_row
+from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.nn.backends import choose_backend
 from elman.nn.cells import CELLS
@@ -67,7 +67,7 @@ def _full_row(
     watches |= {peer.name: timed(peer.runs[cell](shape)[part]) for peer in peers if cell in peer.runs}
     watches["limit"] = watch_limit
     seconds = in_turn(watches, repeats)
-    flops = layer_flops(cell, part, batch * time, size, size)
+    flops = count_layer_flops(cell, part, batch * time, size, size)
     figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, None)}
     return make_row("full", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
@@ -87,7 +87,7 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
     ahead: dict[str, Callable[[Any], Tensor]] = {"elman": lambda layer: layer(x, lengths=lengths)[0], "torch": packed}
     watches = {name: _watch(layer, part, x, ahead[name], gradient) for name, layer in layers.items()}
     seconds = in_turn({**watches, "limit": watch_limit}, repeats)
-    flops = 2 * layer_flops(cell, part, int(lengths.sum()), size, size)
+    flops = 2 * count_layer_flops(cell, part, int(lengths.sum()), size, size)
     figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, lengths)}
     return make_row("padded", cell, part, shape, torch.get_num_threads(), seconds, figures)
 

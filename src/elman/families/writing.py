@@ -16,7 +16,7 @@ from elman.decoding.sampling import Sampling, draw_key
 from elman.decoding.streams import Stream, StreamNetwork, Writing
 from elman.decoding.text import StreamText
 from elman.nn.state import State
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class Request:
             UsageError: a value is outside its limits.
         """
         self.sampling.check()
-        whole(max_tokens=self.max_tokens, position=self.position, seed=0 if self.seed is None else self.seed)
-        positive("max_tokens", self.max_tokens, or_zero=True)
-        positive("position", self.position, or_zero=True)
+        check_whole(max_tokens=self.max_tokens, position=self.position, seed=0 if self.seed is None else self.seed)
+        check_positive("max_tokens", self.max_tokens, or_zero=True)
+        check_positive("position", self.position, or_zero=True)
         stop = [self.stop] if isinstance(self.stop, str) else take_texts(self.stop, "stop")
         seed = torch.Generator().seed() % 2**31 if self.seed is None else self.seed  # the caller's numbers stay
         return replace(self, seed=seed, stop=stop)
@@ -105,7 +105,7 @@ class TextWriting:
                     seen=read,
                 )
             )
-        self._writing = Writing(network, State.joined(states, partial(torch.cat, dim=1)), streams)
+        self._writing = Writing(network, State.join(states, partial(torch.cat, dim=1)), streams)
 
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the new piece of each text after each stretch, the last time what was held back."""

@@ -234,11 +234,11 @@ def sum_over_paths(
     Source: Lafferty, McCallum and Pereira 2001, "Conditional random fields", section 3; Rabiner 1989, "A tutorial on
         hidden Markov models", equations 18 to 20 for the sums.
     """
-    lengths = _checked_lengths(logits, lengths, transitions, start, end)
+    lengths = _check_lengths(logits, lengths, transitions, start, end)
     rows, steps, size = logits.shape
     if steps == 0:
         raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, {size}) with T at least 1")
-    targets = None if targets is None else _checked_targets(targets, lengths, logits)
+    targets = None if targets is None else _check_targets(targets, lengths, logits)
     logits, transitions, start, end = _copy(logits, transitions, start, end)
     width = len(start)
     shifts = transitions.amax(0).clamp(min=-1e300)  # finite: where nothing leads to a label, its factors are 0
@@ -356,7 +356,7 @@ def best_paths(
     Raises:
         UsageError: a shape or a length does not fit, or a row has no path of a score above -inf.
     """
-    lengths = _checked_lengths(logits, lengths, transitions, start, end)
+    lengths = _check_lengths(logits, lengths, transitions, start, end)
     rows, steps, _ = logits.shape
     scores, transitions, start, end = _copy(logits, transitions, start, end)
     width = len(start)
@@ -372,7 +372,7 @@ def best_paths(
     return labels, totals
 
 
-def _checked_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+def _check_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Check all scores, and return the lengths (B,)."""
     check("the logits", logits, ("B", "T", "K"), None)
     rows, steps, size = logits.shape
@@ -389,7 +389,7 @@ def _checked_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor
     return check_lengths(lengths, rows, steps).contiguous()
 
 
-def _checked_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
+def _check_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
     """Refuse targets that are no labels, and return them on the CPU."""
     rows, steps, size = logits.shape
     check("the targets", targets, (rows, steps), torch.int64, layout="(B, T)")

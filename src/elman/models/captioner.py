@@ -44,7 +44,7 @@ from elman.nn.inputs.numbers import mean_and_deviation
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
 from elman.settings.encoder_decoder import CaptionerSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 Images = Any
@@ -71,7 +71,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("picture_size", "channels", "feature_size"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.picture_size % 8 and self.encoder is None:
             raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 8")
         if self.channels % 8:
@@ -368,7 +368,7 @@ class CaptionerNetwork(EncoderDecoderNetwork):
 
     def read(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""
-        return self.look(batch.pictures, batch.lengths).chosen(batch.rows, batch.rows)
+        return self.look(batch.pictures, batch.lengths).select(batch.rows, batch.rows)
 
     def look(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
         """Look at pictures (B, S, S, 3), or features (B, R, F) of so many regions (B,); return what to begin from."""

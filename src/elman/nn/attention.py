@@ -23,7 +23,7 @@ class Memory(NamedTuple):
     is_padding: Tensor
     """(B, S) bool, true beyond a row's length."""
 
-    def chosen(self, rows: Tensor) -> Memory:
+    def select(self, rows: Tensor) -> Memory:
         """Return some of the rows; where that is all of them in their order, nothing is copied."""
         if len(rows) == len(self.outputs) and torch.equal(rows.cpu(), torch.arange(len(rows))):
             return self

@@ -138,7 +138,7 @@ def run_torch(
             return inputs.new_zeros(num_steps, batch_size, size), state
     rows = order.to(inputs.device)
     packed = pack_padded_sequence(inputs[:, rows], lengths[order])
-    data, *final = kernel(packed.data, packed.batch_sizes, state.rows(rows).public(), weights, *settings)
+    data, *final = kernel(packed.data, packed.batch_sizes, state.select_rows(rows).public(), weights, *settings)
     padded, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=num_steps)
     outputs = padded.new_zeros(num_steps, batch_size, size).index_copy(1, rows, padded)  # (T, B, H·D)
     ends = zip(state.items(), final, strict=True)

@@ -267,11 +267,11 @@ class Recurrent(nn.Module):
 
     def newest(self, state: State) -> Tensor:
         """Return the top layer's newest output (B, output_size) of a state, its directions merged."""
-        return self.merged(state)["hidden"][-1]
+        return self.merge_directions(state)["hidden"][-1]
 
-    def merged(self, state: State) -> State:
+    def merge_directions(self, state: State) -> State:
         """Merge the two directions of each layer: each part (L, B, output_size)."""
-        return state.merged(self.merge) if self.bidirectional else state
+        return state.merge_directions(self.merge) if self.bidirectional else state
 
     def _check_input(self, inputs: Tensor, weights: list[tuple[str, Any]]) -> None:
         first = weights[0][1]
@@ -335,7 +335,7 @@ class Recurrent(nn.Module):
             outputs, final = self._run_layer(inputs, start, weights, lengths, backend)
             finals.append(final)
             inputs = self._merge(outputs)  # (T, B, output_size)
-        return inputs, finals[0] if len(finals) == 1 else State.joined(finals, torch.cat)
+        return inputs, finals[0] if len(finals) == 1 else State.join(finals, torch.cat)
 
     def _merge(self, outputs: Tensor) -> Tensor:
         """Make one output of the directions that lie side by side, (T, B, D·H)."""
@@ -368,7 +368,7 @@ class Recurrent(nn.Module):
                 y, final = self._run_direction(x, start, own, lengths)
             outputs.append(flip(y, lengths) if direction == 1 else y)
             finals.append(final)
-        return torch.cat(outputs, dim=-1), State.joined(finals, torch.stack)
+        return torch.cat(outputs, dim=-1), State.join(finals, torch.stack)
 
     def _run_direction(
         self, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None

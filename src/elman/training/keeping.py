@@ -43,7 +43,7 @@ class Keeper:
             save_checkpoint(
                 self.path,
                 {
-                    "state": state.saved(),
+                    "state": state.to_saved(),
                     "network": self._network.state_dict(),
                     "optimizer": self._optimizer.state_dict(),
                     **self._identity,
@@ -67,7 +67,7 @@ class Keeper:
             ModelError: a part of the checkpoint does not fit.
         """
         try:
-            state = RunState.restored(saved["state"])
+            state = RunState.from_saved(saved["state"])
             if state.best is not None:
                 objective(state.best["metrics"])  # a figure that it needs may be missing
             self._network.load_state_dict(saved["network"])

@@ -26,7 +26,7 @@ from elman.errors import DivergedError, Interrupted
 from elman.training.clock import Clock, now
 from elman.training.keeping import Keeper
 from elman.training.progress import Progress, StepReport
-from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, planned
+from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fit_schedule, plan_schedule
 from elman.training.signals import stop_signals
 from elman.training.state import RunState
 from elman.training.steps import Steps
@@ -107,7 +107,7 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     steps = Steps(task, batches, settings)
     step_seconds = steps.trial_seconds()
     seconds = 60 * budget_minutes(settings)
-    schedule = planned(settings, len(batches)) or fitted(step_seconds, seconds, 0.0, len(batches), settings)
+    schedule = plan_schedule(settings, len(batches)) or fit_schedule(step_seconds, seconds, 0.0, len(batches), settings)
     return schedule.total_steps, step_seconds
 
 
@@ -136,7 +136,7 @@ class _Run:
     @property
     def has_budget(self) -> bool:
         """Whether the time decides on the number of steps."""
-        return planned(self.settings, self.num_batches) is None
+        return plan_schedule(self.settings, self.num_batches) is None
 
     @property
     def is_finished(self) -> bool:
@@ -162,7 +162,7 @@ class _Run:
         if is_fresh:
             self.validate()
         if self.state.schedule is None:
-            self.state.schedule = planned(self.settings, self.num_batches) or self._measure()
+            self.state.schedule = plan_schedule(self.settings, self.num_batches) or self._measure()
         self.noted_steps = self.schedule.total_steps
         self.task.plan(self.schedule.first_plan / self.num_batches)
         if self.state.step == 0:

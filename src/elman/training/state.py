@@ -97,13 +97,13 @@ class RunState:
         else:
             self.since_best += 1
 
-    def saved(self) -> dict[str, Any]:
+    def to_saved(self) -> dict[str, Any]:
         """Return the state as a nested value for :func:`~elman.training.checkpoint.save_checkpoint`."""
         return {**vars(self), "schedule": vars(self.schedule) if self.schedule else None}
 
     @classmethod
-    def restored(cls, saved: dict[str, Any]) -> RunState:
-        """Return the state that :meth:`saved` described.
+    def from_saved(cls, saved: dict[str, Any]) -> RunState:
+        """Return the state that :meth:`to_saved` described.
 
         Raises:
             ValueError: it describes none.
@@ -111,7 +111,7 @@ class RunState:
         check_shape(saved, STATE)
         kept = {field.name: saved[field.name] for field in fields(cls) if field.name in saved}
         if saved["schedule"] is not None:
-            kept["schedule"] = schedule = Schedule.restored(saved["schedule"])
+            kept["schedule"] = schedule = Schedule.from_saved(saved["schedule"])
             if not 0 <= saved["step"] <= schedule.total_steps:
                 raise ValueError(f"it is at step {saved['step']} of {schedule.total_steps}")
         return cls(**kept)

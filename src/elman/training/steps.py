@@ -13,7 +13,7 @@ from torch import nn
 
 from elman.draws import drawing
 from elman.training.clock import now
-from elman.training.schedule import TrainingSettings, measured
+from elman.training.schedule import TrainingSettings, is_measured
 from elman.training.task import Batches, Task
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Steps:
         optimizer = self._adamw(learning_rate=0.0)
         durations: list[float] = []
         carry = None
-        while not measured(durations, self._settings):
+        while not is_measured(durations, self._settings):
             began = now()
             carry = self._step(optimizer, len(durations), carry).carry
             durations.append(now() - began)
