@@ -13,7 +13,8 @@ from elman.bench import limits
 from elman.bench.kernels import TORCH
 from elman.bench.rows import Row, Shape, count_weight_bytes, make_row, reading_figures
 from elman.bench.timing import Work, computing_on, in_turn, timed
-from elman.decoding.sampling import Sampling, lay_out_options
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import lay_out_options
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 
