@@ -13,7 +13,7 @@ from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, read_tunes
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.composer import Composer
 

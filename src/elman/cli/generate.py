@@ -13,7 +13,7 @@ import tyro
 from elman.cli.arguments import check_svg, parse
 from elman.data.lines import Problems
 from elman.data.music.tunes import read_tunes, shorten_primer
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
 from elman.files import write_files

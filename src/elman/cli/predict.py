@@ -19,7 +19,7 @@ from elman.cli.streams import standard_input
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import Problem, Translation
-from elman.decoding.beam import Search
+from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 from elman.files import write_files
 from elman.models import load

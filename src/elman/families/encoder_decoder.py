@@ -22,8 +22,9 @@ from elman.data.examples import Examples
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.decoding.beam import Hypothesis, Search, beam_search
+from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.drawing import draw_sequences
+from elman.decoding.options import Search
 from elman.errors import UsageError
 from elman.families.base import Model
 from elman.families.reports import Report

@@ -12,7 +12,8 @@ import torch
 
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_texts
-from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Network, Stream, Writing
 from elman.decoding.text import StreamText
 from elman.nn.state import State

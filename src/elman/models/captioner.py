@@ -29,7 +29,8 @@ from elman.data.records import Caption, Picture, Problem, drop_problems, restore
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
-from elman.decoding.beam import Hypothesis, Search
+from elman.decoding.beam import Hypothesis
+from elman.decoding.options import Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model

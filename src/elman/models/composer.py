@@ -26,7 +26,8 @@ from elman.data.music.transposed import Transposed
 from elman.data.music.tunes import Tune, read_tunes, shorten, shorten_primer
 from elman.data.records import Problem, Surprisals, drop_problems, restore_problems
 from elman.data.values.columns import check_present, take_items
-from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model

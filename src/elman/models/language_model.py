@@ -24,7 +24,7 @@ from elman.data.text import Source, Text, read_text
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
@@ -279,7 +279,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             prompt: read into the state first, however long; a ``Path`` names a file. Empty: the text goes on from
                 ``state``, or begins as the training text's lines do.
             max_tokens: how many tokens to write at most; in line mode ``</s>`` ends the text earlier.
-            temperature: see :class:`~elman.decoding.sampling.Sampling`, as the four after it.
+            temperature: see :class:`~elman.decoding.options.Sampling`, as the four after it.
             top_k: draw among the k likeliest tokens only.
             top_p: draw among the fewest tokens that reach this probability.
             repetition_penalty: make tokens already seen less likely.

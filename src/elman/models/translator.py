@@ -33,7 +33,8 @@ from elman.data.tokens.words import restore_spelling
 from elman.data.values.columns import check_no_answers
 from elman.data.values.examples import take_pairs
 from elman.data.values.texts import take_text, take_texts
-from elman.decoding.beam import Hypothesis, Search
+from elman.decoding.beam import Hypothesis
+from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
