@@ -12,7 +12,7 @@ import tyro
 from elman.cli.arguments import Switch, parse, source
 from elman.cli.settings import setting_fields, settings_of
 from elman.comparison.labels import LabelRow
-from elman.comparison.language_models import Row
+from elman.comparison.language_models import LanguageModelRow
 from elman.documents import write_json
 from elman.errors import UsageError, suggest
 from elman.models.tasks import TASKS, Comparison, TaskRow
@@ -77,7 +77,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def print_comparison(rows: Sequence[Row]) -> None:
+def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
     """Print the rows as a table, then what each model writes."""
     from rich.console import Console
     from rich.table import Table

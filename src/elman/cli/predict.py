@@ -111,7 +111,7 @@ def answers(
     writer = formats.writer(output_format, reader, settings)
     if "probabilities" in inspect.signature(model.answer).parameters:
         options["probabilities"] = getattr(writer, "writes_probabilities", False)
-    batches = group_available(reader.read(lines, problems), lines, model.answered_together)
+    batches = group_available(reader.read(lines, problems), lines, model.answer_batch_size)
     records = _told(model.answer(batches, **options), lines, problems)
     if attention is not None:
         records = _drawn(records, model, attention, lines.name, options.get("search"))
