@@ -96,7 +96,7 @@ class Model(ModelSettings, ABC):
 
         Args:
             batches: the items, and problems in place of those that could not be read, as many together as are there;
-                see :mod:`elman.data.records` and :func:`elman.data.lines.arrived`.
+                see :mod:`elman.data.records` and :func:`elman.data.lines.group_available`.
             args: none.
             options: how to answer, in this call; each task has its own.
 

@@ -183,7 +183,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     def _final_metrics(self) -> dict[str, float | int]:
         number = len(self._valid.inputs)
-        self._report = self._compare_texts(self._valid.chosen(range(min(JUDGED, number))))
+        self._report = self._compare_texts(self._valid.select(range(min(JUDGED, number))))
         self._report.metrics.update(self._evaluate_likelihood(self._valid_batches), examples=number)
         if number > JUDGED:
             self._report.metrics["written_examples"] = JUDGED
@@ -193,12 +193,12 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         number = len(self._valid.inputs)
 
         def tell(size: int) -> float:
-            some = self._valid.chosen(range(min(size, number)))
+            some = self._valid.select(range(min(size, number)))
             self._evaluate_likelihood(self._batches(some))
             return len(some.inputs) / number
 
         def write(size: int) -> float:
-            some = self._valid.chosen(range(min(size, number)))
+            some = self._valid.select(range(min(size, number)))
             longest = int(self._batches(some).targets.lengths.max())
             list(self._generate(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
             return len(some.inputs) / min(JUDGED, number)
@@ -212,7 +212,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             search.check()
         examples = self._read_test(X, y)
         report = self._evaluate(examples, search)
-        report.metrics["left_out"] = examples.left_out
+        report.metrics["left_out"] = examples.num_skipped
         return report
 
     def _evaluate(self, examples: Examples, search: Search | None = None) -> Report:

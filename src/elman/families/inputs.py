@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.lexicon import Lexicon, WordSequences, padded
+from elman.data.tokens.lexicon import Lexicon, WordSequences, pad_rows
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.vectors import read_vectors
 from elman.data.tokens.words import split_words
-from elman.data.values.numbers import NumberSequences, check_series
+from elman.data.values.numbers import NumberSequences, take_series
 from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
@@ -269,7 +269,7 @@ class NumberInputs:
 
     def take(self, given: Any) -> list[Any]:
         """Take arrays of numbers; see :class:`Inputs`."""
-        return list(check_series(given))
+        return list(take_series(given))
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
         """Learn the mean and the deviation of each feature."""
@@ -346,7 +346,7 @@ class WordTable:
             numbers[token] = len(numbers)
         lengths = np.array([len(sequence) for sequence in sequences], np.int64)
         flat = np.array([numbers[token] for sequence in sequences for token in sequence], np.int64)
-        return self._table[padded(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
+        return self._table[pad_rows(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
 
 
 class NumberTable:

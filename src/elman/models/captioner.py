@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from elman.data.examples import Examples
 from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
-from elman.data.images.batches import PictureBatch, PictureBatches, stacked
-from elman.data.images.onnx_encoder import Encoding, encoded_by, encoder_hash, encoder_size
+from elman.data.images.batches import PictureBatch, PictureBatches, stack_pictures
+from elman.data.images.onnx_encoder import EncodingProgress, encode_pictures, encoder_hash, encoder_size
 from elman.data.lines import Problems
-from elman.data.records import Caption, Picture, Problem, in_place, readable
+from elman.data.records import Caption, Picture, Problem, drop_problems, restore_problems
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
@@ -161,9 +161,9 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _load_pictures(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
-        encoding = Encoding(len(names))
+        progress = EncodingProgress(len(names))
         for start in range(0, len(names), self.answer_batch_size):
-            encoding.done(start)
+            progress.update(start)
             read: dict[str, NDArray[Any] | str] = {}
             for name in names[start : start + self.answer_batch_size]:
                 try:
@@ -182,7 +182,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if encoder is not None and rows:
             spread = getattr(self, "_spread", None)
             width = None if spread is None else len(spread[0])  # as models have learned before there were regions
-            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows], width), strict=True):
+            for row, features in zip(rows, encode_pictures(encoder, [arrays[row] for row in rows], width), strict=True):
                 seen[row] = features
         return seen
 
@@ -296,7 +296,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _encode_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
         network = self.network_.eval()
-        pictures, lengths = stacked(inputs)
+        pictures, lengths = stack_pictures(inputs)
         state: DecoderState = network.encode(pictures.to(network.head.weight.device), lengths)
         return state
 
@@ -321,19 +321,19 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         encoder = encoder or self.encoder
         number = 0  # of the first item, from which what is drawn depends
         for batch in batches:
-            items = list(in_place(batch, self._prepare_pictures(readable(batch), encoder)))
+            items = list(restore_problems(batch, self._prepare_pictures(drop_problems(batch), encoder)))
             for _, together in groupby(items, key=lambda item: isinstance(item, Problem)):
                 some = list(together)
-                pictures = readable(some)
+                pictures = drop_problems(some)
                 texts = self._captions([picture.array for picture in pictures], number, search, encoder)
-                yield from in_place(some, map(Caption, (picture.name for picture in pictures), texts))
+                yield from restore_problems(some, map(Caption, (picture.name for picture in pictures), texts))
                 number += len(some)
 
     def _prepare_pictures(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
         """Yield pictures as the network takes them, or why it cannot take one."""
         for picture, array in zip(pictures, self._encode([one.array for one in pictures], encoder), strict=True):
             unlike = self._describe_mismatch(array)
-            yield Problem(picture.name, unlike, told=False) if unlike else Picture(picture.name, array)
+            yield Problem(picture.name, unlike, is_reported=False) if unlike else Picture(picture.name, array)
 
 
 class CaptionerNetwork(EncoderDecoderNetwork):

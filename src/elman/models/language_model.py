@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from elman.data.corpus import Corpus, build_corpus, num_predicted_characters
+from elman.data.corpus import Corpus, build_corpus, count_predicted_characters
 from elman.data.records import Passage, Surprisals
-from elman.data.text import Source, Text, content_of
+from elman.data.text import Source, Text, read_text
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
@@ -224,7 +224,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             nats += losses.double().sum().item()
             unknown += int((batch.targets == self.tokenizer_.unknown_id).sum())
         return language_metrics(
-            nats, corpus.num_targets, num_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
+            nats, corpus.num_targets, count_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
         )
 
     # Reading and writing.
@@ -245,7 +245,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces, states = zip(*self._read(content_of(text, self.encoding), state), strict=True)
+        pieces, states = zip(*self._read(read_text(text, self.encoding), state), strict=True)
         return torch.cat(pieces), states[-1].public()
 
     def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
@@ -364,7 +364,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         self._check_fitted()
         samples, states = [], []
         for given in requests:
-            content, request = content_of(given.prompt, self.encoding), given.resolve()
+            content, request = read_text(given.prompt, self.encoding), given.resolve()
             seed = request.seed or 0
             with torch.random.fork_rng(enabled=self.initial_state == "random"):
                 if self.initial_state == "random":
