@@ -73,8 +73,8 @@ class LayerRun:
     kept_gates: Tensor | None = None
     """(T, B, 4H), what the kernels keep for the backward pass."""
     handed: list[State] = field(default_factory=list)
-    """The states that each step hands to the next, each part (1, B, H), in the order in which they are computed, where the
-    layer runs by step. After a backward pass their ``grad`` is what flowed back along this one edge."""
+    """The states that each step hands to the next, each part (1, B, H), in the order in which they are computed; empty
+    where all steps ran at once. After a backward pass their ``grad`` is what flowed back along this one edge."""
 
     @property
     def before(self) -> State:
