@@ -42,6 +42,7 @@ def choose_backend(
     lengths: Tensor | None,
     needs_gradient: bool,
     obstacle: str = "",
+    needs_gates: bool = False,
 ) -> tuple[str, str]:
     """Choose what computes a layer.
 
@@ -53,6 +54,7 @@ def choose_backend(
         lengths: (B,), or None when every row has T steps.
         needs_gradient: whether there will be a backward pass.
         obstacle: what else keeps Elman's kernels from this layer; empty if nothing does.
+        needs_gates: whether the gates of every step are asked for, which torch's kernels do not hand out.
 
     Returns:
         ``fused``, ``torch`` or ``reference``, and the reason.
@@ -81,24 +83,34 @@ def choose_backend(
     if obstacle:
         return "torch", obstacle
     rows = inputs.shape[1]
-    if lengths is None and cell.is_torch_faster(rows, size, needs_gradient):
+    if lengths is None and not needs_gates and cell.is_torch_faster(rows, size, needs_gradient):
         passes = "with" if needs_gradient else "without"
         return "torch", f"it is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
     return "fused", "float32 on the CPU"
 
 
 def run_fused(
-    cell: Cell, inputs: Tensor, state: State, weights: Sequence[LayerWeights], lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H)."""
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    weights: Sequence[LayerWeights],
+    lengths: Tensor | None,
+    *,
+    needs_gates: bool = False,
+) -> tuple[Tensor, State, Tensor, Tensor]:
+    """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H).
+
+    Beside them come the gates and the cells before each step, as :mod:`elman.kernels.ops` lays them out: where there
+    will be a backward pass, or ``needs_gates`` asks for them.
+    """
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
     tensors: list[Any] = [None] * 8  # the second direction, or biases, may be absent
     for direction, own in enumerate(weights):
         tensors[4 * direction : 4 * direction + len(own)] = own.values()
     is_learning = any(tensor is not None and tensor.requires_grad for tensor in (inputs, *state.values(), *tensors))
-    needs_gates = torch.is_grad_enabled() and is_learning
-    outputs, *final, _, _ = torch.ops.elman.recurrent(
+    needs_gates = needs_gates or (torch.is_grad_enabled() and is_learning)
+    outputs, hidden, cells, gates, past_cells = torch.ops.elman.recurrent(
         inputs,
         state["hidden"],
         state.get("cell"),
@@ -108,7 +120,8 @@ def run_fused(
         torch.get_num_threads(),
         needs_gates,
     )
-    return outputs, State(zip(state, final, strict=False))  # the operator returns an empty cell where there is none
+    final = State(zip(state, (hidden, cells), strict=False))  # the operator returns an empty cell where there is none
+    return outputs, final, gates, past_cells
 
 
 def run_torch(

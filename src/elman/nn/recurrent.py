@@ -85,7 +85,8 @@ class DropIn(Recurrent, nn.RNNBase):
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
         drops = self.training and self.dropout > 0 and self.num_layers > 1
-        if backend != "torch" or not self._is_one_call or (drops and is_drawing()):  # torch's call draws by itself
+        is_apart = drops and is_drawing()  # torch's call draws by itself
+        if backend != "torch" or not self._is_one_call or is_apart or self.is_observed:
             return super()._run_stack(inputs, state, lengths, backend)
         self._update_flat_weights()
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
@@ -95,7 +96,8 @@ class DropIn(Recurrent, nn.RNNBase):
         self, inputs: Tensor, state: State, weights: list[LayerWeights], lengths: Tensor | None, backend: str
     ) -> tuple[Tensor, State]:
         if backend == "fused":
-            return run_fused(self.cell, inputs, state, weights, lengths)
+            outputs, final, _, _ = run_fused(self.cell, inputs, state, weights, lengths)
+            return outputs, final
         return super()._run_layer(inputs, state, weights, lengths, backend)
 
     def _run_direction(

@@ -26,6 +26,7 @@ from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 from elman.nn.backends import LayerWeights, choose_backend, is_tracing, run_reference, run_unrolled
 from elman.nn.lengths import flip, pack_like
+from elman.nn.recording import Intervention, is_recording, observed
 from elman.nn.state import MERGES, PublicState, State
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Recurrent(nn.Module):
     batch_first: bool
     dropout: float
     bidirectional: bool
+    interventions: tuple[Intervention, ...] = ()
+    """Units that are set after every step; such a layer runs step by step."""
     _all_weights: list[list[str]]  # the names of each layer's and direction's, as in torch.nn
 
     def __init__(
@@ -146,6 +149,11 @@ class Recurrent(nn.Module):
     def _state_sizes(self) -> dict[str, int]:
         """The parts of a state and the size of each."""
         return dict.fromkeys(self.cell.state, self.hidden_size)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether its layers run one by one, since they are recorded or some of their units are set."""
+        return is_recording() or bool(self.interventions)
 
     @property
     def _obstacle(self) -> str:
@@ -313,7 +321,7 @@ class Recurrent(nn.Module):
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
         """Choose what computes this batch, and tell the log the first choice; of a later one, for debugging."""
         about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
-        backend, reason = choose_backend(self.backend, self.cell, *about)
+        backend, reason = choose_backend(self.backend, self.cell, *about, needs_gates=is_recording())
         if backend not in self._told:
             level = logging.DEBUG if self._told else logging.INFO
             self._told.add(backend)
@@ -332,7 +340,8 @@ class Recurrent(nn.Module):
                 {name.rpartition("_l")[0]: getattr(self, name) for name in names} for names in self._all_weights[own]
             ]
             start = state.map(lambda part, own=own: part[own])  # type: ignore[misc]  # each (D, B, H)
-            outputs, final = self._run_layer(inputs, start, weights, lengths, backend)
+            run_layer = observed(self._run_layer, self, layer)
+            outputs, final = run_layer(inputs, start, weights, lengths, backend)
             finals.append(final)
             inputs = self._merge(outputs)  # (T, B, output_size)
         return inputs, finals[0] if len(finals) == 1 else State.join(finals, torch.cat)
