@@ -180,7 +180,9 @@ def test_pretrained_vectors_serve_words_that_training_never_saw(tmp_path, caplog
     path.write_text("wood 1 2 3\nsaw 4 5 6\nplank 7 8 9\nsaws 1 1 1\n")
     settings = {**SMALL, "embedding_size": None, "steps": 2}
     tagger = Tagger(**settings, vectors=path).fit(WORDS, TAGS, valid=(WORDS, TAGS), out=tmp_path / "m")
-    assert "covers 38.9 % of the words in the training data; it lacks 6 distinct words: the" in caplog.text  # 7 of 18 running
+    assert (
+        "covers 38.9 % of the words in the training data; it lacks 6 distinct words: the" in caplog.text
+    )  # 7 of 18 running
     words = tagger.network_.words
     table = words.vectors[tagger.inputs_.lexicon.look_up(["Plank", "saw", "zebra"]).rows]
     assert table.tolist() == [[7, 8, 9], [4, 5, 6], [0, 0, 0]]
