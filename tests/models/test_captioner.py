@@ -131,7 +131,7 @@ def test_captions_longer_than_the_network_writes_are_told_and_never_said_to_end(
     long = [[" ".join(["red"] * 9)]] * 8
     with caplog.at_level(logging.WARNING):
         captioner = Captioner(**{**SMALL, "steps": 60}, max_length=5, min_count=1).fit(PICTURES[:8], long)
-    assert "7 of 7 examples have a text of more than max_length 5 tokens" in caplog.text
+    assert "7 of 7 examples have a text longer than max_length 5 tokens" in caplog.text
     assert captioner.predict(PICTURES[:1]) == ["red red red red red"]
     figures = captioner.evaluate(PICTURES[:1], long[:1])
     assert (figures["tokens"], figures["cut"]) == (5, 1)
@@ -317,9 +317,9 @@ def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
     settings = {**SMALL, "steps": 2, "encoder": tmp_path / "elsewhere.onnx"}
     Captioner(**settings).fit(PICTURES, CAPTIONS, init_from=tmp_path / "ready").save(tmp_path / "begun")
     mean_colours(encoder, name="another")
-    with pytest.raises(ModelError, match="not the encoder that the model learned with"):
+    with pytest.raises(ModelError, match="not the encoder that the model was trained with"):
         elman.load(tmp_path / "begun").set_params(encoder=encoder).predict(TEST)
-    with pytest.raises(ModelError, match="not the encoder that the model learned with"):
+    with pytest.raises(ModelError, match="not the encoder that the model was trained with"):
         elman.load(tmp_path / "m").predict(TEST)
 
 
@@ -339,7 +339,7 @@ def test_a_data_set_with_splits_is_learned_validated_and_tested_on_them(tmp_path
     assert valid.labels == [["it is val"]] * 6
     assert [int(array[0, 0, 0]) for array in valid.inputs] == list(range(1, 18, 3))
     assert len(caplog.messages) == 2  # one for each part, however many pictures the others have
-    assert "and of 11 more" in caplog.text
+    assert "or for 11 more" in caplog.text
     assert model.fit(pictures, path).evaluate(pictures, path)["examples"] == 6
 
 

@@ -74,7 +74,7 @@ def test_tunes_that_are_cut_are_reported(caplog):
         assert caplog.messages == []
         Composer(**SMALL, steps=1, longest=targets - 1).fit(tunes, valid=tunes[:2])
     (message,) = caplog.messages
-    assert message.startswith(f"20 of 20 tunes have more than {targets - 1} events: each is cut after so many")
+    assert message.startswith(f"20 of 20 tunes have more than {targets - 1} events: they are cut")
     assert "raise `longest`" in message
 
 
@@ -106,7 +106,7 @@ def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
     assert "the primer lasts 6.0 seconds, and the whole tune is to last 4: it begins with the first 2" in caplog.text
     tune = trained("remi").compose(primer, bars=2, seed=1)
     np.testing.assert_array_equal(tune.notes[:4, 2], [60, 62, 64, 65])
-    assert "the primer has 3 bars, and the whole tune is to have 2: it begins with the first 1" in caplog.text
+    assert "the primer has 3 bars and the tune is to have 2: only its first 1 bars are used" in caplog.text
     assert trained().compose(primer, seconds=8, seed=1).seconds == pytest.approx(8, abs=0.5)
     assert len(trained("remi").compose(primer, bars=3, seed=1).notes) == 12
 

@@ -158,8 +158,12 @@ def test_missing_values_to_validate_on_are_told():
         for pair in ((MISSING["None"], Y[name]), (X[name], MISSING["None"])):
             with pytest.raises(DataError, match=r"^valid: .*\[0\] is missing"):
                 call(name, "fit", "valid", pair)
-        for value, said in (([X[name], Y[name]], "of type list"), ((X[name],), "of 1 items"), (TEXTS, "of type list")):
-            with pytest.raises(UsageError, match=f"valid is {said}|valid is of type tuple, {said}"):
+        for value, said in (
+            ([X[name], Y[name]], "of type list"),
+            ((X[name],), "of type tuple with 1 items"),
+            (TEXTS, "of type list"),
+        ):
+            with pytest.raises(UsageError, match=f"valid is {said}"):
                 call(name, "fit", "valid", value)
 
 
@@ -262,7 +266,7 @@ def test_one_text_is_not_several():
     for method in ("predict", "translate"):
         with pytest.raises(UsageError, match="one text"):
             call("translator", method, "X", "good film")
-    with pytest.raises(UsageError, match=r"one line.*\[\['bears', 'sleep'\]\]"):
+    with pytest.raises(UsageError, match=r"single line.*\[\['bears', 'sleep'\]\]"):
         fitted("tagger").predict("bears sleep")
     with pytest.raises(UsageError, match=r"sentence 0 is a text"):
         fitted("tagger").predict(["bears sleep"])

@@ -171,7 +171,7 @@ def test_a_model_can_begin_from_another(tiny, easy, tmp_path):
         assert torch.equal(tensor, former.network_.state_dict()[name]), name
     assert model.tokenizer_.to_json() == former.tokenizer_.to_json()
     assert model.metrics_["valid"]["unknown"] > 0
-    with pytest.raises(UsageError, match="hidden_size is 8 there, 9 here"):
+    with pytest.raises(UsageError, match="hidden_size is 8 there and 9 here"):
         tiny(hidden_size=9).fit(easy, init_from=tmp_path / "former")
 
 
@@ -713,7 +713,7 @@ def test_a_clone_has_the_settings_and_nothing_learned(tiny, easy):
     copy = clone(model)
     assert copy.get_params() == model.get_params()
     assert not hasattr(copy, "network_")
-    with pytest.raises(UsageError, match="not learned anything"):
+    with pytest.raises(UsageError, match="is not fitted"):
         copy.generate("a")
 
 
@@ -776,7 +776,7 @@ def test_a_prompt_from_a_file_is_the_prompt(tiny, easy, tmp_path):
 def test_a_dry_run_leaves_the_model_unfitted(tiny, easy):
     model = tiny()
     assert model.dry_run(easy)["steps"] == model.steps
-    with pytest.raises(UsageError, match="not learned anything"):
+    with pytest.raises(UsageError, match="is not fitted"):
         model.generate("the")
 
 

@@ -53,7 +53,7 @@ class NextTokenModel(NextTokenSettings, Model):
         if self.forget_bias and not self._has_forget_gate:
             known = [cell.layer.__name__ for cell in CELLS.values() if "forget" in cell.gates]
             raise UsageError(
-                f"forget_bias is {self.forget_bias}, but only {' or '.join(known)} has forget gates; "
+                f"forget_bias is {self.forget_bias}, but only an {' or '.join(known)} has forget gates; "
                 f'cell is "{self.cell}"'
             )
         if self.cell not in CELLS and self.backend != "auto":

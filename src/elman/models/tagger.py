@@ -208,10 +208,8 @@ class Tagger(TaggerSettings, LabellingModel):
         unseen = [tag == other for word, tag, other in zip(words, true, others, strict=True) if word not in seen]
         if unseen:
             report.metrics["accuracy_unseen"] = sum(unseen) / len(unseen)
-        scheme = getattr(self, "scheme_", None)
-        scheme = (
-            schemes.detect_scheme(examples.labels) if scheme is None else scheme
-        )  # a baseline is compared before fit
+        scheme = getattr(self, "scheme_", None)  # missing where a baseline is compared before fit
+        scheme = schemes.detect_scheme(examples.labels) if scheme is None else scheme
         if scheme:
             spans = (
                 [schemes.find_spans(schemes.to_bio(tags, scheme)) for tags in side]
