@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.cli import arguments, data, demo  # noqa: F401 (they are to keep the samples as they are)
+from elman.cli import arguments
 from elman.cli.main import VERBS
 from elman.data.samples import sample_pictures, sample_text
 

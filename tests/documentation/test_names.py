@@ -34,10 +34,10 @@ def all_flags():
     kinds = [bench.Bench, data.List, data.Show, demo.Demo, doctor.Doctor, evaluate.Evaluate, generate.Generate]
     kinds += [info.Info, predict.Predict, Sampling]
     for row in TASKS.values():
-        kinds += [train.command_of(row, row.settings_class()), row.model_class]
+        kinds += [train.train_command(row, row.settings_class()), row.model_class]
         if row.comparison:
-            kinds.append(compare.command_of(row, row.comparison))
-    return {flag for kind in kinds for flag in flags_of(kind)} | {"--help", "--version"}
+            kinds.append(compare.compare_command(row, row.comparison))
+    return {flag for kind in kinds for flag in flags_of(kind)} | {"--help", "--help-all", "--version"}
 
 
 @pytest.mark.parametrize("task", TASKS)

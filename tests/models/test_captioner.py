@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.formats.pictures import Pictures
@@ -223,7 +223,7 @@ def test_a_name_may_hold_a_colon(tmp_path):
     for name in ("plain.png", "Fig. 1: a: dog.png"):
         (tmp_path / name).write_text("no picture")
     pictures = Pictures(tmp_path, 16)
-    assert dict(Captioner()._seen(pictures, pictures.names)) == dict.fromkeys(
+    assert dict(Captioner()._load_pictures(pictures, pictures.names)) == dict.fromkeys(
         pictures.names, "not a picture that can be read"
     )
 
@@ -300,7 +300,7 @@ def mean_colours(path, name="mean"):
 def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
     encoder = mean_colours(tmp_path / "mean.onnx")
     captioner = Captioner(**{**SMALL, "steps": 3}, encoder=encoder).fit(PICTURES, CAPTIONS)
-    ((_, seen),) = captioner._seen(Pictures(PICTURES[:1], 16), ["X[0]"])
+    ((_, seen),) = captioner._load_pictures(Pictures(PICTURES[:1], 16), ["X[0]"])
     np.testing.assert_allclose(seen, PICTURES[0].reshape(-1, 3).mean(axis=0, keepdims=True) / 255, rtol=1e-4)
     captioner.save(tmp_path / "m")
     assert elman.load(tmp_path / "m").describe(TEST) == captioner.describe(TEST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, make_dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -18,6 +18,10 @@ from elman.documents import write_json
 from elman.models.tasks import TASKS, Comparison, TaskRow
 from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
+
+if TYPE_CHECKING:
+    from elman.comparison.labels import LabelRow
+    from elman.comparison.language_models import LanguageModelRow
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
 
@@ -71,15 +75,15 @@ def run(words: Sequence[str]) -> int:
     )
     if command.json:
         print(write_json([asdict(row) for row in rows], indent=2))
-    elif isinstance(rows[0], LabelRow):
-        print_label_comparison(rows)
-    else:
+    elif task == "lm":
         print_comparison(rows)
+    else:
+        print_label_comparison(rows)
     return 0
 
 
-def print_comparison(rows: Sequence[Row]) -> None:
-    """Print the rows as a table, then what each model writes."""
+def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
+    """Print the rows as a table, then a sample of each model's text."""
     from rich.console import Console
     from rich.table import Table
 
@@ -99,14 +103,14 @@ def print_comparison(rows: Sequence[Row]) -> None:
         )
     console.print(table)
     if any(row.unseen_contexts is not None for row in rows):
-        console.print("unseen: the held-out contexts that the n-gram model never met; its parameters are n-grams")
+        console.print("unseen: share of held-out contexts that the n-gram model never saw; its parameters are n-grams")
     for row in rows:
         console.rule(f"{row.model} writes", align="left")
         console.print(row.sample.strip("\n"), highlight=False, markup=False)
 
 
 def print_label_comparison(rows: Sequence[LabelRow]) -> None:
-    """Print the rows as a table, the best last."""
+    """Print the rows as a table, the best one last."""
     from rich.console import Console
     from rich.table import Table
 
@@ -117,8 +121,8 @@ def print_label_comparison(rows: Sequence[LabelRow]) -> None:
         "macro_f1": "macro F1",
         "span_f1": "span F1",
         "parameters": "parameters",
-        "seconds": "seconds to learn",
-        "targets_per_second": "predicted a second",
+        "seconds": "training seconds",
+        "targets_per_second": "predictions/s",
     }
     shown = [name for name in titles if any(getattr(row, name) is not None for row in rows)]
     table = Table(box=None, pad_edge=False)
@@ -140,7 +144,7 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _with_budget(settings: Settings) -> Settings:
-    """Let --steps or --epochs stand in place of the default minute."""
+    """Let --steps or --epochs replace the default minute."""
     if settings.minutes == 1 and (settings.steps is not None or settings.epochs is not None):
         settings.minutes = None
     return settings

@@ -14,10 +14,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import tyro
 
 from elman.cli.flags import flag, with_flags
-from elman.cli.layout import bold, listing, paragraphs
+from elman.cli.layout import bold, column_for, listing, paragraphs
 from elman.cli.values import metavar_of
 
 HELP = ("-h", "--help", "--help-all")
+GROUPS = ("options", "data", "network", "training", "output")  # come first, in this order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,11 @@ class Argument:
     is_positional: bool
     is_advanced: bool
 
+    @property
+    def usage(self) -> str:
+        """How it is written: ``--out DIR``."""
+        return f"{self.name} {self.metavar}".rstrip()
+
 
 def print_help(command: type, program: str, default: Any = None, *, everything: bool = False) -> None:
     """Print what a command does and what its options are.
@@ -67,11 +73,12 @@ def print_help(command: type, program: str, default: Any = None, *, everything: 
     print(f"\n{paragraphs(inspect.cleandoc(command.__doc__ or ''))}")
     if words:
         print(f"\n{listing((word.name, word.text) for word in words)}")
-    titles = list(dict.fromkeys(argument.group for argument in options))
+    titles = list(dict.fromkeys([*GROUPS, *(argument.group for argument in options)]))
     shown.sort(key=lambda argument: (titles.index(argument.group), argument.is_advanced))
+    column = column_for(argument.usage for argument in shown)
     for title, group in groupby(shown, key=lambda argument: argument.group):
-        rows = [(f"{argument.name} {argument.metavar}".rstrip(), argument.text) for argument in group]
-        print(f"\n{bold(f'{title.capitalize()}:')}\n{listing(rows)}")
+        rows = ((argument.usage, argument.text) for argument in group)
+        print(f"\n{bold(f'{title.capitalize()}:')}\n{listing(rows, column)}")
     if len(shown) < len(options):
         print(f"\n{paragraphs(f'{len(options) - len(shown)} more options: {program} --help-all')}")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 WIDEST = 100  # columns; longer lines are hard to read
 NARROW = 60  # columns; in fewer, an explanation starts on a line of its own
-LONGEST = 22  # characters of a name with its explanation beside it
+LONGEST = 24  # characters of a name with its explanation beside it
 
 
 def columns() -> int:
@@ -30,17 +30,27 @@ def paragraphs(text: str) -> str:
     return "\n\n".join(part if part.startswith(" ") else _fill(part, "") for part in parts)
 
 
-def listing(rows: Iterable[tuple[str, str]]) -> str:
-    """Lay out names and what they stand for, side by side where there is room."""
+def listing(rows: Iterable[tuple[str, str]], column: int = 0) -> str:
+    """Lay out names and their explanations, side by side where there is room.
+
+    Args:
+        rows: the names, each with its explanation.
+        column: where explanations begin, see :func:`column_for`; by default, as these names need it.
+    """
     rows = list(rows)
-    beside = [len(name) for name, _ in rows if len(name) <= LONGEST]
-    column = 6 if columns() < NARROW else max(beside, default=LONGEST) + 4
+    column = column or column_for(name for name, _ in rows)
     lines = []
     for name, text in rows:
         explanation = _fill(text, " " * column)
         is_beside = columns() >= NARROW and len(name) + 4 <= column
         lines.append(f"  {name:<{column - 2}}{explanation[column:]}" if is_beside else f"  {name}\n{explanation}")
     return "\n".join(lines)
+
+
+def column_for(names: Iterable[str]) -> int:
+    """Return the column in which the explanations of some names begin."""
+    beside = [len(name) for name in names if len(name) <= LONGEST]
+    return 6 if columns() < NARROW else max(beside, default=LONGEST) + 4
 
 
 def _fill(text: str, indent: str) -> str:

@@ -129,7 +129,7 @@ def _find_unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
     from elman.cli.runs import RUNS, newest_unfinished
 
     named = [one for source in sources for one in (source if isinstance(source, list) else [source])]
-    folder = newest_find_unfinished(task, [one for one in named if isinstance(one, Path)])
+    folder = newest_unfinished(task, [one for one in named if isinstance(one, Path)])
     if folder is None:
         raise UsageError(
             f"{RUNS} holds no unfinished training of task {task} on {' '.join(files)}; name its folder with `out`, or "
@@ -215,6 +215,5 @@ def _print_prediction(prediction: dict[str, float | int]) -> None:
     print(f"parameters  {prediction['parameters']:,}")
     print(f"memory      {prediction['memory_bytes'] / 2**20:,.1f} MiB for weights, gradients and the optimizer")
     print(f"steps       {prediction['steps']:,} ({prediction['batches_per_epoch']:,} per pass over the data)")
-    print(
-        f"time        {clock(prediction['seconds'])} ({1000 * prediction['seconds_per_step']:.0f} ms per step, measured)"
-    )
+    milliseconds = 1000 * prediction["seconds_per_step"]
+    print(f"time        {clock(prediction['seconds'])} ({milliseconds:.0f} ms per step, measured)")

@@ -97,7 +97,7 @@ def _compare(
 ) -> Iterator[LabelRow]:
     settings.check()
     names = take_texts(names, "models")
-    networks = {name: _network(name, settings, baselines) for name in names if name not in baselines}
+    networks = {name: _parse_network(name, settings, baselines) for name in names if name not in baselines}
     made = {name: baselines[name]() for name in names if name in baselines}  # a missing package is told at once
     train, held_out = settings.read(X, valid=valid)
     is_tagger = isinstance(settings, Tagger)
@@ -118,7 +118,7 @@ def _compare(
         learned = time.perf_counter()
         predicted = model.predict(held_out.inputs)
         done = time.perf_counter()
-        metrics = settings.compared(held_out, list(predicted), seen).metrics
+        metrics = settings.compare_predictions(held_out, list(predicted), seen).metrics
         targets = metrics.get("tokens", metrics.get("examples", 0))
         yield LabelRow(
             model=name,
@@ -132,7 +132,7 @@ def _compare(
         )
 
 
-def _network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
+def _parse_network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
     """Read ``kind`` or ``kind:LxH``."""
     kind, _, size = name.partition(":")
     if kind not in NETWORKS:

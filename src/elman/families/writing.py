@@ -40,7 +40,7 @@ class Request:
     state: Any = None
     """What ``read``, or what was written before, returned; never changed in place."""
 
-    def checked(self) -> Request:
+    def resolve(self) -> Request:
         """Return the request with a seed and a list of texts to stop at.
 
         Raises:
@@ -56,7 +56,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Written:
+class Completion:
     """A text that was written."""
 
     text: str
@@ -73,7 +73,7 @@ class TextWriting:
     Args:
         network: what writes.
         states: what it has read, of as many streams together as there are requests, in their order.
-        requests: checked; their prompts are texts.
+        requests: resolved; their prompts are texts.
         tokenizer: what the tokens are.
         forbidden: tokens that are no text.
     """
