@@ -53,13 +53,13 @@ def whole(network: TranslatorNetwork, batch: PairBatch) -> Callable[[], Tensor]:
 
 
 def parts(network: TranslatorNetwork, batch: PairBatch) -> list[Callable[[], Tensor]]:
-    state = network.read(batch)
+    state = network.encode_batch(batch)
     embedded = network.embedding(batch.inputs).detach()
     hidden = network.decoder(embedded, state)[0].detach().requires_grad_()
     fixed = type(state)(*(_detached(part) for part in state))
 
     def encoder() -> Tensor:
-        read = network.read(batch)
+        read = network.encode_batch(batch)
         return sum((part.sum() for part in read.hidden), read.memory.keys.sum() if read.memory else torch.zeros(()))
 
     return [

@@ -12,7 +12,7 @@ import elman
 from elman.cli.predict import answers
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
-from elman.decoding.beam import Search
+from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 
 TINY = {"hidden_size": 4, "steps": 1, "evaluations": 1, "seed": 1}

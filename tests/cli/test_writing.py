@@ -12,7 +12,7 @@ from PIL import Image
 import elman
 from elman.cli.main import main
 from elman.data.samples import sample_text
-from elman.decoding.beam import Search
+from elman.decoding.options import Search
 from elman.metrics.texts import translation_metrics
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "4", "--evaluations", "2"]

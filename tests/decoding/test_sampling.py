@@ -10,7 +10,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from elman.decoding.sampling import Sampling, draw, draw_key, probabilities, uniforms
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, draw_key, probabilities, uniforms
 from elman.errors import UsageError
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.decoding.sampling import Sampling, draw, draw_key, probabilities, uniforms
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, draw_key, probabilities, uniforms
 from elman.decoding.streams import Compiled, Stepwise, Stream, Writing, stop_at
 from elman.kernels.compiler import IS_JIT_OFF
 from elman.kernels.generate import Writer

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, save
 
 from elman.data.images.decoding import write_picture
 from elman.data.lines import Problems
-from elman.data.music.tunes import cut, read_tunes
+from elman.data.music.tunes import read_tunes, shorten
 from elman.data.samples import sample_pictures, sample_text
 
 ROOT = Path(__file__).parents[2]
@@ -170,4 +170,4 @@ def _write_tunes(folder: Path) -> None:
         (folder / place).mkdir()
         for number, tune in enumerate(tunes):
             (folder / place / f"{number}.mid").write_bytes(tune.midi())
-    (folder / "theme.mid").write_bytes(cut(tunes[0], 10).midi())
+    (folder / "theme.mid").write_bytes(shorten(tunes[0], 10).midi())

@@ -30,8 +30,7 @@ Every setting has one name and three spellings:
 | in Python | `hidden_size=512`, an argument of the task's class, such as `elman.Tagger` |
 | in a TOML file, read with `--config` | `hidden_size = 512` |
 
-A dash in the column "default" means that nothing is set; the description says what happens then. `elman train TASK --help`
-shows the same texts.
+Where the default is "not set", the description says what happens then. `elman train TASK --help` shows the same texts.
 """
 
 COMMANDS_HEAD = """\
@@ -61,9 +60,8 @@ def settings_page() -> str:
     for task, kind in kinds.items():
         row = TASKS[task]
         sections.append(f"## {_title(row.page)}\n")
-        sections.append(
-            f"`elman train {task}`, `elman.{row.class_name}` ([guide]({row.page})). Besides the settings of every task:\n"
-        )
+        names = f"`elman train {task}`, `elman.{row.class_name}` ([guide]({row.page}))"
+        sections.append(f"{names}. Besides the settings of every task:\n")
         own = [field.name for field in dataclasses.fields(kind) if field.name not in shared]
         sections.append(_table(_setting(name, told[task][name], {task: kind}) for name in own))
     return "\n".join(sections)
@@ -72,7 +70,6 @@ def settings_page() -> str:
 def _setting(name: str, about: str, kinds: dict[str, Any]) -> tuple[str, ...]:
     """Write the row of a setting."""
     (kind, *_) = kinds.values()
-    (field,) = (field for field in dataclasses.fields(kind) if field.name == name)
     values = _values(typing.get_type_hints(kind)[name], kind.limits.get(name))
     return f"`{name}`", _defaults({task: getattr(kind(), name) for task, kind in kinds.items()}), values, about
 
@@ -90,7 +87,7 @@ def _defaults(values: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     """Write a default as a page shows it."""
     if value in (None, "", ()):
-        return "–"
+        return "not set"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int | float):

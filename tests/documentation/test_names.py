@@ -12,7 +12,7 @@ import pytest
 from elman import errors
 from elman.cli.main import VERBS
 from elman.data.formats.table import FORMATS
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.models.tasks import TASKS
 
 from .pages import PAGES, ROOT, spans_of, text_of

@@ -34,7 +34,7 @@ def test_every_setting_of_a_task_has_a_row_with_its_default(task):
     for name, cell in (shared | own).items():
         default = getattr(model, name)
         if default is None or isinstance(default, bool):
-            assert cell == {None: "–", True: "on", False: "off"}[default], name
+            assert cell == {None: "not set", True: "on", False: "off"}[default], name
         else:  # a task whose default differs from the others' is named after it
             numbers = [part.strip() for part in cell.split(";")]
             (mine,) = [part for part in numbers if re.search(rf"\bfor\b.*\b{task}\b", part)] or numbers[:1]

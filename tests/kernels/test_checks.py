@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.decoding.beam import beam_search
-from elman.decoding.sampling import Sampling, draw, probabilities
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, probabilities
 from elman.decoding.viterbi import viterbi
 from elman.errors import UsageError
 from elman.families.next_token import LanguageNetwork

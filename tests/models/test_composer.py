@@ -13,7 +13,7 @@ from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, read_tunes
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.composer import Composer
 
@@ -114,7 +114,8 @@ def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
 def test_events_already_written_can_be_made_less_likely():
     composer = Composer(**SMALL, steps=5).fit(SCALES)
     often, seldom = (
-        composer._events([], 60, Sampling(greedy=True, repetition_penalty=penalty), 1) for penalty in (1.0, 10.0)
+        composer._generate_events([], 60, Sampling(greedy=True, repetition_penalty=penalty), 1)
+        for penalty in (1.0, 10.0)
     )
     assert len(set(seldom)) > 2 * len(set(often))
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.errors import DataError, UsageError
 from elman.families.writing import Request
 from elman.models.language_model import LanguageModel

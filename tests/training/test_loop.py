@@ -308,7 +308,7 @@ def test_the_kept_weights_are_those_of_the_best_validation(quick, tiny, easy):
     losses = {row["step"]: row["nats_per_token"] for row in model.history_ if row["step"] > 0}
     best_step = min(losses, key=losses.get)
     assert model.metrics_["train"]["best_step"] == best_step < 60
-    again = model._judge(model._valid, 32)
+    again = model._evaluate(model._valid, 32)
     assert again["nats_per_token"] == losses[best_step]
 
 
@@ -723,14 +723,14 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
     loaded = elman.load(folder)
     # what training saw: the same weights, judged in 32 streams as they were then
     corpus = tiny().read_corpora(easy)[1]
-    assert loaded._judge(corpus, 32)["nats_per_token"] == min(losses.values())
+    assert loaded._evaluate(corpus, 32)["nats_per_token"] == min(losses.values())
     assert math.isfinite(loaded.evaluate(easy)["nats_per_token"])
     assert loaded.generate("the ", max_tokens=3, seed=1)
 
 
 def test_weights_broken_by_the_last_step_are_not_kept(tmp_path, monkeypatch, tiny, easy):
     """No training loss comes after the last step, so only the validation can show it."""
-    judge = elman.LanguageModel._judge
+    judge = elman.LanguageModel._evaluate
 
     def judged(self, corpus, num_streams=1):
         if num_streams > 1 and calls.append(0) is None and len(calls) > 1:
@@ -739,7 +739,7 @@ def test_weights_broken_by_the_last_step_are_not_kept(tmp_path, monkeypatch, tin
         return judge(self, corpus, num_streams)
 
     calls = []
-    monkeypatch.setattr(elman.LanguageModel, "_judge", judged)
+    monkeypatch.setattr(elman.LanguageModel, "_evaluate", judged)
     with pytest.raises(DivergedError, match="nan in validation"):
         tiny(steps=2, evaluations=1).fit(easy, out=tmp_path / "m")
     assert not (tmp_path / "m" / "config.json").exists()

@@ -13,7 +13,8 @@ from elman.bench import limits
 from elman.bench.kernels import TORCH
 from elman.bench.rows import Row, Shape, make_row, reading_figures, written_bytes
 from elman.bench.timing import Work, computing_on, in_turn, timed
-from elman.decoding.sampling import Sampling, laid_out
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import laid_out
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 

@@ -18,7 +18,7 @@ import tyro
 import tyro._arguments
 import tyro._errors  # what is wrong with the words, as values: its interface is private, so the version is pinned
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.models.tasks import TASKS
 from elman.settings.base import LARGEST, ModelSettings, Settings
 
@@ -67,7 +67,7 @@ def parse(command: type[Command], words: Sequence[str], program: str, default: C
 
 def source(word: str, task: str) -> Path | str:
     """Return what a FILE on the command line stands for: a path, or the text of ``sample:NAME`` or ``hub:NAME``."""
-    from elman.data.hub import hub_text
+    from elman.data.hub import load_hub_text
     from elman.data.samples import sample_text
 
     if word == "-":
@@ -80,7 +80,7 @@ def source(word: str, task: str) -> Path | str:
         form = TASKS[task].hub
         if form is None:
             raise UsageError(f"{word}: a {task} reads files only; download the data and name their folder")
-        return hub_text(word.removeprefix("hub:"), form)
+        return load_hub_text(word.removeprefix("hub:"), form)
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
 
 
@@ -153,7 +153,7 @@ def settings_from_toml(path: Path, model: type[ModelSettings]) -> dict[str, Any]
     for written, value in values.items():
         name = written.replace("-", "_")
         if name not in known:
-            raise UsageError(f"--config {path}: no setting is called {written!r}{nearest(name, known)}")
+            raise UsageError(f"--config {path}: no setting is called {written!r}{suggest(name, known)}")
         if name in settings:
             raise UsageError(f"--config {path}: {name} is there twice, with a hyphen and with an underscore")
         if isinstance(value, float) and not math.isfinite(value):

@@ -19,7 +19,7 @@ from elman.bench.timing import computing_on
 from elman.bench.train import bench_train
 from elman.cli.arguments import parse
 from elman.documents import write_json
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.settings.base import LIMITS
 from elman.training.schedule import positive
 
@@ -83,7 +83,7 @@ def run(words: Sequence[str]) -> int:
     """Time what ``words`` say; see ``elman bench --help``."""
     command = parse(Bench, words, "elman bench")
     if command.what not in TIMED:
-        raise UsageError(f"elman bench has no {command.what}{nearest(command.what, TIMED)}; it has {', '.join(TIMED)}")
+        raise UsageError(f"elman bench has no {command.what}{suggest(command.what, TIMED)}; it has {', '.join(TIMED)}")
     positive("repeats", command.repeats)
     if command.threads is not None:
         positive("threads", command.threads)

@@ -12,9 +12,9 @@ import tyro
 from elman.cli.arguments import Switch, parse, source
 from elman.cli.settings import setting_fields, settings_of
 from elman.comparison.labels import LabelRow
-from elman.comparison.language_models import Row
+from elman.comparison.language_models import LanguageModelRow
 from elman.documents import write_json
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.models.tasks import TASKS, Comparison, TaskRow
 from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
@@ -56,7 +56,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     task = words[0]
     if task not in comparisons:
-        raise UsageError(f"elman compare has no task {task}{nearest(task, comparisons) or ';'} it has {listed}")
+        raise UsageError(f"elman compare has no task {task}{suggest(task, comparisons) or ';'} it has {listed}")
     command: Any = parse(command_of(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
     settings = TASKS[task].model_class(**settings_of(command, TASKS[task].settings_class).get_params())
     rows = list(
@@ -77,7 +77,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def print_comparison(rows: Sequence[Row]) -> None:
+def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
     """Print the rows as a table, then what each model writes."""
     from rich.console import Console
     from rich.table import Table

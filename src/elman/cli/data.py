@@ -16,7 +16,7 @@ from elman.cli.arguments import parse
 from elman.data.images.decoding import write_picture
 from elman.data.samples import SAMPLES, sample_pictures, sample_text
 from elman.documents import write_json
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.files import make_folder, write_files
 from elman.models.tasks import TASKS
 from elman.training.schedule import positive
@@ -53,7 +53,7 @@ def run(words: Sequence[str]) -> int:
             raise SystemExit(0)  # as help of every other command ends
         return 0
     if words[0] not in ACTIONS:
-        raise UsageError(f"elman data has no {words[0]}{nearest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
+        raise UsageError(f"elman data has no {words[0]}{suggest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
     action: Any = parse(ACTIONS[words[0]], words[1:], f"elman data {words[0]}")
     tasks = {name: task for task, row in TASKS.items() for name in row.samples}
     if isinstance(action, Show):

@@ -12,7 +12,7 @@ from pathlib import Path
 from elman.cli.arguments import parse
 from elman.cli.compare import print_comparison
 from elman.cli.program import program
-from elman.comparison.language_models import Row, compare_language_models
+from elman.comparison.language_models import LanguageModelRow, compare_language_models
 from elman.data.samples import sample_text
 from elman.models.language_model import LanguageModel
 from elman.training.progress import progress_for
@@ -49,7 +49,7 @@ def run(words: Sequence[str]) -> int:
     model = replace(settings).fit(text, out=command.out, overwrite=True, progress=progress_for(sys.stderr))
     sample = model.generate(max_tokens=400, seed=1)
     figures = model.metrics_["valid"]
-    lstm = Row(
+    lstm = LanguageModelRow(
         model=f"lstm:{settings.num_layers}x{settings.hidden_size}",
         nats_per_token=figures["nats_per_token"],
         bits_per_character=figures["bits_per_character"],

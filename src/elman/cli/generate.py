@@ -12,8 +12,8 @@ import tyro
 
 from elman.cli.arguments import check_svg, parse
 from elman.data.lines import Problems
-from elman.data.music.tunes import begun_with, read_tunes
-from elman.decoding.sampling import Sampling
+from elman.data.music.tunes import read_tunes, shorten_primer
+from elman.decoding.options import Sampling
 from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
 from elman.files import write_files
@@ -114,7 +114,7 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
         raise UsageError(f"{named[0]} is named twice: --out, --wav and --roll are three files")
     primer = None
     if command.primer is not None:
-        primer = begun_with(read_tunes(command.primer, Problems(shown=0), model.encoding)[0], command.seconds)
+        primer = shorten_primer(read_tunes(command.primer, Problems(shown=0), model.encoding)[0], command.seconds)
     tune = model.compose(
         primer,
         seconds=command.seconds,

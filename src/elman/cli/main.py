@@ -11,7 +11,7 @@ from importlib import import_module
 from elman import __version__
 from elman.cli.flags import with_flags
 from elman.cli.streams import ReaderGone, standard_streams
-from elman.errors import ElmanError, UsageError, nearest
+from elman.errors import ElmanError, UsageError, suggest
 
 VERBS = {
     "train": "train a model on your own data            elman train lm input.txt --out runs/mine",
@@ -104,7 +104,7 @@ def _run(words: list[str]) -> int:
         print(f"elman {__version__}")
         return 0
     if verb not in VERBS:
-        raise UsageError(f"no such command: {verb}{nearest(verb, VERBS) or ';'} elman --help lists them")
+        raise UsageError(f"no such command: {verb}{suggest(verb, VERBS) or ';'} elman --help lists them")
     code: int = import_module(f"elman.cli.{verb}").run(words[1:])
     return code
 

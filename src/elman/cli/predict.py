@@ -17,9 +17,9 @@ from elman.cli.arguments import check_order, check_svg, parse, source
 from elman.cli.searching import Searching, search_of
 from elman.cli.streams import standard_input
 from elman.data.formats.table import FORMATS
-from elman.data.lines import Lines, Problems, arrived
+from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import Problem, Translation
-from elman.decoding.beam import Search
+from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 from elman.files import write_files
 from elman.models import load
@@ -111,7 +111,7 @@ def answers(
     writer = formats.writer(output_format, reader, settings)
     if "probabilities" in inspect.signature(model.answer).parameters:
         options["probabilities"] = getattr(writer, "writes_probabilities", False)
-    batches = arrived(reader.read(lines, problems), lines, model.answered_together)
+    batches = group_available(reader.read(lines, problems), lines, model.answer_batch_size)
     records = _told(model.answer(batches, **options), lines, problems)
     if attention is not None:
         records = _drawn(records, model, attention, lines.name, options.get("search"))
@@ -138,7 +138,7 @@ def _told(records: Iterable[Any], lines: Lines, problems: Problems) -> Iterator[
     """
     is_read = False
     for record in records:
-        if isinstance(record, Problem) and not record.told:
+        if isinstance(record, Problem) and not record.is_reported:
             problems.add_error(str(record.where), DataError(record.what))
         elif isinstance(record, Translation) and record.warning:
             problems.add(lines.name, record.line, record.warning)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from elman.cli.flags import with_flags
-from elman.decoding.beam import Search
+from elman.decoding.options import Search
 from elman.errors import UsageError
 
 SEARCH = tuple(field.name for field in fields(Search))

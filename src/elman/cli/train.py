@@ -18,7 +18,7 @@ from elman.cli.arguments import Switch, check_there, examples, named_path, parse
 from elman.cli.flags import with_flags
 from elman.cli.program import program
 from elman.cli.settings import setting_fields, settings_of
-from elman.errors import Interrupted, StorageError, UsageError, nearest
+from elman.errors import Interrupted, StorageError, UsageError, suggest
 from elman.models.tasks import TASKS, TaskRow
 from elman.settings.base import ModelSettings, saved_settings
 from elman.training.progress import clock, describe_metrics, progress_for
@@ -77,7 +77,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     if words[0] not in TASKS:
         raise UsageError(
-            f"elman train has no task {words[0]}{nearest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
+            f"elman train has no task {words[0]}{suggest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
         )
     task = words[0]
     command, model = _parsed(task, words[1:])

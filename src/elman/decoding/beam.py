@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import torch
@@ -35,43 +32,6 @@ class Hypothesis(NamedTuple):
     """Its tokens, without the one that ends it."""
     score: float
     """Its log-probability in nats, divided by its length to the power of the length penalty; higher is better."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How texts are searched for, or drawn, in one call."""
-
-    beam_size: int = 5
-    """Texts that are kept at every step of the search; 1 takes the likeliest token each time."""
-    length_penalty: float = 1.0
-    """Log-probabilities are divided by the length to this power when texts are compared; 0 prefers short ones."""
-    n_best: int = 1
-    """How many texts to write about each input, the best first."""
-    temperature: float = 0.0
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
-    seed: int | None = None
-    """The same seed draws the same texts; the model's where not given."""
-
-    def check(self) -> None:
-        """Raise UsageError for a value outside its limits."""
-        for name, value in asdict(self).items():
-            if name == "seed" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
-        for name in ("beam_size", "n_best", "seed"):
-            if not isinstance(getattr(self, name), numbers.Integral | type(None)):
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be a whole number")
-        for name in ("beam_size", "n_best"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("length_penalty", "temperature"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be a finite number, at least 0")
-        if self.length_penalty > 10:
-            raise UsageError(f"length_penalty is {self.length_penalty}; it is at most 10")
-        if self.temperature == 0 and self.n_best > self.beam_size:
-            raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")
 
 
 def beam_search(

@@ -8,8 +8,9 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch import Tensor
 
-from elman.decoding.beam import Hypothesis, RowState, Search, Step
-from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.beam import Hypothesis, RowState, Step
+from elman.decoding.options import Sampling, Search
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 
 import numpy as np
@@ -12,44 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elman.decoding.options import Sampling
 from elman.errors import UsageError
 from elman.kernels.checks import CPU, check
 from elman.kernels.generate import OPTIONS, choose_rows, distribute_rows, draw_options
 from elman.kernels.threads import run
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How the next token is drawn from the network's distribution."""
-
-    temperature: float = 0.8
-    """Logits are divided by it: below 1 safer, above 1 wilder; 1 is the network's own distribution."""
-    top_k: int = 0
-    """Draw among the k likeliest tokens only; 0: among all."""
-    top_p: float = 1.0
-    """Draw among the fewest tokens that together reach this probability (nucleus sampling)."""
-    repetition_penalty: float = 1.0
-    """Logits of tokens already seen are divided by it where positive, multiplied where negative; 1: no penalty."""
-    greedy: bool = False
-    """Take the likeliest token every time; nothing is drawn."""
-
-    def check(self) -> None:
-        """Raise UsageError for a value outside its limits."""
-        for name, value in asdict(self).items():
-            if name != "greedy" and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
-                raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
-        if not isinstance(self.top_k, numbers.Integral):
-            raise UsageError(f"top_k is {self.top_k}; it must be a whole number")
-        if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"temperature is {self.temperature}; it must be above zero (`greedy` takes the likeliest)")
-        if self.top_k < 0:
-            raise UsageError(f"top_k is {self.top_k}; it must be at least 1, or 0 to draw among all tokens")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p}; it is a probability: above 0 and at most 1")
-        if not 0 < self.repetition_penalty < float("inf"):
-            raise UsageError(f"repetition_penalty is {self.repetition_penalty}; it must be above zero (1: no penalty)")
 
 
 def laid_out(samplings: Iterable[Sampling]) -> Tensor:

@@ -15,7 +15,8 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from elman.decoding.sampling import Sampling, draw, laid_out, probabilities, uniforms
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, laid_out, probabilities, uniforms
 from elman.kernels.checks import CPU
 from elman.kernels.generate import Writer
 from elman.nn.state import State

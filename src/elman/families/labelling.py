@@ -69,6 +69,6 @@ class LabellingModel(LabellingSettings, SequenceModel):
 
     def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
-        self.labels_ = tuple(texts.read("labels.json", [(str, int, float, bool)]))
+        self.labels_ = tuple(texts.parse("labels.json", [(str, int, float, bool)]))
         if not 1 <= len(self.labels_) <= MOST_LABELS:
             raise ModelError(f"labels.json: {len(self.labels_):,} labels; a model has 1 to {MOST_LABELS:,}")

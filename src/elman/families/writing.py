@@ -12,7 +12,8 @@ import torch
 
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_texts
-from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Network, Stream, Writing
 from elman.decoding.text import StreamText
 from elman.nn.state import State
@@ -39,7 +40,7 @@ class Request:
     state: Any = None
     """What ``read``, or what was written before, returned; never changed in place."""
 
-    def checked(self) -> Request:
+    def resolve(self) -> Request:
         """Return the request with a seed and a list of texts to stop at.
 
         Raises:
@@ -55,7 +56,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Written:
+class Completion:
     """A text that was written."""
 
     text: str
@@ -72,7 +73,7 @@ class TextWriting:
     Args:
         network: what writes.
         states: what it has read, of as many streams together as there are requests, in their order.
-        requests: checked; their prompts are texts.
+        requests: resolved; their prompts are texts.
         tokenizer: what the tokens are.
         forbidden: tokens that are no text.
     """

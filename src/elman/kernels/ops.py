@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.kernels.checks import CPU, check
 from elman.kernels.gru import gru_backward, gru_forward
 from elman.kernels.lstm import lstm_backward, lstm_forward
@@ -216,7 +216,7 @@ def _check_arguments(
     ``weights`` are those of both directions, with the biases or without.
     """
     if mode not in GATES:
-        raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{nearest(mode, GATES)}')
+        raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{suggest(mode, GATES)}')
     if parts < 1:
         raise UsageError(f"parts={parts}, expected at least 1")
     if inputs is None or hidden is None:  # torch's dispatcher lets it through
