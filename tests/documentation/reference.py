@@ -30,7 +30,7 @@ Every setting has one name and three spellings:
 | in Python | `hidden_size=512`, an argument of the task's class, such as `elman.Tagger` |
 | in a TOML file, read with `--config` | `hidden_size = 512` |
 
-Where the default is "not set", the description says what happens then. `elman train TASK --help` shows the same texts.
+Where the default is "not set", the description says what happens then. `elman train lm --help` shows the same texts.
 """
 
 COMMANDS_HEAD = """\
