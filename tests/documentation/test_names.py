@@ -48,7 +48,7 @@ def all_flags():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_is_documented(task):
-    """Where the API page shows a class with what it inherits, all its fields stand there with their docstrings."""
+    """The API page shows the class with inherited members, and every field has a docstring."""
     home = TASKS[task].home.replace(":", ".")
     assert re.search(
         rf"^::: {re.escape(home)}\n    options:\n      inherited_members: true$", text_of("docs/api.md"), re.M
