@@ -60,7 +60,7 @@ def write_settings_page() -> str:
     for task, kind in kinds.items():
         row = TASKS[task]
         sections.append(f"## {_make_title(row.page)}\n")
-        names = f"`elman train {task}`, `elman.{row.class_name}` ([guide]({row.page}))"
+        names = f"`elman train {task} {row.files.metavar}`, `elman.{row.class_name}` ([guide]({row.page}))"
         sections.append(f"{names}. Besides the settings of every task:\n")
         own = [field.name for field in dataclasses.fields(kind) if field.name not in shared]
         sections.append(_format_table(_format_setting(name, docs[task][name], {task: kind}) for name in own))
