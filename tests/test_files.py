@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elman.errors import ModelError, StorageError
-from elman.files import JOURNAL, LOCK, current, make_folder, read_file, replace_files, working_in, write_files
+from elman.files import JOURNAL, LOCK, find_current, make_folder, read_file, replace_files, working_in, write_files
 
 OLD = {"config": b"old config", "weights": b"old weights" * 50, "labels": b"old labels"}
 NEW = {"config": b"new config, longer", "weights": b"new weights", "log": b"new log"}
@@ -23,7 +23,7 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 def contents(folder):
     """What a reader finds, whatever has been moved into place."""
     names = {*OLD, *NEW, *NEWER}
-    paths = {name: current(folder, name) for name in names}
+    paths = {name: find_current(folder, name) for name in names}
     return {name: path.read_bytes() for name, path in paths.items() if path is not None}
 
 
@@ -136,7 +136,7 @@ DAMAGED = [
 def test_a_damaged_journal_is_refused(tmp_path, journal):
     (tmp_path / JOURNAL).write_bytes(journal)
     with pytest.raises(ModelError, match="journal"):
-        current(tmp_path, "config")
+        find_current(tmp_path, "config")
     with pytest.raises(ModelError, match="journal"):
         save(tmp_path, NEW)
 

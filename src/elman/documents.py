@@ -29,7 +29,7 @@ def write_json(value: Any, indent: int | None = None) -> str:
         >>> write_json({"nats": float("nan"), "tokens": 3})
         '{"nats": null, "tokens": 3}'
     """
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_replace_non_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def read_json(content: str | bytes, shape: Any = object) -> Any:
@@ -52,7 +52,7 @@ def read_json(content: str | bytes, shape: Any = object) -> Any:
     """
     text = content.decode() if isinstance(content, bytes) else content
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
+        value = json.loads(text, parse_int=_parse_integer, parse_float=_parse_number, parse_constant=_parse_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     check_shape(value, shape)
@@ -109,23 +109,23 @@ def _refuse(value: Any, expected: str, where: str) -> None:
     raise ValueError(f"{where or 'it'} is {shown}, expected {expected}")
 
 
-def _integer(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     if len(digits.lstrip("-")) > MOST_DIGITS:
         raise ValueError(f"the number {digits[:20]}... is too large")
     return int(digits)
 
 
-def _number(digits: str) -> float:
+def _parse_number(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError(f"{digits[:20]} is not a finite number")
     return number
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     """Copy a value with null in place of every number that is not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_replace_non_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

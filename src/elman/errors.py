@@ -72,7 +72,7 @@ class Interrupted(ElmanError):  # noqa: N818 (no error: the user asked for it)
         self.exit_code = 128 + signal_number
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """Name the known spelling closest to ``name``, as the tail of an error message.
 
     Args:
@@ -83,9 +83,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
         ``'; did you mean "lstm"?'``, or an empty string where nothing is close.
 
     Example:
-        >>> nearest("lstn", ["rnn", "gru", "lstm"])
+        >>> suggest("lstn", ["rnn", "gru", "lstm"])
         '; did you mean "lstm"?'
-        >>> nearest("transformer", ["rnn", "gru", "lstm"])
+        >>> suggest("transformer", ["rnn", "gru", "lstm"])
         ''
     """
     close = difflib.get_close_matches(name, list(known), n=1)

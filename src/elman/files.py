@@ -7,8 +7,8 @@ onto another one, so several files of a folder are replaced through a journal:
     2. .journal.json, which names them (and the files that are to go), is moved into place: this commits them
     3. the files are moved into place, and the journal goes last
 
-A process that is killed before 2 leaves the old files, one that is killed after it the new ones: :func:`current` finds
-them wherever they are, and whoever writes into the folder next completes the moves.
+A process that is killed before step 2 leaves the old files, one that is killed after it leaves the new ones:
+:func:`find_current` finds them wherever they are, and the next process that writes into the folder completes the moves.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def check_regular(path: Path, most: int) -> int:
     return status.st_size
 
 
-def current(folder: Path, name: str) -> Path | None:
+def find_current(folder: Path, name: str) -> Path | None:
     """Find a file of a folder whose files may be about to be replaced.
 
     Returns:
@@ -89,7 +89,7 @@ def current(folder: Path, name: str) -> Path | None:
     journal = read_journal(folder)
     if name in journal.removed:
         return None
-    if name in journal.files and (beside := _beside(folder / name)).exists():
+    if name in journal.files and (beside := _temporary_path(folder / name)).exists():
         return beside
     path = folder / name
     return path if os.path.lexists(path) else None
@@ -124,13 +124,13 @@ def write_files(contents: dict[Path, bytes]) -> None:
         StorageError: the disk is full, the folder is missing or may not be written, or no file stands there but a
             folder or a device.
     """
-    contents = {_file_at(path): content for path, content in contents.items()}
+    contents = {_resolve_file(path): content for path, content in contents.items()}
     with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
         for path, content in reversed(contents.items()):
             _write(stack.enter_context(replacing(path, "name another file")), content)
 
 
-def _file_at(path: Path) -> Path:
+def _resolve_file(path: Path) -> Path:
     """Return the file that a path names, through links; what else stands there must not be replaced by a file.
 
     ``os.path`` has no error for a path that is too long or may not be looked at: whoever writes there says it.
@@ -157,7 +157,7 @@ def replacing(path: Path, remedy: str = _ANOTHER_FOLDER) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full, the folder is missing or may not be written.
     """
-    beside = _beside(path)
+    beside = _temporary_path(path)
     try:
         with beside.open(
             "wb"
@@ -171,7 +171,7 @@ def replacing(path: Path, remedy: str = _ANOTHER_FOLDER) -> Iterator[Path]:
     except StorageError:  # of another file, written in the same block
         raise
     except OSError as error:
-        raise _not_written(path, error, os.path.exists(path), remedy) from error  # noqa: PTH110
+        raise _make_storage_error(path, error, os.path.exists(path), remedy) from error  # noqa: PTH110
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -193,17 +193,17 @@ def replace_files(folder: Path, contents: dict[str, bytes], removed: Iterable[st
     try:
         for name, content in contents.items():
             path = folder / name
-            _write(_beside(path), content)
+            _write(_temporary_path(path), content)
         _sync_folder(folder)
         path = folder / JOURNAL
         gone = sorted(set(removed) - set(contents))
-        _write(_beside(path), write_json({"files": list(contents), "removed": gone}).encode())
-        _beside(path).replace(path)
+        _write(_temporary_path(path), write_json({"files": list(contents), "removed": gone}).encode())
+        _temporary_path(path).replace(path)
     except OSError as error:
         for left in (*(folder / name for name in contents), folder / JOURNAL):
             with suppress(OSError):
-                _beside(left).unlink(missing_ok=True)
-        raise _not_written(path, error, any((folder / name).exists() for name in contents)) from error
+                _temporary_path(left).unlink(missing_ok=True)
+        raise _make_storage_error(path, error, any((folder / name).exists() for name in contents)) from error
     try:
         complete(folder)
     except OSError as error:  # it is committed: whoever reads the folder finds the new files
@@ -222,7 +222,7 @@ def complete(folder: Path) -> None:
         _sync_folder(folder)
         for name in journal.files:
             with suppress(FileNotFoundError):  # it was moved before
-                _beside(folder / name).replace(folder / name)
+                _temporary_path(folder / name).replace(folder / name)
         for name in journal.removed:
             (folder / name).unlink(missing_ok=True)
         _sync_folder(folder)
@@ -245,11 +245,11 @@ def working_in(folder: Path) -> Iterator[None]:
     """
     made = _make_folder(folder, "name another with `out`")
     try:
-        with _locked(folder):
+        with _hold_lock(folder):
             try:
                 complete(folder)
             except OSError as error:
-                raise _not_written(folder, error, False) from error
+                raise _make_storage_error(folder, error, False) from error
             yield
     finally:
         with suppress(OSError):  # something was saved there
@@ -290,12 +290,12 @@ def _make_folder(folder: Path, remedy: str) -> list[Path]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _hold_lock(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     try:
         descriptor = _open_lock(path)
     except OSError as error:
-        raise _not_written(folder, error, False) from error
+        raise _make_storage_error(folder, error, False) from error
     try:
         with suppress(OSError):  # it is a lock without its holder's name, too
             os.ftruncate(descriptor, 0)
@@ -341,7 +341,7 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _beside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
@@ -364,6 +364,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _not_written(path: Path, error: OSError, kept: bool, remedy: str = _ANOTHER_FOLDER) -> StorageError:
+def _make_storage_error(path: Path, error: OSError, kept: bool, remedy: str = _ANOTHER_FOLDER) -> StorageError:
     still = ". What was saved before is intact." if kept else ""
     return StorageError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy}{still}")

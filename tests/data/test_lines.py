@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.formats.delimited import Delimited
-from elman.data.formats.detection import sentence_format
+from elman.data.formats.detection import detect_sentence_format
 from elman.data.formats.json_lines import JsonLines
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.series import SeriesTable
 from elman.data.formats.text_lines import TextLines
-from elman.data.lines import Lines, Problems, arrived
+from elman.data.lines import Lines, Problems, group_available
 from elman.data.text import Text
 from elman.errors import DataError
 
@@ -56,14 +56,14 @@ def test_all_sources_have_the_lines_of_a_text_file(tmp_path_factory, text, place
     for source in (text, path, Pipe(blocks), io.BytesIO(raw)):
         lines = Lines(source, block_size=block_size)
         assert [(lines.number, line) for line in lines] == list(enumerate(expected(text), start=1))
-    assert Lines(path).whole() == "".join(Text(path).chunks()) if text else True
+    assert Lines(path).read_all() == "".join(Text(path).chunks()) if text else True
 
 
 @pytest.mark.parametrize("end", ENDINGS)
 def test_a_pipe_is_answered_when_a_line_has_ended_whatever_ends_it(end):
     pipe = Pipe([f"one{end}".encode(), f"two{end}three".encode(), end.encode(), b"four"])
     lines = Lines(pipe)
-    answers = [(group, pipe.given) for group in arrived(lines, lines, most=100)]
+    answers = [(group, pipe.given) for group in group_available(lines, lines, most=100)]
     assert answers == [(["one"], 1), (["two"], 2), (["three"], 3), (["four"], 5)]
 
 
@@ -91,7 +91,7 @@ CONTENTS = {  # what each reader makes of a file whose lines end in "\n", and ho
 
 
 def _tagged(path):
-    read = sentence_format(path).read(Lines(path), Problems(), tagged=True)
+    read = detect_sentence_format(path).read(Lines(path), Problems(), tagged=True)
     return [(sentence.words, sentence.tags, sentence.line) for sentence in read]
 
 

@@ -16,7 +16,7 @@ from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.formats.pictures import Pictures
 from elman.data.images import onnx_encoder
-from elman.data.images.onnx_encoder import encoded_by
+from elman.data.images.onnx_encoder import encode_pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
@@ -380,14 +380,14 @@ def test_an_encoder_has_its_own_size_and_its_places_stay_regions(tmp_path, outpu
     Image.fromarray(pictures[0]).save(tmp_path / "p.png")
     lines = Lines(tmp_path / "p.png", "utf-8", Problems())
     assert len(list(answers(captioner, lines, Problems()))) == 1
-    flat = encoded_by(encoder, pictures[:1], 12)  # as models learned before
+    flat = encode_pictures(encoder, pictures[:1], 12)  # as models learned before
     assert flat[0].shape == (1, 12)
 
 
 def test_encoding_gives_a_sign_of_life(monkeypatch, caplog):
     now = [0.0]
     monkeypatch.setattr(onnx_encoder.time, "monotonic", lambda: now[0])
-    encoding = onnx_encoder.Encoding(8000)
+    progress = onnx_encoder.EncodingProgress(8000)
     for number, now[0] in ((128, 4.0), (256, 11.0), (384, 15.0), (512, 22.0)):
-        encoding.done(number)
+        progress.update(number)
     assert caplog.messages == ["256 of 8,000 pictures are encoded", "512 of 8,000 pictures are encoded"]

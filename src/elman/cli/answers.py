@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from elman.data.formats.table import FORMATS
-from elman.data.lines import Lines, Problems, arrived
+from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import Problem, Translation
 from elman.decoding.options import Search
 from elman.errors import DataError
@@ -50,7 +50,7 @@ def answers(
     writer = formats.writer(output_format, reader, settings)
     if "probabilities" in inspect.signature(model.answer).parameters:
         options["probabilities"] = getattr(writer, "writes_probabilities", False)
-    batches = arrived(reader.read(lines, problems), lines, model.answer_batch_size)
+    batches = group_available(reader.read(lines, problems), lines, model.answer_batch_size)
     records = _report_problems(model.answer(batches, **options), lines, problems)
     if attention is not None:
         records = _draw_attention(records, model, attention, lines.name, options.get("search"))
@@ -65,7 +65,7 @@ def _report_problems(records: Iterable[Any], lines: Lines, problems: Problems) -
     """
     is_read = False
     for record in records:
-        if isinstance(record, Problem) and not record.told:
+        if isinstance(record, Problem) and not record.is_reported:
             problems.add_error(str(record.where), DataError(record.what))
         elif isinstance(record, Translation) and record.warning:
             problems.add(lines.name, record.line, record.warning)

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.settings.base import ModelSettings, Settings
 
 LARGEST_FILE = 16 << 10  # bytes; the time and the memory that tomllib needs grow with their square
@@ -33,7 +33,7 @@ def settings_from_toml(path: Path, model: type[ModelSettings]) -> dict[str, Any]
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise UsageError(f"--config {path}: no setting is called {key!r}{nearest(name, known)}")
+            raise UsageError(f"--config {path}: no setting is called {key!r}{suggest(name, known)}")
         if name in settings:
             raise UsageError(f"--config {path}: {name} is there twice, with a hyphen and with an underscore")
         if isinstance(value, float) and not math.isfinite(value):

@@ -17,10 +17,10 @@ from elman.cli.arguments import parse
 from elman.cli.help import HELP, About
 from elman.cli.layout import bold, listing
 from elman.documents import write_json
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.files import make_folder, write_files
 from elman.models.tasks import TASKS
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 
 @dataclass(kw_only=True)
@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> int:
             raise SystemExit(0)  # as help of every other command ends
         return 0
     if words[0] not in ACTIONS:
-        raise UsageError(f"elman data has no {words[0]}{nearest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
+        raise UsageError(f"elman data has no {words[0]}{suggest(words[0], ACTIONS) or ';'} it has {', '.join(ACTIONS)}")
     action: Any = parse(ACTIONS[words[0]], words[1:], f"elman data {words[0]}")
     from elman.data.images.decoding import write_picture
     from elman.data.samples import SAMPLES, sample_pictures, sample_text
@@ -65,7 +65,7 @@ def run(words: Sequence[str]) -> int:
     tasks = {name: task for task, row in TASKS.items() for name in row.samples}
     if isinstance(action, Show):
         if action.lines is not None:
-            positive("lines", action.lines)
+            check_positive("lines", action.lines)
         if action.pictures is not None:
             pixels = sample_pictures(action.name)
             make_folder(action.pictures)

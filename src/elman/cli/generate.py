@@ -115,12 +115,12 @@ def _compose(model: Any, command: Generate, seed: int | None, index: int) -> Non
     if len(set(named)) < len(named):
         raise UsageError(f"{named[0]} is named twice: --out, --wav and --roll are three files")
     from elman.data.lines import Problems
-    from elman.data.music.tunes import begun_with, read_tunes
+    from elman.data.music.tunes import read_tunes, shorten_primer
     from elman.drawing.roll import piano_roll
 
     primer = None
     if command.primer is not None:
-        primer = begun_with(read_tunes(command.primer, Problems(shown=0), model.encoding)[0], command.seconds)
+        primer = shorten_primer(read_tunes(command.primer, Problems(shown=0), model.encoding)[0], command.seconds)
     tune = model.compose(
         primer,
         seconds=command.seconds,

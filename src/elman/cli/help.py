@@ -46,6 +46,8 @@ class Argument:
     """``--out``, or the metavar of a word without a flag."""
     metavar: str
     text: str
+    default: str
+    """In words; empty where the text says what happens."""
     group: str
     is_positional: bool
     is_advanced: bool
@@ -54,6 +56,11 @@ class Argument:
     def usage(self) -> str:
         """How it is written: ``--out DIR``."""
         return f"{self.name} {self.metavar}".rstrip()
+
+    @property
+    def explanation(self) -> str:
+        """The text with the default."""
+        return f"{self.text} (default: {self.default})" if self.default else self.text
 
 
 def print_help(command: type, program: str, default: Any = None, *, everything: bool = False) -> None:
@@ -72,12 +79,12 @@ def print_help(command: type, program: str, default: Any = None, *, everything: 
     print(bold(f"usage: {' '.join([program, '[OPTIONS]', *(word.name for word in words)])}"))
     print(f"\n{paragraphs(inspect.cleandoc(command.__doc__ or ''))}")
     if words:
-        print(f"\n{listing((word.name, word.text) for word in words)}")
+        print(f"\n{listing((word.name, word.explanation) for word in words)}")
     titles = list(dict.fromkeys([*GROUPS, *(argument.group for argument in options)]))
     shown.sort(key=lambda argument: (titles.index(argument.group), argument.is_advanced))
     column = column_for(argument.usage for argument in shown)
     for title, group in groupby(shown, key=lambda argument: argument.group):
-        rows = ((argument.usage, argument.text) for argument in group)
+        rows = ((argument.usage, argument.explanation) for argument in group)
         print(f"\n{bold(f'{title.capitalize()}:')}\n{listing(rows, column)}")
     if len(shown) < len(options):
         print(f"\n{paragraphs(f'{len(options) - len(shown)} more options: {program} --help-all')}")
@@ -98,12 +105,12 @@ def arguments_of(command: type, default: Any = None, group: str = "") -> Iterato
         text = with_flags(about.text or told.get(field.name, ""))
         if value is True:
             text = f"Switch this off: {text}"
-        in_words = _in_words(value) if about.default is None else about.default
         yield Argument(
             field=field.name,
             name=metavar if is_positional else flag(f"no_{field.name}" if value is True else field.name),
             metavar="" if is_positional or kind is bool else metavar,
-            text=f"{text} (default: {in_words})" if in_words else text,
+            text=text,
+            default=_in_words(value) if about.default is None else about.default,
             group=group or about.group,
             is_positional=is_positional,
             is_advanced=about.is_advanced,

@@ -19,7 +19,7 @@ def resolve(word: str, task: str) -> Path | str:
     Raises:
         UsageError: it is empty, standard input, or of the hub where the task reads files only.
     """
-    from elman.data.hub import hub_text
+    from elman.data.hub import load_hub_text
     from elman.data.samples import sample_text
 
     if word == "-":
@@ -30,7 +30,7 @@ def resolve(word: str, task: str) -> Path | str:
         form = TASKS[task].hub
         if form is None:
             raise UsageError(f"{word}: a {task} reads files only; download the data and name their folder")
-        return hub_text(word.removeprefix("hub:"), form)
+        return load_hub_text(word.removeprefix("hub:"), form)
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
 
 

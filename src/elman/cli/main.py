@@ -12,7 +12,7 @@ from elman import __version__
 from elman.cli.flags import with_flags
 from elman.cli.layout import bold, listing, paragraphs
 from elman.cli.streams import ReaderGone, standard_streams
-from elman.errors import ElmanError, UsageError, nearest
+from elman.errors import ElmanError, UsageError, suggest
 
 VERBS = {
     "demo": "see it all in a minute; needs no data",
@@ -116,7 +116,7 @@ def _run(words: list[str]) -> int:
         print(f"elman {__version__}")
         return 0
     if verb not in VERBS:
-        raise UsageError(f"no such command: {verb}{nearest(verb, VERBS) or ';'} see elman --help")
+        raise UsageError(f"no such command: {verb}{suggest(verb, VERBS) or ';'} see elman --help")
     code: int = import_module(f"elman.cli.{verb}").run(words[1:])
     return code
 

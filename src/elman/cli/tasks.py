@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from elman.cli.help import HELP
 from elman.cli.layout import bold, listing, paragraphs
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.models.tasks import TASKS
 
 
@@ -30,4 +30,4 @@ def choose_task(verb: str, purpose: str, words: Sequence[str], tasks: Collection
         return None
     if words[0] in tasks:
         return words[0]
-    raise UsageError(f"elman {verb} has no task {words[0]}{nearest(words[0], tasks) or ';'} it has {', '.join(tasks)}")
+    raise UsageError(f"elman {verb} has no task {words[0]}{suggest(words[0], tasks) or ';'} it has {', '.join(tasks)}")

@@ -12,7 +12,7 @@ from typing import Any
 from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 from elman.counting.word_counts import TEXT_BASELINES, text_baseline
 from elman.data.values.texts import take_texts
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError, suggest
 from elman.families.saved.description import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
@@ -102,7 +102,7 @@ def _compare(
     train, held_out = settings.read(X, valid=valid)
     is_tagger = isinstance(settings, Tagger)
     seen = set(chain(*train.inputs)) if is_tagger else set()
-    held_out = held_out.spelled_as(set(chain(*train.labels) if is_tagger else train.labels))
+    held_out = held_out.respell(set(chain(*train.labels) if is_tagger else train.labels))
     for name in names:
         if progress is not None:
             progress.note(f"-- {name}")
@@ -137,7 +137,7 @@ def _parse_network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
     kind, _, size = name.partition(":")
     if kind not in NETWORKS:
         known = (*baselines, *NETWORKS)
-        raise UsageError(f"model {name}: no such kind{nearest(kind, known) or ';'} there are {', '.join(known)}")
+        raise UsageError(f"model {name}: no such kind{suggest(kind, known) or ';'} there are {', '.join(known)}")
     layers, _, hidden = size.rpartition("x")
     try:
         network = replace(

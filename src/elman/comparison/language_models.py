@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from elman.counting.ngrams import NgramModel
-from elman.data.corpus import num_predicted_characters
+from elman.data.corpus import count_predicted_characters
 from elman.data.text import Source, Text
 from elman.data.values.texts import take_sources, take_texts
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.families.saved.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
 from elman.training.progress import Progress
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _evaluate_ngram(
     figures = language_metrics(
         -float(log_probs.sum()),
         held_out.num_targets,
-        num_predicted_characters(held_out, reader.tokenizer_, settings.lines),
+        count_predicted_characters(held_out, reader.tokenizer_, settings.lines),
         held_out.num_unknown,
     )
     unseen, total = ngram.unseen_contexts(held_out_ids, offsets)
@@ -130,7 +130,7 @@ def _evaluate_ngram(
 
 
 def _ngram(order: int, settings: LanguageModel) -> NgramModel:
-    positive("order", order)
+    check_positive("order", order)
     return NgramModel(order=order)
 
 
@@ -166,7 +166,7 @@ def _parse_model(name: str, settings: LanguageModel) -> LanguageModel | NgramMod
             f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
     known = (*SIZED_BY_TOKENS, *CELLS)
-    meant = nearest(kind, known) or ";"
+    meant = suggest(kind, known) or ";"
     raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
 
 

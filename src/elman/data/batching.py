@@ -181,7 +181,7 @@ class _Block:
             lengths = np.minimum(np.repeat(lengths, num_pieces) - rank * max_length, max_length)
         self._starts = starts
         self._lengths = lengths.astype(np.min_scalar_type(max_length))  # small, and so quick to sort
-        self.cuts = _cuts(self._lengths, batch_tokens)
+        self.cuts = _cut_into_batches(self._lengths, batch_tokens)
 
     def counts(self) -> tuple[int, int]:
         """Return the number of batches, and of sequences that were cut."""
@@ -189,7 +189,7 @@ class _Block:
 
     def shuffle(self, generator: np.random.Generator) -> None:
         """Order the pieces by length, ties at random, and the batches at random."""
-        self._pieces = _shuffled_by_length(self._lengths, generator)
+        self._pieces = _order_by_length(self._lengths, generator)
         self._batches = generator.permutation(len(self.cuts) - 1)
 
     def rows(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -219,7 +219,7 @@ class LengthBuckets:
     def __init__(self, lengths: NDArray[np.int64], batch_tokens: int, seed: int) -> None:
         self._lengths = lengths
         self._seed = seed
-        self._cuts = _cuts(lengths, batch_tokens)
+        self._cuts = _cut_into_batches(lengths, batch_tokens)
         self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # the pass, its rows, its batches
 
     def __len__(self) -> int:
@@ -231,13 +231,13 @@ class LengthBuckets:
         epoch, index = divmod(step, len(self))
         if self._drawn is None or self._drawn[0] != epoch:
             generator = np.random.default_rng((self._seed, epoch))
-            self._drawn = (epoch, _shuffled_by_length(self._lengths, generator), generator.permutation(len(self)))
+            self._drawn = (epoch, _order_by_length(self._lengths, generator), generator.permutation(len(self)))
         _, rows, batches = self._drawn
         first, last = self._cuts[batches[index]], self._cuts[batches[index] + 1]
         return rows[first:last]
 
 
-def _cuts(lengths: NDArray[Any], batch_tokens: int) -> list[int]:
+def _cut_into_batches(lengths: NDArray[Any], batch_tokens: int) -> list[int]:
     """Return where batches begin among sequences sorted by length, and where the last one ends."""
     ascending = np.sort(lengths)
     cuts = [len(ascending)]  # from the end
@@ -246,7 +246,7 @@ def _cuts(lengths: NDArray[Any], batch_tokens: int) -> list[int]:
     return cuts[::-1]
 
 
-def _shuffled_by_length(lengths: NDArray[Any], generator: np.random.Generator) -> NDArray[np.int64]:
+def _order_by_length(lengths: NDArray[Any], generator: np.random.Generator) -> NDArray[np.int64]:
     """Return the numbers of sequences by their length, ties at random."""
     shuffled = generator.permutation(len(lengths))
     return shuffled[np.argsort(lengths[shuffled], kind="stable")]

@@ -42,7 +42,7 @@ class IdFile:
         self._file.flush()
         self._size += len(ids)
 
-    def settled(self) -> NDArray[Any] | IdFile:
+    def settle(self) -> NDArray[Any] | IdFile:
         """Return the ids as an array where they are few, and as the file that they are in where they are many."""
         return self[:] if self._size * self.dtype.itemsize <= self._memory_limit else self
 
@@ -164,7 +164,7 @@ def build_corpus(
             ) from None
     if not lines:
         offsets.append(np.array([len(stored)]))
-    return Corpus(stored.settled(), offsets.settled(), num_read - num_left_out, num_unknown, text.hint)
+    return Corpus(stored.settle(), offsets.settle(), num_read - num_left_out, num_unknown, text.hint)
 
 
 def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids:
@@ -179,7 +179,7 @@ def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids
     return framed
 
 
-def num_predicted_characters(corpus: Corpus, tokenizer: Tokenizer, lines: bool) -> int:
+def count_predicted_characters(corpus: Corpus, tokenizer: Tokenizer, lines: bool) -> int:
     """Count the characters that the predicted tokens stand for: all but those of a stream's first token."""
     if lines:
         return corpus.num_characters

@@ -19,14 +19,14 @@ class Numbering:
     """Labels, numbered in their order.
 
     Example:
-        >>> Numbering(["bad", "good"]).of(["good", "so, so", "bad"]).tolist()
+        >>> Numbering(["bad", "good"]).ids(["good", "so, so", "bad"]).tolist()
         [1, -100, 0]
     """
 
     def __init__(self, labels: Iterable[Any]) -> None:
         self._numbers = {label: number for number, label in enumerate(labels)}
 
-    def of(self, labels: Iterable[Any]) -> NDArray[np.int64]:
+    def ids(self, labels: Iterable[Any]) -> NDArray[np.int64]:
         """Return the number of each label (N,); `IGNORED` for one that is not among them."""
         return np.array([self._numbers.get(label, IGNORED) for label in labels], np.int64)
 
@@ -36,21 +36,23 @@ class Examples(NamedTuple):
 
     inputs: list[Any]
     labels: list[Any]
-    left_out: int = 0
+    num_skipped: int = 0
 
-    def chosen(self, rows: Sequence[int]) -> Examples:
+    def select(self, rows: Sequence[int]) -> Examples:
         """Return some of the examples."""
         return Examples([self.inputs[row] for row in rows], [self.labels[row] for row in rows])
 
-    def spelled_as(self, known: Iterable[Label]) -> Examples:
+    def respell(self, known: Iterable[Label]) -> Examples:
         """Write each label as the known one that it is; see :class:`~elman.data.spelling.Spelling`.
 
         Example:
-            >>> Examples(["so", "so, so"], ["1", "1.0"]).spelled_as([0, 1]).labels
+            >>> Examples(["so", "so, so"], ["1", "1.0"]).respell([0, 1]).labels
             [1, 1]
         """
-        of = Spelling(known).of
-        return self._replace(labels=[[*map(of, own)] if isinstance(own, list) else of(own) for own in self.labels])
+        match = Spelling(known).match
+        return self._replace(
+            labels=[[*map(match, own)] if isinstance(own, list) else match(own) for own in self.labels]
+        )
 
     def split(self, fraction: float, seed: int, strata: Sequence[Hashable]) -> tuple[Examples, Examples]:
         """Hold a part of the examples out, drawn with the seed.
@@ -85,9 +87,9 @@ class Examples(NamedTuple):
                 "judge on with `valid`"
             )
         rest = sorted(set(range(len(strata))) - set(held_out))
-        return self.chosen(rest), self.chosen(sorted(held_out))
+        return self.select(rest), self.select(sorted(held_out))
 
-    def described(self, *sources: Any) -> dict[str, Any]:
+    def describe(self, *sources: Any) -> dict[str, Any]:
         """Say what data this is: where it came from, how many examples, and a hash of them."""
         digest = hashlib.sha256()
         for item, label in zip(self.inputs, self.labels, strict=True):

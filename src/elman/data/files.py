@@ -21,8 +21,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from elman.data.signatures import kind_of
-from elman.errors import DataError, ElmanError, UsageError, nearest
+from elman.data.signatures import detect_kind
+from elman.errors import DataError, ElmanError, UsageError, suggest
 
 LONGEST_LINE = 16 << 20  # characters; a file with a longer line is taken for something else than text
 LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may hold
@@ -61,7 +61,7 @@ def open_file(path: Path) -> io.BufferedReader:
         with suppress(OSError):  # a folder that may be entered need not be one that may be listed
             siblings += [child.name for child in folder.iterdir()]
         where = "" if is_folder(folder) else f" (nor a folder {folder})"
-        raise DataError(f"{path}: there is no such file{where}{nearest(path.name, siblings)}") from None
+        raise DataError(f"{path}: there is no such file{where}{suggest(path.name, siblings)}") from None
     except (OSError, ValueError) as error:  # ValueError: it holds a NUL
         raise DataError(f"{str(path)[:SHOWN]}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
@@ -74,7 +74,7 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def files_in(
+def list_files(
     folder: Path, endings: Collection[str], note: Callable[[str, DataError], None] | None = None
 ) -> list[Path]:
     """List the files of a folder, and of the folders in it, by name; whether they can be read shows when they are.
@@ -95,7 +95,7 @@ def files_in(
             raise problem
         (note or _warn)(name, problem)
 
-    with reading(str(folder)):
+    with as_data_error(str(folder)):
         found = [Path(parent, name) for parent, _, names in os.walk(folder, onerror=skip) for name in names]
     return sorted(path for path in found if path.suffix.lower() in endings)
 
@@ -105,7 +105,7 @@ def _warn(name: str, problem: DataError) -> None:
 
 
 @contextmanager
-def reading(name: str, what: str = "cannot be read") -> Iterator[None]:
+def as_data_error(name: str, what: str = "cannot be read") -> Iterator[None]:
     """Turn whatever a library raises while it reads one file into an error that names the file.
 
     Files come from anywhere, and the libraries that read them raise anything for one that is damaged, a lack of memory
@@ -119,7 +119,7 @@ def reading(name: str, what: str = "cannot be read") -> Iterator[None]:
         DataError: in place of an exception that is none of Elman's own.
 
     Example:
-        >>> with reading("a.mid", "not MIDI"):
+        >>> with as_data_error("a.mid", "not MIDI"):
         ...     1 / 0
         Traceback (most recent call last):
         elman.errors.DataError: a.mid: not MIDI (division by zero)
@@ -129,10 +129,10 @@ def reading(name: str, what: str = "cannot be read") -> Iterator[None]:
     except ElmanError:
         raise
     except Exception as error:
-        raise DataError(f"{name}: {what} ({reason(error)})") from None
+        raise DataError(f"{name}: {what} ({describe_error(error)})") from None
 
 
-def reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return the first line of what an exception says, cut where it is long; its type where it says nothing."""
     if isinstance(error, MemoryError):
         return "it does not fit into memory"
@@ -142,11 +142,11 @@ def reason(error: Exception) -> str:
     return said.splitlines()[0].removesuffix(": iostream error")[:SHOWN] if said else type(error).__name__  # C++'s tail
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     r"""Return names with commas between them, for a message: on one line and, of very many, the first.
 
     Example:
-        >>> listed(["text", "two\nlines"])
+        >>> join_names(["text", "two\nlines"])
         'text, two\\nlines'
     """
     whole = ", ".join(names)
@@ -154,22 +154,22 @@ def listed(names: Iterable[str]) -> str:
     return shown if len(whole) <= SHOWN else f"{shown} ..."
 
 
-def not_among(names: Collection[str], wanted: str) -> str:
+def suggest_among(names: Collection[str], wanted: str) -> str:
     """Return the tail of a message about a name that is not there: the nearest one, and what there is.
 
     Example:
-        >>> not_among(["text", "lable"], "label")
+        >>> suggest_among(["text", "lable"], "label")
         '; did you mean "lable"? it has text, lable'
     """
-    meant = nearest(wanted, [listed([name]) for name in islice(names, 1000)])
-    return f"{meant or ';'} it has {listed(names) or 'nothing'}"
+    meant = suggest(wanted, [join_names([name]) for name in islice(names, 1000)])
+    return f"{meant or ';'} it has {join_names(names) or 'nothing'}"
 
 
-def no_text(text: str) -> str:
+def text_problem(text: str) -> str:
     r"""Say why a text that is written in escapes or by its numbers cannot be used: nothing, where it can.
 
     Example:
-        >>> no_text("a\0"), no_text("so, so")
+        >>> text_problem("a\0"), text_problem("so, so")
         ('holds NUL characters; is the encoding another one, such as utf-16?', '')
     """
     if "\0" in text:
@@ -195,7 +195,7 @@ def check_encoding(encoding: str) -> None:
         codecs.getincrementaldecoder(encoding)("replace")
     except (LookupError, ValueError):
         known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
-        raise UsageError(f"`encoding` {encoding[:SHOWN]}: no such text encoding{nearest(encoding, known)}") from None
+        raise UsageError(f"`encoding` {encoding[:SHOWN]}: no such text encoding{suggest(encoding, known)}") from None
 
 
 def text_blocks(
@@ -230,17 +230,17 @@ def text_blocks(
     check_encoding(encoding)
     newlines = _Newlines()
     is_first = True
-    for block in _decoded(source, encoding, name, size, errors, by_line, newlines, digest):
+    for block in _decode(source, encoding, name, size, errors, by_line, newlines, digest):
         if block and is_first:
             block, is_first = block.removeprefix("\ufeff"), False
         yield newlines(block)
 
 
-def in_one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     r"""Return a text with a space in place of each end of a line, but for the last; lines end as those of files do.
 
     Example:
-        >>> in_one_line("one\r\ntwo\rthree\n"), in_one_line("no\u2028end\x85of\x0ca line")
+        >>> join_lines("one\r\ntwo\rthree\n"), join_lines("no\u2028end\x85of\x0ca line")
         ('one two three', 'no\u2028end\x85of\x0ca line')
     """
     return _Newlines()(text).removesuffix("\n").replace("\n", " ")
@@ -264,7 +264,7 @@ class _Newlines:
         return block
 
 
-def _decoded(
+def _decode(
     source: Path | str | IO[bytes],
     encoding: str,
     name: str,
@@ -291,11 +291,11 @@ def _decoded(
     num_bytes = 0
     try:
         while True:
-            with reading(name):
+            with as_data_error(name):
                 raw = read(size)
-            if not num_bytes and (kind := kind_of(raw, encoding)):
+            if not num_bytes and (kind := detect_kind(raw, encoding)):
                 raise DataError(f"{name}: is {kind}")
-            if not num_bytes and (other := _marked(raw, encoding)):
+            if not num_bytes and (other := _detect_mark(raw, encoding)):
                 raise DataError(f"{where(0, 1)} is the byte order mark of {other.upper()}: try `encoding` {other}")
             num_bytes += len(raw)
             if digest:
@@ -305,13 +305,13 @@ def _decoded(
             except UnicodeDecodeError as error:
                 newlines(error.object[: error.start].decode(encoding, "replace"))
                 byte = num_bytes - len(error.object) + error.start
-                other = other_encoding(source, encoding) if isinstance(source, Path) else "latin-1"
+                other = guess_encoding(source, encoding) if isinstance(source, Path) else "latin-1"
                 raise DataError(
                     f"{where(byte, newlines.count + 1)} is not valid {encoding}; "
                     f"it may be {other}: try `encoding` {other}"
                 ) from None
             except UnicodeError as error:  # UTF-16 without its mark
-                raise DataError(f"{name}: is not valid {encoding} ({reason(error)})") from None
+                raise DataError(f"{name}: is not valid {encoding} ({describe_error(error)})") from None
             yield block
             if not raw:
                 return
@@ -320,7 +320,7 @@ def _decoded(
             stream.close()
 
 
-def _marked(raw: bytes, encoding: str) -> str:
+def _detect_mark(raw: bytes, encoding: str) -> str:
     """Return which encoding a text's first bytes mark it as, where that is another one than the given."""
     marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
     marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -328,10 +328,10 @@ def _marked(raw: bytes, encoding: str) -> str:
     return "" if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")) else found
 
 
-def other_encoding(path: Path, failed: str) -> str:
+def guess_encoding(path: Path, failed: str) -> str:
     """Find an encoding that reads the whole file; Latin-1 reads anything."""
     with open_file(path) as file:
-        for encoding in filter(None, (_marked(file.read(4), failed), "utf-8", "cp1252")):
+        for encoding in filter(None, (_detect_mark(file.read(4), failed), "utf-8", "cp1252")):
             if codecs.lookup(encoding) == codecs.lookup(failed):
                 continue
             decoder = codecs.getincrementaldecoder(encoding)()
@@ -371,7 +371,7 @@ class Unpacked(io.RawIOBase):
         Raises:
             DataError: it is damaged, or more than may be expected.
         """
-        with reading(self._name, DAMAGED):
+        with as_data_error(self._name, DAMAGED):
             piece = self._unpack(len(buffer))
         self._read += len(piece)
         check_unpacked(self._name, self._read, self._packed)

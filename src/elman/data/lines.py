@@ -129,21 +129,21 @@ class Lines:
             *lines, last = block.split("\n")
             for index, line in enumerate(lines, start=1):
                 self.is_waiting = index == len(lines)
-                yield self._counted("".join([*rest, line]) if rest else line)
+                yield self._count("".join([*rest, line]) if rest else line)
                 rest, length = [], 0
             if last:
                 rest.append(last)
                 length += len(last)
-                self._check(length)
+                self._check_length(length)
         if rest:
             self.is_waiting = True
-            yield self._counted("".join(rest))
+            yield self._count("".join(rest))
 
-    def whole(self) -> str:
+    def read_all(self) -> str:
         r"""Return all of it as one text, its lines ended by "\n"."""
         return "".join(self._blocks())
 
-    def beginning(self) -> str:
+    def peek(self) -> str:
         """Return what it begins with, so that its format can be found out: a block or, of a stream, its first lines.
 
         A stream is waited for until its first line that is not blank has ended, and then read from its beginning all
@@ -152,22 +152,22 @@ class Lines:
         if isinstance(self.source, Path | str):
             return next((block for block in self._blocks() if block.strip()), "")
         while self._stream is None or "\n" not in self._begun.lstrip("\n"):
-            self._stream = self._stream or self._decoded()
+            self._stream = self._stream or self._decode()
             block = next(self._stream, None)
             if block is None:
                 break
             self._begun += block
-            self._check(len(self._begun.lstrip("\n").partition("\n")[0]))
+            self._check_length(len(self._begun.lstrip("\n").partition("\n")[0]))
         return self._begun
 
-    def _counted(self, line: str) -> str:
-        self._check(len(line))
+    def _count(self, line: str) -> str:
+        self._check_length(len(line))
         self.number += 1
         if self.problems is not None and "\ufffd" in line:
             self.problems.add(self.name, self.number, f"not all of it is {self.encoding}; U+FFFD stands for the rest")
         return line
 
-    def _check(self, length: int) -> None:
+    def _check_length(self, length: int) -> None:
         if length > LONGEST_LINE:
             raise DataError(
                 f"{self.name}:{self.number + 1}: the line is longer than {LONGEST_LINE:,} characters, the most that a "
@@ -176,24 +176,24 @@ class Lines:
 
     def _blocks(self) -> Iterator[str]:
         if self._stream is None:
-            yield from self._decoded()
+            yield from self._decode()
         else:
             yield self._begun
             yield from self._stream
 
-    def _decoded(self) -> Iterator[str]:
+    def _decode(self) -> Iterator[str]:
         errors = "strict" if self.problems is None else "replace"
         return text_blocks(self.source, self.encoding, self.name, self.block_size, errors=errors, by_line=True)
 
 
-def arrived(records: Iterable[Record], lines: Lines, most: int) -> Iterator[list[Record]]:
+def group_available(records: Iterable[Record], lines: Lines, most: int) -> Iterator[list[Record]]:
     r"""Group what is read from ``lines``: up to ``most`` records, and no more than are there without waiting.
 
     So a long file is worked off in large pieces, and what comes through a pipe is answered at once.
 
     Example:
         >>> lines = Lines("a\nb\nc\n")
-        >>> list(arrived(lines, lines, most=2))
+        >>> list(group_available(lines, lines, most=2))
         [['a', 'b'], ['c']]
     """
     group: list[Record] = []

@@ -27,7 +27,7 @@ class Problem:
     """Why it cannot be read."""
     text: str = ""
     """Its lines as they came, for a format that copies them."""
-    told: bool = True
+    is_reported: bool = True
     """Whether the user has been told, as a format that reads tells with file and line."""
 
 
@@ -143,17 +143,17 @@ class Surprisals:
     """None for a first token, before which there is nothing."""
 
 
-def readable(items: Iterable[Item | Problem]) -> list[Item]:
+def drop_problems(items: Iterable[Item | Problem]) -> list[Item]:
     """Return the items that could be read."""
     return [item for item in items if not isinstance(item, Problem)]
 
 
-def in_place(items: Sequence[Any], records: Iterable[Record]) -> Iterator[Record | Problem]:
+def restore_problems(items: Sequence[Any], records: Iterable[Record]) -> Iterator[Record | Problem]:
     """Yield the records of the readable items, and each problem where it stands among them.
 
     Example:
-        >>> list(in_place(["a", Problem(2, "no text"), "b"], ["A", "B"]))
-        ['A', Problem(where=2, what='no text', text='', told=True), 'B']
+        >>> list(restore_problems(["a", Problem(2, "no text"), "b"], ["A", "B"]))
+        ['A', Problem(where=2, what='no text', text='', is_reported=True), 'B']
     """
     found = iter(records)
     for item in items:

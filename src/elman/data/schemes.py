@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 
 Span = tuple[int, int, str]
 """First word, the word after the last, and type."""
@@ -35,7 +35,7 @@ _LETTERS = {
 }  # the first word, inner, last, alone
 
 
-def detect(sentences: Iterable[Sequence[str]]) -> str:
+def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
     """Find out which scheme the tags of some sentences follow.
 
     Tags are of spans where each is ``O`` or a letter of the scheme, a hyphen and a type, and at least one is not ``O``;
@@ -47,9 +47,9 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
         One of `SCHEMES`, or an empty string where the tags are of single words, such as parts of speech.
 
     Example:
-        >>> detect([["B-PER", "I-PER", "O"]]), detect([["I-PER", "I-PER", "O"]]), detect([["S-PER", "O"]])
-        ('bio', 'iob1', 'bioes')
-        >>> detect([["B", "I", "O"]]), detect([["B", "M", "E"], ["S"]]), detect([["NOUN", "VERB"]])
+        >>> [detect_scheme([tags]) for tags in (["B-PER", "I-PER", "O"], ["I-PER", "I-PER", "O"], ["S-PER", "O"])]
+        ['bio', 'iob1', 'bioes']
+        >>> detect_scheme([["B", "I", "O"]]), detect_scheme([["B", "M", "E"], ["S"]]), detect_scheme([["NOUN", "VERB"]])
         ('bio', 'bmes', '')
     """
     letters: set[str] = set()
@@ -59,7 +59,7 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
         before = "O"
         for tag in tags:
             if tag != "O":
-                if not _marks(tag, _ALL):
+                if not _is_span_tag(tag, _ALL):
                     return ""
                 letter = tag[0]
                 letters.add(letter)
@@ -79,17 +79,17 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
     return "iob1" if begun_by_i > begun_by_b else "bio"
 
 
-def stray(sentences: Iterable[Sequence[str]]) -> list[str]:
+def find_stray_tags(sentences: Iterable[Sequence[str]]) -> list[str]:
     """Say which tags keep the others from being of spans: none, where the others do not look so.
 
     Example:
-        >>> stray([["B-PER", "I-PER", "o", "B-LOC"]]), stray([["NOUN", "B-", "VERB"]])
+        >>> find_stray_tags([["B-PER", "I-PER", "o", "B-LOC"]]), find_stray_tags([["NOUN", "B-", "VERB"]])
         (['o'], [])
-        >>> stray([["B-PER", "E-PER", "U-PER"]])  # BIOES and BILOU
+        >>> find_stray_tags([["B-PER", "E-PER", "U-PER"]])  # BIOES and BILOU
         ['B-PER', 'E-PER', 'U-PER']
     """
     counts = Counter(tag for tags in sentences for tag in tags if tag != "O")
-    typed = {tag for tag in counts if _marks(tag, _ALL) and len(tag) > 1}
+    typed = {tag for tag in counts if _is_span_tag(tag, _ALL) and len(tag) > 1}
     if 2 * sum(counts[tag] for tag in typed) < counts.total():
         return []
     return sorted(counts.keys() - typed) or sorted(typed)
@@ -109,7 +109,7 @@ def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
         >>> to_bio(["I-PER", "I-PER", "B-PER", "O"], "iob1"), to_bio(["S-LOC", "B-PER", "E-PER"], "bioes")
         (['B-PER', 'I-PER', 'B-PER', 'O'], ['B-LOC', 'B-PER', 'I-PER'])
     """
-    return _written(tags, _spans(tags, scheme), "bio")
+    return _write_spans(tags, _find_spans(tags, scheme), "bio")
 
 
 def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
@@ -119,24 +119,24 @@ def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
         >>> from_bio(["B-PER", "I-PER", "B-PER", "O"], "iob1"), from_bio(["B-LOC", "B-PER", "I-PER"], "bioes")
         (['I-PER', 'I-PER', 'B-PER', 'O'], ['S-LOC', 'B-PER', 'E-PER'])
     """
-    return _written(tags, spans(tags), scheme)
+    return _write_spans(tags, find_spans(tags), scheme)
 
 
-def spans(bio: Sequence[str]) -> list[Span]:
+def find_spans(bio: Sequence[str]) -> list[Span]:
     """Find the spans that BIO tags mark; an I- after O, or after another type, begins one, as conlleval has it.
 
     Example:
-        >>> spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
+        >>> find_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
         [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
     """
-    return _spans(bio, "bio")
+    return _find_spans(bio, "bio")
 
 
-def inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
+def find_inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
     """Return the places of tags that are none of the scheme's, or that it would write otherwise, such as I- after O.
 
     Example:
-        >>> inconsistencies(["O", "I-PER", "B-LOC", "I-PER"], "bio"), inconsistencies(["B-PER", "O"], "bioes")
+        >>> find_inconsistencies(["O", "I-PER", "B-LOC", "I-PER"], "bio"), find_inconsistencies(["B-PER", "O"], "bioes")
         ([1, 3], [0])
     """
     letters = "B" + _letters(scheme)
@@ -144,29 +144,29 @@ def inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
     return [
         place
         for place, (tag, other) in enumerate(zip(tags, due, strict=True))
-        if tag != other or not (tag == "O" or _marks(tag, letters))
+        if tag != other or not (tag == "O" or _is_span_tag(tag, letters))
     ]
 
 
 def _letters(scheme: str) -> str:
     if scheme not in _LETTERS:
-        meant = nearest(scheme, SCHEMES) or f"; there are {', '.join(SCHEMES)}"
+        meant = suggest(scheme, SCHEMES) or f"; there are {', '.join(SCHEMES)}"
         raise UsageError(f'there is no scheme "{scheme}"{meant}')
     return _LETTERS[scheme]
 
 
-def _marks(tag: str, letters: str) -> bool:
+def _is_span_tag(tag: str, letters: str) -> bool:
     """Tell whether a tag marks a word of a span: one of the letters alone, or with a hyphen and a type."""
     return tag[:1] in tuple(letters) and (len(tag) == 1 or (tag[1] == "-" and len(tag) > 2))
 
 
-def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
+def _find_spans(tags: Sequence[str], scheme: str) -> list[Span]:
     """Find spans: I, M, E and L go on with a span of their type that has not ended; everything else begins one."""
     letters = "B" + _letters(scheme)
     found: list[Span] = []
     before = "O"
     for place, tag in enumerate(tags):
-        if not _marks(tag, letters):
+        if not _is_span_tag(tag, letters):
             before = "O"
             continue
         if tag[0] in "IMEL" and before[0] in "BIM" and before[2:] == tag[2:]:
@@ -177,7 +177,7 @@ def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
     return found
 
 
-def _written(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[str]:
+def _write_spans(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[str]:
     """Write spans in a scheme; a tag of no span stays as it is."""
     first, inner, last, alone = list(_letters(scheme))
     written = list(tags)
@@ -192,7 +192,7 @@ def _written(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[st
     return written
 
 
-def allowed(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def allowed_transitions(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Say which BIO tag may follow which, and which may come first: an I- goes on with a span of its own type.
 
     Args:
@@ -202,10 +202,10 @@ def allowed(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         (K, K), from the row's tag to the column's, and (K,); all True where the tags are not BIO.
 
     Example:
-        >>> allowed(["B-PER", "I-PER", "O"])[0].tolist()
+        >>> allowed_transitions(["B-PER", "I-PER", "O"])[0].tolist()
         [[True, True, True], [True, True, True], [True, False, True]]
     """
-    is_bio = all(tag == "O" or _marks(tag, "BI") for tag in tags)
+    is_bio = all(tag == "O" or _is_span_tag(tag, "BI") for tag in tags)
     inside = np.array([is_bio and tag[0] == "I" for tag in tags], np.bool_)  # (K,)
     kinds = np.array(["\n" if tag == "O" else tag[2:] for tag in tags])
     return ~inside[None, :] | (kinds[:, None] == kinds[None, :]), ~inside

@@ -28,7 +28,7 @@ _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a]")
 _LOOKED_AT = 512  # bytes
 
 
-def kind_of(raw: bytes, encoding: str) -> str:
+def detect_kind(raw: bytes, encoding: str) -> str:
     r"""Return what a file is that is no text; nothing where it may be text in this encoding.
 
     Args:
@@ -36,7 +36,7 @@ def kind_of(raw: bytes, encoding: str) -> str:
         encoding: how it would be encoded as text.
 
     Example:
-        >>> kind_of(b"\x1f\x8b\x08", "utf-8"), kind_of(b"BZh, said the bee", "utf-8")
+        >>> detect_kind(b"\x1f\x8b\x08", "utf-8"), detect_kind(b"BZh, said the bee", "utf-8")
         ('compressed by gzip; unpack it: gunzip FILE', '')
     """
     kind = next((kind for begins, kind in KINDS.items() if raw.startswith(begins)), "")

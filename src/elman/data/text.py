@@ -191,7 +191,7 @@ class Text:
                 raise DataError(f"{name}: is empty; Elman learns from characters, and here are none")
 
 
-def content_of(text: str | Path, encoding: str = "utf-8") -> str:
+def read_text(text: str | Path, encoding: str = "utf-8") -> str:
     """Return a text, or a file's content, whole, with newlines as training reads them.
 
     Raises:
@@ -202,11 +202,11 @@ def content_of(text: str | Path, encoding: str = "utf-8") -> str:
     return "".join(Text(text, encoding).chunks()) if text != "" else ""
 
 
-def pieces(text: str, size: int) -> Iterator[str]:
+def split_text(text: str, size: int) -> Iterator[str]:
     """Cut a string into pieces of at least ``size`` characters, each ending before a blank that follows a non-blank.
 
     Example:
-        >>> list(pieces("the cat  sat on", 2))
+        >>> list(split_text("the cat  sat on", 2))
         ['the', ' cat', '  sat', ' on']
     """
     start = 0

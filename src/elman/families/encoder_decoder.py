@@ -34,7 +34,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
-            positive(name, getattr(self, name))
-        positive("batch_tokens", self.batch_tokens)
+            check_positive(name, getattr(self, name))
+        check_positive("batch_tokens", self.batch_tokens)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
@@ -183,7 +183,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     def _final_metrics(self) -> dict[str, float | int]:
         number = len(self._valid.inputs)
-        self._report = self._compare_texts(self._valid.chosen(range(min(JUDGED, number))))
+        self._report = self._compare_texts(self._valid.select(range(min(JUDGED, number))))
         self._report.metrics.update(self._evaluate_likelihood(self._valid_batches), examples=number)
         if number > JUDGED:
             self._report.metrics["written_examples"] = JUDGED
@@ -193,12 +193,12 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         number = len(self._valid.inputs)
 
         def tell(size: int) -> float:
-            some = self._valid.chosen(range(min(size, number)))
+            some = self._valid.select(range(min(size, number)))
             self._evaluate_likelihood(self._batches(some))
             return len(some.inputs) / number
 
         def write(size: int) -> float:
-            some = self._valid.chosen(range(min(size, number)))
+            some = self._valid.select(range(min(size, number)))
             longest = int(self._batches(some).targets.lengths.max())
             list(self._generate(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
             return len(some.inputs) / min(JUDGED, number)
@@ -212,7 +212,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             search.check()
         examples = self._read_test(X, y)
         report = self._evaluate(examples, search)
-        report.metrics["left_out"] = examples.left_out
+        report.metrics["left_out"] = examples.num_skipped
         return report
 
     def _evaluate(self, examples: Examples, search: Search | None = None) -> Report:

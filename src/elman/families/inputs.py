@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.lexicon import Lexicon, WordSequences, padded
+from elman.data.tokens.lexicon import Lexicon, WordSequences, pad_rows
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.vectors import read_vectors
 from elman.data.tokens.words import split_words
-from elman.data.values.numbers import NumberSequences, check_series
+from elman.data.values.numbers import NumberSequences, take_series
 from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.saved.folder import Texts, check_width
-from elman.nn.inputs.numbers import Standardised, spread
+from elman.nn.inputs.numbers import Standardised, mean_and_deviation
 from elman.nn.inputs.words import WordEncoder
 
 logger = logging.getLogger(__name__)
@@ -269,13 +269,13 @@ class NumberInputs:
 
     def take(self, given: Any) -> list[Any]:
         """Take arrays of numbers; see :class:`Inputs`."""
-        return list(check_series(given))
+        return list(take_series(given))
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
         """Learn the mean and the deviation of each feature."""
         self._spread = torch.zeros(items[0].shape[1]), torch.ones(items[0].shape[1])
         self.check(items)
-        self._spread = spread(items)
+        self._spread = mean_and_deviation(items)
 
     def check(self, items: Sequence[Any]) -> None:
         """Raise DataError where items have other features than those that were learned from."""
@@ -346,7 +346,7 @@ class WordTable:
             numbers[token] = len(numbers)
         lengths = np.array([len(sequence) for sequence in sequences], np.int64)
         flat = np.array([numbers[token] for sequence in sequences for token in sequence], np.int64)
-        return self._table[padded(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
+        return self._table[pad_rows(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
 
 
 class NumberTable:

@@ -55,6 +55,6 @@ def compare_labels(true: Sequence[str], predicted: Sequence[str]) -> Report:
     """
     labels = sorted({*true, *predicted})
     numbering = Numbering(labels)
-    counts = confusion(numbering.of(true), numbering.of(predicted), len(labels))
+    counts = confusion(numbering.ids(true), numbering.ids(predicted), len(labels))
     rates = label_metrics(counts, labels)
     return Report({"accuracy": rates["accuracy"], "macro_f1": rates["macro_f1"]}, rates["labels"], counts)

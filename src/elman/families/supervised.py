@@ -16,9 +16,10 @@ from elman.training.clock import predict_seconds
 def check_readable(examples: Examples, least: float) -> Examples:
     """Return examples; raise DataError where less than a share of them could be read."""
     number = len(examples.inputs)
-    if number < least * (number + examples.left_out):
+    if number < least * (number + examples.num_skipped):
         raise DataError(
-            f"only {number:,} of {number + examples.left_out:,} examples can be read, see above; is it the right file?"
+            f"only {number:,} of {number + examples.num_skipped:,} examples can be read, see above; "
+            "is it the right file?"
         )
     return examples
 
@@ -44,15 +45,15 @@ class Supervised(ABC):
             valid: other examples, or a pair (X, y) of such; a part of the first ones where not given.
         """
         train = check_readable(self._read(X, y), self.min_readable)
-        left_out = train.left_out
+        left_out = train.num_skipped
         if valid is None:
             train, held_out = train.split(self.valid_fraction, self.seed, self._strata(train))
         else:
             held_out = check_readable(self._read_valid(valid), self.min_readable)
         others = valid if isinstance(valid, tuple) else (valid,)
         self.data_ = {
-            "train": train.described(X, y),
-            "valid": held_out.described(*((X, y) if valid is None else others)),
+            "train": train.describe(X, y),
+            "valid": held_out.describe(*((X, y) if valid is None else others)),
             "left_out": left_out,
         }
         self._valid = held_out
@@ -100,7 +101,7 @@ class Supervised(ABC):
         self._check_fitted()
         examples = check_readable(self._read_test(X, y), self.min_readable)
         report = self._evaluate(examples)
-        report.metrics["left_out"] = examples.left_out
+        report.metrics["left_out"] = examples.num_skipped
         return report
 
     def _final_metrics(self) -> dict[str, float | int]:
@@ -109,7 +110,7 @@ class Supervised(ABC):
 
     def _final_seconds(self) -> float:
         def judge(size: int) -> float:
-            some = self._valid.chosen(range(min(size, len(self._valid.inputs))))
+            some = self._valid.select(range(min(size, len(self._valid.inputs))))
             self._evaluate(some)
             return len(some.inputs) / len(self._valid.inputs)
 

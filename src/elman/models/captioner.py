@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from elman.data.examples import Examples
 from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
-from elman.data.images.batches import PictureBatch, PictureBatches, stacked
-from elman.data.images.onnx_encoder import Encoding, encoded_by, encoder_hash, encoder_size
+from elman.data.images.batches import PictureBatch, PictureBatches, stack_pictures
+from elman.data.images.onnx_encoder import EncodingProgress, encode_pictures, encoder_hash, encoder_size
 from elman.data.lines import Problems
-from elman.data.records import Caption, Picture, Problem, in_place, readable
+from elman.data.records import Caption, Picture, Problem, drop_problems, restore_problems
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
@@ -41,11 +41,11 @@ from elman.families.saved.folder import Texts, check_width
 from elman.metrics.texts import caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
-from elman.nn.inputs.numbers import spread
+from elman.nn.inputs.numbers import mean_and_deviation
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
 from elman.settings.encoder_decoder import CaptionerSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 Images = Any
@@ -72,7 +72,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("picture_size", "channels", "feature_size"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.picture_size % 8 and self.encoder is None:
             raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 8")
         if self.channels % 8:
@@ -93,7 +93,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if train.inputs[0].ndim == 2:
             self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
             self._check_kind(train.inputs)
-            self._spread = spread(train.inputs)
+            self._spread = mean_and_deviation(train.inputs)
 
     def _batches(self, examples: Examples) -> PictureBatches:
         self._check_kind(examples.inputs)
@@ -161,9 +161,9 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _load_pictures(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
-        encoding = Encoding(len(names))
+        progress = EncodingProgress(len(names))
         for start in range(0, len(names), self.answer_batch_size):
-            encoding.done(start)
+            progress.update(start)
             read: dict[str, NDArray[Any] | str] = {}
             for name in names[start : start + self.answer_batch_size]:
                 try:
@@ -182,7 +182,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if encoder is not None and rows:
             spread = getattr(self, "_spread", None)
             width = None if spread is None else len(spread[0])  # as models have learned before there were regions
-            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows], width), strict=True):
+            for row, features in zip(rows, encode_pictures(encoder, [arrays[row] for row in rows], width), strict=True):
                 seen[row] = features
         return seen
 
@@ -296,7 +296,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _encode_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
         network = self.network_.eval()
-        pictures, lengths = stacked(inputs)
+        pictures, lengths = stack_pictures(inputs)
         state: DecoderState = network.encode(pictures.to(network.head.weight.device), lengths)
         return state
 
@@ -321,19 +321,19 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         encoder = encoder or self.encoder
         number = 0  # of the first item, from which what is drawn depends
         for batch in batches:
-            items = list(in_place(batch, self._prepare_pictures(readable(batch), encoder)))
+            items = list(restore_problems(batch, self._prepare_pictures(drop_problems(batch), encoder)))
             for _, together in groupby(items, key=lambda item: isinstance(item, Problem)):
                 some = list(together)
-                pictures = readable(some)
+                pictures = drop_problems(some)
                 texts = self._captions([picture.array for picture in pictures], number, search, encoder)
-                yield from in_place(some, map(Caption, (picture.name for picture in pictures), texts))
+                yield from restore_problems(some, map(Caption, (picture.name for picture in pictures), texts))
                 number += len(some)
 
     def _prepare_pictures(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
         """Yield pictures as the network takes them, or why it cannot take one."""
         for picture, array in zip(pictures, self._encode([one.array for one in pictures], encoder), strict=True):
             unlike = self._describe_mismatch(array)
-            yield Problem(picture.name, unlike, told=False) if unlike else Picture(picture.name, array)
+            yield Problem(picture.name, unlike, is_reported=False) if unlike else Picture(picture.name, array)
 
 
 class CaptionerNetwork(EncoderDecoderNetwork):
@@ -369,7 +369,7 @@ class CaptionerNetwork(EncoderDecoderNetwork):
 
     def encode_batch(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""
-        return self.encode(batch.pictures, batch.lengths).chosen(batch.rows, batch.rows)
+        return self.encode(batch.pictures, batch.lengths).select(batch.rows, batch.rows)
 
     def encode(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
         """Look at pictures (B, S, S, 3), or features (B, R, F) of so many regions (B,); return what to begin from."""

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples, Numbering
 from elman.data.formats.table import FORMATS
-from elman.data.formats.text_folder import read_folder
+from elman.data.formats.text_folder import read_text_folder
 from elman.data.lines import Lines, Problems
-from elman.data.records import Classification, Example, NumberSequence, Problem, in_place, readable
-from elman.data.values.columns import check_alone, check_pairs
+from elman.data.records import Classification, Example, NumberSequence, Problem, drop_problems, restore_problems
+from elman.data.values.columns import check_no_answers, check_pairs
 from elman.data.values.labels import check_classes, take_labels
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
@@ -36,7 +36,7 @@ from elman.families.saved.folder import Texts
 from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
 from elman.metrics.labels import calibration_error
 from elman.settings.labelling import ClassifierSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 ClassifierInput = Any
@@ -60,7 +60,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("vocab_size", "max_length"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
         if self.level != "word" and self.characters != "none":
@@ -87,14 +87,14 @@ class Classifier(ClassifierSettings, LabellingModel):
         train, held_out = self.read(X, y, valid=valid)
         if isinstance(previous, Classifier):
             self._restore_texts(Texts(previous._texts()))
-            train = train.spelled_as(self.labels_)
+            train = train.respell(self.labels_)
             self._check_known("the training data", train.labels)
         else:
             check_classes(train.labels)
             self.labels_ = tuple(sorted(set(train.labels)))
             self._learn(train, held_out)
         if valid is not None:
-            self._check_known("the validation data", held_out.spelled_as(self.labels_).labels)
+            self._check_known("the validation data", held_out.respell(self.labels_).labels)
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
@@ -108,7 +108,7 @@ class Classifier(ClassifierSettings, LabellingModel):
     def _read(self, source: ClassifierInput, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
             return self._take_examples(source, labels)
-        check_alone(source, labels)
+        check_no_answers(source, labels)
         problems = Problems()
         examples = list(self._examples(source, problems, labelled=True))
         problems.close()
@@ -125,7 +125,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         """Yield what can be read of a file, or a folder; where labels are not wanted, a problem is an error."""
         found: Iterable[Example | NumberSequence | Problem]
         if isinstance(source, Path) and source.is_dir():
-            found = read_folder(source, problems, self.encoding)
+            found = read_text_folder(source, problems, self.encoding)
         else:
             reader = FORMATS[self.formats].reader(self.input_format, source, self)
             found = reader.read(Lines(source, self.encoding), problems, labelled=labelled)
@@ -162,7 +162,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         return "numbers" if self.level == "numbers" else "classifier"
 
     def _batches(self, examples: Examples) -> SequenceBatches:
-        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
+        targets = Numbering(self.labels_).ids(examples.labels)  # (N,)
         return SequenceBatches(self.inputs_.batches(examples.inputs), targets, self.batch_tokens, self.seed)
 
     def _build(self) -> PooledNetwork:
@@ -185,9 +185,9 @@ class Classifier(ClassifierSettings, LabellingModel):
         return self.report(X, y).metrics
 
     def _evaluate(self, examples: Examples) -> Report:
-        examples = examples.spelled_as(self.labels_)
+        examples = examples.respell(self.labels_)
         probabilities = self._probabilities(examples.inputs)  # (N, K)
-        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
+        targets = Numbering(self.labels_).ids(examples.labels)  # (N,)
         known = targets >= 0
         likelihoods = np.maximum(probabilities[known, targets[known]], np.finfo(np.float64).tiny)
         report = self.compare_predictions(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
@@ -239,8 +239,8 @@ class Classifier(ClassifierSettings, LabellingModel):
         self._check_fitted()
         table = self._table()
         for batch in batches:
-            rows = self._probabilities([example[0] for example in readable(batch)], table)
-            yield from in_place(batch, map(self._classification, rows))
+            rows = self._probabilities([example[0] for example in drop_problems(batch)], table)
+            yield from restore_problems(batch, map(self._classification, rows))
 
     def _classification(self, shares: NDArray[np.float64]) -> Classification:
         return Classification(self.labels_[int(shares.argmax())], dict(zip(self.labels_, shares.tolist(), strict=True)))

@@ -23,9 +23,9 @@ from elman.data.corpus import Corpus
 from elman.data.lines import Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.transposed import Transposed
-from elman.data.music.tunes import Tune, begun_with, cut, read_tunes
-from elman.data.records import Problem, Surprisals, in_place, readable
-from elman.data.values.columns import check_there, take_items
+from elman.data.music.tunes import Tune, read_tunes, shorten, shorten_primer
+from elman.data.records import Problem, Surprisals, drop_problems, restore_problems
+from elman.data.values.columns import check_present, take_items
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
@@ -35,7 +35,7 @@ from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
 from elman.settings.next_token import ComposerSettings
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class Composer(ComposerSettings, NextTokenModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("longest", self.longest)
-        positive("transpose", self.transpose, or_zero=True)
+        check_positive("longest", self.longest)
+        check_positive("transpose", self.transpose, or_zero=True)
 
     # Learning.
 
@@ -110,7 +110,7 @@ class Composer(ComposerSettings, NextTokenModel):
             return read_tunes(music, problems, self.encoding)
         tunes = take_items(music, "X", "tunes")
         for row, tune in enumerate(tunes):
-            check_there(tune, f"X[{row}]")
+            check_present(tune, f"X[{row}]")
             if not isinstance(tune, Tune):
                 raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; Tune.read makes one")
         return tunes
@@ -226,11 +226,11 @@ class Composer(ComposerSettings, NextTokenModel):
         is_empty, problem = True, None
         for batch in batches:
             items = [item if isinstance(item, Problem) else self._encode_tune(item) for item in batch]
-            events = readable(items)
+            events = drop_problems(items)
             is_empty = is_empty and not events
             problem = problem or next((item for item in items if isinstance(item, Problem)), None)
             found = self._surprisals(events) if events else []
-            yield from in_place(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
+            yield from restore_problems(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
         if is_empty and problem:
             raise DataError(problem.what)
 
@@ -238,7 +238,7 @@ class Composer(ComposerSettings, NextTokenModel):
         try:
             return self.tokenizer_.encode(tune)
         except DataError as error:
-            return Problem(tune.name, str(error), told=False)
+            return Problem(tune.name, str(error), is_reported=False)
 
     # Writing.
 
@@ -272,26 +272,26 @@ class Composer(ComposerSettings, NextTokenModel):
         sampling = sampling or Sampling()
         sampling.check()
         limits = {"bars": bars, "max_events": max_events, "seed": seed}
-        whole(**{name: number for name, number in limits.items() if number is not None})
+        check_whole(**{name: number for name, number in limits.items() if number is not None})
         for name, value in (("seconds", seconds), ("bars", bars)):
             if value is not None:
-                positive(name, value)
+                check_positive(name, value)
         if max_events is None:
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
-        positive("max_events", max_events)
+        check_positive("max_events", max_events)
         if bars is not None and self.events != "remi":
             raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
         given = [] if primer is None else self._encode_primer(primer, seconds, bars)
         ids = self._generate_events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
-        return written if seconds is None else cut(written, seconds)
+        return written if seconds is None else shorten(written, seconds)
 
     def _encode_primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
         """Return the events of a primer; of one that is as long as the whole tune, of its beginning."""
         if not isinstance(primer, Tune | Path | str):
             raise UsageError(f"the primer is of type {type(primer).__name__}; give a Tune, or the Path of its file")
         tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
-        tune = begun_with(tune, seconds)
+        tune = shorten_primer(tune, seconds)
         if not len(tune.notes):  # it begins with a long rest
             return []
         given: list[int] = self.tokenizer_.encode(tune).tolist()

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from elman.data.corpus import Corpus, build_corpus, num_predicted_characters
+from elman.data.corpus import Corpus, build_corpus, count_predicted_characters
 from elman.data.records import Passage, Surprisals
-from elman.data.text import Source, Text, content_of
+from elman.data.text import Source, Text, read_text
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
@@ -32,10 +32,10 @@ from elman.families.saved.folder import Texts
 from elman.families.surprisals import line_surprisals, stream_surprisals
 from elman.families.writing import Completion, Request, TextWriting
 from elman.metrics.likelihood import language_metrics
-from elman.nn.inputs.words import begin_embedding
+from elman.nn.inputs.words import load_embedding
 from elman.nn.state import PublicState, State
 from elman.settings.next_token import LanguageModelSettings
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 
@@ -57,10 +57,10 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("valid_characters", self.valid_characters)
+        check_positive("valid_characters", self.valid_characters)
         for name in ("vocab_size", "min_count"):
             if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+                check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
 
@@ -79,7 +79,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         self.network_ = self._build()
         if self.vectors is not None:
             tokens = self.tokenizer_.tokens(range(self._vocab_size))
-            found = begin_embedding(self.network_.embedding, self.vectors, tokens)
+            found = load_embedding(self.network_.embedding, self.vectors, tokens)
             self.data_["vectors"] = {"file": str(self.vectors), "found": found, "of": len(tokens)}
         return NextTokenTask(self), batches
 
@@ -224,7 +224,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             nats += losses.double().sum().item()
             unknown += int((batch.targets == self.tokenizer_.unknown_id).sum())
         return language_metrics(
-            nats, corpus.num_targets, num_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
+            nats, corpus.num_targets, count_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
         )
 
     # Reading and writing.
@@ -245,7 +245,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces, states = zip(*self._read(content_of(text, self.encoding), state), strict=True)
+        pieces, states = zip(*self._read(read_text(text, self.encoding), state), strict=True)
         return torch.cat(pieces), states[-1].public()
 
     def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
@@ -303,15 +303,15 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         Raises:
             UsageError: an argument is outside its limits, or the state is that of another network.
         """
-        whole(num_samples=num_samples)
-        positive("num_samples", num_samples)
+        check_whole(num_samples=num_samples)
+        check_positive("num_samples", num_samples)
         choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "greedy": greedy}
         sampling = Sampling(**choice, repetition_penalty=repetition_penalty)
         request = Request(prompt=prompt, sampling=sampling, max_tokens=max_tokens, seed=seed, stop=stop, state=state)
         texts = self._start([request], num_samples)
         written = texts.finish()
         result = written[0] if num_samples == 1 else written
-        return (result, State.joined(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
+        return (result, State.join(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
 
     def generate_many(self, requests: Sequence[Request]) -> list[Completion]:
         r"""Write several texts at once, each from its own prompt with options, a seed and an end of its own.
@@ -364,12 +364,12 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         self._check_fitted()
         samples, states = [], []
         for given in requests:
-            content, request = content_of(given.prompt, self.encoding), given.resolve()
+            content, request = read_text(given.prompt, self.encoding), given.resolve()
             seed = request.seed or 0
             with torch.random.fork_rng(enabled=self.initial_state == "random"):
                 if self.initial_state == "random":
                     torch.manual_seed(seed % 2**63)
-                state = self._read_prompt(content, request.state).expanded(num_samples)
+                state = self._read_prompt(content, request.state).expand(num_samples)
             states.append(state)
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
         return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)

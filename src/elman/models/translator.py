@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.examples import Examples
-from elman.data.formats.detection import pair_format
+from elman.data.formats.detection import detect_pair_format
 from elman.data.formats.examples import ExampleReader, read_labelled
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
-from elman.data.records import Example, Problem, Translation, readable
-from elman.data.tokens.lexicon import padded
+from elman.data.records import Example, Problem, Translation, drop_problems
+from elman.data.tokens.lexicon import pad_rows
 from elman.data.tokens.pairs import PairBatch, PairBatches
-from elman.data.tokens.targets import Targets, encoded
+from elman.data.tokens.targets import Targets, encode_texts
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import spelled
-from elman.data.values.columns import check_alone
+from elman.data.tokens.words import restore_spelling
+from elman.data.values.columns import check_no_answers
 from elman.data.values.examples import take_pairs
 from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis
@@ -45,7 +45,7 @@ from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.state import State
 from elman.settings.encoder_decoder import TranslatorSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 TranslatorInput = Any
 """A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
@@ -69,7 +69,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("source_length", self.source_length)
+        check_positive("source_length", self.source_length)
         if self.input_feeding and self.attention != "luong":
             raise UsageError(f'input_feeding is on, but attention is "{self.attention}"; set attention "luong"')
 
@@ -101,11 +101,11 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         if isinstance(source, Path | str) and isinstance(labels, Path | str):
             pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
         elif isinstance(source, Path | str):
-            check_alone(source, labels)
+            check_no_answers(source, labels)
             table: ExampleReader = (
                 FORMATS["translator"].reader(self.input_format, source, self)
                 if self.input_format
-                else pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
+                else detect_pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
             )
             pairs = list(read_labelled(table, Lines(source, self.encoding), problems))
         else:
@@ -204,7 +204,9 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             return take_texts(X)
         problems = Problems(shown=0)
         reader = FORMATS["translator"].reader(self.input_format, X, self)
-        found = [source.text for source in readable(reader.read(Lines(X, self.encoding), problems, labelled=False))]
+        found = [
+            source.text for source in drop_problems(reader.read(Lines(X, self.encoding), problems, labelled=False))
+        ]
         if problems.count:
             raise DataError(problems.first)
         return found
@@ -263,10 +265,10 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
 
     def _attend(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
         """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
-        read = encoded([source], self.source_tokenizer_)[0][: self.source_length]
+        read = encode_texts([source], self.source_tokenizer_)[0][: self.source_length]
         tokens = self.source_tokenizer_.tokens(read) or [""]
         if self.level == "word":
-            tokens = spelled(source, tokens)
+            tokens = restore_spelling(source, tokens)
         inputs = torch.tensor([[Tokenizer.begin_id, *ids]])
         with torch.inference_mode():
             state = self._encode_inputs([source])
@@ -284,13 +286,13 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     def _source_ids(self, sources: Sequence[str]) -> list[NDArray[np.int64]]:
         """Return the ids of each source, all of them; of one without any, one unknown token."""
         unknown = np.array([Tokenizer.unknown_id])
-        return [ids if len(ids) else unknown for ids in encoded(sources, self.source_tokenizer_)]
+        return [ids if len(ids) else unknown for ids in encode_texts(sources, self.source_tokenizer_)]
 
     def _encode_inputs(self, inputs: Sequence[str]) -> DecoderState:
         network = self.network_.eval()
         ids = [one[: self.source_length] for one in self._source_ids(inputs)]
         lengths = np.array([len(one) for one in ids], np.int64)
-        sources = padded(np.concatenate(ids), lengths, 0).to(network.head.weight.device)
+        sources = pad_rows(np.concatenate(ids), lengths, 0).to(network.head.weight.device)
         state: DecoderState = network.encode(sources, torch.from_numpy(lengths))
         return state
 
@@ -373,7 +375,7 @@ class TranslatorNetwork(EncoderDecoderNetwork):
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
         outputs, state = self.encoder.run(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
-        merged = self.encoder.merged(state).items()  # each part (L, B, state_size)
+        merged = self.encoder.merge_directions(state).items()  # each part (L, B, state_size)
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
         bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
         return self.decoder.start(bridged, self.dropout(outputs), lengths)

@@ -36,7 +36,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 
 Array = NDArray[np.float64]
 State = tuple[Array, ...]  # (h,) or (h, c), each (B, H)
@@ -237,7 +237,7 @@ def cell_named(name: str) -> Cell:
         3
     """
     if name not in CELLS:
-        raise UsageError(f'there is no cell "{name}"; choose from {", ".join(CELLS)}{nearest(name, CELLS)}')
+        raise UsageError(f'there is no cell "{name}"; choose from {", ".join(CELLS)}{suggest(name, CELLS)}')
     return CELLS[name]
 
 

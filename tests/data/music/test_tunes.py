@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from elman.data.lines import Problems
-from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.music.tunes import Tune, read_tunes, shorten
 from elman.data.samples import sample_text
 from elman.errors import DataError
 
@@ -76,11 +76,11 @@ def test_the_sample_is_music():
 
 def test_cutting_ends_what_sounds():
     tune = Tune.read(TUNE, "t")
-    short = cut(tune, 1.75)
+    short = shorten(tune, 1.75)
     assert short.seconds == pytest.approx(1.75, abs=0.01)
     assert len(short.notes) == 3
-    assert cut(tune, 99).seconds == tune.seconds
-    assert len(cut(tune, 1.2).notes) == 1
+    assert shorten(tune, 99).seconds == tune.seconds
+    assert len(shorten(tune, 1.2).notes) == 1
 
 
 def melody(pitch=60):

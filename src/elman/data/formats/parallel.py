@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from elman.data.formats.examples import SOURCE_AND_TARGET, lacks
+from elman.data.formats.examples import SOURCE_AND_TARGET, find_problem
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example
 from elman.errors import DataError
@@ -37,7 +37,7 @@ def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterato
                 f"{ended.name} ends after line {number - 1:,}, but {longer.name} goes on at line {number:,}; parallel "
                 "files have a line of one for each line of the other: find where they part"
             )
-        problem = lacks(source, target, SOURCE_AND_TARGET)
+        problem = find_problem(source, target, SOURCE_AND_TARGET)
         if not problem:
             yield Example(source, target, number)
         elif source.strip() or target.strip():

@@ -83,11 +83,11 @@ class PictureBatches:
         numbers = self._buckets.rows(step)
         rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
         owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
-        pictures, lengths = stacked([self._pictures[number] for number in numbers])
+        pictures, lengths = stack_pictures([self._pictures[number] for number in numbers])
         return PictureBatch(pictures, lengths, torch.from_numpy(owners), *self.targets.gather(rows))
 
 
-def stacked(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
+def stack_pictures(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
     """Put pictures together (P, S, S, 3); or features (P, R, F), and of how many regions they are (P,)."""
     if inputs[0].ndim == 3:
         return torch.from_numpy(np.stack(inputs)), None

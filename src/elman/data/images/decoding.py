@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import open_file, reading
+from elman.data.files import as_data_error, open_file
 from elman.errors import DataError
 
 INTERPRETED = ("EPS", "WMF")  # programs, which Pillow lets another program run: they are not pictures here
@@ -30,7 +30,11 @@ def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    with reading(str(path), "not a picture that can be read"), open_file(path) as stream, warnings.catch_warnings():
+    with (
+        as_data_error(str(path), "not a picture that can be read"),
+        open_file(path) as stream,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # what Pillow warns of is refused or harmless
         try:
             Image.init()
@@ -45,20 +49,20 @@ def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
                 raise DataError(f"{path}: {width:,} x {height:,} pixels, where a picture has at most {MOST_PIXELS:,}")
             picture.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded no larger than needed
             picture.load()
-            pixels = _upright(_coloured(picture), picture).resize((size, size), Image.Resampling.BOX)
+            pixels = _turn_upright(_convert_to_rgb(picture), picture).resize((size, size), Image.Resampling.BOX)
         if pixels.mode == "RGBA":
             pixels = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels).convert("RGB")
         return np.asarray(pixels, np.uint8)
 
 
-def _coloured(picture: Any) -> Any:
+def _convert_to_rgb(picture: Any) -> Any:
     """Return a picture as RGB, or as RGBA where a part of it is transparent."""
     from PIL import Image
 
     clear = picture.info.get("transparency")
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         values = np.asarray(picture)  # (H, W)
-        picture = Image.fromarray(_eight_bits(values))
+        picture = Image.fromarray(_scale_to_eight_bits(values))
         if isinstance(clear, int):  # the value of transparent pixels
             alpha = np.where(values == clear, 0, 255).astype(np.uint8)
             picture = Image.merge("LA", (picture, Image.fromarray(alpha)))
@@ -69,7 +73,7 @@ def _coloured(picture: Any) -> Any:
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
-def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _scale_to_eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Return grey values (H, W) of more than eight bits from 0, black, to 255, white; see :func:`read_picture`.
 
     Raises:
@@ -88,7 +92,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.clip(values, 0, white) * np.float32(255 / white)), np.uint8)
 
 
-def _upright(pixels: Any, picture: Any) -> Any:
+def _turn_upright(pixels: Any, picture: Any) -> Any:
     """Turn a picture's pixels as its EXIF says that the camera was held; damaged EXIF turns nothing."""
     from PIL import Image
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import reason
+from elman.data.files import describe_error
 from elman.errors import DataError, UsageError, how_to_install
 
 SECONDS_OF_SILENCE = 10.0
@@ -21,7 +21,7 @@ SECONDS_OF_SILENCE = 10.0
 logger = logging.getLogger(__name__)
 
 
-def encoded_by(
+def encode_pictures(
     encoder: Path, pictures: Sequence[NDArray[np.uint8]], width: int | None = None
 ) -> list[NDArray[np.float32]]:
     """Let an ONNX model look at pictures, their colours from 0 to 1, channels first.
@@ -49,7 +49,7 @@ def encoded_by(
         raise UsageError(f"`encoder` {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
     stat = encoder.stat()
     try:
-        session = _session(encoder, stat.st_mtime_ns, stat.st_size)
+        session = _open_session(encoder, stat.st_mtime_ns, stat.st_size)
         features: list[NDArray[np.float32]] = []
         for start in range(0, len(pictures), 32):
             stacked = np.stack(pictures[start : start + 32]).transpose(0, 3, 1, 2).astype(np.float32) / 255
@@ -61,20 +61,20 @@ def encoded_by(
             features += list(np.ascontiguousarray(output))
         return features
     except Exception as error:  # onnxruntime has a dozen of its own, without a common base
-        raise DataError(f"`encoder` {encoder}: {reason(error)}") from None
+        raise DataError(f"`encoder` {encoder}: {describe_error(error)}") from None
 
 
 def encoder_size(encoder: Path) -> int | None:
     """Return how many pixels wide and high an encoder's pictures are; None where it takes any, or cannot be opened."""
     try:
         stat = encoder.stat()
-        size = _session(encoder, stat.st_mtime_ns, stat.st_size).get_inputs()[0].shape[-1]
+        size = _open_session(encoder, stat.st_mtime_ns, stat.st_size).get_inputs()[0].shape[-1]
     except Exception:  # whoever lets it look at pictures says what is wrong
         return None
     return size if isinstance(size, int) and size > 0 else None
 
 
-class Encoding:
+class EncodingProgress:
     """Tells how far pictures have been encoded, where that takes long.
 
     Args:
@@ -85,7 +85,7 @@ class Encoding:
         self._total = total
         self._told = time.monotonic()
 
-    def done(self, number: int) -> None:
+    def update(self, number: int) -> None:
         """Take note that so many have been encoded."""
         if time.monotonic() - self._told > SECONDS_OF_SILENCE:
             self._told = time.monotonic()
@@ -95,11 +95,11 @@ class Encoding:
 def encoder_hash(encoder: Path) -> str:
     """Return the SHA-256 of an encoder's file."""
     stat = encoder.stat()
-    return _hash(encoder, stat.st_mtime_ns, stat.st_size)
+    return _hash_file(encoder, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=1)
-def _session(encoder: Path, modified: int, size: int) -> Any:
+def _open_session(encoder: Path, modified: int, size: int) -> Any:
     """Open an ONNX model; the same file is opened once."""
     import onnxruntime
 
@@ -107,6 +107,6 @@ def _session(encoder: Path, modified: int, size: int) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _hash(encoder: Path, modified: int, size: int) -> str:
+def _hash_file(encoder: Path, modified: int, size: int) -> str:
     with encoder.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.text import pieces
+from elman.data.text import split_text
 from elman.data.tokens.tokenizer import (
     SPECIALS,
     UNKNOWN,
@@ -69,10 +69,10 @@ class BytePairTokenizer(Tokenizer):
         self._names[3:] = [token.decode("utf-8", "backslashreplace") for token in self._bytes[3:]]
         if not set(byte_of).issubset(vocabulary):
             raise ValueError("a vocabulary of byte pairs must hold all 256 bytes")
-        library = _library()
+        library = _import_library()
         ids = {token: token_id for token_id, token in enumerate(vocabulary)}
         self._machine = library.Tokenizer(library.models.BPE(vocab=ids, merges=list(merges)))
-        self._machine.pre_tokenizer = self._pre_tokenizer(cut_runs)
+        self._machine.pre_tokenizer = self._make_pre_tokenizer(cut_runs)
         self._machine.decoder = library.decoders.ByteLevel()
         self._machine.add_special_tokens([UNKNOWN])  # found in text, as <s> and </s> must not be
 
@@ -97,9 +97,9 @@ class BytePairTokenizer(Tokenizer):
         smallest = len(SPECIALS) + 256
         if vocab_size < smallest:
             raise UsageError(f"a vocabulary of {vocab_size} byte pairs is too small: it takes at least {smallest}")
-        library = _library()
+        library = _import_library()
         machine = library.Tokenizer(library.models.BPE())
-        machine.pre_tokenizer = cls._pre_tokenizer(cut_runs=True)
+        machine.pre_tokenizer = cls._make_pre_tokenizer(cut_runs=True)
         trainer = library.trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
@@ -107,17 +107,19 @@ class BytePairTokenizer(Tokenizer):
             special_tokens=list(SPECIALS),
             initial_alphabet=sorted(_byte_alphabet()),
         )
-        sample = _even_sample(chunks, sample_characters)
+        sample = sample_evenly(chunks, sample_characters)
         machine.train_from_iterator((without_surrogates(piece.replace(UNKNOWN, " ")) for piece in sample), trainer)
         model = json.loads(machine.to_str())["model"]
         return cls(sorted(model["vocab"], key=model["vocab"].__getitem__), [tuple(pair) for pair in model["merges"]])
 
     @classmethod
-    def _pre_tokenizer(cls, cut_runs: bool) -> Any:
+    def _make_pre_tokenizer(cls, cut_runs: bool) -> Any:
         """Make what cuts a text into the pieces within which pairs are joined."""
-        kinds = _library().pre_tokenizers
+        kinds = _import_library().pre_tokenizers
         words = kinds.ByteLevel(add_prefix_space=False)
-        return kinds.Sequence([kinds.Split(_library().Regex(cls.runs), "isolated"), words]) if cut_runs else words
+        return (
+            kinds.Sequence([kinds.Split(_import_library().Regex(cls.runs), "isolated"), words]) if cut_runs else words
+        )
 
     @classmethod
     def cuts_runs(cls, rule: dict[str, Any]) -> bool:
@@ -135,7 +137,7 @@ class BytePairTokenizer(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """Turn text into ids, (N,) int32; see `Tokenizer.encode`."""
-        return concatenate(self._encode_all(pieces(without_surrogates(text), _PIECE_CHARACTERS)))[0]
+        return concatenate(self._encode_all(split_text(without_surrogates(text), _PIECE_CHARACTERS)))[0]
 
     def encode_lines(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
         """Encode each line by itself; see `Tokenizer.encode_lines`."""
@@ -175,11 +177,11 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
 
 
-def _even_sample(chunks: Iterable[str], limit: int) -> list[str]:
+def sample_evenly(chunks: Iterable[str], limit: int) -> list[str]:
     """Keep every piece, then every second, fourth ... as needed to stay within ``limit`` characters."""
     kept: list[str] = []
     num_characters, stride = 0, 1
-    for index, piece in enumerate(piece for chunk in chunks for piece in pieces(chunk, _PIECE_CHARACTERS)):
+    for index, piece in enumerate(piece for chunk in chunks for piece in split_text(chunk, _PIECE_CHARACTERS)):
         if index % stride == 0:
             kept.append(piece)
             num_characters += len(piece)
@@ -190,7 +192,7 @@ def _even_sample(chunks: Iterable[str], limit: int) -> list[str]:
 
 
 @cache
-def _library() -> Any:
+def _import_library() -> Any:
     """Import Hugging Face tokenizers when it is first needed, for it is slow to load."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns in every process forked later
     import tokenizers

@@ -37,7 +37,7 @@ class CharacterTokenizer(Tokenizer):
         characters = vocabulary[3:]
         if any(len(character) != 1 for character in characters):
             raise ValueError("each token of a character vocabulary must be one character")
-        self._codes = _code_points("".join([_NONCHARACTER] * 3 + list(characters)))  # (V,), id -> code point
+        self._codes = _convert_to_code_points("".join([_NONCHARACTER] * 3 + list(characters)))  # (V,), id -> code point
         self._table = np.zeros(0x110000, np.int32)  # code point -> id
         self._table[self._codes[3:]] = np.arange(3, self.vocab_size)
 
@@ -53,7 +53,7 @@ class CharacterTokenizer(Tokenizer):
         """
         seen = np.zeros(0x110000, np.bool_)
         for chunk in chunks:
-            seen[_code_points(chunk.replace(UNKNOWN, ""))] = True
+            seen[_convert_to_code_points(chunk.replace(UNKNOWN, ""))] = True
         seen[0xD800:0xE000] = seen[ord(_NONCHARACTER)] = False  # surrogates are halves of characters
         return cls([*SPECIALS, *map(chr, np.flatnonzero(seen).tolist())])
 
@@ -74,7 +74,7 @@ class CharacterTokenizer(Tokenizer):
         text = text.replace(UNKNOWN, _NONCHARACTER)
         ids = np.empty(len(text), np.int32)
         for start in range(0, len(text), 1 << 15):  # pieces that stay in the processor's cache are twice as fast
-            codes = _code_points(text[start : start + (1 << 15)])
+            codes = _convert_to_code_points(text[start : start + (1 << 15)])
             table.take(codes, out=ids[start : start + len(codes)], mode="clip")  # "raise", the default, would copy
         return ids
 
@@ -90,5 +90,5 @@ class CharacterTokenizer(Tokenizer):
         return word_level_json(self._names, self.rule, {"type": "Fuse"})
 
 
-def _code_points(text: str) -> NDArray[np.int32]:
+def _convert_to_code_points(text: str) -> NDArray[np.int32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.int32)

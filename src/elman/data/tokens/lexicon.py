@@ -37,7 +37,7 @@ class Words(NamedTuple):
     lengths: torch.Tensor
     """(U,) int64, characters of each word, on the CPU."""
 
-    def chosen(self, which: torch.Tensor) -> Words:
+    def select(self, which: torch.Tensor) -> Words:
         """Return some of the words (W,), their characters no wider than they need."""
         lengths = self.lengths[which]
         width = max(int(lengths.max()), 1)
@@ -73,11 +73,11 @@ class Lexicon:
         vector_size: int = 0,
     ) -> None:
         self._counts = dict(counts)
-        self._spelled = str.lower if lowercase else str
+        self._fold_case = str.lower if lowercase else str
         rows: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         for word, count in self._counts.items():
-            rows[self._spelled(word)] += count
+            rows[self._fold_case(word)] += count
             characters.update(word)
         self.vocabulary = Vocabulary.learn(rows, min_count=min_count, specials=[UNKNOWN])
         self.counts = torch.tensor([float(rows[word]) for word in self.vocabulary.items])  # (rows,), 0 for <unk>
@@ -97,11 +97,11 @@ class Lexicon:
 
     def look_up(self, words: Sequence[str]) -> Words:
         """Turn distinct words into numbers."""
-        ids = self.vocabulary.ids([self._spelled(word) for word in words])
+        ids = self.vocabulary.ids([self._fold_case(word) for word in words])
         rows = [self._rows.get(word) or self._rows.get(word.lower(), 0) for word in words]
         spelled = [word if len(word) <= LONGEST else word[: LONGEST // 2] + word[-LONGEST // 2 :] for word in words]
         lengths = np.array([len(word) for word in spelled], np.int64)  # (U,)
-        characters = padded(self.characters.ids(list("".join(spelled))), lengths, 0)  # (U, C)
+        characters = pad_rows(self.characters.ids(list("".join(spelled))), lengths, 0)  # (U, C)
         rows_array = np.array(rows, np.int64)
         return Words(torch.from_numpy(ids), torch.from_numpy(rows_array), characters, torch.from_numpy(lengths))
 
@@ -154,11 +154,11 @@ class WordSequences:
         lengths = self.lengths[rows]
         pieces = [self._flat[end - length : end] for end, length in zip(self._ends[rows], lengths, strict=True)]
         distinct, inverse = np.unique(np.concatenate(pieces), return_inverse=True)
-        places = padded(inverse, lengths, 0)
-        return self._words.chosen(torch.from_numpy(distinct)), places, torch.from_numpy(lengths)
+        places = pad_rows(inverse, lengths, 0)
+        return self._words.select(torch.from_numpy(distinct)), places, torch.from_numpy(lengths)
 
 
-def padded(flat: NDArray[np.int64], lengths: NDArray[np.int64], filling: int) -> torch.Tensor:
+def pad_rows(flat: NDArray[np.int64], lengths: NDArray[np.int64], filling: int) -> torch.Tensor:
     """Lay sequences that stand one after the other (sum of lengths,) out as rows (B, T)."""
     rows = np.full((len(lengths), max(int(lengths.max(initial=1)), 1)), filling, np.int64)
     rows[np.arange(rows.shape[1]) < lengths[:, None]] = flat

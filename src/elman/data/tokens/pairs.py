@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data.batching import LengthBuckets
-from elman.data.tokens.lexicon import padded
+from elman.data.tokens.lexicon import pad_rows
 from elman.data.tokens.targets import Targets
 
 
@@ -72,5 +72,5 @@ class PairBatches:
         """Return the batch of this step."""
         rows = self._buckets.rows(step)
         lengths = self._lengths[rows]
-        sources = padded(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
+        sources = pad_rows(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
         return PairBatch(sources, torch.from_numpy(lengths), *self.targets.gather(rows))

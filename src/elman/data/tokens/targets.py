@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data.batching import IGNORED
-from elman.data.files import in_one_line
-from elman.data.tokens.lexicon import padded
+from elman.data.files import join_lines
+from elman.data.tokens.lexicon import pad_rows
 from elman.data.tokens.tokenizer import Tokenizer
 
 
@@ -31,7 +31,7 @@ class Targets:
     """
 
     def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> None:
-        whole = encoded(texts, tokenizer)
+        whole = encode_texts(texts, tokenizer)
         begun = [np.concatenate(([tokenizer.begin_id], ids, [tokenizer.end_id])) for ids in whole]
         self._ids = [ids if len(ids) <= max_length + 2 else ids[: max_length + 1] for ids in begun]
         self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,), </s> counted
@@ -44,12 +44,12 @@ class Targets:
         lengths = self.lengths[rows]
         inputs = np.concatenate([self._ids[row][:-1] for row in rows]).astype(np.int64)
         wanted = np.concatenate([self._ids[row][1:] for row in rows]).astype(np.int64)
-        return padded(inputs, lengths, 0), padded(wanted, lengths, IGNORED)
+        return pad_rows(inputs, lengths, 0), pad_rows(wanted, lengths, IGNORED)
 
 
-def encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
+def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
     """Turn texts into ids; line breaks count as blanks."""
     if not len(texts):
         return []
-    flat, lengths = tokenizer.encode_lines("\n".join(map(in_one_line, texts)))
+    flat, lengths = tokenizer.encode_lines("\n".join(map(join_lines, texts)))
     return [ids.astype(np.int64) for ids in np.split(flat, np.cumsum(lengths)[:-1])]

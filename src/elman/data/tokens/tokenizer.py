@@ -134,7 +134,7 @@ class Tokenizer(ABC):
             vocabulary = sorted(ids, key=ids.__getitem__)
             if [ids[token] for token in vocabulary] != list(range(len(vocabulary))):
                 raise ValueError("the ids are not 0, 1, 2 and so on")
-            tokenizer = Tokenizer._restored(document, vocabulary)
+            tokenizer = Tokenizer._restore(document, vocabulary)
         except Exception as error:  # Hugging Face raises plain Exceptions
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(f"tokenizer.json is damaged or not Elman's ({reason}); copy the model again") from None
@@ -143,7 +143,7 @@ class Tokenizer(ABC):
         return tokenizer
 
     @staticmethod
-    def _restored(document: dict[str, Any], vocabulary: list[str]) -> Tokenizer:
+    def _restore(document: dict[str, Any], vocabulary: list[str]) -> Tokenizer:
         from elman.data.tokens.byte_pairs import BytePairTokenizer  # the levels are built on this module
         from elman.data.tokens.characters import CharacterTokenizer
         from elman.data.tokens.words import WordTokenizer

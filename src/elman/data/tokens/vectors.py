@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import DAMAGED, Unpacked, check_unpacked, open_file, reading, reason
+from elman.data.files import DAMAGED, Unpacked, as_data_error, check_unpacked, describe_error, open_file
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError
 
@@ -51,8 +51,8 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
     rows: dict[str, int] = {}
     vectors: list[NDArray[np.float32]] = []
     dimensions = 0
-    with reading(str(path), DAMAGED), _opened(path) as (file, name):
-        read = _binary if name.endswith(".bin") else _text
+    with as_data_error(str(path), DAMAGED), _open(path) as (file, name):
+        read = _read_binary if name.endswith(".bin") else _read_text
         for word, vector, size in read(path, file, wanted, first):
             dimensions = size
             if vector is not None and word not in rows:
@@ -63,7 +63,7 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
     return rows, np.array(vectors, np.float32).reshape(-1, dimensions)  # (found, dimensions)
 
 
-def vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDArray[np.float32]]:
+def read_vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDArray[np.float32]]:
     """Return the numbers of the tokens that have a vector in a file, and the vectors: (found, dimensions)."""
     rows, matrix = read_vectors(path, tokens)
     found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
@@ -72,7 +72,7 @@ def vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDArray[n
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
+def _open(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
     """Open a file, decompressed; its name says what is inside."""
     with open_file(path) as raw:
         packed = path.stat().st_size
@@ -93,7 +93,7 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
             yield raw, path.name
 
 
-def _text(
+def _read_text(
     path: Path, file: io.BufferedReader, wanted: set[str], first: int
 ) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
     """Yield each line's word, its vector where it is wanted, and the dimensions."""
@@ -105,7 +105,7 @@ def _text(
         text = line.rstrip(" ")
         blanks = text.count(" ")
         if lines.number == 1 and blanks == 1 and all(map(_is_number, text.split(" "))):
-            dimensions = _dimensions(path, text.encode())
+            dimensions = _parse_dimensions(path, text.encode())
             continue
         dimensions = dimensions or blanks
         if not dimensions:
@@ -126,14 +126,16 @@ def _text(
                 with np.errstate(over="ignore"):  # too large a number becomes infinity, which is then told
                     vector = np.array(rest.split(" "), np.float32)
             except ValueError as error:
-                raise DataError(f"{path}:{lines.number}: a vector holds numbers only: {reason(error)}") from None
+                raise DataError(
+                    f"{path}:{lines.number}: a vector holds numbers only: {describe_error(error)}"
+                ) from None
             if not np.isfinite(vector).all():
                 raise DataError(f"{path}:{lines.number}: a vector holds numbers only, and this one infinity or NaN")
         count += 1
         yield word, vector, dimensions
 
 
-def _binary(
+def _read_binary(
     path: Path, file: io.BufferedReader, wanted: set[str], first: int
 ) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
     """Yield each word of word2vec's binary format: a word, a space, little-endian float32; its vector where wanted."""
@@ -143,7 +145,7 @@ def _binary(
             f"{path}: does not begin with the numbers of words and of dimensions, as word2vec's .bin does; "
             "of a fastText model take the .vec file"
         )
-    dimensions, total = _dimensions(path, header), int(header.split()[0])
+    dimensions, total = _parse_dimensions(path, header), int(header.split()[0])
     for number in range(total):
         raw_word = bytearray()
         while (byte := file.read(1)) not in (b" ", b""):
@@ -163,7 +165,7 @@ def _binary(
         raise DataError(f"{path}: goes on after its {total:,} words; is this word2vec's binary format?")
 
 
-def _dimensions(path: Path, header: bytes) -> int:
+def _parse_dimensions(path: Path, header: bytes) -> int:
     """Return the dimensions that a first line of two numbers tells.
 
     Raises:

@@ -125,11 +125,11 @@ def split_words(text: str) -> list[str]:
     return _word_pattern().findall(text.replace("\n", " "))
 
 
-def spelled(source: str, tokens: list[str]) -> list[str]:
+def restore_spelling(source: str, tokens: list[str]) -> list[str]:
     """Return the words of a source as they are written there, in place of <unk>.
 
     Example:
-        >>> spelled("a Zebra .", ["a", "<unk>", "."])
+        >>> restore_spelling("a Zebra .", ["a", "<unk>", "."])
         ['a', 'Zebra', '.']
     """
     words = split_words(source)

@@ -46,7 +46,7 @@ def take_items(values: Column, name: str, noun: str) -> list[Any]:
     _check_order(values, name, noun)
     if not hasattr(values, "__array__"):
         return list(values)
-    array = _array(values, name)
+    array = _convert_to_array(values, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array.reshape(-1)
     if array.ndim != 1:
@@ -77,7 +77,7 @@ def take_rows(values: Column, name: str = "X") -> list[Any]:
     if _is_tensor(values):
         values = values.detach().cpu().numpy()
     _check_order(values, name, "sequences of numbers", several_columns=True)
-    rows = list(_array(values, name)) if hasattr(values, "columns") else list(values)
+    rows = list(_convert_to_array(values, name)) if hasattr(values, "columns") else list(values)
     return [np.ma.filled(row.astype(float), np.nan) if isinstance(row, np.ma.MaskedArray) else row for row in rows]
 
 
@@ -93,11 +93,11 @@ def check_pairs(number: int, given: int, noun: str, answers: str) -> None:
         raise UsageError(f"there are {number:,} {noun}, but {answers.format(given)}")
 
 
-def check_alone(source: Path | str, answers: Any) -> None:
+def check_no_answers(source: Path | str, answers: Any) -> None:
     """Raise UsageError where answers are given beside a file, or its text, that holds them itself.
 
     Example:
-        >>> check_alone(Path("a.csv"), [1, 2])
+        >>> check_no_answers(Path("a.csv"), [1, 2])
         Traceback (most recent call last):
         elman.errors.UsageError: y is given, but a.csv holds the answers itself; leave y out
     """
@@ -109,7 +109,7 @@ def check_alone(source: Path | str, answers: Any) -> None:
         )
 
 
-def check_there(value: Any, name: str) -> None:
+def check_present(value: Any, name: str) -> None:
     """Raise DataError where a value is missing."""
     if is_missing(value):
         raise DataError(f"{name} is missing ({value}); fill it in, or leave its row out")
@@ -151,7 +151,7 @@ def _check_order(values: Any, name: str, noun: str, *, several_columns: bool = F
         problem = f"is a sparse matrix, where {noun} are wanted; give a list, or an array"
     elif _is_tensor(values):
         problem = f"is a tensor, where {noun} are wanted; give a list, or {name}.numpy()"
-    elif not several_columns and len(names := _columns(values)) != 1:
+    elif not several_columns and len(names := _name_columns(values)) != 1:
         listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
         choice = f"give the one that holds the {noun}, such as df[{names[0]!r}]" if names else f"give {noun}"
         problem = f"is a frame of {len(names)} columns ({listed or 'none'}); {choice}"
@@ -164,13 +164,13 @@ def _check_order(values: Any, name: str, noun: str, *, several_columns: bool = F
         raise UsageError(f"{name} {problem}")
 
 
-def _columns(values: Any) -> list[str]:
+def _name_columns(values: Any) -> list[str]:
     """Return the names of a frame's columns; of what is no frame, one name."""
     named = getattr(values, "column_names", None) or getattr(values, "columns", None)
     return [""] if named is None else [str(column) for column in named]
 
 
-def _array(values: Any, name: str) -> NDArray[Any]:
+def _convert_to_array(values: Any, name: str) -> NDArray[Any]:
     try:
         return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except Exception as error:  # whatever the library behind it raises

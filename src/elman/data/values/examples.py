@@ -26,7 +26,9 @@ def take_tagged(X: Any, y: Any) -> Examples:  # noqa: N803
     rows = [row for row, words in enumerate(sentences) if words]
     if not rows:
         raise DataError("there are no sentences, or none has a word")
-    return Examples([sentences[row] for row in rows], [tags[row] for row in rows], left_out=len(sentences) - len(rows))
+    return Examples(
+        [sentences[row] for row in rows], [tags[row] for row in rows], num_skipped=len(sentences) - len(rows)
+    )
 
 
 def take_pairs(sources: Any, targets: Any) -> Examples:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.spelling import Label, label_text, unified
-from elman.data.values.columns import Column, check_there, take_items, take_nested
+from elman.data.spelling import Label, format_label, unify_labels
+from elman.data.values.columns import Column, check_present, take_items, take_nested
 from elman.data.values.texts import take_text
 from elman.errors import DataError, UsageError
 
@@ -33,10 +33,10 @@ def take_labels(values: Column, name: str = "y") -> list[Label]:
         >>> take_labels(np.array([1, 0])), take_labels([1.0, 2.0]), take_labels([1, "1", "spam"])
         ([1, 0], [1.0, 2.0], ['1', '1', 'spam'])
     """
-    labels = _labels(take_items(values, name, "labels"), name)
+    labels = _take_all(take_items(values, name, "labels"), name)
     kinds = set(map(type, labels))
     if str in kinds and len(kinds) > 1:
-        return list(unified(labels))
+        return list(unify_labels(labels))
     if bool in kinds and len(kinds) > 1:
         raise UsageError(f"the labels in {name} are of several types; make them all texts, or all whole numbers")
     return list(map(float, labels)) if float in kinds else labels
@@ -56,11 +56,11 @@ def take_tags(values: Column, name: str = "y") -> list[list[str]]:
     tags = []
     for row, some in enumerate(take_nested(values, name, "lists of tags")):
         own = f"{name}[{row}]"
-        check_there(some, own)
-        tags.append(_labels(take_items(some, own, "tags"), own))
+        check_present(some, own)
+        tags.append(_take_all(take_items(some, own, "tags"), own))
     flat = [tag for some in tags for tag in some]
     kinds = set(map(type, flat))
-    texts = iter(unified(flat) if str in kinds and len(kinds) > 1 else map(label_text, flat))
+    texts = iter(unify_labels(flat) if str in kinds and len(kinds) > 1 else map(format_label, flat))
     return [list(islice(texts, len(some))) for some in tags]
 
 
@@ -90,21 +90,21 @@ def check_classes(labels: Sequence[Label]) -> None:
     )
 
 
-def _labels(values: Sequence[Any], name: str) -> list[Label]:
+def _take_all(values: Sequence[Any], name: str) -> list[Label]:
     return [
         value
         if type(value) in (int, bool) or (type(value) is str and value.isascii() and value.strip())
-        else _label(value, f"{name}[{row}]")
+        else _take_label(value, f"{name}[{row}]")
         for row, value in enumerate(values)
     ]
 
 
-def _label(value: Any, name: str) -> Label:
+def _take_label(value: Any, name: str) -> Label:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, numbers.Integral):
         return int(value)
-    check_there(value, name)
+    check_present(value, name)
     if isinstance(value, str):
         if not value.strip():
             raise DataError(f"{name} is empty; fill it in, or leave its row out")

@@ -15,14 +15,14 @@ from elman.errors import UsageError
 Array = NDArray[np.float32]
 
 
-def check_series(inputs: Any) -> list[Array]:
+def take_series(inputs: Any) -> list[Array]:
     """Take arrays as Python hands them over: (N, T), (N, T, F), or a list of (T, F); return them as (T, F) each.
 
     Raises:
         UsageError: one is no array of finite numbers, or their numbers of features differ.
 
     Example:
-        >>> [sequence.shape for sequence in check_series([[1, 2, 3], [4, 5]])]
+        >>> [sequence.shape for sequence in take_series([[1, 2, 3], [4, 5]])]
         [(3, 1), (2, 1)]
     """
     sequences: list[Array] = []
@@ -30,7 +30,7 @@ def check_series(inputs: Any) -> list[Array]:
         try:
             if isinstance(values, np.ndarray) and values.dtype.kind in "cmM":  # NumPy would drop a part of them
                 raise TypeError(f"they are {values.dtype}")
-            array = float32(values)
+            array = to_float32(values)
         except (TypeError, ValueError, RuntimeError) as error:  # the last is torch's, where gradients are kept
             raise UsageError(f"X[{row}] is no array of numbers: {error}") from None
         array = array[:, None] if array.ndim == 1 else array
@@ -53,7 +53,7 @@ class NumberSequences:
         sequences: (T, F) each.
 
     Example:
-        >>> sequences = NumberSequences(check_series([[1, 2], [3]]))
+        >>> sequences = NumberSequences(take_series([[1, 2], [3]]))
         >>> _, inputs, lengths = sequences.gather(np.array([1, 0]))
         >>> inputs.squeeze(-1).tolist(), lengths.tolist()
         ([[3.0, 0.0], [1.0, 2.0]], [1, 2])
@@ -72,7 +72,7 @@ class NumberSequences:
         return None, torch.from_numpy(inputs), torch.from_numpy(lengths)
 
 
-def float32(values: Any) -> Array:
+def to_float32(values: Any) -> Array:
     """Return numbers as float32; one that is too large is infinity."""
     with np.errstate(over="ignore"):
         return np.asarray(values, np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.values.columns import check_there, take_items, take_nested
+from elman.data.values.columns import check_present, take_items, take_nested
 from elman.data.values.texts import take_text
 from elman.errors import UsageError
 
@@ -40,7 +40,7 @@ def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[
         given = take_items(values, name, "pictures") if array is None else list(array)
         named = {f"{name}[{row}]": picture for row, picture in enumerate(given)}
     for own, picture in named.items():
-        check_there(picture, own)
+        check_present(picture, own)
         is_nested = isinstance(picture, Sequence) and not isinstance(picture, str | bytes)
         if not (is_nested or hasattr(picture, "__array__") or hasattr(picture, "__array_interface__")):
             kind = type(picture).__name__
@@ -66,10 +66,10 @@ def take_captions(values: Any, name: str = "captions") -> dict[Any, list[str]]:
     captions = {}
     for key, some in named.items():
         own = f"{name}[{key!r}]"
-        check_there(some, own)
+        check_present(some, own)
         given = [some] if isinstance(some, str) else take_items(some, own, "captions")
         for caption in given:
-            check_there(caption, own)
+            check_present(caption, own)
             if not isinstance(caption, str):
                 raise UsageError(f"{own} holds a {type(caption).__name__}; captions are texts")
         captions[key] = [take_text(caption, own) for caption in given if caption.strip()]

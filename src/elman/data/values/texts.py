@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from elman.data.values.columns import Column, check_there, take_items, take_nested
+from elman.data.values.columns import Column, check_present, take_items, take_nested
 from elman.errors import DataError, UsageError
 
 
@@ -27,7 +27,7 @@ def take_texts(values: Column, name: str = "X", hint: str = "") -> list[str]:
         >>> take_texts(np.array(["good", "bad"]))
         ['good', 'bad']
     """
-    return _texts(take_items(values, name, "texts"), name, "text", hint)
+    return _take_all(take_items(values, name, "texts"), name, "text", hint)
 
 
 def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
@@ -43,7 +43,7 @@ def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
         'good'
     """
     if not isinstance(value, str):
-        check_there(value, name)
+        check_present(value, name)
         hint = "; decode it first" if isinstance(value, bytes) else hint
         raise UsageError(f"{name} is of type {type(value).__name__}, not a {noun}{hint}")
     try:
@@ -70,7 +70,7 @@ def take_sources(values: Path | str | Column, name: str = "X") -> Path | str | l
         return values
     pieces = take_items(values, name, "texts")
     for row, value in enumerate(pieces):
-        check_there(value, f"{name}[{row}]")
+        check_present(value, f"{name}[{row}]")
         if not isinstance(value, Path | str):
             raise UsageError(f"{name}[{row}] is of type {type(value).__name__}, not a text or the Path of a file")
     return pieces
@@ -90,14 +90,14 @@ def take_sentences(values: Column, name: str = "X") -> list[list[str]]:
     sentences = []
     for row, words in enumerate(take_nested(values, name, "sentences")):
         own = f"{name}[{row}]"
-        check_there(words, own)
+        check_present(words, own)
         if isinstance(words, str):
             raise UsageError(f"sentence {row} is a text; a sentence is a list of words, such as {words.split()[:3]}")
-        sentences.append(_texts(take_items(words, own, "words"), own, "word"))
+        sentences.append(_take_all(take_items(words, own, "words"), own, "word"))
     return sentences
 
 
-def _texts(values: Sequence[Any], name: str, noun: str, hint: str = "") -> list[str]:
+def _take_all(values: Sequence[Any], name: str, noun: str, hint: str = "") -> list[str]:
     return [
         value if type(value) is str and value.isascii() else take_text(value, f"{name}[{row}]", noun, hint)
         for row, value in enumerate(values)

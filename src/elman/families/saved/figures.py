@@ -17,7 +17,7 @@ from typing import Any
 
 from elman.documents import read_json
 from elman.errors import ModelError
-from elman.files import current, read_file
+from elman.files import find_current, read_file
 
 METRICS = "metrics.json"
 HISTORY = "log.csv"
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Read the figures by name, those of the validation and of the training apart."""
-    path = current(folder, METRICS)
+    path = find_current(folder, METRICS)
     if path is None:
         return {}
     try:
@@ -52,7 +52,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """Read the log back: whole numbers as int, others as float, an empty cell as None."""
-    path = current(folder, HISTORY)
+    path = find_current(folder, HISTORY)
     if path is None:
         return []
     try:

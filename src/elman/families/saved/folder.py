@@ -33,7 +33,7 @@ from torch import Tensor
 from elman.documents import check_shape, read_json, write_json
 from elman.errors import ModelError, UsageError
 from elman.families.saved.figures import HISTORY, METRICS, format_history, read_history, read_metrics
-from elman.files import JOURNAL, check_regular, current, read_file, replace_files
+from elman.files import JOURNAL, check_regular, find_current, read_file, replace_files
 from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
 from elman.training.state import STATE
 
@@ -144,7 +144,7 @@ def write_folder(folder: Path, model: SavedModel, removed: Iterable[str] = ()) -
     """
     contents = serialize(model)
     removed = {*removed, *FIGURES}
-    if current(folder, CONFIG) is not None:
+    if find_current(folder, CONFIG) is not None:
         with suppress(ModelError):  # of a damaged one the other files stay
             removed |= _named_files(folder, _read_config(folder)).keys()
     replace_files(folder, contents, removed)
@@ -197,7 +197,7 @@ def _encode(text: str) -> bytes:
 
 def is_finished(folder: Path, resume: bool) -> bool:
     """Tell whether a run to be resumed has come to its end already."""
-    return resume and current(folder, CONFIG) is not None and current(folder, FILE_NAME) is None
+    return resume and find_current(folder, CONFIG) is not None and find_current(folder, FILE_NAME) is None
 
 
 def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
@@ -206,14 +206,14 @@ def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
     Raises:
         ModelError: the folder holds something that would be lost.
     """
-    unfinished = current(folder, FILE_NAME)
+    unfinished = find_current(folder, FILE_NAME)
     if resume:
         return None if unfinished is None else _open_unfinished(unfinished)
     if overwrite:
         return None
     if unfinished is not None:
         raise ModelError(f"{folder}: holds an unfinished training; go on with `resume`, or start over with `overwrite`")
-    if current(folder, CONFIG) is not None:
+    if find_current(folder, CONFIG) is not None:
         raise ModelError(
             f"{folder}: holds another model; name another folder with `out`, or replace it with `overwrite`"
         )
@@ -252,7 +252,7 @@ def _fingerprint(folder: Path) -> list[tuple[int, int] | None]:
 
 
 def _read(folder: Path) -> SavedModel:
-    unfinished = current(folder, FILE_NAME) if current(folder, CONFIG) is None else None
+    unfinished = find_current(folder, FILE_NAME) if find_current(folder, CONFIG) is None else None
     if unfinished is not None:
         return _read_unfinished(_open_unfinished(unfinished))
     config = _read_config(folder)
@@ -279,11 +279,11 @@ def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
     Raises:
         ModelError: there is nothing to read (unless ``missing_ok``), or it is damaged.
     """
-    unfinished = current(folder, FILE_NAME)
+    unfinished = find_current(folder, FILE_NAME)
     if unfinished is not None:
         config: dict[str, Any] = _open_unfinished(unfinished).skeleton["config"]
         return config
-    return {} if missing_ok and current(folder, CONFIG) is None else _read_config(folder)
+    return {} if missing_ok and find_current(folder, CONFIG) is None else _read_config(folder)
 
 
 def _open_unfinished(path: Path) -> Stored:
@@ -310,7 +310,7 @@ def _read_unfinished(stored: Stored) -> SavedModel:
 def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {shlex.quote(str(folder))} makes one")
-    path = current(folder, CONFIG)
+    path = find_current(folder, CONFIG)
     if path is None:
         raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)")
     try:
@@ -335,7 +335,7 @@ def _named_files(folder: Path, config: dict[str, Any]) -> dict[str, str]:
 
 
 def _read_verified(folder: Path, name: str, digest: str, most: int) -> bytes:
-    content = read_file(current(folder, name) or folder / name, most)
+    content = read_file(find_current(folder, name) or folder / name, most)
     if hashlib.sha256(content).hexdigest() != digest:
         raise _altered_error(folder / name, len(content))
     return content
@@ -352,7 +352,7 @@ def _open_weights(folder: Path, digest: str) -> StoredWeights:
     def load() -> dict[str, Tensor]:
         return safetensors.torch.load(_read_verified(folder, WEIGHTS, digest, MOST_BYTES))
 
-    path = current(folder, WEIGHTS) or folder / WEIGHTS
+    path = find_current(folder, WEIGHTS) or folder / WEIGHTS
     try:
         size = check_regular(path, MOST_BYTES)
         with path.open("rb") as stream:

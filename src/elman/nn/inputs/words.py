@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.tokens.lexicon import Lexicon, Words
-from elman.data.tokens.vectors import vectors_for
+from elman.data.tokens.vectors import read_vectors_for
 from elman.draws import is_drawing, uniform
 from elman.errors import UsageError
 from elman.nn.recurrent import LSTM
@@ -115,14 +115,14 @@ class CharacterEncoder(nn.Module):
 
 
 @torch.no_grad()
-def begin_embedding(embedding: nn.Embedding, path: Path, tokens: Sequence[str]) -> int:
+def load_embedding(embedding: nn.Embedding, path: Path, tokens: Sequence[str]) -> int:
     """Begin an embedding from pretrained vectors, for the tokens that have one; return how many have.
 
     Raises:
         UsageError: the vectors have another length.
         DataError: the file cannot be read.
     """
-    numbers, matrix = vectors_for(path, tokens)
+    numbers, matrix = read_vectors_for(path, tokens)
     if matrix.shape[1] != embedding.embedding_dim:
         raise UsageError(
             f"{path}: vectors of {matrix.shape[1]} numbers, but embedding_size is {embedding.embedding_dim}; "
