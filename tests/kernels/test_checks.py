@@ -230,7 +230,7 @@ WINDOW = Window(INPUTS, UNITS, window=2).requires_grad_(False)
 def searched(logits: Any) -> Any:
     @dataclasses.dataclass
     class Nothing:
-        def chosen(self, sentences: Any, rows: Any) -> "Nothing":
+        def select(self, sentences: Any, rows: Any) -> "Nothing":
             return self
 
     found = beam_search(

@@ -69,7 +69,7 @@ class Peephole(Recurrent):
             c = (f + p_f * c).sigmoid() * c + (i + p_i * c).sigmoid() * g.tanh()
             h = (o + p_o * c).sigmoid() * c.tanh()
             states.append(State(hidden=h, cell=c))
-        return State.joined(states, torch.stack)
+        return State.join(states, torch.stack)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
 from elman.training.computing import computing
 from elman.training.progress import Progress
-from elman.training.schedule import Schedule, TrainingSettings, fitted, measured, planned
+from elman.training.schedule import Schedule, TrainingSettings, fit_schedule, is_measured, plan_schedule
 
 
 class Notes(Progress):
@@ -394,7 +394,7 @@ def test_fit_leaves_the_callers_random_numbers_alone(tiny, easy):
 
 
 def rates(settings, num_batches=100):
-    schedule = planned(settings, num_batches)
+    schedule = plan_schedule(settings, num_batches)
     return [schedule.learning_rate_factor(step) for step in range(schedule.total_steps)]
 
 
@@ -655,7 +655,7 @@ def test_a_busy_machine_is_given_the_steps_back_when_it_is_free(clock):
 
 def test_a_schedule_changed_within_the_warm_up_falls_from_there():
     schedule = Schedule(total_steps=500, warmup_steps=50, eval_every=5)
-    changed = schedule.ending_after(30, step=5).ending_after(40, step=10)
+    changed = schedule.change_total_steps(30, step=5).change_total_steps(40, step=10)
     rates = [changed.learning_rate_factor(step) for step in range(10, 40)]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(rates[0] / 30)
@@ -664,11 +664,14 @@ def test_a_schedule_changed_within_the_warm_up_falls_from_there():
 
 def test_the_speed_is_measured_before_the_steps_are_fixed():
     settings = TrainingSettings(minutes=1)
-    assert not measured([1.0] * 7, settings)  # eight steps at least
-    assert measured([1.0] * 8, settings)
-    assert not measured([0.001] * 99, settings)  # 2 % of the budget, or a hundred steps
-    assert measured([0.001] * 100, settings)
-    assert fitted(0.5, left=100.0, evaluation_seconds=0.0, batches_per_epoch=10, settings=settings).total_steps == 200
+    assert not is_measured([1.0] * 7, settings)  # eight steps at least
+    assert is_measured([1.0] * 8, settings)
+    assert not is_measured([0.001] * 99, settings)  # 2 % of the budget, or a hundred steps
+    assert is_measured([0.001] * 100, settings)
+    assert (
+        fit_schedule(0.5, left=100.0, evaluation_seconds=0.0, batches_per_epoch=10, settings=settings).total_steps
+        == 200
+    )
 
 
 def test_a_budget_too_small_still_trains(tiny, easy):
@@ -695,7 +698,7 @@ def test_a_loss_that_explodes_ends_the_run(tmp_path, shell, easy_file, tiny_flag
 def test_a_time_budget_ends_after_so_many_passes():
     def steps(batches, **settings):
         about = {"left": 100.0, "evaluation_seconds": 0.0, "batches_per_epoch": batches}
-        return fitted(0.01, settings=TrainingSettings(minutes=3, **settings), **about).total_steps
+        return fit_schedule(0.01, settings=TrainingSettings(minutes=3, **settings), **about).total_steps
 
     assert steps(200) == steps(200, max_epochs=0) == steps(200, max_epochs=60) == 10_000
     assert steps(200, max_epochs=20) == 4000

@@ -21,7 +21,7 @@ from elman.cli.arguments import parse
 from elman.documents import write_json
 from elman.errors import UsageError, suggest
 from elman.settings.base import LIMITS
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 TIMED = ("kernels", "generate", "train")
 
@@ -84,9 +84,9 @@ def run(words: Sequence[str]) -> int:
     command = parse(Bench, words, "elman bench")
     if command.what not in TIMED:
         raise UsageError(f"elman bench has no {command.what}{suggest(command.what, TIMED)}; it has {', '.join(TIMED)}")
-    positive("repeats", command.repeats)
+    check_positive("repeats", command.repeats)
     if command.threads is not None:
-        positive("threads", command.threads)
+        check_positive("threads", command.threads)
         if command.threads > LIMITS["threads"]:
             raise UsageError(f"threads is {command.threads}; it must be at most {LIMITS['threads']:,}")
     names = [name.strip() for name in command.peers.split(",") if name.strip()]

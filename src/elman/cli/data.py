@@ -19,7 +19,7 @@ from elman.documents import write_json
 from elman.errors import UsageError, suggest
 from elman.files import make_folder, write_files
 from elman.models.tasks import TASKS
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,7 @@ def run(words: Sequence[str]) -> int:
     tasks = {name: task for task, row in TASKS.items() for name in row.samples}
     if isinstance(action, Show):
         if action.lines is not None:
-            positive("lines", action.lines)
+            check_positive("lines", action.lines)
         if action.pictures is not None:
             pixels = sample_pictures(action.name)
             make_folder(action.pictures)

@@ -19,7 +19,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
 from elman.training.progress import Progress
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _evaluate_ngram(
 
 
 def _ngram(order: int, settings: LanguageModel) -> NgramModel:
-    positive("order", order)
+    check_positive("order", order)
     return NgramModel(order=order)
 
 

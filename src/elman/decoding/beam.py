@@ -16,13 +16,13 @@ from elman.kernels.checks import check
 class Rows(Protocol):
     """A network's state after what every row has written; K rows in a row belong to one sentence."""
 
-    def chosen(self, sentences: Tensor, rows: Tensor) -> Self:
+    def select(self, sentences: Tensor, rows: Tensor) -> Self:
         """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
         ...
 
 
 RowState = TypeVar("RowState", bound=Rows)
-Step = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
+StepFunction = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
 
 
 class Hypothesis(NamedTuple):
@@ -35,7 +35,7 @@ class Hypothesis(NamedTuple):
 
 
 def beam_search(
-    step: Step[RowState],
+    step: StepFunction[RowState],
     state: RowState,
     num_sentences: int,
     *,
@@ -79,14 +79,14 @@ def beam_search(
     if num_sentences == 0:
         return []
     beams = _Beams(num_sentences, beam_size, begin_id, end_id, length_penalty)
-    state = state.chosen(beams.sentences, beams.sentences.repeat_interleave(beams.lanes))  # (B · lanes,) rows
+    state = state.select(beams.sentences, beams.sentences.repeat_interleave(beams.lanes))  # (B · lanes,) rows
     for length in range(1, max_length + 1):
         logits, state = step(beams.last_ids, state)
         check("the logits", logits, (len(beams.last_ids), "V"), None, layout="(R, V)")
         rows, numbers = beams.extend(logits.float().cpu().log_softmax(dim=-1), is_last=length == max_length)
         if not len(rows):
             break
-        state = state.chosen(rows, numbers)
+        state = state.select(rows, numbers)
     if not all(beams.found):
         raise UsageError("no sequence has a probability: the logits hold NaN or infinity; train again")
     return [beams.best(sentence) for sentence in range(num_sentences)]

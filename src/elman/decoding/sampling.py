@@ -20,7 +20,7 @@ from elman.kernels.threads import run
 GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd
 
 
-def laid_out(samplings: Iterable[Sampling]) -> Tensor:
+def lay_out_options(samplings: Iterable[Sampling]) -> Tensor:
     """Lay out the options of N rows as the kernels read them: (N, 5) float64."""
     rows = [draw_options(**asdict(sampling)) for sampling in samplings]
     return torch.stack(rows) if rows else torch.empty(0, OPTIONS, dtype=torch.float64, device=CPU)
@@ -31,7 +31,7 @@ def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | No
 
     Args:
         logits: (N, V), one row a stream.
-        sampling: what to do with them; or (N, 5), the options of each row as ``laid_out`` gives them.
+        sampling: what to do with them; or (N, 5), the options of each row as ``lay_out_options`` gives them.
         seen: (N, V) booleans, the tokens that each stream already holds; only the repetition penalty asks.
 
     Returns:
@@ -56,7 +56,7 @@ def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | No
         check("seen", seen, tuple(logits.shape), torch.bool)
     probs = logits.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
     rows, size = probs.shape
-    options = laid_out([sampling] * rows) if isinstance(sampling, Sampling) else sampling
+    options = lay_out_options([sampling] * rows) if isinstance(sampling, Sampling) else sampling
     check("the options", options, (rows, OPTIONS), torch.float64, CPU)
     options = options.contiguous()
     order = torch.empty_like(probs, dtype=torch.int64)
@@ -122,10 +122,10 @@ def uniforms(keys: Sequence[int], positions: Sequence[int], count: int) -> Tenso
     """
     steps = np.array(positions, np.uint64)[:, None] + np.arange(1, count + 1, dtype=np.uint64)  # (N, T)
     bits = np.asarray(np.array(keys, np.uint64)[:, None] + steps * GAMMA, np.uint64)
-    return torch.from_numpy((mixed(bits) >> np.uint64(11)) * 2.0**-53)
+    return torch.from_numpy((mix_bits(bits) >> np.uint64(11)) * 2.0**-53)
 
 
-def mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_bits(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mix 64 bits so that each depends on all: SplitMix64's output function (David Stafford's variant 13)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

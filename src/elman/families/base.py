@@ -49,7 +49,7 @@ from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.computing import check_device, computing, seeded
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
-from elman.training.state import State
+from elman.training.state import RunState
 from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
@@ -349,7 +349,7 @@ class Model(ModelSettings, ABC):
             return read_model(Path(init_from), lambda saved: type(self).from_saved(saved, Path(init_from)))
         return None
 
-    def _finish(self, state: State) -> None:
+    def _finish(self, state: RunState) -> None:
         """Take the best weights, judge them, and note what it cost."""
         assert state.best is not None, "the last step always validates"
         self.network_.load_state_dict(state.best["network"])

@@ -34,7 +34,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
-            positive(name, getattr(self, name))
-        positive("batch_tokens", self.batch_tokens)
+            check_positive(name, getattr(self, name))
+        check_positive("batch_tokens", self.batch_tokens)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")

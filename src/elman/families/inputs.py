@@ -28,7 +28,7 @@ from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.saved.folder import Texts, check_width
-from elman.nn.inputs.numbers import Standardised, spread
+from elman.nn.inputs.numbers import Standardised, mean_and_deviation
 from elman.nn.inputs.words import WordEncoder
 
 logger = logging.getLogger(__name__)
@@ -275,7 +275,7 @@ class NumberInputs:
         """Learn the mean and the deviation of each feature."""
         self._spread = torch.zeros(items[0].shape[1]), torch.ones(items[0].shape[1])
         self.check(items)
-        self._spread = spread(items)
+        self._spread = mean_and_deviation(items)
 
     def check(self, items: Sequence[Any]) -> None:
         """Raise DataError where items have other features than those that were learned from."""

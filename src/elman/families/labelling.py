@@ -13,7 +13,7 @@ from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.sequences import SequenceModel
 from elman.settings.labelling import LabellingSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ class LabellingModel(LabellingSettings, SequenceModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("min_count", self.min_count)
+        check_positive("min_count", self.min_count)
         for name in ("vector_words", "word_dropout"):
-            positive(name, getattr(self, name), or_zero=True)
+            check_positive(name, getattr(self, name), or_zero=True)
         if self.embedding_size is not None:
-            positive("embedding_size", self.embedding_size)
+            check_positive("embedding_size", self.embedding_size)
         if self.character_size < 2 or self.character_size % 2:
             raise UsageError(f"character_size is {self.character_size}; it must be even and above zero")
 

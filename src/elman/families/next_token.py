@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
-from elman.decoding.streams import Compiled, Network, Stepwise
+from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
@@ -30,7 +30,7 @@ from elman.nn.state import State
 from elman.nn.window import Window
 from elman.settings.next_token import NextTokenSettings
 from elman.training.clock import predict_seconds
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
@@ -43,9 +43,9 @@ class NextTokenModel(NextTokenSettings, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "window", "batch_size", "bptt_length"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.embedding_size is not None:
-            positive("embedding_size", self.embedding_size)
+            check_positive("embedding_size", self.embedding_size)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
         if not math.isfinite(self.forget_bias):
@@ -205,10 +205,10 @@ class LanguageNetwork(nn.Module):
         can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
-    def writing(self) -> Network[State]:
+    def writing(self) -> StreamNetwork[State]:
         """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
         if not self.is_fused:
-            return Stepwise(self.next_logits, self._read, State.rows)
+            return Stepwise(self.next_logits, self._read, State.select_rows)
         rnn: Any = self.rnn
         with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
             matrix = self.head.matrix
@@ -251,7 +251,7 @@ class NextTokenTask:
         """Return the summed loss in nats, the number of targets, and the state to carry on."""
         logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
         targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
-        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._independent else state.detached()
+        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._independent else state.detach()
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""

@@ -30,7 +30,7 @@ from elman.nn.dropout import LockedDropout
 from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.outputs.pooling import Pooling
 from elman.settings.labelling import SequenceSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class SequenceModel(SequenceSettings, Supervised, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "batch_tokens"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
 

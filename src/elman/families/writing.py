@@ -14,10 +14,10 @@ from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_texts
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import draw_key
-from elman.decoding.streams import Network, Stream, Writing
+from elman.decoding.streams import Stream, StreamNetwork, Writing
 from elman.decoding.text import StreamText
 from elman.nn.state import State
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ class Request:
             UsageError: a value is outside its limits.
         """
         self.sampling.check()
-        whole(max_tokens=self.max_tokens, position=self.position, seed=0 if self.seed is None else self.seed)
-        positive("max_tokens", self.max_tokens, or_zero=True)
-        positive("position", self.position, or_zero=True)
+        check_whole(max_tokens=self.max_tokens, position=self.position, seed=0 if self.seed is None else self.seed)
+        check_positive("max_tokens", self.max_tokens, or_zero=True)
+        check_positive("position", self.position, or_zero=True)
         stop = [self.stop] if isinstance(self.stop, str) else take_texts(self.stop, "stop")
         seed = torch.Generator().seed() % 2**31 if self.seed is None else self.seed  # the caller's numbers stay
         return replace(self, seed=seed, stop=stop)
@@ -80,7 +80,7 @@ class TextWriting:
 
     def __init__(
         self,
-        network: Network[State],
+        network: StreamNetwork[State],
         states: Sequence[State],
         requests: Sequence[Request],
         tokenizer: Tokenizer,
@@ -106,7 +106,7 @@ class TextWriting:
                     seen=read,
                 )
             )
-        self._writing = Writing(network, State.joined(states, partial(torch.cat, dim=1)), streams)
+        self._writing = Writing(network, State.join(states, partial(torch.cat, dim=1)), streams)
 
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the new piece of each text after each stretch, the last time what was held back."""

@@ -250,7 +250,7 @@ def write(
         for row in range(1 if is_drawn_by_all else my_streams):
             stream = 0 if is_drawn_by_all else ticket + row * tickets
             at = 8 * (stream * count + position)
-            draw(stream, vocab_size, logits, uniforms + at, options, seen, probs, order, ids + at)
+            draw_token(stream, vocab_size, logits, uniforms + at, options, seen, probs, order, ids + at)
         if not is_drawn_by_all:
             now = announce(clocks, now, ticket, tickets)
             wait(clocks, now, tickets)
@@ -299,7 +299,7 @@ def say_next(
 
 
 @inline
-def draw(
+def draw_token(
     stream: int,
     vocab_size: int,
     logits: int,

@@ -199,7 +199,7 @@ def _rows(batch: Tensor) -> Tensor:
 # ---------------------------------------------------------------- what comes in
 
 
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def _check_arguments(
@@ -241,7 +241,7 @@ def _check_arguments(
     expected = own * 2 if directions == 2 else (*own, *[None] * each)
     for number, (weight, sizes) in enumerate(zip(weights, expected, strict=True)):
         if weight is not None or sizes is not None:
-            name = WEIGHTS[number % each] + "_reverse" * (number >= each)
+            name = WEIGHT_NAMES[number % each] + "_reverse" * (number >= each)
             if sizes is None:
                 raise UsageError(f"{name} came where there are no biases, or no second direction of hidden (2, B, H)")
             check(name, weight, sizes, device=device)

@@ -41,11 +41,11 @@ from elman.families.saved.folder import Texts, check_width
 from elman.metrics.texts import caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
-from elman.nn.inputs.numbers import spread
+from elman.nn.inputs.numbers import mean_and_deviation
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
 from elman.settings.encoder_decoder import CaptionerSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 Images = Any
@@ -72,7 +72,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("picture_size", "channels", "feature_size"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.picture_size % 8 and self.encoder is None:
             raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 8")
         if self.channels % 8:
@@ -93,7 +93,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if train.inputs[0].ndim == 2:
             self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
             self._check_kind(train.inputs)
-            self._spread = spread(train.inputs)
+            self._spread = mean_and_deviation(train.inputs)
 
     def _batches(self, examples: Examples) -> PictureBatches:
         self._check_kind(examples.inputs)
@@ -369,7 +369,7 @@ class CaptionerNetwork(EncoderDecoderNetwork):
 
     def encode_batch(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""
-        return self.encode(batch.pictures, batch.lengths).chosen(batch.rows, batch.rows)
+        return self.encode(batch.pictures, batch.lengths).select(batch.rows, batch.rows)
 
     def encode(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
         """Look at pictures (B, S, S, 3), or features (B, R, F) of so many regions (B,); return what to begin from."""

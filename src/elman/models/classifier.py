@@ -36,7 +36,7 @@ from elman.families.saved.folder import Texts
 from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
 from elman.metrics.labels import calibration_error
 from elman.settings.labelling import ClassifierSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 ClassifierInput = Any
@@ -60,7 +60,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("vocab_size", "max_length"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
         if self.level != "word" and self.characters != "none":

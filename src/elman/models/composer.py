@@ -35,7 +35,7 @@ from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
 from elman.settings.next_token import ComposerSettings
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class Composer(ComposerSettings, NextTokenModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("longest", self.longest)
-        positive("transpose", self.transpose, or_zero=True)
+        check_positive("longest", self.longest)
+        check_positive("transpose", self.transpose, or_zero=True)
 
     # Learning.
 
@@ -272,13 +272,13 @@ class Composer(ComposerSettings, NextTokenModel):
         sampling = sampling or Sampling()
         sampling.check()
         limits = {"bars": bars, "max_events": max_events, "seed": seed}
-        whole(**{name: number for name, number in limits.items() if number is not None})
+        check_whole(**{name: number for name, number in limits.items() if number is not None})
         for name, value in (("seconds", seconds), ("bars", bars)):
             if value is not None:
-                positive(name, value)
+                check_positive(name, value)
         if max_events is None:
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
-        positive("max_events", max_events)
+        check_positive("max_events", max_events)
         if bars is not None and self.events != "remi":
             raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
         given = [] if primer is None else self._encode_primer(primer, seconds, bars)

@@ -32,10 +32,10 @@ from elman.families.saved.folder import Texts
 from elman.families.surprisals import line_surprisals, stream_surprisals
 from elman.families.writing import Completion, Request, TextWriting
 from elman.metrics.likelihood import language_metrics
-from elman.nn.inputs.words import begin_embedding
+from elman.nn.inputs.words import load_embedding
 from elman.nn.state import PublicState, State
 from elman.settings.next_token import LanguageModelSettings
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 
@@ -57,10 +57,10 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("valid_characters", self.valid_characters)
+        check_positive("valid_characters", self.valid_characters)
         for name in ("vocab_size", "min_count"):
             if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+                check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
 
@@ -79,7 +79,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         self.network_ = self._build()
         if self.vectors is not None:
             tokens = self.tokenizer_.tokens(range(self._vocab_size))
-            found = begin_embedding(self.network_.embedding, self.vectors, tokens)
+            found = load_embedding(self.network_.embedding, self.vectors, tokens)
             self.data_["vectors"] = {"file": str(self.vectors), "found": found, "of": len(tokens)}
         return NextTokenTask(self), batches
 
@@ -303,15 +303,15 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         Raises:
             UsageError: an argument is outside its limits, or the state is that of another network.
         """
-        whole(num_samples=num_samples)
-        positive("num_samples", num_samples)
+        check_whole(num_samples=num_samples)
+        check_positive("num_samples", num_samples)
         choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "greedy": greedy}
         sampling = Sampling(**choice, repetition_penalty=repetition_penalty)
         request = Request(prompt=prompt, sampling=sampling, max_tokens=max_tokens, seed=seed, stop=stop, state=state)
         texts = self._start([request], num_samples)
         written = texts.finish()
         result = written[0] if num_samples == 1 else written
-        return (result, State.joined(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
+        return (result, State.join(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
 
     def generate_many(self, requests: Sequence[Request]) -> list[Completion]:
         r"""Write several texts at once, each from its own prompt with options, a seed and an end of its own.
@@ -369,7 +369,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             with torch.random.fork_rng(enabled=self.initial_state == "random"):
                 if self.initial_state == "random":
                     torch.manual_seed(seed % 2**63)
-                state = self._read_prompt(content, request.state).expanded(num_samples)
+                state = self._read_prompt(content, request.state).expand(num_samples)
             states.append(state)
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
         return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)

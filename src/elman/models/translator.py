@@ -45,7 +45,7 @@ from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.state import State
 from elman.settings.encoder_decoder import TranslatorSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 TranslatorInput = Any
 """A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
@@ -69,7 +69,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("source_length", self.source_length)
+        check_positive("source_length", self.source_length)
         if self.input_feeding and self.attention != "luong":
             raise UsageError(f'input_feeding is on, but attention is "{self.attention}"; set attention "luong"')
 
@@ -375,7 +375,7 @@ class TranslatorNetwork(EncoderDecoderNetwork):
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
         outputs, state = self.encoder.run(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
-        merged = self.encoder.merged(state).items()  # each part (L, B, state_size)
+        merged = self.encoder.merge_directions(state).items()  # each part (L, B, state_size)
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
         bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
         return self.decoder.start(bridged, self.dropout(outputs), lengths)

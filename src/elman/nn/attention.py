@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 
-KINDS = ("bahdanau", "luong")
+ATTENTION_KINDS = ("bahdanau", "luong")
 
 
 class Memory(NamedTuple):
@@ -23,7 +23,7 @@ class Memory(NamedTuple):
     is_padding: Tensor
     """(B, S) bool, true beyond a row's length."""
 
-    def chosen(self, rows: Tensor) -> Memory:
+    def select(self, rows: Tensor) -> Memory:
         """Return some of the rows; where that is all of them in their order, nothing is copied."""
         if len(rows) == len(self.outputs) and torch.equal(rows.cpu(), torch.arange(len(rows))):
             return self
@@ -60,7 +60,7 @@ class Attention(nn.Module):
 
     def __init__(self, kind: str, query_size: int, memory_size: int) -> None:
         super().__init__()
-        check_choice("kind", kind, KINDS)
+        check_choice("kind", kind, ATTENTION_KINDS)
         self.kind = kind
         self.keys = nn.Linear(memory_size, query_size, bias=False)  # U
         if kind == "bahdanau":

@@ -22,10 +22,10 @@ from elman.nn.state import State
 if TYPE_CHECKING:
     from elman.nn.cells import Cell
 
-Weights = dict[str, Any]
+LayerWeights = dict[str, Any]
 """The weights of one layer and direction by name: ``weight_ih`` (G·H, I), ``weight_hh`` (G·H, H) and so on."""
 
-Unroll = Callable[[Tensor, State, Weights], State]
+Unroll = Callable[[Tensor, State, LayerWeights], State]
 """Takes inputs (T, B, I) and a state, each part (B, H); gives the states after every step, each part (T, B, H)."""
 
 
@@ -34,7 +34,7 @@ def is_tracing() -> bool:
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
-def choose(
+def choose_backend(
     backend: str,
     cell: Cell,
     inputs: Tensor,
@@ -42,6 +42,7 @@ def choose(
     lengths: Tensor | None,
     needs_gradient: bool,
     obstacle: str = "",
+    needs_gates: bool = False,
 ) -> tuple[str, str]:
     """Choose what computes a layer.
 
@@ -53,6 +54,7 @@ def choose(
         lengths: (B,), or None when every row has T steps.
         needs_gradient: whether there will be a backward pass.
         obstacle: what else keeps Elman's kernels from this layer; empty if nothing does.
+        needs_gates: whether the gates of every step are asked for, which torch's kernels do not hand out.
 
     Returns:
         ``fused``, ``torch`` or ``reference``, and the reason.
@@ -81,24 +83,34 @@ def choose(
     if obstacle:
         return "torch", obstacle
     rows = inputs.shape[1]
-    if lengths is None and cell.is_torch_faster(rows, size, needs_gradient):
+    if lengths is None and not needs_gates and cell.is_torch_faster(rows, size, needs_gradient):
         passes = "with" if needs_gradient else "without"
         return "torch", f"it is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
     return "fused", "float32 on the CPU"
 
 
 def run_fused(
-    cell: Cell, inputs: Tensor, state: State, weights: Sequence[Weights], lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H)."""
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    weights: Sequence[LayerWeights],
+    lengths: Tensor | None,
+    *,
+    needs_gates: bool = False,
+) -> tuple[Tensor, State, Tensor, Tensor]:
+    """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H).
+
+    Beside them come the gates and the cells before each step, as :mod:`elman.kernels.ops` lays them out: where there
+    will be a backward pass, or ``needs_gates`` asks for them.
+    """
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
     tensors: list[Any] = [None] * 8  # the second direction, or biases, may be absent
     for direction, own in enumerate(weights):
         tensors[4 * direction : 4 * direction + len(own)] = own.values()
     is_learning = any(tensor is not None and tensor.requires_grad for tensor in (inputs, *state.values(), *tensors))
-    needs_gates = torch.is_grad_enabled() and is_learning
-    outputs, *final, _, _ = torch.ops.elman.recurrent(
+    needs_gates = needs_gates or (torch.is_grad_enabled() and is_learning)
+    outputs, hidden, cells, gates, past_cells = torch.ops.elman.recurrent(
         inputs,
         state["hidden"],
         state.get("cell"),
@@ -108,7 +120,8 @@ def run_fused(
         torch.get_num_threads(),
         needs_gates,
     )
-    return outputs, State(zip(state, final, strict=False))  # the operator returns an empty cell where there is none
+    final = State(zip(state, (hidden, cells), strict=False))  # the operator returns an empty cell where there is none
+    return outputs, final, gates, past_cells
 
 
 def run_torch(
@@ -138,7 +151,7 @@ def run_torch(
             return inputs.new_zeros(num_steps, batch_size, size), state
     rows = order.to(inputs.device)
     packed = pack_padded_sequence(inputs[:, rows], lengths[order])
-    data, *final = kernel(packed.data, packed.batch_sizes, state.rows(rows).public(), weights, *settings)
+    data, *final = kernel(packed.data, packed.batch_sizes, state.select_rows(rows).public(), weights, *settings)
     padded, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=num_steps)
     outputs = padded.new_zeros(num_steps, batch_size, size).index_copy(1, rows, padded)  # (T, B, H·D)
     ends = zip(state.items(), final, strict=True)
@@ -146,7 +159,7 @@ def run_torch(
 
 
 def run_unrolled(
-    unroll: Unroll, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+    unroll: Unroll, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in one direction through torch's operations: outputs (T, B, H) and state, each part (B, H)."""
     if lengths is None:
@@ -162,7 +175,7 @@ def run_unrolled(
 
 
 def run_reference(
-    cell: Cell, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+    cell: Cell, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """One layer in one direction through nn/reference.py; what a layer lacks, a bias or U, is zero or has no rows."""
     if cell.reference is None:

@@ -23,6 +23,8 @@ class Cell:
     used: settings and help read this table and do not wait for torch."""
     gates: tuple[str, ...]
     """The names of the blocks of H rows that weight_ih and bias_ih consist of, in order."""
+    symbols: str = ""
+    """Their letters in the equations, one for each; none for the simple network, whose candidate is its state."""
     state: tuple[str, ...] = ("hidden",)
     """The parts of its state, in the order in which torch.nn hands them out; ``hidden`` is the output, too."""
     reads_hidden: bool = True
@@ -77,6 +79,7 @@ CELLS: dict[str, Cell] = {
     "gru": Cell(
         home="elman.nn.recurrent:GRU",
         gates=("reset", "update", "candidate"),
+        symbols="rzn",
         equations="gru",
         kernels="GRU",
         torch_name="gru",
@@ -85,6 +88,7 @@ CELLS: dict[str, Cell] = {
     "lstm": Cell(
         home="elman.nn.recurrent:LSTM",
         gates=("input", "forget", "candidate", "output"),
+        symbols="ifgo",
         state=("hidden", "cell"),
         equations="lstm",
         kernels="LSTM",
@@ -94,6 +98,7 @@ CELLS: dict[str, Cell] = {
     "mingru": Cell(
         home="elman.nn.mingru:MinGRU",
         gates=("update", "candidate"),
+        symbols="zn",
         reads_hidden=False,
         equations="mingru",
     ),

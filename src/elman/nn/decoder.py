@@ -35,12 +35,12 @@ class DecoderState(NamedTuple):
     memory: Memory | None
     """What there is to look at, of R / K sentences; None without attention."""
 
-    def chosen(self, sentences: Tensor, rows: Tensor) -> DecoderState:
+    def select(self, sentences: Tensor, rows: Tensor) -> DecoderState:
         """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
         return DecoderState(
-            self.hidden.rows(rows),
+            self.hidden.select_rows(rows),
             None if self.fed is None else self.fed[rows],
-            None if self.memory is None else self.memory.chosen(sentences),
+            None if self.memory is None else self.memory.select(sentences),
         )
 
 
@@ -142,7 +142,7 @@ class Decoder(nn.Module):
             if self.attention is not None and self.attention.kind == "bahdanau":
                 context, weights = self._look_up(hidden["hidden"][-1][:, None], memory)  # (R, 1, M), (R, 1, S)
                 output, hidden = self.rnn.run(torch.cat((inputs[:, step : step + 1], context), dim=-1), hidden)
-                output = self._combined(context, output)
+                output = self._combine(context, output)
             else:
                 output, hidden = self.rnn.run(torch.cat((inputs[:, step : step + 1], fed[:, None]), dim=-1), hidden)
                 output, weights = self._attend(output, memory)
@@ -169,9 +169,9 @@ class Decoder(nn.Module):
         if memory is None:
             return outputs, None
         contexts, weights = self._look_up(outputs, memory)
-        return self._combined(contexts, outputs), weights
+        return self._combine(contexts, outputs), weights
 
-    def _combined(self, contexts: Tensor, outputs: Tensor) -> Tensor:
+    def _combine(self, contexts: Tensor, outputs: Tensor) -> Tensor:
         assert self.combine is not None
         return torch.tanh(self.combine(torch.cat((contexts, outputs), dim=-1)))
 

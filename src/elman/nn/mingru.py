@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.nn.backends import Weights
+from elman.nn.backends import LayerWeights
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 
@@ -44,7 +44,7 @@ class MinGRU(Recurrent):
         rows = 2 * self.hidden_size
         return {"weight_ih": (rows, input_size), **({"bias_ih": (rows,)} if self.bias else {})}
 
-    def unroll(self, inputs: Tensor, state: State, weights: Weights) -> State:
+    def unroll(self, inputs: Tensor, state: State, weights: LayerWeights) -> State:
         """Compute all steps: inputs (T, B, I) and h (B, H) to every h (T, B, H)."""
         w = weights["weight_ih"]
         gates = functional.linear(inputs, w, weights.get("bias_ih")).to(w.dtype)  # (T, B, 2H); autocast gave bfloat16

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.draws import is_drawing
 from elman.errors import UsageError
 from elman.kernels.checks import check_choice
-from elman.nn.backends import Weights, is_tracing, run_fused, run_torch
+from elman.nn.backends import LayerWeights, is_tracing, run_fused, run_torch
 from elman.nn.stack import Recurrent
 from elman.nn.state import MERGES as MERGES
 from elman.nn.state import State
@@ -85,21 +85,23 @@ class DropIn(Recurrent, nn.RNNBase):
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
         drops = self.training and self.dropout > 0 and self.num_layers > 1
-        if backend != "torch" or not self._is_one_call or (drops and is_drawing()):  # torch's call draws by itself
+        is_apart = drops and is_drawing()  # torch's call draws by itself
+        if backend != "torch" or not self._is_one_call or is_apart or self.is_observed:
             return super()._run_stack(inputs, state, lengths, backend)
         self._update_flat_weights()
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         return run_torch(self._kernel, inputs, state, self._flat_weights, lengths, settings)
 
     def _run_layer(
-        self, inputs: Tensor, state: State, weights: list[Weights], lengths: Tensor | None, backend: str
+        self, inputs: Tensor, state: State, weights: list[LayerWeights], lengths: Tensor | None, backend: str
     ) -> tuple[Tensor, State]:
         if backend == "fused":
-            return run_fused(self.cell, inputs, state, weights, lengths)
+            outputs, final, _, _ = run_fused(self.cell, inputs, state, weights, lengths)
+            return outputs, final
         return super()._run_layer(inputs, state, weights, lengths, backend)
 
     def _run_direction(
-        self, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+        self, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
         settings = (self.bias, 1, 0.0, self.training, False)
         start, own = state.map(lambda part: part[None]), list(weights.values())

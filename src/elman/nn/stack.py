@@ -24,8 +24,9 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from elman.draws import dropout, normal
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
-from elman.nn.backends import Weights, choose, is_tracing, run_reference, run_unrolled
+from elman.nn.backends import LayerWeights, choose_backend, is_tracing, run_reference, run_unrolled
 from elman.nn.lengths import flip, pack_like
+from elman.nn.recording import Intervention, is_recording, observed
 from elman.nn.state import MERGES, PublicState, State
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Recurrent(nn.Module):
     batch_first: bool
     dropout: float
     bidirectional: bool
+    interventions: tuple[Intervention, ...] = ()
+    """Units that are set after every step; such a layer runs step by step."""
     _all_weights: list[list[str]]  # the names of each layer's and direction's, as in torch.nn
 
     def __init__(
@@ -111,7 +114,7 @@ class Recurrent(nn.Module):
         """Return the weights of one layer and direction by name, such as ``weight_ih``, which comes first."""
         raise NotImplementedError
 
-    def unroll(self, inputs: Tensor, state: State, weights: Weights) -> State:
+    def unroll(self, inputs: Tensor, state: State, weights: LayerWeights) -> State:
         """Run one direction of one layer.
 
         Args:
@@ -146,6 +149,11 @@ class Recurrent(nn.Module):
     def _state_sizes(self) -> dict[str, int]:
         """The parts of a state and the size of each."""
         return dict.fromkeys(self.cell.state, self.hidden_size)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether its layers run one by one, since they are recorded or some of their units are set."""
+        return is_recording() or bool(self.interventions)
 
     @property
     def _obstacle(self) -> str:
@@ -267,11 +275,11 @@ class Recurrent(nn.Module):
 
     def newest(self, state: State) -> Tensor:
         """Return the top layer's newest output (B, output_size) of a state, its directions merged."""
-        return self.merged(state)["hidden"][-1]
+        return self.merge_directions(state)["hidden"][-1]
 
-    def merged(self, state: State) -> State:
+    def merge_directions(self, state: State) -> State:
         """Merge the two directions of each layer: each part (L, B, output_size)."""
-        return state.merged(self.merge) if self.bidirectional else state
+        return state.merge_directions(self.merge) if self.bidirectional else state
 
     def _check_input(self, inputs: Tensor, weights: list[tuple[str, Any]]) -> None:
         first = weights[0][1]
@@ -313,7 +321,7 @@ class Recurrent(nn.Module):
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
         """Choose what computes this batch, and tell the log the first choice; of a later one, for debugging."""
         about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
-        backend, reason = choose(self.backend, self.cell, *about)
+        backend, reason = choose_backend(self.backend, self.cell, *about, needs_gates=is_recording())
         if backend not in self._told:
             level = logging.DEBUG if self._told else logging.INFO
             self._told.add(backend)
@@ -332,10 +340,11 @@ class Recurrent(nn.Module):
                 {name.rpartition("_l")[0]: getattr(self, name) for name in names} for names in self._all_weights[own]
             ]
             start = state.map(lambda part, own=own: part[own])  # type: ignore[misc]  # each (D, B, H)
-            outputs, final = self._run_layer(inputs, start, weights, lengths, backend)
+            run_layer = observed(self._run_layer, self, layer)
+            outputs, final = run_layer(inputs, start, weights, lengths, backend)
             finals.append(final)
             inputs = self._merge(outputs)  # (T, B, output_size)
-        return inputs, finals[0] if len(finals) == 1 else State.joined(finals, torch.cat)
+        return inputs, finals[0] if len(finals) == 1 else State.join(finals, torch.cat)
 
     def _merge(self, outputs: Tensor) -> Tensor:
         """Make one output of the directions that lie side by side, (T, B, D·H)."""
@@ -344,7 +353,7 @@ class Recurrent(nn.Module):
         return MERGES[self.merge](*outputs.chunk(2, dim=-1))  # of (T, B, H) each
 
     def _run_layer(
-        self, inputs: Tensor, state: State, weights: list[Weights], lengths: Tensor | None, backend: str
+        self, inputs: Tensor, state: State, weights: list[LayerWeights], lengths: Tensor | None, backend: str
     ) -> tuple[Tensor, State]:
         """One layer in all its directions: the door through which every backend comes.
 
@@ -368,10 +377,10 @@ class Recurrent(nn.Module):
                 y, final = self._run_direction(x, start, own, lengths)
             outputs.append(flip(y, lengths) if direction == 1 else y)
             finals.append(final)
-        return torch.cat(outputs, dim=-1), State.joined(finals, torch.stack)
+        return torch.cat(outputs, dim=-1), State.join(finals, torch.stack)
 
     def _run_direction(
-        self, inputs: Tensor, state: State, weights: Weights, lengths: Tensor | None
+        self, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
         """One layer in one direction by torch: outputs (T, B, H), and the final state, each part (B, H)."""
         return run_unrolled(self.unroll, inputs, state, weights, lengths)

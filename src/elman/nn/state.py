@@ -30,7 +30,7 @@ class State(dict[str, Tensor]):
     Example:
         >>> import torch
         >>> state = State(hidden=torch.zeros(1, 2, 3), cell=torch.ones(1, 2, 3))
-        >>> state.rows(torch.tensor([1, 1, 0])).batch_size
+        >>> state.select_rows(torch.tensor([1, 1, 0])).batch_size
         3
         >>> hidden, cell = state.public()
     """
@@ -67,7 +67,7 @@ class State(dict[str, Tensor]):
         return cls(zip(names, given, strict=True))
 
     @classmethod
-    def joined(cls, states: Sequence[State], join: Callable[[list[Tensor]], Tensor]) -> State:
+    def join(cls, states: Sequence[State], join: Callable[[list[Tensor]], Tensor]) -> State:
         """Join several states part by part, such as with ``torch.cat`` or ``torch.stack``."""
         return cls((name, join([state[name] for state in states])) for name in states[0])
 
@@ -85,11 +85,11 @@ class State(dict[str, Tensor]):
         """How many rows there are."""
         return next(iter(self.values())).shape[1]
 
-    def rows(self, rows: Tensor) -> State:
+    def select_rows(self, rows: Tensor) -> State:
         """Choose rows of the batch, in any order, each as often as wanted."""
         return self.map(lambda part: part[:, rows])
 
-    def expanded(self, batch_size: int) -> State:
+    def expand(self, batch_size: int) -> State:
         """Repeat the state of one row for a whole batch.
 
         Raises:
@@ -99,10 +99,10 @@ class State(dict[str, Tensor]):
             raise UsageError(f"the state is of {self.batch_size} streams, expected 1 or {batch_size}")
         return self.map(lambda part: part.expand(-1, batch_size, *part.shape[2:]).contiguous())
 
-    def merged(self, merge: str) -> State:
+    def merge_directions(self, merge: str) -> State:
         """Merge the two directions of each layer, as :data:`MERGES` does: each part (L, B, ...)."""
         return self.map(lambda part: MERGES[merge](part[0::2], part[1::2]))
 
-    def detached(self) -> State:
+    def detach(self) -> State:
         """Return the same numbers, cut off from what computed them."""
         return self.map(Tensor.detach)

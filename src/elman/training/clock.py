@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, refitted
+from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fit_schedule, refit_schedule
 
 RECENT_STEPS = 20  # at most, whose median says how fast the machine is now
 RECENT_SHARE = 1 / 8  # of a time budget: what is older than that says no more how fast the machine is
@@ -83,7 +83,7 @@ class Clock:
 
     def fit(self, step_seconds: float, evaluation_seconds: float, batches_per_epoch: int) -> Schedule:
         """Fit the number of steps and of validations into what is left."""
-        return fitted(step_seconds, self.left, evaluation_seconds, batches_per_epoch, self._settings)
+        return fit_schedule(step_seconds, self.left, evaluation_seconds, batches_per_epoch, self._settings)
 
     @property
     def is_due(self) -> bool:
@@ -93,7 +93,7 @@ class Clock:
     def refit(
         self, schedule: Schedule, validated: list[int], step: int, evaluation_seconds: float, batches_per_epoch: int
     ) -> Schedule:
-        """Change a schedule where its budget would be missed at the speed of now; see :func:`refitted`."""
+        """Change a schedule where its budget would be missed at the speed of now; see :func:`refit_schedule`."""
         self._looked = now()
         speed = (self.step_seconds, self.left, evaluation_seconds)
-        return refitted(schedule, validated, step, *speed, batches_per_epoch, self._settings)
+        return refit_schedule(schedule, validated, step, *speed, batches_per_epoch, self._settings)

@@ -11,7 +11,7 @@ from torch import nn
 from elman.errors import ModelError
 from elman.training.checkpoint import save_checkpoint
 from elman.training.clock import now
-from elman.training.state import Objective, State
+from elman.training.state import Objective, RunState
 
 CHECKPOINT_SECONDS = 30.0  # no more than so much work is lost to a power cut
 
@@ -33,7 +33,7 @@ class Keeper:
         self._optimizer = optimizer
         self._saved_at = now()
 
-    def save(self, state: State) -> None:
+    def save(self, state: RunState) -> None:
         """Write the checkpoint, in place of the last one.
 
         Raises:
@@ -43,7 +43,7 @@ class Keeper:
             save_checkpoint(
                 self.path,
                 {
-                    "state": state.saved(),
+                    "state": state.to_saved(),
                     "network": self._network.state_dict(),
                     "optimizer": self._optimizer.state_dict(),
                     **self._identity,
@@ -56,7 +56,7 @@ class Keeper:
         """Whether so much time has gone by that the run is to be kept again."""
         return now() - self._saved_at > CHECKPOINT_SECONDS
 
-    def restore(self, saved: dict[str, Any], objective: Objective) -> State:
+    def restore(self, saved: dict[str, Any], objective: Objective) -> RunState:
         """Take network and optimizer back to where a checkpoint was written; return the state there.
 
         Args:
@@ -67,7 +67,7 @@ class Keeper:
             ModelError: a part of the checkpoint does not fit.
         """
         try:
-            state = State.restored(saved["state"])
+            state = RunState.from_saved(saved["state"])
             if state.best is not None:
                 objective(state.best["metrics"])  # a figure that it needs may be missing
             self._network.load_state_dict(saved["network"])

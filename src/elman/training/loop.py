@@ -7,7 +7,7 @@
         every eval_every steps:  validate, keep the best, checkpoint
 
 The loop knows a model and its data only through what :mod:`elman.training.task` asks of them. The pieces of a run have
-files of their own: its :class:`~elman.training.state.State`, its :class:`~elman.training.clock.Clock`, the
+files of their own: its :class:`~elman.training.state.RunState`, its :class:`~elman.training.clock.Clock`, the
 :class:`~elman.training.keeping.Keeper` of its checkpoint and what takes its :class:`~elman.training.steps.Steps`.
 """
 
@@ -25,10 +25,10 @@ from typing import Any
 from elman.errors import DivergedError, Interrupted
 from elman.training.clock import Clock, now
 from elman.training.keeping import Keeper
-from elman.training.progress import Progress, Report
-from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fitted, planned
+from elman.training.progress import Progress, StepReport
+from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fit_schedule, plan_schedule
 from elman.training.signals import stop_signals
-from elman.training.state import State
+from elman.training.state import RunState
 from elman.training.steps import Steps
 from elman.training.task import Batches, Task
 
@@ -50,7 +50,7 @@ def train(
     identity: dict[str, Any] | None = None,
     resume: dict[str, Any] | None = None,
     stop: Event | None = None,
-) -> State:
+) -> RunState:
     """Train a network and return what became of it; ``state.best["network"]`` holds the best weights.
 
     Args:
@@ -78,7 +78,7 @@ def train(
     clock = Clock(settings, started)
     steps = Steps(task, batches, settings)
     keeper = Keeper(checkpoint, identity or {}, steps.network, steps.optimizer)
-    state = State()
+    state = RunState()
     if resume is not None:
         state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
@@ -107,7 +107,7 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     steps = Steps(task, batches, settings)
     step_seconds = steps.trial_seconds()
     seconds = 60 * budget_minutes(settings)
-    schedule = planned(settings, len(batches)) or fitted(step_seconds, seconds, 0.0, len(batches), settings)
+    schedule = plan_schedule(settings, len(batches)) or fit_schedule(step_seconds, seconds, 0.0, len(batches), settings)
     return schedule.total_steps, step_seconds
 
 
@@ -119,7 +119,7 @@ class _Run:
     num_batches: int
     settings: TrainingSettings
     progress: Progress
-    state: State
+    state: RunState
     clock: Clock
     keeper: Keeper
     steps: Steps
@@ -136,7 +136,7 @@ class _Run:
     @property
     def has_budget(self) -> bool:
         """Whether the time decides on the number of steps."""
-        return planned(self.settings, self.num_batches) is None
+        return plan_schedule(self.settings, self.num_batches) is None
 
     @property
     def is_finished(self) -> bool:
@@ -162,7 +162,7 @@ class _Run:
         if is_fresh:
             self.validate()
         if self.state.schedule is None:
-            self.state.schedule = planned(self.settings, self.num_batches) or self._measure()
+            self.state.schedule = plan_schedule(self.settings, self.num_batches) or self._measure()
         self.noted_steps = self.schedule.total_steps
         self.task.plan(self.schedule.first_plan / self.num_batches)
         if self.state.step == 0:
@@ -185,7 +185,7 @@ class _Run:
         state.seconds = self.clock.seconds
         total, recent = self.schedule.total_steps, self.clock.step_seconds
         left = (total - state.step) * recent
-        self.progress.step(Report(state.step, total, state.loss or 0.0, step.targets / recent, left))
+        self.progress.step(StepReport(state.step, total, state.loss or 0.0, step.targets / recent, left))
 
     def keep_pace(self) -> None:
         """Change the number of steps where a time budget would be missed at the speed of now."""

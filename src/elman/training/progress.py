@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 
-class Report(NamedTuple):
+class StepReport(NamedTuple):
     """Where the training stands after a step."""
 
     step: int
@@ -90,7 +90,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Say one thing once."""
 
-    def step(self, report: Report) -> None:
+    def step(self, report: StepReport) -> None:
         """Tell that a step is done; called at every step, so it must cost nothing."""
 
     def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:
@@ -109,7 +109,7 @@ class LineProgress(Progress):
     def note(self, text: str) -> None:  # noqa: D102 (the base says it)
         print(text, file=self.stream, flush=True)
 
-    def step(self, report: Report) -> None:  # noqa: D102
+    def step(self, report: StepReport) -> None:  # noqa: D102
         now = time.monotonic()
         if now - self._last >= self.every_seconds:
             self._last = now
@@ -160,7 +160,7 @@ class LiveProgress(Progress):
     def note(self, text: str) -> None:  # noqa: D102
         self._console.print(text, highlight=False, markup=False)
 
-    def step(self, report: Report) -> None:  # noqa: D102
+    def step(self, report: StepReport) -> None:  # noqa: D102
         now = time.monotonic()
         if now - self._last < 0.2 and report.step != report.total_steps:
             return
@@ -190,11 +190,11 @@ def progress_for(stream: IO[str] | None) -> Progress:
     return LiveProgress(stream) if Messages(stream).isatty() else LineProgress(stream)
 
 
-def describe(report: Report, bits_per_nat: float, target: str) -> str:
+def describe(report: StepReport, bits_per_nat: float, target: str) -> str:
     """Put a step's figures into one line; ``target`` is what is predicted, such as a token.
 
     Example:
-        >>> describe(Report(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2), "token")
+        >>> describe(StepReport(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2), "token")
         'step 40/200  train 1.500 nats/token, 2.164 bits/char  20,480 tokens/s  1:15 left'
     """
     bits = f", {report.nats * bits_per_nat:.3f} bits/char" if bits_per_nat else ""

@@ -60,18 +60,18 @@ class TrainingSettings:
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} are all given: one of them says how long to train")
         for name in given:
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         for name in ("learning_rate", "evaluations"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         for name in ("warmup_steps", "weight_decay", "clip_norm", "patience", "max_epochs"):
-            positive(name, getattr(self, name), or_zero=True)
+            check_positive(name, getattr(self, name), or_zero=True)
         if self.threads is not None:
-            positive("threads", self.threads)
+            check_positive("threads", self.threads)
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed}; it must be at least zero and below 2^63")
 
 
-def positive(name: str, value: float, *, or_zero: bool = False) -> None:
+def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
     """Raise UsageError unless ``value`` is a finite number above zero (or zero, where that is allowed)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
@@ -79,7 +79,7 @@ def positive(name: str, value: float, *, or_zero: bool = False) -> None:
         raise UsageError(f"{name} is {value}; it must be {'at least zero' if or_zero else 'above zero'}")
 
 
-def whole(**values: int) -> None:
+def check_whole(**values: int) -> None:
     """Raise UsageError unless each value is a whole number."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -100,7 +100,7 @@ class Schedule:
     """The number of steps in the first plan, where it was changed."""
 
     @classmethod
-    def restored(cls, saved: dict[str, Any]) -> Schedule:
+    def from_saved(cls, saved: dict[str, Any]) -> Schedule:
         """Return the schedule that a checkpoint describes.
 
         Raises:
@@ -132,11 +132,11 @@ class Schedule:
         falls_from = max(self.warmup_steps, self.changed_at)
         return self.factor_there * (self.total_steps - step) / (self.total_steps - falls_from)
 
-    def ending_after(self, total_steps: int, step: int, eval_every: int | None = None) -> Schedule:
+    def change_total_steps(self, total_steps: int, step: int, eval_every: int | None = None) -> Schedule:
         """Change the number of steps at ``step``: from there the learning rate falls to zero in those that are left.
 
         Example:
-            >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10).ending_after(25, step=20)
+            >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10).change_total_steps(25, step=20)
             >>> [schedule.learning_rate_factor(step) for step in (20, 21, 24)]
             [0.5, 0.4, 0.1]
         """
@@ -156,7 +156,7 @@ def budget_minutes(settings: TrainingSettings) -> float:
     return 3.0 if settings.minutes is None else settings.minutes
 
 
-def planned(settings: TrainingSettings, batches_per_epoch: int) -> Schedule | None:
+def plan_schedule(settings: TrainingSettings, batches_per_epoch: int) -> Schedule | None:
     """Return the schedule where steps or epochs say it; None where a time budget waits for the speed."""
     if settings.steps is not None:
         total = settings.steps
@@ -175,23 +175,23 @@ def _schedule(total_steps: int, evaluations: int, settings: TrainingSettings) ->
     )
 
 
-def measured(durations: list[float], settings: TrainingSettings) -> bool:
+def is_measured(durations: list[float], settings: TrainingSettings) -> bool:
     """Say whether enough steps have been timed to trust their median."""
     least, most = MEASURED_STEPS
     enough = sum(durations) >= MEASURED_SHARE * 60 * budget_minutes(settings)
     return len(durations) >= most or (len(durations) >= least and enough)
 
 
-def fitted(
+def fit_schedule(
     step_seconds: float, left: float, evaluation_seconds: float, batches_per_epoch: int, settings: TrainingSettings
 ) -> Schedule:
     """Fit the number of steps, at least one, and of validations, into the ``left`` seconds of a time budget."""
     evaluations = _evaluations(left, evaluation_seconds, 0, settings)
     steps = int((left - evaluations * evaluation_seconds) / step_seconds)
-    return _schedule(max(_capped(steps, batches_per_epoch, settings), 1), evaluations, settings)
+    return _schedule(max(_cap_steps(steps, batches_per_epoch, settings), 1), evaluations, settings)
 
 
-def refitted(
+def refit_schedule(
     schedule: Schedule,
     validated: list[int],
     step: int,
@@ -218,12 +218,12 @@ def refitted(
     """
     evaluations = _evaluations(left, evaluation_seconds, len(validated), settings)
     rest = max(int((left - evaluations * evaluation_seconds) / step_seconds), 1)
-    total_steps = max(_capped(step + rest, batches_per_epoch, settings), step + 1)
+    total_steps = max(_cap_steps(step + rest, batches_per_epoch, settings), step + 1)
     slack = max(SLACK * 60 * budget_minutes(settings), left / 20)
     if abs(total_steps - schedule.total_steps) * step_seconds <= slack:
         return schedule
     since = validated[-1] if validated else 0
-    return schedule.ending_after(total_steps, step, math.ceil((total_steps - since) / evaluations))
+    return schedule.change_total_steps(total_steps, step, math.ceil((total_steps - since) / evaluations))
 
 
 def _evaluations(left: float, evaluation_seconds: float, done: int, settings: TrainingSettings) -> int:
@@ -232,7 +232,7 @@ def _evaluations(left: float, evaluation_seconds: float, done: int, settings: Tr
     return max(min(worthwhile, int(settings.evaluations) - done), 1)
 
 
-def _capped(steps: int, batches_per_epoch: int, settings: TrainingSettings) -> int:
+def _cap_steps(steps: int, batches_per_epoch: int, settings: TrainingSettings) -> int:
     """Return the number of steps, or the most that a time budget may have, however much time there is."""
     if not settings.max_epochs:
         return steps

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class Stop:
+class StopRequest:
     """Remembers that a signal came; the loop looks between two steps."""
 
     signal_number = 0
 
 
 @contextmanager
-def stop_signals() -> Iterator[Stop]:
+def stop_signals() -> Iterator[StopRequest]:
     """Let SIGINT, SIGTERM and SIGHUP wait until the step is done; a second one ends the process at once.
 
     SIGHUP comes when the terminal is closed; where it is ignored, as under ``nohup``, it stays so.
     """
-    stop = Stop()
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

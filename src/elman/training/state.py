@@ -34,7 +34,7 @@ Objective = Callable[[dict[str, Any]], tuple[float, ...]]
 
 
 @dataclass
-class State:
+class RunState:
     """Everything that changes while a network is trained, and is kept in the checkpoint."""
 
     step: int = 0
@@ -58,7 +58,7 @@ class State:
             norm: of the step's gradient.
 
         Example:
-            >>> state = State()
+            >>> state = RunState()
             >>> state.add_loss(2.0, 1.0), state.add_loss(1.0, 1.0), state.loss
             ('', '', 1.95)
             >>> state.add_loss(math.nan, 1.0)
@@ -97,13 +97,13 @@ class State:
         else:
             self.since_best += 1
 
-    def saved(self) -> dict[str, Any]:
+    def to_saved(self) -> dict[str, Any]:
         """Return the state as a nested value for :func:`~elman.training.checkpoint.save_checkpoint`."""
         return {**vars(self), "schedule": vars(self.schedule) if self.schedule else None}
 
     @classmethod
-    def restored(cls, saved: dict[str, Any]) -> State:
-        """Return the state that :meth:`saved` described.
+    def from_saved(cls, saved: dict[str, Any]) -> RunState:
+        """Return the state that :meth:`to_saved` described.
 
         Raises:
             ValueError: it describes none.
@@ -111,7 +111,7 @@ class State:
         check_shape(saved, STATE)
         kept = {field.name: saved[field.name] for field in fields(cls) if field.name in saved}
         if saved["schedule"] is not None:
-            kept["schedule"] = schedule = Schedule.restored(saved["schedule"])
+            kept["schedule"] = schedule = Schedule.from_saved(saved["schedule"])
             if not 0 <= saved["step"] <= schedule.total_steps:
                 raise ValueError(f"it is at step {saved['step']} of {schedule.total_steps}")
         return cls(**kept)

@@ -13,14 +13,14 @@ from torch import nn
 
 from elman.draws import drawing
 from elman.training.clock import now
-from elman.training.schedule import TrainingSettings, measured
+from elman.training.schedule import TrainingSettings, is_measured
 from elman.training.task import Batches, Task
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """What came of one step."""
 
     loss: float
@@ -71,7 +71,7 @@ class Steps:
         self._settings = settings
         self.optimizer: Any = self.fabric.setup_optimizers(self._adamw(settings.learning_rate))
 
-    def take(self, number: int, carry: Any, learning_rate: float) -> Step:
+    def take(self, number: int, carry: Any, learning_rate: float) -> StepResult:
         """Take one step: the number decides on the batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -82,7 +82,7 @@ class Steps:
         optimizer = self._adamw(learning_rate=0.0)
         durations: list[float] = []
         carry = None
-        while not measured(durations, self._settings):
+        while not is_measured(durations, self._settings):
             began = now()
             carry = self._step(optimizer, len(durations), carry).carry
             durations.append(now() - began)
@@ -97,7 +97,7 @@ class Steps:
         self._handle.train()
         return figures
 
-    def _step(self, optimizer: Any, number: int, carry: Any) -> Step:
+    def _step(self, optimizer: Any, number: int, carry: Any) -> StepResult:
         batch = self._batches.batch(number).to(self.fabric.device)
         work = partial(self._task.training_step, batch, None if batch.first else carry)
         with drawing(self._settings.seed, number):
@@ -108,7 +108,7 @@ class Steps:
         max_norm = self._settings.clip_norm or math.inf
         norm = self.fabric.clip_gradients(self._handle, optimizer, max_norm=max_norm, error_if_nonfinite=False)
         optimizer.step()
-        return Step(loss.item(), float(norm) if norm is not None else 0.0, targets, carry)
+        return StepResult(loss.item(), float(norm) if norm is not None else 0.0, targets, carry)
 
     def _adamw(self, learning_rate: float) -> torch.optim.Optimizer:
         """AdamW; only matrices decay."""

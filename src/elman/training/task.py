@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 
-class Batch(Protocol):
+class TrainingBatch(Protocol):
     """What the loop asks of a batch."""
 
     @property
@@ -21,7 +21,7 @@ class Batch(Protocol):
         """Whether a new pass begins, so that what was carried is dropped."""
         ...
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch with its tensors on ``device``."""
         ...
 
@@ -33,7 +33,7 @@ class Batches(Protocol):
         """Batches in one pass over the data."""
         ...
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> TrainingBatch:
         """Return the batch of this step."""
         ...
 

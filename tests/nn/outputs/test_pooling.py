@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from elman.errors import UsageError
-from elman.nn.outputs.pooling import KINDS, Pooling
+from elman.nn.outputs.pooling import POOLING_KINDS, Pooling
 
 LENGTHS = torch.tensor([5, 2, 0, 1])
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", POOLING_KINDS)
 
 
 def pool(kind, size=3):

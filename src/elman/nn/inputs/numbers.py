@@ -32,11 +32,11 @@ class Standardised(nn.Module):
         return (inputs - self.mean) / self.deviation
 
 
-def spread(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+def mean_and_deviation(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     """Return each feature's mean and standard deviation over all time steps; 1 for one that never changes.
 
     Example:
-        >>> mean, deviation = spread([np.float32([[1, 5], [3, 5]])])
+        >>> mean, deviation = mean_and_deviation([np.float32([[1, 5], [3, 5]])])
         >>> mean.tolist(), deviation.tolist()
         ([2.0, 5.0], [1.0, 1.0])
     """

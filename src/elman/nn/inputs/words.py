@@ -115,7 +115,7 @@ class CharacterEncoder(nn.Module):
 
 
 @torch.no_grad()
-def begin_embedding(embedding: nn.Embedding, path: Path, tokens: Sequence[str]) -> int:
+def load_embedding(embedding: nn.Embedding, path: Path, tokens: Sequence[str]) -> int:
     """Begin an embedding from pretrained vectors, for the tokens that have one; return how many have.
 
     Raises:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 
-KINDS = ("last", "mean", "max", "attention")
+POOLING_KINDS = ("last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
@@ -37,7 +37,7 @@ class Pooling(nn.Module):
 
     def __init__(self, kind: str, size: int) -> None:
         super().__init__()
-        check_choice("kind", kind, KINDS)
+        check_choice("kind", kind, POOLING_KINDS)
         if size < 1:
             raise UsageError(f"size={size}, expected at least 1")
         self.kind = kind
