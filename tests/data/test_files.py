@@ -52,9 +52,7 @@ def test_a_compressed_file_is_read_up_to_a_limit(monkeypatch):
         whole = io.BufferedReader(Unpacked(io.BytesIO(b"x" * size).read, "f.gz", 1000))
         assert whole.read() == b"x" * size
         longer = io.BufferedReader(Unpacked(io.BytesIO(b"x" * (size + 1)).read, "f.gz", 1000))
-        with pytest.raises(
-            DataError, match=rf"f\.gz: unpacks from 1,000 bytes to more than {size:,}, .*{ratio} times"
-        ):
+        with pytest.raises(DataError, match=rf"f\.gz: unpacks from 1,000 bytes to more than {size:,}, .*{ratio} times"):
             longer.read()
     damaged = io.BytesIO(gzip.compress(b"x" * 3000)[:-9])
     with pytest.raises(DataError, match=r"f\.gz: is damaged"):
