@@ -115,3 +115,8 @@ def _exists(module):
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+def test_every_page_is_in_the_navigation():
+    named = re.findall(r"^\s+- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(f"docs/{page}" for page in named) == sorted(page for page in PAGES if page != "README.md")
