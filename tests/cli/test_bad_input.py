@@ -228,7 +228,7 @@ def test_the_encoding_that_was_named_works(refused, shell, tiny_flags):
 def test_a_file_that_cannot_be_opened_is_told(refused, command):
     Path("folder").mkdir()
     for name, part in {
-        "folder": "is a directory",
+        "folder": "is a folder",
         "esy.txt": 'did you mean "easy.txt"',
         "nowhere/a.txt": "nor a folder nowhere",
     }.items():
