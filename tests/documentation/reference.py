@@ -12,10 +12,13 @@ import re
 import types
 import typing
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from elman.cli import compare, train
 from elman.cli.help import arguments_of, docstrings
+from elman.cli.main import VERBS
 from elman.models.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -112,42 +115,47 @@ def _describe_values(hint: Any, most: float | None = None) -> str:
     return kind if most is None else f"{kind}, at most {'10^12' if most == 10**12 else f'{most:,}'}"
 
 
-def write_commands_page() -> str:
-    """Write the page of commands: a section for each verb, with its options."""
-    from elman.cli import bench, compare, data, demo, doctor, evaluate, generate, info, predict, train
+def commands_of_tasks(verb: str) -> dict[str, Any]:
+    """Return the dataclass of a verb's command for each task; train and compare have one for each."""
+    if verb == "train":
+        return {task: train.train_command(row, row.settings_class()) for task, row in TASKS.items()}
+    if verb == "compare":
+        return {task: compare.compare_command(row, row.comparison) for task, row in TASKS.items() if row.comparison}
+    return {}
 
-    rows = TASKS.values()
-    trained = {row: train.train_command(row, row.settings_class()) for row in rows}
-    compared = {row: compare.compare_command(row, row.comparison) for row in rows if row.comparison}
+
+def commands_of_verb(verb: str) -> dict[str, Any]:
+    """Return the dataclasses in a verb's module by the words that call them: predict, or data list and data show."""
+    module = import_module(f"elman.cli.{verb}")
+    own = [
+        kind for kind in vars(module).values() if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+    ]
+    return {verb if len(own) == 1 else f"{verb} {kind.__name__.lower()}": kind for kind in own}
+
+
+def write_commands_page() -> str:
+    """Write the page of commands: a section for each, with its options."""
     sections = [COMMANDS_HEAD]
-    sections += _write_tasks("train", {**trained}) + _write_tasks("compare", {**compared})
-    for words, kind in {
-        "generate": generate.Generate,
-        "predict": predict.Predict,
-        "evaluate": evaluate.Evaluate,
-        "info": info.Info,
-        "data list": data.List,
-        "data show": data.Show,
-        "bench": bench.Bench,
-        "doctor": doctor.Doctor,
-        "demo": demo.Demo,
-    }.items():
-        sections += [f"## elman {words}\n", *(f"{paragraph}\n" for paragraph in _split_paragraphs(kind.__doc__))]
-        sections.append(_format_table(_collect_options(kind).values(), first="option"))
+    for verb in VERBS:
+        if of_tasks := commands_of_tasks(verb):
+            sections += _write_tasks(verb, of_tasks)
+            continue
+        for words, kind in commands_of_verb(verb).items():
+            sections += [f"## elman {words}\n", *(f"{paragraph}\n" for paragraph in _split_paragraphs(kind.__doc__))]
+            sections.append(_format_table(_collect_options(kind).values(), first="option"))
     return "\n".join(sections)
 
 
-def _write_tasks(verb: str, commands: dict[Any, type]) -> list[str]:
+def _write_tasks(verb: str, commands: dict[str, Any]) -> list[str]:
     """Write the section of a verb that has a command for each task."""
-    names = {row: name for name, row in TASKS.items()}
     does, variants = [], {}
-    for row, kind in commands.items():
-        own = _collect_options(kind, {field.name for field in dataclasses.fields(row.settings_class)})
+    for task, kind in commands.items():
+        own = _collect_options(kind, {field.name for field in dataclasses.fields(TASKS[task].settings_class)})
         files = " ".join(name for name in own if not name.startswith("--"))
-        does.append(f"- `elman {verb} {names[row]} {files}`: {' '.join(_split_paragraphs(kind.__doc__))}")
+        does.append(f"- `elman {verb} {task} {files}`: {' '.join(_split_paragraphs(kind.__doc__))}")
         for flag, cells in own.items():
             if flag.startswith("--"):
-                variants.setdefault(flag, {}).setdefault(cells, []).append(names[row])
+                variants.setdefault(flag, {}).setdefault(cells, []).append(task)
     options = []
     for tasks_by_cells in variants.values():
         for (name, *cells), tasks in tasks_by_cells.items():

@@ -16,6 +16,7 @@ from elman.decoding.options import Sampling
 from elman.models.tasks import TASKS
 
 from .pages import PAGES, ROOT, spans_of, text_of
+from .reference import commands_of_tasks, commands_of_verb
 
 EVERYTHING = "\n".join(text_of(page) for page in PAGES)
 NAMED = {span for page in PAGES for span in spans_of(page)}
@@ -29,19 +30,12 @@ def flags_of(field):
 
 def command_kinds():
     """The dataclasses that describe the commands."""
-    from elman.cli import bench, compare, data, demo, doctor, evaluate, generate, info, predict, train
-
-    kinds = [bench.Bench, data.List, data.Show, demo.Demo, doctor.Doctor, evaluate.Evaluate, generate.Generate]
-    kinds += [info.Info, predict.Predict, Sampling]
-    for row in TASKS.values():
-        kinds.append(train.train_command(row, row.settings_class()))
-        if row.comparison:
-            kinds.append(compare.compare_command(row, row.comparison))
-    return kinds
+    for verb in VERBS:
+        yield from (commands_of_tasks(verb) or commands_of_verb(verb)).values()
 
 
 def all_flags():
-    kinds = [*command_kinds(), *(row.model_class for row in TASKS.values())]
+    kinds = [*command_kinds(), Sampling, *(row.model_class for row in TASKS.values())]
     flags = {flag for kind in kinds for field in dataclasses.fields(kind) for flag in flags_of(field)}
     return flags | {"--help", "--help-all", "--version"}
 
