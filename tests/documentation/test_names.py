@@ -37,7 +37,7 @@ def command_kinds():
 def all_flags():
     kinds = [*command_kinds(), Sampling, *(row.model_class for row in TASKS.values())]
     flags = {flag for kind in kinds for field in dataclasses.fields(kind) for flag in flags_of(field)}
-    return flags | {"--help", "--version"}
+    return flags | {"--help", "--help-all", "--version"}
 
 
 @pytest.mark.parametrize("task", TASKS)
