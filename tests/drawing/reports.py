@@ -42,7 +42,7 @@ def made_up(
     random = np.random.default_rng(seed)
     names = {"pair": ("encoder", "decoder"), "picture": ("decoder",)}.get(kind, ("rnn",))
     inputs = (
-        {"encoder": list(text), "decoder": ["<s>", *"eine Ausgabe aus Wörtern".split()]}
+        {"encoder": list(text), "decoder": ["<s>", "eine", "Ausgabe", "aus", "Wörtern"]}
         if kind != "one"
         else {"rnn": list(text)}
     )
@@ -68,7 +68,7 @@ def made_up(
     steps = [length - 1] if pooling else list(range(length))
     picked = [[vocabulary[place] for place in random.permutation(len(vocabulary))[: shares.shape[1]]] for _ in steps]
     lags = np.arange(1, min(length, 48) + 1)
-    targets = [step for step in range(length // 4, length, max(1, length // 9))] or [length - 1]
+    targets = list(range(length // 4, length, max(1, length // 9))) or [length - 1]
     return ModelReport(
         name=name,
         task="Language model",

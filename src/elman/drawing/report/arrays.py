@@ -46,7 +46,7 @@ def time_scales(states: Array) -> NDArray[np.float64]:
         >>> time = np.arange(400)
         >>> slow, fast = np.cos(2 * np.pi * time / 100), np.cos(2 * np.pi * time / 10)
         >>> time_scales(np.stack([slow, fast], axis=1)).round(1).tolist()
-        [18.9, 1.9]
+        [18.0, 1.9]
     """
     length = len(states)
     centred = np.asarray(states, np.float64) - np.mean(states, axis=0)  # (T, H)

@@ -11,7 +11,7 @@ import numpy as np
 from elman.drawing.report.svg import Drawing, number
 from elman.drawing.report.values import Array, ContextUse, Gradients, Holding
 
-_WIDTH, _HEIGHT = 640.0, 260.0
+_WIDTH, _HEIGHT = 460.0, 230.0
 _SHADES = 6  # line colours in report.css
 
 
@@ -121,7 +121,7 @@ def context_chart(named: Sequence[tuple[str, ContextUse]]) -> str:
     for index, (name, use) in enumerate(named):
         before = f"{name} · " if len(named) > 1 else ""
         series.append((f"{before}the network", use.lags, use.losses, f"series{index % _SHADES}"))
-    for name, use in named[:1]:
+    for _, use in named[:1]:
         if use.ngram_losses is not None:
             series.append(("n-grams of the same length", use.lags[: len(use.ngram_losses)], use.ngram_losses, "other"))
     every = [value for _, _, values, _ in series for value in values if math.isfinite(value)]
@@ -175,19 +175,19 @@ def saturation_chart(name: str, left: Array, right: Array) -> str:
     return axes.drawing.svg(label, kind="chart small")
 
 
-def holding_chart(holdings: Sequence[Holding], tokens: Sequence[str]) -> str:
+def holding_chart(holdings: Sequence[Holding]) -> str:
     """Draw how much of each input the vector holds from which a classifier decides."""
     largest = max(float(held.shares.max(initial=0.0)) for held in holdings) or 1.0
     length = len(holdings[0].shares)
-    axes = _Axes((0.5, length + 0.5), (0, largest), size=(_WIDTH, 180))
+    axes = _Axes((0.5, length + 0.5), (0, largest), size=(_WIDTH, 170))
     axes.frame(round_ticks(1, length), round_ticks(0, largest, 4), "time step", "share of what is held")
     for index, held in enumerate(holdings):
         axes.line(range(1, length + 1), held.shares.tolist(), f"series series{index % _SHADES}", dots=length <= 40)
-    label = "; ".join(f"{held.name}: {ends(held)}" for held in holdings)
+    label = "; ".join(f"{held.name}: {describe_ends(held)}" for held in holdings)
     return axes.drawing.svg(label, kind="chart") + legend([held.name for held in holdings])
 
 
-def ends(held: Holding) -> str:
+def describe_ends(held: Holding) -> str:
     """Tell how much is held of the first and of the last third."""
     third = max(len(held.shares) // 3, 1)
     first, last = float(held.shares[:third].sum()), float(held.shares[-third:].sum())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from elman.drawing.report.svg import Drawing, Point
 from elman.drawing.report.values import ModelReport, NetworkPlan, StackPlan
 
 CELL_NAMES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "mingru": "minGRU"}
 _BOX = (132.0, 50.0)
+_DECODER = 470.0  # how far right of the encoder the decoder stands
 _FIRST, _LAST = 3, 2  # steps that are drawn at the beginning and at the end of a long input
 
 
@@ -16,12 +18,10 @@ def recursive_diagram(network: NetworkPlan) -> str:
     """Draw the network once, with a loop where a layer reads its own past."""
     drawing = Drawing()
     tops: list[Point] = []
-    sources: list[Point] = []
     for index, stack in enumerate(network.stacks):
         is_decoder = stack.name == "decoder"
-        x = index * 430.0 + (260.0 if network.regions else 0.0)
+        x = index * _DECODER + (260.0 if network.regions else 0.0)
         tops.append(_recursive_stack(drawing, network, stack, x))
-        sources.append((x, 0.0))
         if is_decoder or len(network.stacks) == 1:
             _output(drawing, network, tops[-1], stack)
     if network.regions:
@@ -31,19 +31,17 @@ def recursive_diagram(network: NetworkPlan) -> str:
         drawing.path([(46, -60), (46, y), (260 - _BOX[0] / 2, y)], "state dashed")
         drawing.text((120, y - 8), "first state *h*_{0}", "note")
         if network.attention:
-            _attention_link(drawing, network, (20, -60), (260.0, _layer_height(decoder, decoder.num_layers - 1) - 25))
+            _attention_link(drawing, (20, -60), (260.0, _layer_height(decoder, decoder.num_layers - 1) - 25))
     if len(network.stacks) == 2:
         encoder, decoder = network.stacks
-        left = encoder.directions * 75.0 + 50
-        y = _layer_height(decoder, 0)
-        start = (left + 40, _layer_height(encoder, encoder.num_layers - 1) + (0 if encoder.directions == 1 else 30))
-        end = (430.0 - _BOX[0] / 2, y)
-        middle = (start[0] + end[0]) / 2
-        drawing.path([start, (middle, start[1]), (middle, y), end], "state dashed")
-        drawing.text((middle, min(start[1], y) - 10), "last state → first state", "note")
+        y = _layer_height(decoder, 0) - 19
+        start = (84 if encoder.directions == 2 else 0) + _BOX[0] / 2
+        drawing.path([(start, y), (_DECODER - _BOX[0] / 2, y)], "state dashed")
+        drawing.text((_DECODER - _BOX[0] / 2 - 12, y - 7), "last states → first states", "note", "end")
         if network.attention:
             top = _layer_height(decoder, decoder.num_layers - 1) - 25
-            _attention_link(drawing, network, (tops[0][0], tops[0][1]), (430.0, top))
+            x, y = tops[0]
+            _attention_link(drawing, (x + 66, y + 10) if encoder.directions == 2 else (x, y), (_DECODER, top))
     return drawing.svg(_sentence(network), kind="diagram")
 
 
@@ -62,14 +60,14 @@ def unrolled_diagram(report: ModelReport) -> str:
         x = max(columns[stack.name].values(), default=x) + 190
     stack = network.stacks[-1]
     places = columns[stack.name]
-    top = _unrolled_height(stack, stack.num_layers) + 22
+    top = _unrolled_height(stack, stack.num_layers)
     if network.regions:
         drawing.path([(52, -20), (78, -20), (78, -90), (170 - 75, -90)], "state dashed")
     if len(network.stacks) == 2:
         encoder = network.stacks[0]
         ends = columns[encoder.name]
         start_x, start_y = max(ends.values()) + 25, _unrolled_height(encoder, encoder.num_layers - 1)
-        end_x = min(places.values()) - 75
+        end_x = min(places.values()) - 84
         end_y = _unrolled_height(stack, 0)
         middle = (start_x + end_x) / 2
         drawing.path([(start_x, start_y), (middle, start_y), (middle, end_y), (end_x, end_y)], "state dashed")
@@ -85,7 +83,7 @@ def unrolled_diagram(report: ModelReport) -> str:
 
 
 def _layer_height(stack: StackPlan, layer: int) -> float:
-    return -118.0 - layer * (122.0 if stack.directions == 2 else 104.0)
+    return -118.0 - layer * (152.0 if stack.directions == 2 else 108.0)
 
 
 def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x: float) -> Point:
@@ -97,7 +95,7 @@ def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x
     what = (
         f"{stack.input_size} numbers"
         if network.vocabulary is None
-        else f"{'what it wrote' if is_written else network.reads} → {stack.input_size} numbers"
+        else f"{'last token' if is_written else network.reads} → {stack.input_size} numbers"
     )
     drawing.text((x, 14), what, "note")
     if len(network.stacks) == 2:
@@ -113,18 +111,9 @@ def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x
             start = below if stack.directions == 1 else (below[0] + side * 12, below[1])
             mark = _mark(stack, layer, side < 0)
             drawing.path([start, (centre, y + height / 2)], "w")
-            drawing.text(
-                (centre + (10 if side > 0 else -10), y + height / 2 + 22),
-                f"*W*{mark}",
-                "letter w",
-                "start" if side > 0 else "end",
-            )
-            drawing.text(
-                (centre + (34 if side > 0 else -34), y + height / 2 + 22),
-                f"{stack.rows}×{size}",
-                "note",
-                "start" if side > 0 else "end",
-            )
+            corner, anchor = (centre + side * 10, y + height / 2 + 24), "start" if side > 0 else "end"
+            drawing.text(corner, f"*W*{mark}", "letter w", anchor)
+            drawing.text((corner[0], corner[1] + 15), f"{stack.rows}×{size}", "note", anchor)
             drawing.box((centre, y), _BOX, "h")
             parts = ", ".join("*c*_{t}" if part == "cell" else "*h*_{t}" for part in stack.state)
             drawing.text((centre, y - 4), f"{CELL_NAMES.get(stack.cell, stack.cell)}  {parts}", "label")
@@ -189,9 +178,12 @@ def _output(drawing: Drawing, network: NetworkPlan, below: Point, stack: StackPl
         drawing.text((x, top - 42), f"CRF: {network.num_outputs}×{network.num_outputs} transitions", "note")
 
 
-def _attention_link(drawing: Drawing, network: NetworkPlan, start: Point, end: Point) -> None:
+def _attention_link(drawing: Drawing, start: Point, end: Point) -> None:
+    """Lead from what was read, around a corner, to the attention above a decoder's layer."""
     y = end[1] - 34
-    drawing.path([start, (start[0], y), (end[0] - _BOX[0] / 2, y)], "attention")
+    is_beside = abs(start[1] - y) < 30
+    corner = (start[0] + 24, start[1]) if is_beside else start
+    drawing.path([start, corner, (corner[0], y), (end[0] - _BOX[0] / 2, y)], "attention")
 
 
 def _picture(drawing: Drawing, network: NetworkPlan, centre: Point) -> None:
@@ -242,7 +234,7 @@ def _unrolled_stack(
     for step, x in at.items():
         drawing.box((x, -26), (58, 30), "x")
         drawing.text((x, -22), f"*x*_{{{step + 1}}}", "label")
-        drawing.text((x, 12), _shown(tokens[step]), "token")
+        drawing.token((x, 12), _shown(tokens[step]))
     for layer in range(stack.num_layers):
         base = _unrolled_height(stack, layer)
         under = -41.0 if layer == 0 else _unrolled_height(stack, layer - 1) - (118 if is_double else 17)
@@ -250,13 +242,13 @@ def _unrolled_stack(
             y = base - (58 if is_reverse else 0)
             shift = (24 if is_reverse else -24) if is_double else 0
             mark = _mark(stack, layer, is_reverse)
-            for step, x in at.items():
+            for x in at.values():
                 drawing.path([(x + shift, under), (x + shift, y + 17)], "w")
                 if not is_reverse:
                     drawing.text((x + shift - 6, base + 36), f"*W*{mark}", "letter small w", "end")
                 elif is_double:
                     drawing.text((x + shift + 6, base + 36), f"*W*{mark}", "letter small w", "start")
-            _chain(drawing, stack, at, chosen, (left, y), width, shift, mark, is_reverse=is_reverse, length=length)
+            _chain(drawing, stack, at, (shift, y), mark, is_reverse=is_reverse, length=length)
             for step, x in at.items():
                 drawing.box((x + shift, y), (44 if is_double else 58, 34), "h")
                 drawing.text((x + shift, y + 4), f"*h*_{{{step + 1}}}", "label")
@@ -274,18 +266,15 @@ def _chain(
     drawing: Drawing,
     stack: StackPlan,
     at: dict[int, float],
-    chosen: Sequence[int | None],
-    origin: Point,
-    width: float,
-    shift: float,
+    offset: Point,
     mark: str,
     *,
     is_reverse: bool,
     length: int,
 ) -> None:
     """Draw the arrows U from state to state, and the state before the first."""
-    left, y = origin
-    half = (22 if stack.directions == 2 else 29) + 0.0
+    shift, y = offset
+    half = 22.0 if stack.directions == 2 else 29.0
     sign = -1 if is_reverse else 1
     steps = sorted(at, reverse=is_reverse)
     start = at[steps[0]] + shift - sign * half
@@ -293,7 +282,7 @@ def _chain(
     drawing.path([(start - sign * 34, y), (start, y)], "u")
     drawing.text((start - sign * 37, y + 4), name, "note", "end" if sign > 0 else "start")
     letter = f"*U*{mark}" if stack.reads_hidden else ""
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         from_x, to_x = at[before] + shift + sign * half, at[after] + shift - sign * half
         if abs(before - after) == 1:
             drawing.path([(from_x, y), (to_x, y)], "u")
@@ -312,7 +301,7 @@ def _unrolled_outputs(drawing: Drawing, report: ModelReport, at: dict[int, float
     network, outputs = report.network, report.outputs
     stack = network.stacks[-1]
     said = {step: row for row, step in enumerate(outputs.steps)} if outputs else {}
-    under = top + (38 if stack.directions == 2 else 43)
+    under = top + (38 if stack.directions == 2 else 65)
     if network.pooling:
         left, right = min(at.values()), max(at.values())
         y = under - 40
@@ -347,23 +336,24 @@ def _said(drawing: Drawing, report: ModelReport, row: int | None, centre: Point,
     drawing.text((x, y + 4), name, "label")
     if row is not None and report.outputs is not None:
         best, share = report.outputs.names[row][0], report.outputs.probabilities[row][0]
-        drawing.text((x, y - 38), _shown(best), "token")
+        drawing.token((x, y - 38), _shown(best))
         drawing.text((x, y - 23), f"{100 * share:.0f} %", "note")
 
 
 def _unrolled_attention(
     drawing: Drawing, network: NetworkPlan, read: dict[int, float], written: dict[int, float], encoder: StackPlan
 ) -> None:
-    """Draw one curve from each state of the encoder to the decoder's last drawn step."""
+    """Lead from every state of the encoder to the decoder's first step."""
     top = _unrolled_height(encoder, encoder.num_layers - 1) - (118 if encoder.directions == 2 else 17)
     decoder = network.stacks[-1]
     to_x = min(written.values())
-    to_y = _unrolled_height(decoder, decoder.num_layers - 1) - 17
+    base = _unrolled_height(decoder, decoder.num_layers - 1)
+    to_y = base + 30 if network.attention == "bahdanau" else base - 34  # it acts before the cell, or after it
+    high = min(top, to_y) - 30
     for x in read.values():
-        high = min(top, to_y) - 44
-        drawing.path([(x, top), (x, high), (to_x - 16, high), (to_x - 16, to_y)], "attention", curved=True)
-    middle = (max(read.values()) + to_x) / 2
-    drawing.text((middle - 20, min(top, to_y) - 46), f"attention: {network.attention}", "note")
+        drawing.path([(x, top), (x, high)], "attention", arrow=False)
+    drawing.path([(min(read.values()), high), (to_x - 46, high), (to_x - 46, to_y), (to_x - 2, to_y)], "attention")
+    drawing.text(((max(read.values()) + to_x) / 2 - 20, high - 8), f"attention: {network.attention}", "note")
 
 
 # ---------------------------------------------------------------- words
@@ -389,7 +379,7 @@ def _pooling(pooling: str) -> str:
 def _shown(token: str) -> str:
     """Show blanks and line breaks, and cut what is long."""
     visible = token.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
-    visible = visible.replace("*", "∗").replace("_", "＿") or "∅"
+    visible = visible or "∅"
     return visible if len(visible) <= 12 else visible[:11] + "…"
 
 
@@ -400,8 +390,8 @@ def _count(report: ModelReport) -> str:
 
 def _sentence(network: NetworkPlan) -> str:
     stacks = "; ".join(
-        f"{stack.name}: {stack.num_layers} {CELL_NAMES.get(stack.cell, stack.cell)} layer{'s' if stack.num_layers > 1 else ''} of "
-        f"{stack.hidden_size} units, {'both directions' if stack.directions == 2 else 'left to right'}"
+        f"{stack.name}: {CELL_NAMES.get(stack.cell, stack.cell)}, layers: {stack.num_layers}, "
+        f"units: {stack.hidden_size}, {'in both directions' if stack.directions == 2 else 'left to right'}"
         for stack in network.stacks
     )
     return f"The network with its loop. {stacks}; output of {network.num_outputs}."

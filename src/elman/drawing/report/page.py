@@ -44,7 +44,7 @@ def html(*reports: ModelReport) -> str:
         f'<body class="{"several" if len(reports) > 1 else "single"}">'
         '<a class="skip" href="#content">Skip to the report</a>'
         f'{_header(reports)}<nav aria-label="Sections"><ol>{links}</ol></nav>'
-        '<noscript><p class="notice">The pictures that move need JavaScript; the tables and diagrams do not.</p></noscript>'
+        '<noscript><p class="notice">What follows a slider needs JavaScript; diagrams do not.</p></noscript>'
         f'<main id="content" tabindex="-1">{body}</main>\n'
         "<footer><p>Made by Elman. Every number comes from the layers that the model itself runs.</p></footer>\n"
         f'<script type="application/json" id="data">{_json([_data(report) for report in reports])}</script>\n'
@@ -67,27 +67,32 @@ def _json(value: Any) -> str:
 
 
 def _header(reports: Sequence[ModelReport]) -> str:
-    if len(reports) == 1:
-        (report,) = reports
-        figures = "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in report.figures.items()
-        )
-        notes = "".join(f'<p class="notice">{escape(note)}</p>' for note in report.notes)
-        return (
-            f'<header><p class="kicker">Elman · {escape(report.task)}</p><h1>{escape(report.name)}</h1>'
-            f'<p class="source">{escape(report.source)}</p><dl class="figures">{figures}</dl>{notes}</header>'
-        )
-    names = list(dict.fromkeys(name for report in reports for name in report.figures))
-    rows = [(name, *(report.figures.get(name, "–") for report in reports)) for name in names]
+    is_several = len(reports) > 1
+    tasks, sources = (
+        " · ".join(filter(None, dict.fromkeys(values)))
+        for values in ([report.task for report in reports], [report.source for report in reports])
+    )
     notes = "".join(
-        f'<p class="notice">{escape(report.name)}: {escape(note)}</p>' for report in reports for note in report.notes
+        f'<p class="notice">{escape(f"{report.name}: {note}" if is_several else note)}</p>'
+        for report in reports
+        for note in report.notes
     )
-    sources = " · ".join(dict.fromkeys(report.source for report in reports if report.source))
     return (
-        f'<header><p class="kicker">Elman · {escape(" · ".join(dict.fromkeys(report.task for report in reports)))}</p>'
-        f"<h1>{len(reports)} models, side by side</h1>"
-        f'<p class="source">{escape(sources)}</p>{table(("", *(report.name for report in reports)), rows, "Figures")}{notes}</header>'
+        f'<header><p class="kicker">Elman · {escape(tasks)}</p>'
+        f"<h1>{escape(f'{len(reports)} models, side by side' if is_several else reports[0].name)}</h1>"
+        f'<p class="source">{escape(sources)}</p>{_figures(reports)}{notes}</header>'
     )
+
+
+def _figures(reports: Sequence[ModelReport]) -> str:
+    """Return the figures at the head of the page: a list of one model, a table of several."""
+    if len(reports) == 1:
+        items = reports[0].figures.items()
+        inside = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items)
+        return f'<dl class="figures">{inside}</dl>'
+    names = dict.fromkeys(name for report in reports for name in report.figures)
+    rows = [(name, *(report.figures.get(name) for report in reports)) for name in names]
+    return table(("", *(report.name for report in reports)), rows, "Figures")
 
 
 def _section(section: Section, place: int) -> str:

@@ -56,14 +56,14 @@
       const text = style.getPropertyValue(name).trim().slice(1);
       return [0, 2, 4].map((start) => parseInt(text.slice(start, start + 2), 16));
     };
-    const names = ["low", "mid", "high", "surface", "ink", "soft", "grid", "line", "u", "w", "v", "text-low", "text-high"];
+    const names = ["low", "mid", "high", "paper", "ink", "soft", "grid", "line", "u", "w", "v", "text-low", "text-high"];
     palette = Object.fromEntries(names.map((name) => [name, rgb("--" + name)]));
   };
   const mix = (from, to, share) => from.map((value, place) => Math.round(value + (to[place] - value) * share));
   const css = (colour) => `rgb(${colour.join(",")})`;
   /** value in -1 … 1; that of a gate in 0 … 1. */
   const heatColour = (value) => mix(palette.mid, value < 0 ? palette.low : palette.high, Math.abs(value) ** 0.8);
-  const textColour = (value) => mix(palette.surface, value < 0 ? palette["text-low"] : palette["text-high"], Math.min(1, Math.abs(value)));
+  const textColour = (value) => mix(palette.paper, value < 0 ? palette["text-low"] : palette["text-high"], Math.min(1, Math.abs(value)));
 
   // ---------------------------------------------------------------- one model's choices, which its pictures share
 
@@ -225,6 +225,10 @@
 
   // ---------------------------------------------------------------- step by step
 
+  /** Variables and matrices in their letters: "W x_t" with W in its colour. */
+  const symbols = (words) => make("span", { class: "sum" }, ...words.split(/([WUV]\b|_[^ ]+)/).map((part) =>
+    part.startsWith("_") ? make("sub", {}, part.slice(1)) : /^[WUV]$/.test(part) ? make("b", { class: part.toLowerCase() }, part) : part));
+
   const views = {}, tables = {};
 
   views.steps = (element, model) => {
@@ -248,13 +252,15 @@
         const label = make("span", { class: low ? "name sum" : "name" }, name, low ? make("sub", {}, low) : "");
         return { part, shift, canvas, value, row: make("div", { class: "row" }, label, canvas, value) };
       });
-      inside.replaceChildren(make("h4", {}, `Gates and state, ${model.layer.units.length} units`), ...strips.map((strip) => strip.row));
-      if (!model.layer.gates.length) inside.firstChild.textContent = `State, ${model.layer.units.length} units`;
+      const { gates, units, size } = model.layer, past = gates.length === 2 ? "" : " + U h_t−1";
+      inside.replaceChildren(make("h4", {}, symbols(`W x_t${past} + b → ${gates.length ? "gates" : "g"} → h_t`),
+        ` · ${units.length === size ? "" : units.length + " of "}${size} units`), ...strips.map((strip) => strip.row));
     };
 
     const draw = () => {
       const { step } = model.chosen, { tokens } = model.stack, current = model.layer;
-      const wide = tokens.every((token) => token.length <= 2) ? 45 : 16;
+      const longest = Math.max(...tokens.slice(Math.max(step - 20, 0), step + 20).map((token) => token.length));
+      const wide = Math.max(7, Math.floor(((element.clientWidth || 600) - 60) / (8.3 * (longest > 2 ? 6 : 1))));
       const first = clamp(step - Math.floor(wide / 2), 0, Math.max(tokens.length - wide, 0)), last = Math.min(first + wide, tokens.length);
       ribbon.replaceChildren(first > 0 ? "… " : "", ...writeTokens(tokens, first, last, (span, place) => {
         span.classList.add(place === step ? "now" : place < step ? "past" : "ahead");
@@ -262,7 +268,7 @@
 
       const sizes = current.sizes && current.sizes[step];
       const most = current.sizes ? Math.max(...current.sizes.flat()) || 1 : 1;
-      reads.replaceChildren(make("h4", {}, "Reads"), make("p", { class: "big" }, visible(tokens[step])),
+      reads.replaceChildren(make("h4", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
         ...(sizes ? [bar("W x", sizes[0] / most, digits(sizes[0]), "w"), bar("U h", sizes[1] / most, digits(sizes[1]), "u"),
           make("p", { class: "readout" }, `Sizes of W x and of U h, as lengths of vectors: ${percent(sizes[0] / (sizes[0] + sizes[1] || 1))} comes from what is read now, the rest from the past.`)] : []));
 
@@ -280,7 +286,7 @@
       }
 
       const row = model.row(step), outputs = model.outputs;
-      const title = outputs && outputs.pooled ? "Decides, after all steps" : "Expects";
+      const title = make("span", {}, symbols(outputs && outputs.pooled ? "V h + b → softmax" : "V h_t + b → softmax"), outputs && outputs.pooled ? " · after all steps" : "");
       if (row < 0) says.replaceChildren(make("h4", {}, title), make("p", { class: "readout" }, outputs ? "This step has no output." : ""));
       else {
         const target = outputs.targets[row], shares = outputs.probabilities[row];
@@ -306,6 +312,8 @@
     const names = gates.length ? gates : ["candidate"];
     const letters = { input: "i", forget: "f", candidate: names.length === 4 ? "g" : names.length === 1 ? "h" : "n", output: "o", reset: "r", update: "z" };
     const low = (text) => make("sub", {}, text), w = (text) => make("b", { class: "w" }, text), u = (text) => make("b", { class: "u" }, text);
+    const plus = (number) => (number < 0 ? ` − ${digits(-number)}` : ` + ${digits(number)}`);
+    const plusIn = (colour, number) => [number < 0 ? " − " : " + ", colour(digits(Math.abs(number)))];
     const value = (part, row) => (row < 0 || row >= unpack(parts[part]).rows ? 0 : at(unpack(parts[part]), row, model.chosen.unit));
     const before = reverse ? step + 1 : step - 1;
     const lines = names.map((gate, place) => {
@@ -314,23 +322,23 @@
       const result = parts["gate " + gate] ? value("gate " + gate, step) : value("hidden", step);
       const isCandidate = gate === "candidate", apart = isCandidate && names.length === 3;
       const plain = isCandidate && names.length === 2;
-      const inner = apart ? [w(digits(x)), ` + ${digits(bx)} + r · ( `, u(digits(h)), ` + ${digits(bh)} )`]
-        : [w(digits(x)), ...(hidden.largest > 0 && !plain && names.length !== 2 ? [" + ", u(digits(h))] : []), ` + ${digits(bx + (names.length === 2 ? 0 : bh))}`];
+      const inner = apart ? [w(digits(x)), plus(bx), " + r · ( ", u(digits(h)), plus(bh), " )"]
+        : names.length === 2 ? [w(digits(x)), plus(bx)] : [w(digits(x)), ...plusIn(u, h), plus(bx + bh)];
       return make("li", {}, letters[gate] || gate, low("t"), plain ? " = " : isCandidate ? " = tanh( " : " = σ( ", ...inner, plain ? "" : " )", ` = ${digits(result, 3)}`);
     });
     const gate = (name) => value("gate " + name, step);
     if ("cell" in parts) lines.push(
-      make("li", {}, "c", low("t"), ` = f · c`, low("t−1"), ` + i · g = ${digits(gate("forget"))} · ${digits(value("cell", before))} + ${digits(gate("input"))} · ${digits(gate("candidate"))} = ${digits(value("cell", step), 3)}`),
+      make("li", {}, "c", low("t"), ` = f · c`, low("t−1"), ` + i · g = ${digits(gate("forget"))} · (${digits(value("cell", before))}) + ${digits(gate("input"))} · (${digits(gate("candidate"))}) = ${digits(value("cell", step), 3)}`),
       make("li", {}, "h", low("t"), ` = o · tanh( c`, low("t"), ` ) = ${digits(gate("output"))} · tanh( ${digits(value("cell", step))} ) = ${digits(value("hidden", step), 3)}`));
     else if ("gate update" in parts) {
       const z = gate("update"), n = gate("candidate"), past = value("hidden", before);
       const [kept, made] = names.length === 2 ? [1 - z, z] : [z, 1 - z];
-      lines.push(make("li", {}, "h", low("t"), ` = ${digits(made)} · ${digits(n)} + ${digits(kept)} · ${digits(past)} = ${digits(value("hidden", step), 3)}`));
+      lines.push(make("li", {}, "h", low("t"), ` = ${digits(made)} · n + ${digits(kept)} · h`, low("t−1"), ` = ${digits(made)} · (${digits(n)}) + ${digits(kept)} · (${digits(past)}) = ${digits(value("hidden", step), 3)}`));
     }
     return [make("h4", { class: "figcaption" }, `The equation of unit ${unit} with the numbers of this step`),
       make("div", { class: "controls" }, unitControl(model)),
       make("ul", { class: "worked" }, ...lines),
-      make("p", { class: "readout" }, "In each bracket: W x, then U h, then b.")];
+      make("p", { class: "readout" }, "In each bracket: ", w("W x"), ...(names.length === 2 ? [] : [", ", u("U h")]), ", b.")];
   };
 
   tables.steps = (element, model) => {
@@ -345,17 +353,18 @@
     const upright = make("div", { class: "upright" }), level = make("div", { class: "level" });
     const plane = make("div", { class: "plane", tabindex: 0, role: "img" }, canvas, upright, level);
     const scale = make("div", { class: "scale", "aria-hidden": "true" }), ticks = make("div", { class: "ticks", "aria-hidden": "true" });
+    const unitOfScale = make("div", { class: "ticks", "aria-hidden": "true" });
     const read = make("output", { class: "readout", "aria-live": "polite" }), ramp = make("span");
     const order = selection("order", ["by time scale", "by number"], (choice) => model.choose({ order: choice ? "number" : "time" }));
     element.append(make("div", { class: "controls" }, layerControl(model), partControl(model), order.element, unitControl(model)),
-      make("div", { class: "heat" }, plane, scale, ticks), make("div", { class: "below" }, read, ramp));
+      make("div", { class: "heat" }, plane, scale, ticks, unitOfScale), make("div", { class: "below" }, read, ramp));
 
     const rows = () => (model.chosen.order === "time" ? model.layer.order : model.layer.units.map((_, place) => place));
     const paint = () => {
       const packed = model.part, gate = isGate(model.chosen.part), sorted = rows(), height = sorted.length, width = packed.rows;
       canvas.width = width;
       canvas.height = height;
-      canvas.style.height = clamp(height, Math.min(height * 12, 200), 420) + "px";
+      canvas.style.height = clamp(height, Math.min(height * 20, 240), 420) + "px";
       const context = canvas.getContext("2d"), image = context.createImageData(width, height);
       const colours = Array.from({ length: 511 }, (_, place) => heatColour((place - 255) / 255));
       for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
@@ -366,10 +375,11 @@
       context.putImageData(image, 0, 0);
       const every = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * (height - 1)));
       scale.replaceChildren(...[...new Set(every)].map((y) => {
-        const unit = sorted[y], mark = make("span", {}, model.chosen.order === "time" ? `${short(model.layer.scales[unit])} ${y ? "" : "steps"}` : String(model.layer.units[unit]));
+        const unit = sorted[y], mark = make("span", {}, model.chosen.order === "time" ? short(model.layer.scales[unit]) : String(model.layer.units[unit]));
         mark.style.top = (100 * (y + 0.5)) / height + "%";
         return mark;
       }));
+      unitOfScale.textContent = model.chosen.order === "time" ? "steps" : "unit";
       const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * (width - 1)) + 1);
       ticks.replaceChildren(...[...new Set(marks)].map((step, place) => make("span", {}, (place ? "" : "step ") + step)));
       ramp.replaceChildren(make("span", { class: gate ? "ramp gate" : "ramp" }, gate ? "0" : digits(-packed.largest), make("i"), gate ? "1" : digits(packed.largest)));
@@ -501,8 +511,8 @@
     const place = (lag) => (curve.reverse ? 20 + lag * each : width - 20 - lag * each);
     const picture = shape("svg", { width, height: 130, viewBox: `0 0 ${width} 130`, role: "img", "aria-label": `Arrows from step ${target + 1} to ${shown} states` });
     for (let lag = 1; lag <= shown; lag++) {
-      const share = norms[lag - 1] / most, thickness = Math.max(14 * share, 0.6);
-      const start = place(lag - 1) + sign * 9, end = place(lag) - sign * 9, head = Math.min(4 + thickness, 11);
+      const share = norms[lag - 1] / most, thickness = Math.max(10 * share, 0.6);
+      const start = place(lag - 1) + sign * 9, end = place(lag) - sign * 9, head = Math.min(4 + thickness, 9);
       picture.append(shape("path", { class: "back", d: `M${start} ${y}H${end - sign * head}`, "stroke-width": thickness, opacity: 0.35 + 0.65 * Math.sqrt(share) }),
         shape("polygon", { class: "back head", points: `${end},${y} ${end - sign * head},${y - 2 - thickness * 0.72} ${end - sign * head},${y + 2 + thickness * 0.72}`, opacity: 0.35 + 0.65 * Math.sqrt(share) }),
         shape("text", { class: "note", x: place(lag), y: y + 50, "text-anchor": "middle" }, share >= 0.0005 ? percent(share) : "≈ 0"));
@@ -602,7 +612,7 @@
     const stack = model.stacks.length - 1, layers = model.stacks[stack].layers;
     const place = layers.findIndex((one) => one.layer === Number(layer) && one.reverse === (reverse === "1"));
     model.choose({ stack, layer: place, part: part in layers[place].parts ? part : "gate " + part, unit: layers[place].units.indexOf(Number(unit)) });
-    document.getElementById("text-" + button.dataset.model).scrollIntoView();
+    document.getElementById("text").scrollIntoView();
   });
 
   // Models that read the same input move together.
@@ -622,10 +632,12 @@
   let waiting;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => pictures.forEach((picture) => { picture.isNew = true; refresh(picture); }), 120); });
 
-  const links = [...document.querySelectorAll("nav a")];
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) for (const link of links)
-      if (link.hash === "#" + entry.target.id) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
-  }, { rootMargin: "-20% 0px -75% 0px" });
-  for (const section of document.querySelectorAll("main > section")) seen.observe(section);
+  // The section at the top of the window is marked in the list of sections.
+  const links = [...document.querySelectorAll("nav a")], parts = links.map((link) => document.getElementById(link.hash.slice(1)));
+  const mark = () => {
+    const current = parts.findLastIndex((part) => part.getBoundingClientRect().top < innerHeight / 3);
+    links.forEach((link, place) => { if (place === current) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current"); });
+  };
+  addEventListener("scroll", mark, { passive: true });
+  mark();
 })();

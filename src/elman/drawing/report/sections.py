@@ -1,21 +1,24 @@
-"""The sections of the page: each picture with a sentence on how to read it, one on what it does not show, and a table."""
+"""The sections of the page: each picture with how to read it, what it does not show, and the table behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from elman.drawing.report.charts import context_chart, ends, gradient_chart, holding_chart, saturation_chart
+from elman.drawing.report.captions import CAPTIONS, SECTIONS
+from elman.drawing.report.charts import context_chart, describe_ends, gradient_chart, holding_chart, saturation_chart
 from elman.drawing.report.equations import equations_html
 from elman.drawing.report.network import CELL_NAMES, recursive_diagram, unrolled_diagram
-from elman.drawing.report.values import ModelReport, StackPlan
+from elman.drawing.report.values import ModelReport, UnitScore
+
+_LAGS = (1, 2, 4, 8, 16, 32, 64)  # in the table of gradients
 
 
 class Section(NamedTuple):
-    """A section: of each model its own pictures, or one picture of all."""
+    """A part of the page."""
 
     name: str
     title: str
@@ -25,56 +28,22 @@ class Section(NamedTuple):
 
 def sections(reports: Sequence[ModelReport]) -> list[Section]:
     """Return the sections that there are numbers for."""
-    entries: list[tuple[str, str, str, Callable[[Sequence[ModelReport]], str]]] = [
-        (
-            "network",
-            "The network",
-            "One step computes a new state from an input and the state before it. The same weights do it at every step.",
-            lambda all_: _beside(all_, _network),
-        ),
-        (
-            "steps",
-            "Step by step",
-            "What one time step computes, with this input’s numbers.",
-            lambda all_: _beside(all_, _steps),
-        ),
-        (
-            "memory",
-            "Memory",
-            "What the state keeps, for how long, and how far back training and prediction reach.",
-            _memory,
-        ),
-        (
-            "bptt",
-            "Back-propagation through time",
-            "The loss of one step, sent back through the states before it.",
-            lambda all_: _beside(all_, _bptt),
-        ),
-        (
-            "units",
-            "Units",
-            "Single units whose value follows something in the input.",
-            lambda all_: _beside(all_, _units),
-        ),
-        (
-            "attribution",
-            "Attribution",
-            "Which inputs decided an output.",
-            lambda all_: _beside(all_, _attribution),
-        ),
-    ]
-    made = [Section(name, title, lead, build(reports)) for name, title, lead, build in entries]
+    diagrams = _figure("recursive", reports, _recursive) + _figure("unrolled", reports, _unrolled)
+    curves = _gradients(reports) + _context(reports)
+    contents = {
+        "network": f'<div class="diagrams">{diagrams}</div>{_parameters(reports)}',
+        "steps": _figure("step", reports, _view("steps", "One time step, chosen with a slider", _has_runs)),
+        "memory": _figure("heat", reports, _view("heat", "Units by time", _has_runs))
+        + _figure("text", reports, _view("text", "The input, coloured by one unit", _has_runs))
+        + _figure("saturation", reports, _saturation)
+        + (f'<div class="pair">{curves}</div>' if curves else "")
+        + _figure("holding", reports, _holding),
+        "bptt": _figure("back", reports, _view("bptt", "Gradients sent back from a chosen step", _has_gradients)),
+        "units": _figure("scores", reports, _units),
+        "attribution": _figure("inputs", reports, _view("attribution", "What each input adds", _has_attributions)),
+    }
+    made = [Section(name, *SECTIONS[name], content) for name, content in contents.items()]
     return [section for section in made if section.content]
-
-
-def figure(name: str, title: str, body: str, reads: str, lacks: str, table: str = "") -> str:
-    """Return a picture with its title, how to read it, what it does not show, and the table behind it."""
-    behind = f'<details class="table"><summary>As a table</summary>{table}</details>' if table else ""
-    return (
-        f'<figure class="figure" id="{name}" aria-labelledby="{name}-title"><figcaption id="{name}-title">{escape(title)}'
-        f'</figcaption>{body}<dl class="reading"><div><dt>How to read it</dt><dd>{escape(reads)}</dd></div>'
-        f"<div><dt>What it does not show</dt><dd>{escape(lacks)}</dd></div></dl>{behind}</figure>"
-    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
@@ -83,10 +52,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -
     body = "".join(
         "<tr>" + "".join(_cell(cell, is_first=not place) for place, cell in enumerate(row)) + "</tr>" for row in rows
     )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}'
-        f"</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    inside = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return _scrolling(f"<table>{inside}</table>", caption)
 
 
 def _cell(value: object, *, is_first: bool) -> str:
@@ -99,94 +66,101 @@ def _cell(value: object, *, is_first: bool) -> str:
     return f"<td>{escape('–' if value is None else str(value))}</td>"
 
 
-def _beside(reports: Sequence[ModelReport], build: Callable[[ModelReport, int], str]) -> str:
-    """Set what each model has side by side; nothing where none has anything."""
-    parts = [build(report, place) for place, report in enumerate(reports)]
-    if not any(parts):
+def _scrolling(content: str, label: str, data: str = "") -> str:
+    """Let what is too wide scroll, also by keyboard."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"{data}>{content}</div>'
+
+
+class _Picture(NamedTuple):
+    """What one model puts into a figure."""
+
+    body: str
+    behind: str = ""
+    """The table with the same numbers."""
+
+
+Builder: TypeAlias = Callable[[ModelReport, int], _Picture | None]
+"""Makes the picture of the model at a place among several; None where there are no numbers."""
+
+
+def _figure(name: str, reports: Sequence[ModelReport], build: Builder) -> str:
+    """Return one figure with the pictures of all models side by side; nothing where there are none."""
+    pictures = [build(report, place) for place, report in enumerate(reports)]
+    if not any(pictures):
         return ""
+    bodies = [_with_table(picture) for picture in pictures]
     if len(reports) == 1:
-        return parts[0]
+        return _captioned(name, bodies[0])
     columns = "".join(
-        f'<div class="model"><h3 class="model-name">{escape(report.name)}</h3>{part or _MISSING}</div>'
-        for report, part in zip(reports, parts, strict=True)
+        f'<div class="model"><p class="model-name">{escape(report.name)}</p>{body}</div>'
+        for report, body in zip(reports, bodies, strict=True)
     )
-    return f'<div class="models">{columns}</div>'
+    return _captioned(name, f'<div class="models">{columns}</div>')
 
 
-_MISSING = '<p class="missing">No numbers of this model.</p>'
+def _captioned(name: str, body: str) -> str:
+    title, reads, lacks = CAPTIONS[name]
+    return (
+        f'<figure class="figure" id="{name}" aria-labelledby="{name}-title">'
+        f'<figcaption id="{name}-title">{escape(title)}</figcaption>{body}'
+        f'<dl class="reading"><div><dt>How to read it</dt><dd>{escape(reads)}</dd></div>'
+        f"<div><dt>What it does not show</dt><dd>{escape(lacks)}</dd></div></dl></figure>"
+    )
 
 
-def _view(kind: str, place: int, label: str) -> str:
-    """A picture that the page's script draws."""
-    return f'<div class="view" data-view="{kind}" data-model="{place}" role="group" aria-label="{escape(label)}"></div>'
+def _with_table(picture: _Picture | None) -> str:
+    if picture is None:
+        return '<p class="missing">No numbers of this model.</p>'
+    if not picture.behind:
+        return picture.body
+    return f'{picture.body}<details class="table"><summary>As a table</summary>{picture.behind}</details>'
 
 
-def _drawn(svg: str, label: str) -> str:
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{svg}</div>'
+def _view(kind: str, label: str, has_numbers: Callable[[ModelReport], bool]) -> Builder:
+    """Return what makes a picture that the page's script draws, and the table that it fills."""
+
+    def build(report: ModelReport, place: int) -> _Picture | None:
+        if not has_numbers(report):
+            return None
+        data = f' data-view="{kind}" data-model="{place}"'
+        body = f'<div class="view" role="group" aria-label="{escape(label)}"{data}></div>'
+        return _Picture(body, _scrolling("", f"{label}: table", f' data-table="{kind}" data-model="{place}"'))
+
+    return build
+
+
+def _has_runs(report: ModelReport) -> bool:
+    return bool(report.runs)
+
+
+def _has_gradients(report: ModelReport) -> bool:
+    return bool(report.runs) and report.gradients is not None
+
+
+def _has_attributions(report: ModelReport) -> bool:
+    return bool(report.attributions)
 
 
 # ---------------------------------------------------------------- the network
 
 
-def _network(report: ModelReport, place: int) -> str:
-    network = report.network
-    shapes = [
+def _recursive(report: ModelReport, place: int) -> _Picture:
+    sizes = [
         (f"{stack.name}, layer {layer + 1}", size, stack.rows, stack.hidden_size, stack.directions, stack.output_size)
-        for stack in network.stacks
+        for stack in report.network.stacks
         for layer, size in enumerate([stack.input_size, *[stack.output_size] * (stack.num_layers - 1)])
     ]
-    recursive = figure(
-        f"recursive-{place}",
-        "With its loop",
-        _drawn(recursive_diagram(network), "The network with its loop"),
-        "Follow one step from bottom to top. The state leaves a layer and comes back one step later: the square marked 1 "
-        "is that delay.",
-        "What the weights have learned; a trained network and an untrained one look the same here.",
-        table(
-            ("Layer", "reads", "rows of W and U", "units", "directions", "hands on"),
-            shapes,
-            "Sizes of the recurrent layers",
-        ),
-    )
-    unrolled = figure(
-        f"unrolled-{place}",
-        "Unrolled over this input",
-        _drawn(unrolled_diagram(report), "The network unrolled over this input")
-        + '<p class="remark">The same <b class="w">W</b>, <b class="u">U</b>, <b class="v">V</b> at every step.</p>',
-        "One column for each time step. Arrows with the same letter are the same matrix, so the columns differ only in "
-        "what they read and remember.",
-        "The steps that are left out. They are computed in the same way.",
-        _tokens_table(report),
-    )
-    total = sum(row.count for row in network.parameters)
-    rows = [
-        (row.name, row.symbol, " × ".join(map(str, row.shape)), row.count, f"{100 * row.count / max(total, 1):.1f} %")
-        for row in network.parameters
-    ]
-    parameters = (
-        f'<section class="figure" id="parameters-{place}"><h3 class="figcaption">Parameters</h3>'
-        f'<p class="remark">{total:,} numbers. None of the shapes holds a time: the network has as many parameters for '
-        "5 steps as for 5,000.</p>"
-        f"{table(('Name', 'letter', 'shape', 'numbers', 'share'), rows, f'Parameters of {report.name}')}"
-        f"{equations_block(network.stacks)}</section>"
-    )
-    return recursive + unrolled + parameters
+    head = ("Layer", "reads", "rows of W and U", "units", "directions", "hands on")
+    body = _scrolling(recursive_diagram(report.network), "The network with its loop")
+    return _Picture(body, table(head, sizes, "Sizes of the recurrent layers"))
 
 
-def equations_block(stacks: Sequence[StackPlan]) -> str:
-    """Return the equations of every cell that the stacks have."""
-    cells = dict.fromkeys(stack.cell for stack in stacks)
-    return "".join(
-        f'<details class="table"><summary>The equations of {CELL_NAMES.get(cell, cell)}</summary>{equations_html(cell)}</details>'
-        for cell in cells
-    )
-
-
-def _tokens_table(report: ModelReport) -> str:
-    outputs = report.outputs
-    stack = report.network.stacks[-1].name
+def _unrolled(report: ModelReport, place: int) -> _Picture:
+    same = '<p class="remark">The same <b class="w">W</b>, <b class="u">U</b>, <b class="v">V</b> at every step.</p>'
+    body = _scrolling(unrolled_diagram(report), "The network unrolled over this input") + same
+    outputs, stack = report.outputs, report.network.stacks[-1].name
     if outputs is None or stack not in report.runs:
-        return ""
+        return _Picture(body)
     tokens = report.runs[stack].tokens
     rows = [
         (step + 1, tokens[step], names[0], float(shares[0]), target, loss)
@@ -194,65 +168,45 @@ def _tokens_table(report: ModelReport) -> str:
             outputs.steps, outputs.names, outputs.probabilities, outputs.targets, outputs.losses, strict=True
         )
     ]
-    return table(
-        ("Step", "reads", "likeliest output", "probability", "target", "loss, nats"), rows, "Inputs and outputs"
+    head = ("Step", "reads", "likeliest output", "probability", "target", "loss, nats")
+    return _Picture(body, table(head, rows, "Inputs and outputs"))
+
+
+def _parameters(reports: Sequence[ModelReport]) -> str:
+    columns = []
+    for report in reports:
+        parameters = report.network.parameters
+        total = sum(row.count for row in parameters)
+        rows = [
+            (
+                row.name,
+                row.symbol,
+                " × ".join(map(str, row.shape)),
+                row.count,
+                f"{100 * row.count / max(total, 1):.1f} %",
+            )
+            for row in parameters
+        ]
+        name = f'<p class="model-name">{escape(report.name)}</p>' if len(reports) > 1 else ""
+        listed = table(("Name", "letter", "shape", "numbers", "share"), rows, f"Parameters of {report.name}")
+        columns.append(f'<div class="model">{name}<p class="remark">{total:,} numbers.</p>{listed}</div>')
+    cells = dict.fromkeys(stack.cell for report in reports for stack in report.network.stacks)
+    equations = "".join(
+        f'<details class="table"><summary>The equations of {escape(CELL_NAMES.get(cell, cell))}</summary>'
+        f"{equations_html(cell)}</details>"
+        for cell in cells
+    )
+    return (
+        '<section class="figure" id="parameters"><h3 class="figcaption">Parameters</h3><p class="remark">No shape has '
+        "the time in it: the number of parameters is the same for 5 steps and for 5,000.</p>"
+        f'<div class="models">{"".join(columns)}</div>{equations}</section>'
     )
 
 
-# ---------------------------------------------------------------- step by step, and memory
+# ---------------------------------------------------------------- memory
 
 
-def _steps(report: ModelReport, place: int) -> str:
-    if not report.runs:
-        return ""
-    return figure(
-        f"step-{place}",
-        "One time step",
-        _view("steps", place, "One time step, chosen with a slider"),
-        "Move the slider, or press the arrow keys on it. Bars are the values of single units at that step, slow units on "
-        "the left; on the right is what the network expects.",
-        "Why a unit has its value. What a unit stands for only shows over many steps and texts.",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Values at this step" data-table="steps" '
-        f'data-model="{place}"></div>',
-    )
-
-
-def _memory(reports: Sequence[ModelReport]) -> str:
-    return "".join(
-        (
-            _beside(reports, _states),
-            _beside(reports, _saturation),
-            _gradients(reports),
-            _context(reports),
-            _beside(reports, _holding),
-        )
-    )
-
-
-def _states(report: ModelReport, place: int) -> str:
-    if not report.runs:
-        return ""
-    return figure(
-        f"heat-{place}",
-        "All units over time",
-        _view("heat", place, "Units by time"),
-        "One row for each unit, one column for each time step. Units that change every step are at the top, units that "
-        "stay as they are for long at the bottom. Arrow keys move the cursor.",
-        "Which units matter: V may ignore a unit that moves a lot.",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Units" data-table="heat" '
-        f'data-model="{place}"></div>',
-    ) + figure(
-        f"text-{place}",
-        "The input, coloured by one unit",
-        _view("text", place, "The input, coloured by one unit"),
-        "The colour of a token is the value of the chosen unit after it has read that token.",
-        "Whether the unit does the same elsewhere. What fits one text may be chance; section Units measures it.",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Values of the unit" data-table="text" '
-        f'data-model="{place}"></div>',
-    )
-
-
-def _saturation(report: ModelReport, place: int) -> str:
+def _saturation(report: ModelReport, place: int) -> _Picture | None:
     charts, rows = [], []
     for name, run in report.runs.items():
         for states in run.layers:
@@ -267,31 +221,25 @@ def _saturation(report: ModelReport, place: int) -> str:
             if drawn:
                 charts.append(f'<div class="multiples"><h4>{escape(where)}</h4>{"".join(drawn)}</div>')
     if not charts:
-        return ""
-    return figure(
-        f"saturation-{place}",
-        "Open and closed gates",
-        "".join(charts),
-        "One dot for each unit. Far right: its gate is closed (below 0.1) most of the time. High up: it is open (above "
-        "0.9) most of the time. A forget or update gate that stays open keeps its memory.",
-        "When a gate opens, and at which token.",
-        table(("Gate", "closed, share", "open, share", "mean"), rows, "How often gates are closed and open"),
-    )
+        return None
+    behind = table(("Gate", "closed, share", "open, share", "mean"), rows, "How often gates are closed and open")
+    return _Picture("".join(charts), behind)
 
 
 def _gradients(reports: Sequence[ModelReport]) -> str:
     named = [(report.name, report.gradients) for report in reports if report.gradients is not None]
     if not named:
         return ""
+    is_several = len(named) > 1
     verdicts = "".join(
         f'<p class="verdict {escape(gradients.verdict.split()[0])}"><strong>'
-        f"{escape(name) + ': ' if len(named) > 1 else ''}{escape(gradients.verdict)}</strong> "
+        f"{escape(f'{name}: {gradients.verdict}' if is_several else gradients.verdict)}.</strong> "
         f"{escape(gradients.explanation)} {escape(gradients.remedy)}</p>"
         for name, gradients in named
     )
     rows = [
         (
-            f"{name} · {curve.name}" if len(named) > 1 else curve.name,
+            f"{name} · {curve.name}" if is_several else curve.name,
             *(float(curve.mean[lag - 1]) if lag <= len(curve.mean) else None for lag in _LAGS),
             "beyond" if curve.reach is None else curve.reach,
             "beyond" if curve.reach_percent is None else curve.reach_percent,
@@ -299,23 +247,10 @@ def _gradients(reports: Sequence[ModelReport]) -> str:
         for name, gradients in named
         for curve in gradients.curves
     ]
-    return figure(
-        "gradients",
-        "Gradient by lag",
-        verdicts + _drawn(gradient_chart(named), "Gradient by lag"),
-        "How strongly the loss at one step depends on the state k steps before. The scale is logarithmic: a straight "
-        "falling line is a gradient that shrinks by the same factor at every step.",
-        "Whether the network uses what lies far back. A small gradient does not rule that out, a large one does not prove "
-        "it; the loss by context measures it.",
-        table(
-            ("State", *(f"lag {lag}" for lag in _LAGS), "1/e after", "1 % after"),
-            rows,
-            "Mean size of the gradient by lag",
-        ),
-    )
-
-
-_LAGS = (1, 2, 4, 8, 16, 32, 64)
+    head = ("State", *(f"lag {lag}" for lag in _LAGS), "1/e after", "1 % after")
+    chart = verdicts + _scrolling(gradient_chart(named), "Gradient by lag")
+    picture = _Picture(chart, table(head, rows, "Mean size of the gradient by lag"))
+    return _captioned("gradients", _with_table(picture))
 
 
 def _context(reports: Sequence[ModelReport]) -> str:
@@ -324,101 +259,55 @@ def _context(reports: Sequence[ModelReport]) -> str:
         return ""
     rows: list[tuple[object, ...]] = []
     for name, use in named:
-        ngrams = use.ngram_losses or [None] * len(use.lags)
+        ngrams = [*(use.ngram_losses or ()), *[None] * len(use.lags)]
         before = f"{name}: " if len(named) > 1 else ""
-        rows += [
-            (f"{before}{lag}", loss, other) for lag, loss, other in zip(use.lags, use.losses, ngrams, strict=False)
-        ]
+        found = zip(use.lags, use.losses, ngrams, strict=False)
+        rows += [(f"{before}{lag}", loss, other) for lag, loss, other in found]
         if use.whole is not None:
             rows.append((f"{before}all", use.whole, None))
-    return figure(
-        "context",
-        "Loss by context",
-        _drawn(context_chart(named), "Loss by context"),
-        "The state is set back so that the network sees only the last k tokens. Where the line stops falling, it makes no "
-        "use of what lies further back.",
-        "What a network trained on short contexts would reach: this one was never trained to begin in the middle.",
-        table(("Tokens", "the network", "n-grams"), rows, f"Loss by context, {named[0][1].unit}"),
-    )
+    behind = table(("Tokens", "the network", "n-grams"), rows, f"Loss by context, {named[0][1].unit}")
+    picture = _Picture(_scrolling(context_chart(named), "Loss by context"), behind)
+    return _captioned("context", _with_table(picture))
 
 
-def _holding(report: ModelReport, place: int) -> str:
+def _holding(report: ModelReport, place: int) -> _Picture | None:
     if not report.holding:
-        return ""
+        return None
     tokens = next(iter(report.runs.values())).tokens if report.runs else ()
     words = "".join(
-        f"<p class='remark'><strong>{escape(held.name)}</strong> holds {ends(held)}.</p>" for held in report.holding
+        f'<p class="remark"><strong>{escape(held.name)}</strong> holds {describe_ends(held)}.</p>'
+        for held in report.holding
     )
     rows = [
         (step + 1, tokens[step] if step < len(tokens) else "", *(float(held.shares[step]) for held in report.holding))
         for step in range(len(report.holding[0].shares))
     ]
-    return figure(
-        f"holding-{place}",
-        "What the last state holds",
-        words + _drawn(holding_chart(report.holding, tokens), "What the last state holds"),
-        "How much the vector from which the classifier decides would move if one input changed, as a share of all inputs.",
-        "Whether the beginning or the end should count more for this input.",
-        table(("Step", "token", *(held.name for held in report.holding)), rows, "Shares by time step"),
-    )
+    behind = table(("Step", "token", *(held.name for held in report.holding)), rows, "Shares by time step")
+    return _Picture(words + _scrolling(holding_chart(report.holding), "Shares by time step"), behind)
 
 
-# ---------------------------------------------------------------- what flows back, units, inputs
+# ---------------------------------------------------------------- units
 
 
-def _bptt(report: ModelReport, place: int) -> str:
-    if report.gradients is None or not report.runs:
-        return ""
-    return figure(
-        f"back-{place}",
-        "Arrows back from one loss",
-        _view("bptt", place, "Gradients sent back from a chosen step"),
-        "The thickness of an arrow is the size of the gradient that arrives at that state; the number below is its share "
-        "of the largest.",
-        "The direction of the gradient, and the losses of other steps: training adds all of them.",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Gradients sent back" data-table="bptt" '
-        f'data-model="{place}"></div>',
-    )
-
-
-def _units(report: ModelReport, place: int) -> str:
+def _units(report: ModelReport, place: int) -> _Picture | None:
     if not report.units:
-        return ""
-    rows = "".join(
-        "<tr>"
-        f'<th scope="row">{escape(unit.feature)}</th>'
-        f'<td><button type="button" data-choose="{unit.layer},{int(unit.is_reverse)},{escape(unit.part)},{unit.unit}" '
-        f'data-model="{place}">layer {unit.layer + 1}{" ←" if unit.is_reverse else ""} · {escape(unit.part)} · {unit.unit}</button></td>'
+        return None
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("Follows", "unit", "score", "measure", "chance reaches", "when it is changed")
+    )
+    rows = "".join(_unit_row(unit, place) for unit in report.units)
+    body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return _Picture(_scrolling(body, "Units that follow something"))
+
+
+def _unit_row(unit: UnitScore, place: int) -> str:
+    choice = f"{unit.layer},{int(unit.is_reverse)},{unit.part},{unit.unit}"
+    name = f"layer {unit.layer + 1}{', backward' if unit.is_reverse else ''} · {unit.part} · {unit.unit}"
+    bound = "–" if unit.bound is None else f"{unit.bound:.3f}"
+    return (
+        f'<tr><th scope="row">{escape(unit.feature)}</th>'
+        f'<td><button type="button" data-choose="{escape(choice)}" data-model="{place}">{escape(name)}</button></td>'
         f'<td class="number">{unit.score:.3f}</td><td>{escape(unit.measure)}</td>'
-        f'<td class="number">{"–" if unit.bound is None else f"{unit.bound:.3f}"}</td><td>{escape(unit.effect)}</td></tr>'
-        for unit in report.units
-    )
-    body = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Units that follow something"><table><thead><tr>'
-        '<th scope="col">Follows</th><th scope="col">unit</th><th scope="col">score</th><th scope="col">measure</th>'
-        f'<th scope="col">chance reaches</th><th scope="col">when it is changed</th></tr></thead><tbody>{rows}</tbody></table></div>'
-    )
-    return figure(
-        f"unit-scores-{place}",
-        "Units that follow something",
-        body,
-        "AUC 1 means that the value of this one unit tells exactly where the feature holds, 0.5 that it tells nothing. "
-        "Chance is what the best unit reaches on shuffled labels. Choose a unit to colour the text by it.",
-        "Cause. That a unit follows a feature does not mean that the network uses it; the last column changes the unit "
-        "and looks.",
-    )
-
-
-def _attribution(report: ModelReport, place: int) -> str:
-    if not report.attributions:
-        return ""
-    return figure(
-        f"inputs-{place}",
-        "What each input adds",
-        _view("attribution", place, "Inputs coloured by what they add to an output"),
-        "One colour speaks for the output, the other against it; the stronger, the more. Together they add up to what the "
-        "whole input changes.",
-        "How inputs work together. Another method may divide the same sum in another way.",
-        '<div class="scroll" tabindex="0" role="region" aria-label="What each input adds" data-table="attribution" '
-        f'data-model="{place}"></div>',
+        f'<td class="number">{bound}</td><td>{escape(unit.effect)}</td></tr>'
     )

@@ -49,13 +49,20 @@ class Drawing:
         )
 
     def text(self, at: Point, words: str, kind: str = "", anchor: str = "middle") -> None:
-        """Write words, with ``_{…}`` for what stands lower and ``*…*`` for variables."""
+        """Write words of ours, with ``_{…}`` for what stands lower and ``*…*`` for variables."""
+        self._write(at, re.sub(r"[_{}*]", "", words), _marked(words), kind, anchor)
+
+    def token(self, at: Point, token: str) -> None:
+        """Write a piece of anyone's text as it is."""
+        self._write(at, token, escape(token), "token", "middle")
+
+    def _write(self, at: Point, plain: str, inside: str, kind: str, anchor: str) -> None:
         x, y = at
-        width = 7 * len(re.sub(r"[_{}*]", "", words))
+        width = 7 * len(plain)
         left = {"middle": x - width / 2, "start": x, "end": x - width}[anchor]
         self.include((left, y - 10), (left + width, y + 4))
         self._parts.append(
-            f'<text class="{kind}" x="{number(x)}" y="{number(y)}" text-anchor="{anchor}">{_marked(words)}</text>'
+            f'<text class="{kind}" x="{number(x)}" y="{number(y)}" text-anchor="{anchor}">{inside}</text>'
         )
 
     def path(self, points: Sequence[Point], kind: str = "", *, arrow: bool = True, curved: bool = False) -> None:
