@@ -15,7 +15,7 @@ from elman.models.tasks import TASKS
 if TYPE_CHECKING:
     from elman import nn as nn
     from elman.counting.ngrams import NgramModel as NgramModel
-    from elman.decoding.sampling import Sampling as Sampling
+    from elman.decoding.options import Sampling as Sampling
     from elman.families.writing import Request as Request
     from elman.models import load as load
     from elman.models.captioner import Captioner as Captioner
@@ -31,7 +31,7 @@ _HOMES = {
     **{row.class_name: row.module for row in TASKS.values()},
     "NgramModel": "elman.counting.ngrams",
     "Request": "elman.families.writing",
-    "Sampling": "elman.decoding.sampling",
+    "Sampling": "elman.decoding.options",
     "load": "elman.models",
 }
 

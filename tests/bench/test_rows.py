@@ -2,9 +2,9 @@
 
 import pytest
 
-from elman.bench.limits import PRODUCT, Limit, arithmetic, reading
-from elman.bench.rows import Shape, arithmetic_figures, layer_flops, make_row, reading_figures, written_bytes
-from elman.bench.train import step_flops
+from elman.bench.limits import PRODUCT, Limit, arithmetic_limit, reading_limit
+from elman.bench.rows import Shape, arithmetic_figures, count_layer_flops, count_weight_bytes, make_row, reading_figures
+from elman.bench.train import count_step_flops
 
 SECONDS = {"elman": 0.002, "torch": 0.003, "jax": 0.005, "limit": 0.1}
 
@@ -43,22 +43,22 @@ def test_reading_is_told_in_bytes_a_second_and_as_a_share():
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
 def test_operations_of_a_layer_as_wide_as_its_input(cell, gates):
     forward = 2 * gates * 2 * 256**2 * 32 * 64
-    assert layer_flops(cell, "forward", 32 * 64, 256, 256) == forward
-    assert layer_flops(cell, "forward+backward", 32 * 64, 256, 256) == 3 * forward
+    assert count_layer_flops(cell, "forward", 32 * 64, 256, 256) == forward
+    assert count_layer_flops(cell, "forward+backward", 32 * 64, 256, 256) == 3 * forward
 
 
 def test_bytes_that_are_read_for_a_character():
-    assert written_bytes("rnn", Shape(1, 1, 128), 65) == 4 * (128 * 128 + 65 * 128)
-    assert written_bytes("lstm", Shape(1, 1, 512, 3), 65) == 4 * (4 * 512 * 512 * (3 + 2) + 65 * 512)
+    assert count_weight_bytes("rnn", Shape(1, 1, 128), 65) == 4 * (128 * 128 + 65 * 128)
+    assert count_weight_bytes("lstm", Shape(1, 1, 512, 3), 65) == 4 * (4 * 512 * 512 * (3 + 2) + 65 * 512)
 
 
 def test_operations_of_a_training_step():
     # 3 passes, 2 operations, 6 tokens: the layers read 64 and 5 numbers, the head writes 65
-    assert step_flops("lstm", Shape(2, 3, 5, 2)) == 3 * 2 * 6 * (4 * 5 * (64 + 5) + 4 * 5 * (5 + 5) + 5 * 65)
+    assert count_step_flops("lstm", Shape(2, 3, 5, 2)) == 3 * 2 * 6 * (4 * 5 * (64 + 5) + 4 * 5 * (5 + 5) + 5 * 65)
 
 
 def test_the_limits_do_what_they_say():
-    assert arithmetic().amount == 2 * PRODUCT[0] * PRODUCT[1] * PRODUCT[2]
-    limit = reading(4 * 96 * 1024, 96, 1, 3)
+    assert arithmetic_limit().amount == 2 * PRODUCT[0] * PRODUCT[1] * PRODUCT[2]
+    limit = reading_limit(4 * 96 * 1024, 96, 1, 3)
     assert limit.amount == pytest.approx(3 * 4 * 96 * 1024, rel=0.1)  # whole panels are read
     limit.work()

@@ -55,7 +55,7 @@ def test_kernels_full_and_padded():
 
 def test_a_padded_row_counts_true_tokens_only(monkeypatch):
     seen = []
-    monkeypatch.setattr(kernels, "layer_flops", lambda *arguments: seen.append(arguments) or 1)
+    monkeypatch.setattr(kernels, "count_layer_flops", lambda *arguments: seen.append(arguments) or 1)
     monkeypatch.setattr(kernels, "in_turn", lambda watches, repeats: dict.fromkeys(watches, 1.0))
     list(kernels.bench_kernels(1, shapes=[]))
     lengths = torch.randint(5, 61, (64,), generator=torch.Generator().manual_seed(0))

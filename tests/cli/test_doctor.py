@@ -15,9 +15,9 @@ def test_doctor_tells_the_machine(shell):
     for part in (
         f"torch {torch.__version__}",
         machine.processor(),
-        machine.target()["processor"],
-        f"{machine.registers()['bits']} bits",
-        "{} rows x {} columns".format(*machine.tile()),
+        machine.compile_target()["processor"],
+        f"{machine.vector_registers()['bits']} bits",
+        "{} rows x {} columns".format(*machine.tile_shape()),
         "lstm runs on",
         "compiled",
     ):

@@ -12,7 +12,7 @@ from PIL import Image
 import elman
 from elman.cli.main import main
 from elman.data.samples import sample_text
-from elman.decoding.beam import Search
+from elman.decoding.options import Search
 from elman.metrics.texts import translation_metrics
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--steps", "4", "--evaluations", "2"]
@@ -46,7 +46,7 @@ def translator(tmp_path_factory):
 @pytest.mark.parametrize("task", list(EXTRA))
 def test_every_setting_is_a_flag(capsys, task):
     with pytest.raises(SystemExit):
-        main(["train", task, "--help"])
+        main(["train", task, "--help-all"])
     shown = capsys.readouterr().out
     model = {"translator": elman.Translator, "captioner": elman.Captioner, "composer": elman.Composer}[task]
     for field in dataclasses.fields(model):

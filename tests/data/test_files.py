@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.data.files import Unpacked, files_in, in_one_line, open_file, reading, reason
+from elman.data.files import Unpacked, as_data_error, describe_error, join_lines, list_files, open_file
 from elman.data.lines import Lines
 from elman.errors import DataError, UsageError
 
@@ -32,15 +32,15 @@ class OddError(Exception):
     ],
 )
 def test_whatever_a_library_raises_is_a_problem_of_the_file(error, said):
-    assert reason(error) == said
-    with pytest.raises(DataError) as caught, reading("a.mid", "not MIDI"):
+    assert describe_error(error) == said
+    with pytest.raises(DataError) as caught, as_data_error("a.mid", "not MIDI"):
         raise error
     assert str(caught.value) == f"a.mid: not MIDI ({said})"
 
 
 @pytest.mark.parametrize("error", [UsageError("as it is"), DataError("as it is"), KeyboardInterrupt(), SystemExit(3)])
 def test_what_is_no_problem_of_the_file_goes_through(error):
-    with pytest.raises(type(error)) as caught, reading("a.mid"):
+    with pytest.raises(type(error)) as caught, as_data_error("a.mid"):
         raise error
     assert caught.value is error
 
@@ -52,12 +52,10 @@ def test_a_compressed_file_is_read_up_to_a_limit(monkeypatch):
         whole = io.BufferedReader(Unpacked(io.BytesIO(b"x" * size).read, "f.gz", 1000))
         assert whole.read() == b"x" * size
         longer = io.BufferedReader(Unpacked(io.BytesIO(b"x" * (size + 1)).read, "f.gz", 1000))
-        with pytest.raises(
-            DataError, match=rf"f\.gz: holds more than {size:,} bytes in a file of 1,000, .*{ratio} times"
-        ):
+        with pytest.raises(DataError, match=rf"f\.gz: unpacks from 1,000 bytes to more than {size:,}, .*{ratio} times"):
             longer.read()
     damaged = io.BytesIO(gzip.compress(b"x" * 3000)[:-9])
-    with pytest.raises(DataError, match=r"f\.gz: is not a whole file"):
+    with pytest.raises(DataError, match=r"f\.gz: is damaged"):
         io.BufferedReader(Unpacked(gzip.GzipFile(fileobj=damaged).read, "f.gz", 5000)).read()
 
 
@@ -67,11 +65,11 @@ def test_a_folder_lists_what_can_and_what_cannot_be_read(tmp_path):
         (tmp_path / name).write_text("x")
     (tmp_path / "gone.mid").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe.mid")
-    found = files_in(tmp_path, (".mid",))
+    found = list_files(tmp_path, (".mid",))
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         *("a.MID", "b.mid", "gone.mid", "pipe.mid", "sub.mid/d.mid")
     ]
-    for path, said in ((found[2], "is a link to a file that is not there"), (found[3], "is not a regular file")):
+    for path, said in ((found[2], "is a link to a file that does not exist"), (found[3], "is not a regular file")):
         with pytest.raises(DataError, match=said):
             open_file(path)
 
@@ -105,19 +103,19 @@ def locked(tmp_path, monkeypatch):
 def test_a_folder_in_a_folder_that_may_not_be_listed_is_told(locked, caplog):
     told = []
     kept = [locked.parent / "a" / "b.mid", locked.parent / "z" / "b.mid"]
-    assert files_in(locked.parent, (".mid",), lambda *problem: told.append(problem)) == kept
+    assert list_files(locked.parent, (".mid",), lambda *problem: told.append(problem)) == kept
     ((name, problem),) = told
     assert (name, str(problem)) == (str(locked), f"{locked}: the folder cannot be listed (Permission denied)")
     with caplog.at_level(logging.WARNING):
-        assert files_in(locked.parent, (".mid",)) == kept
-    assert caplog.messages == [f"{problem}; what is in it is left out"]
+        assert list_files(locked.parent, (".mid",)) == kept
+    assert caplog.messages == [f"{problem}; it is skipped"]
     with pytest.raises(DataError, match=r"locked: the folder cannot be listed \(Permission denied\)$"):
-        files_in(locked, (".mid",))
+        list_files(locked, (".mid",))
 
 
 def test_what_is_no_file_says_so_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path / "pipe", "is not a regular file"), (tmp_path, "is a directory")):
+    for path, said in ((tmp_path / "pipe", "is not a regular file"), (tmp_path, "is a folder")):
         with pytest.raises(DataError, match=rf"^{path}: {said}; ") as caught:
             open_file(path)
         assert str(caught.value).count(str(path) + ":") == 1
@@ -125,4 +123,4 @@ def test_what_is_no_file_says_so_once(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "\n", "a\n", "a\n\n", "a\rb\r\nc", "\r\n\r", "a\u2028b\x85c\x0bd\x0ce\x1cf"])
 def test_a_text_has_the_lines_that_a_file_has(text):
-    assert in_one_line(text) == " ".join(Lines(text))
+    assert join_lines(text) == " ".join(Lines(text))

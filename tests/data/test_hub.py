@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from elman.data.formats.columns import Columns
-from elman.data.hub import hub_text
+from elman.data.hub import load_hub_text
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 
@@ -37,14 +37,14 @@ def test_a_classification_set_comes_with_the_names_of_its_labels(tmp_path):
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     rows = [{"text": "so, so\nyes", "label": 1}, {"text": "ü", "label": 0}]
     folder = saved(tmp_path, features, {"train": rows, "test": rows[:1]})
-    lines = [json.loads(line) for line in hub_text(str(folder), "records").splitlines()]
+    lines = [json.loads(line) for line in load_hub_text(str(folder), "records").splitlines()]
     assert lines == [{"text": "so, so\nyes", "label": "pos"}, {"text": "ü", "label": "neg"}]
-    assert hub_text(f"{folder}@test", "records").count("\n") == 1
-    assert hub_text(str(folder), "text") == "so, so\nyes\nü\n"
+    assert load_hub_text(f"{folder}@test", "records").count("\n") == 1
+    assert load_hub_text(str(folder), "text") == "so, so\nyes\nü\n"
     with pytest.raises(DataError, match='no split tets; did you mean "test"'):
-        hub_text(f"{folder}@tets", "records")
+        load_hub_text(f"{folder}@tets", "records")
     with pytest.raises(DataError, match="needs a column of lists of words"):
-        hub_text(str(folder), "columns")
+        load_hub_text(str(folder), "columns")
 
 
 def test_a_tagging_set_becomes_columns(tmp_path, caplog):
@@ -57,7 +57,7 @@ def test_a_tagging_set_becomes_columns(tmp_path, caplog):
         {"id": "1", "tags": [1, 0], "tokens": ["Ada", "sleeps"]},
         {"id": "2", "tags": [0], "tokens": ["Yes"]},
     ]
-    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")
+    written = load_hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")
     assert written == "Ada\tB-PER\nsleeps\tO\n\nYes\tO\n\n"
     assert "columns 0 tokens, 1 tags" in caplog.text
     sentences = list(Columns().read(Lines(written), Problems(), tagged=True))
@@ -70,40 +70,40 @@ def test_a_tag_that_is_missing_leaves_its_sentence_out(tmp_path):
     rows.append({"tokens": ["Cy", "sat"], "tags": [None, 0]})
     folder = saved(tmp_path, {"tokens": datasets.Sequence(text()), "tags": tags}, {"train": rows})
     problems = Problems(shown=0)
-    read = list(Columns().read(Lines(hub_text(str(folder), "columns")), problems, tagged=True))
+    read = list(Columns().read(Lines(load_hub_text(str(folder), "columns")), problems, tagged=True))
     assert [(sentence.words, sentence.tags) for sentence in read] == [(["Ada", "sleeps"], ["B-PER", "O"])]
     assert problems.count == 2
 
 
 def test_what_a_row_lacks_is_left_out_or_told(tmp_path):
     folder = saved(tmp_path, {"text": text()}, {"train": [{"text": "a"}, {"text": None}, {"text": "b"}]})
-    assert hub_text(str(folder), "text") == "a\nb\n"
+    assert load_hub_text(str(folder), "text") == "a\nb\n"
     features = {"words": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
     uneven = [{"words": ["a"], "tags": ["X"]}, {"words": ["a", "b"], "tags": ["X"]}]
     (tmp_path / "other").mkdir()
     with pytest.raises(DataError, match="row 1: 2 words, 1 tags"):
-        hub_text(str(saved(tmp_path / "other", features, {"train": uneven})), "columns")
+        load_hub_text(str(saved(tmp_path / "other", features, {"train": uneven})), "columns")
 
 
 def test_a_translation_set_is_flattened(tmp_path):
     features = {"translation": {"en": text(), "de": text()}}
     rows = [{"translation": {"en": "a cat", "de": "eine Katze"}}]
     folder = saved(tmp_path, features, {"train": rows})
-    assert json.loads(hub_text(str(folder), "records")) == {"en": "a cat", "de": "eine Katze"}
+    assert json.loads(load_hub_text(str(folder), "records")) == {"en": "a cat", "de": "eine Katze"}
 
 
 def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot be loaded"):
-        hub_text(str(tmp_path / "nothing"), "text")
+        load_hub_text(str(tmp_path / "nothing"), "text")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install -e '\.\[hub\]'"):
-        hub_text("x", "text")
+        load_hub_text("x", "text")
 
 
 @pytest.mark.parametrize("name", ["", "@train", ":plain", ":plain@train"])
 def test_a_data_set_without_a_name_is_refused(name):
     with pytest.raises(UsageError, match=f"^hub:{name}: names no data set"):
-        hub_text(name, "text")
+        load_hub_text(name, "text")
 
 
 def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
@@ -117,17 +117,17 @@ def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(datasets, "load_dataset", fail)
         with pytest.raises(DataError, match=r"^hub:x: cannot be loaded \(OddError\)$"):
-            hub_text("x", "text")
+            load_hub_text("x", "text")
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     folder = saved(tmp_path, features, {"train": [{"text": "a", "label": 1}]})
     monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a shard that is damaged shows when it is read
     with pytest.raises(DataError, match=r"cannot be loaded \(OddError\)$"):
-        hub_text(str(folder), "records")
+        load_hub_text(str(folder), "records")
 
 
 def test_a_word_that_holds_a_tab_or_the_end_of_a_line_stays_one_word(tmp_path):
     features = {"tokens": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
     rows = [{"tokens": ["a\tb", "c\rd", "e\nf", "g"], "tags": ["X", "X\n", "X", "X"]}]
-    written = hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")
+    written = load_hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")
     (sentence,) = Columns().read(Lines(written), Problems(), tagged=True)
     assert (sentence.words, sentence.tags) == (["a b", "c d", "e f", "g"], ["X"] * 4)

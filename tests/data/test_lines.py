@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.formats.delimited import Delimited
-from elman.data.formats.detection import sentence_format
+from elman.data.formats.detection import detect_sentence_format
 from elman.data.formats.json_lines import JsonLines
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.series import SeriesTable
 from elman.data.formats.text_lines import TextLines
-from elman.data.lines import Lines, Problems, arrived
+from elman.data.lines import Lines, Problems, group_available
 from elman.data.text import Text
 from elman.errors import DataError
 
@@ -56,14 +56,14 @@ def test_all_sources_have_the_lines_of_a_text_file(tmp_path_factory, text, place
     for source in (text, path, Pipe(blocks), io.BytesIO(raw)):
         lines = Lines(source, block_size=block_size)
         assert [(lines.number, line) for line in lines] == list(enumerate(expected(text), start=1))
-    assert Lines(path).whole() == "".join(Text(path).chunks()) if text else True
+    assert Lines(path).read_all() == "".join(Text(path).chunks()) if text else True
 
 
 @pytest.mark.parametrize("end", ENDINGS)
 def test_a_pipe_is_answered_when_a_line_has_ended_whatever_ends_it(end):
     pipe = Pipe([f"one{end}".encode(), f"two{end}three".encode(), end.encode(), b"four"])
     lines = Lines(pipe)
-    answers = [(group, pipe.given) for group in arrived(lines, lines, most=100)]
+    answers = [(group, pipe.given) for group in group_available(lines, lines, most=100)]
     assert answers == [(["one"], 1), (["two"], 2), (["three"], 3), (["four"], 5)]
 
 
@@ -91,7 +91,7 @@ CONTENTS = {  # what each reader makes of a file whose lines end in "\n", and ho
 
 
 def _tagged(path):
-    read = sentence_format(path).read(Lines(path), Problems(), tagged=True)
+    read = detect_sentence_format(path).read(Lines(path), Problems(), tagged=True)
     return [(sentence.words, sentence.tags, sentence.line) for sentence in read]
 
 
@@ -122,7 +122,7 @@ def test_an_error_counts_lines_by_all_their_ends(tmp_path):
             list(Lines(path, block_size=2))
         problems = Problems(shown=0)
         assert [*Lines(path, problems=problems)][2] == "caf\ufffd au lait"
-        assert problems.first.startswith(f"{path}:3: not all of it is utf-8")
+        assert problems.first.startswith(f"{path}:3: not valid utf-8")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-32"])
@@ -143,7 +143,7 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
     assert list(Lines("one\n" + "x" * 20 + "\n")) == ["one", "x" * 20]
     for end in ("", "\n"):
         for source in (f"one\n{'x' * 21}{end}", Pipe([b"one\nx", *[b"x"] * 20, end.encode()])):
-            with pytest.raises(DataError, match=r":2: the line is longer than 20 characters"):
+            with pytest.raises(DataError, match=r":2: the line is longer than the limit of 20 characters"):
                 list(Lines(source, block_size=7))
     pipe = Pipe([b"x"] * 1000)
     with pytest.raises(DataError, match="longer"):
@@ -154,11 +154,11 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said", "told"),
     [
-        ("a: b:c", "a: b:c:12: is empty: really", "a: b:c:12: is empty: really; it is left out"),
-        ("a: b:c", "a: b:c: is empty; is it whole?", "a: b:c:1: is empty; is it whole? it is left out"),
-        ("a.b", "aXb:12: is empty", "a.b:1: aXb:12: is empty; it is left out"),
-        ("a.abc:12", "a.abc:12: has no notes", "a.abc:12: has no notes; it is left out"),
-        ("a", "abc: 12: x", "a:1: abc: 12: x; it is left out"),
+        ("a: b:c", "a: b:c:12: is empty: really", "a: b:c:12: is empty: really; it is skipped"),
+        ("a: b:c", "a: b:c: is empty; is it whole?", "a: b:c:1: is empty; is it whole? it is skipped"),
+        ("a.b", "aXb:12: is empty", "a.b:1: aXb:12: is empty; it is skipped"),
+        ("a.abc:12", "a.abc:12: has no notes", "a.abc:12: has no notes; it is skipped"),
+        ("a", "abc: 12: x", "a:1: abc: 12: x; it is skipped"),
     ],
 )
 def test_an_error_about_a_file_is_told_with_its_line_once(name, said, told):

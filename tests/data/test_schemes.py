@@ -34,7 +34,7 @@ def spans_by_search(tags):
 
 @given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_size=12))
 def test_spans_are_those_that_a_search_finds(tags):
-    assert schemes.spans(tags) == spans_by_search(tags)
+    assert schemes.find_spans(tags) == spans_by_search(tags)
 
 
 @pytest.mark.parametrize("scheme", schemes.SCHEMES)
@@ -42,8 +42,8 @@ def test_spans_are_those_that_a_search_finds(tags):
 def test_there_and_back(scheme, tags):
     written = schemes.from_bio(tags, scheme)
     assert schemes.to_bio(written, scheme) == tags
-    assert schemes.spans(schemes.to_bio(written, scheme)) == schemes.spans(tags)
-    assert schemes.inconsistencies(written, scheme) == []
+    assert schemes.find_spans(schemes.to_bio(written, scheme)) == schemes.find_spans(tags)
+    assert schemes.find_inconsistencies(written, scheme) == []
 
 
 EXAMPLE = {
@@ -60,7 +60,7 @@ def test_by_hand(scheme):
     bio = ["B-P", "I-P", "I-P", "B-P"] if scheme == "bmes" else EXAMPLE["bio"]
     assert schemes.to_bio(EXAMPLE[scheme], scheme) == bio
     assert schemes.from_bio(bio, scheme) == EXAMPLE[scheme]
-    assert schemes.detect([EXAMPLE[scheme]]) == scheme
+    assert schemes.detect_scheme([EXAMPLE[scheme]]) == scheme
 
 
 @pytest.mark.parametrize("scheme", schemes.SCHEMES)
@@ -71,9 +71,11 @@ def test_tags_without_a_type_are_those_of_one_type(scheme, tags):
     written = [tag.removesuffix("-X") for tag in schemes.from_bio(tags, scheme)]
     assert schemes.from_bio(bare, scheme) == written
     assert schemes.to_bio(written, scheme) == bare
-    assert [span[:2] for span in schemes.spans(bare)] == [span[:2] for span in schemes.spans(tags)]
-    assert schemes.inconsistencies(written, scheme) == []
-    for ours, theirs in zip(schemes.allowed(["B", "I", "O"]), schemes.allowed(["B-X", "I-X", "O"]), strict=True):
+    assert [span[:2] for span in schemes.find_spans(bare)] == [span[:2] for span in schemes.find_spans(tags)]
+    assert schemes.find_inconsistencies(written, scheme) == []
+    for ours, theirs in zip(
+        schemes.allowed_transitions(["B", "I", "O"]), schemes.allowed_transitions(["B-X", "I-X", "O"]), strict=True
+    ):
         assert ours.tolist() == theirs.tolist()
 
 
@@ -101,20 +103,20 @@ def test_tags_without_a_type_are_those_of_one_type(scheme, tags):
     ],
 )
 def test_the_scheme_is_found_out(tags, scheme):
-    assert schemes.detect([tags]) == scheme
+    assert schemes.detect_scheme([tags]) == scheme
 
 
 @given(consistent_bio().filter(bool))
 def test_what_is_consistent_is_allowed_and_nothing_else(tags):
     labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-    may_follow, may_begin = schemes.allowed(labels)
+    may_follow, may_begin = schemes.allowed_transitions(labels)
     ids = [labels.index(tag) for tag in tags]
     assert may_begin[ids[0]]
     assert all(may_follow[a, b] for a, b in pairwise(ids))
     for before in range(5):
         for after in range(5):
             pair = [labels[before], labels[after]]
-            clean = 1 not in schemes.inconsistencies(pair, "bio")
+            clean = 1 not in schemes.find_inconsistencies(pair, "bio")
             assert bool(may_follow[before, after]) == clean
 
 
@@ -132,18 +134,18 @@ BROKEN = [  # tags, their scheme, the same as BIO, and what is wrong
 @pytest.mark.parametrize(("tags", "scheme", "bio", "places"), BROKEN)
 def test_broken_tags_are_read_as_conlleval_reads_them(tags, scheme, bio, places):
     assert schemes.to_bio(tags, scheme) == bio
-    assert schemes.inconsistencies(tags, scheme) == places
+    assert schemes.find_inconsistencies(tags, scheme) == places
 
 
 @given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_size=12))
 def test_broken_bio_is_mended_without_another_span(tags):
     mended = schemes.to_bio(tags, "bio")
-    assert schemes.inconsistencies(mended, "bio") == []
-    assert schemes.spans(mended) == spans_by_search(tags)
+    assert schemes.find_inconsistencies(mended, "bio") == []
+    assert schemes.find_spans(mended) == spans_by_search(tags)
 
 
 def test_other_tags_are_no_spans_and_follow_each_other_freely():
-    assert schemes.spans(["NOUN", "I-", "E-P", "O"]) == []
-    assert all(mask.all() for mask in schemes.allowed(["NOUN", "I-odd"]))
+    assert schemes.find_spans(["NOUN", "I-", "E-P", "O"]) == []
+    assert all(mask.all() for mask in schemes.allowed_transitions(["NOUN", "I-odd"]))
     with pytest.raises(UsageError, match='no scheme "bioe"; did you mean "bioes"'):
         schemes.to_bio(["O"], "bioe")

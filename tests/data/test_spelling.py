@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.spelling import Spelling, label_text, unified
+from elman.data.spelling import Spelling, format_label, unify_labels
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from elman.data.spelling import Spelling, label_text, unified
     ],
 )
 def test_which_label_it_is(known, label, wanted):
-    found = Spelling(known).of(label)
+    found = Spelling(known).match(label)
     assert found == wanted
     assert type(found) is type(wanted)
 
@@ -50,17 +50,17 @@ LABELS = st.one_of(
 @given(st.lists(st.integers(-30, 30), unique=True), LABELS)
 def test_known_labels_are_themselves_and_others_become_texts(known, label):
     spelling = Spelling(known)
-    assert [spelling.of(one) for one in known] == known
-    assert [spelling.of(str(one)) for one in known] == known
-    assert [spelling.of(float(one)) for one in known] == known
-    found = spelling.of(label)
+    assert [spelling.match(one) for one in known] == known
+    assert [spelling.match(str(one)) for one in known] == known
+    assert [spelling.match(float(one)) for one in known] == known
+    found = spelling.match(label)
     assert (type(found) is int) == (found in known)
     assert type(found) in (int, str)
 
 
 @given(st.lists(LABELS))
 def test_of_several_types_equal_labels_get_equal_texts(labels):
-    texts = unified(labels)
+    texts = unify_labels(labels)
     for label, text in zip(labels, texts, strict=True):
         for other, its in zip(labels, texts, strict=True):
             if type(label) is type(other):
@@ -70,4 +70,4 @@ def test_of_several_types_equal_labels_get_equal_texts(labels):
 
 
 def test_numpy_numbers_are_written_as_numbers():
-    assert label_text(np.float64(2.0)) == "2"
+    assert format_label(np.float64(2.0)) == "2"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.text import Text, pieces
+from elman.data.text import Text, split_text
 from elman.errors import DataError, UsageError
 
 CHARACTERS = st.text(st.sampled_from("ab é𝄞<unk> \t\n\r"), min_size=1, max_size=80)
@@ -58,7 +58,7 @@ def test_a_text_without_a_blank_is_cut_at_the_limit() -> None:
 
 @given(CHARACTERS, st.integers(1, 20))
 def test_pieces_join_and_begin_with_a_blank(text: str, size: int) -> None:
-    cut = list(pieces(text, size))
+    cut = list(split_text(text, size))
     assert "".join(cut) == text
     assert all(re.match("[ \t\n]", piece) for piece in cut[1:])
     assert all(not piece[-1].isspace() and len(piece) >= size for piece in cut[:-1])
@@ -112,7 +112,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_what_is_no_readable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"is a directory; name the files in it"):
+    with pytest.raises(DataError, match=r"is a folder; name the files in it"):
         Text(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=r"is not a regular file"):

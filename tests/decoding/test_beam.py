@@ -21,7 +21,7 @@ class Hidden(NamedTuple):
     state: Tensor  # (R, H)
     topic: Tensor  # (B, H)
 
-    def chosen(self, sentences: Tensor, rows: Tensor) -> Hidden:
+    def select(self, sentences: Tensor, rows: Tensor) -> Hidden:
         return Hidden(self.state[rows], self.topic[sentences])
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_written_about_no_sentences() -> None:
 
 def test_logits_that_are_no_numbers_are_refused():
     class Nothing:
-        def chosen(self, sentences, rows):
+        def select(self, sentences, rows):
             return self
 
     def step(ids, state):

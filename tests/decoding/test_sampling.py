@@ -10,7 +10,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from elman.decoding.sampling import Sampling, draw, draw_key, probabilities, uniforms
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, draw_key, probabilities, uniforms
 from elman.errors import UsageError
 
 
@@ -48,7 +49,7 @@ def naive_probabilities(logits, sampling, seen):
 rows = st.lists(st.integers(-9000, 9000).map(lambda thousandths: thousandths / 1000), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     logits=rows,
     temperature=st.floats(0.05, 20),

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.decoding.sampling import Sampling, draw, draw_key, probabilities, uniforms
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, draw_key, probabilities, uniforms
 from elman.decoding.streams import Compiled, Stepwise, Stream, Writing, stop_at
 from elman.kernels.compiler import IS_JIT_OFF
 from elman.kernels.generate import Writer
@@ -37,14 +38,14 @@ class Network:
         return self.head(outputs[0]), State(hidden=after)
 
     def stepwise(self) -> Any:
-        return Stepwise(self.next_logits, self.read, State.rows)
+        return Stepwise(self.next_logits, self.read, State.select_rows)
 
     def compiled(self) -> Any:
         return Compiled(Writer("GRU", self.embedding.weight, self.rnn.all_weights, self.head.weight, self.head.bias))
 
     def alone(self, row: int, stream: Stream) -> tuple[list[int], Tensor]:
         """Write one stream, token by token; return its ids and the state that has read them."""
-        state = self.start.rows(torch.tensor([row]))
+        state = self.start.select_rows(torch.tensor([row]))
         logits = self.next_logits(state)
         seen = torch.zeros(1, VOCAB, dtype=torch.bool)
         seen[0, list(stream.seen)] = True

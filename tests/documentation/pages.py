@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, save
 
 from elman.data.images.decoding import write_picture
 from elman.data.lines import Problems
-from elman.data.music.tunes import cut, read_tunes
+from elman.data.music.tunes import read_tunes, shorten
 from elman.data.samples import sample_pictures, sample_text
 
 ROOT = Path(__file__).parents[2]
@@ -26,11 +26,11 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Command:
-    """A line of a block such as ``echo text | elman predict runs/mine > answers``."""
+    """A line of a code block, such as ``echo text | elman predict runs/mine > answers``."""
 
     line: str
     words: tuple[str, ...]  # after elman
-    typed: tuple[str, str] | None = None  # what stands on standard input: ("text", ...) or ("file", ...)
+    typed: tuple[str, str] | None = None  # standard input: ("text", ...) or ("file", ...)
 
 
 def text_of(page: str) -> str:
@@ -50,7 +50,7 @@ def python_blocks_of(page: str) -> list[str]:
 
 
 def spans_of(page: str) -> list[str]:
-    """What stands in backquotes outside of blocks, its line breaks as blanks."""
+    """Return what is in backquotes outside of code blocks, with line breaks as blanks."""
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", _BLOCK.sub("", text_of(page)))]
 
 
@@ -84,7 +84,7 @@ PROSE = (
 
 
 def write_files(folder: Path) -> None:
-    """Write small files of the names, and of the kinds, that the pages take for granted."""
+    """Write small files of the names and kinds that the pages use."""
     for name in ("input.txt", "a.txt", "b.txt", "dev.txt", "sentences.txt", "text.txt", "other.txt", "YOUR_TEXT.txt"):
         (folder / name).write_text(PROSE)
     (folder / "messages.txt").write_text("all is well\nit never came\n")
@@ -170,4 +170,4 @@ def _write_tunes(folder: Path) -> None:
         (folder / place).mkdir()
         for number, tune in enumerate(tunes):
             (folder / place / f"{number}.mid").write_bytes(tune.midi())
-    (folder / "theme.mid").write_bytes(cut(tunes[0], 10).midi())
+    (folder / "theme.mid").write_bytes(shorten(tunes[0], 10).midi())

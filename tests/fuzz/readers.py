@@ -15,28 +15,28 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from elman.cli.arguments import settings_from_toml
+from elman.cli.config import settings_from_toml
 from elman.data import schemes
 from elman.data.corpus import build_corpus
 from elman.data.formats.captions import read_captions
 from elman.data.formats.columns import Columns
 from elman.data.formats.conllu import CONLLU_COLUMNS, Conllu
 from elman.data.formats.delimited import Delimited
-from elman.data.formats.detection import example_format, pair_format, sentence_format
+from elman.data.formats.detection import detect_example_format, detect_pair_format, detect_sentence_format
 from elman.data.formats.json_lines import JsonLines
 from elman.data.formats.npz import read_npz
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.passages import Passages
 from elman.data.formats.pictures import PictureFiles, Pictures
-from elman.data.formats.sentences import SentenceFormat, tell_inconsistent
-from elman.data.formats.series import series_format
-from elman.data.formats.text_folder import read_folder
+from elman.data.formats.sentences import SentenceFormat, report_inconsistencies
+from elman.data.formats.series import detect_series_format
+from elman.data.formats.text_folder import read_text_folder
 from elman.data.formats.text_lines import SentenceLines, TextLines
-from elman.data.hub import hub_text
+from elman.data.hub import load_hub_text
 from elman.data.images.decoding import read_picture
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
-from elman.data.music.tunes import Tune, cut, read_tunes
+from elman.data.music.tunes import Tune, read_tunes, shorten
 from elman.data.records import Problem, TaggedSentence
 from elman.data.samples import sample_text
 from elman.data.text import Text
@@ -177,10 +177,10 @@ def sentences(case: Case, kind: str, seeds: list[bytes], format: SentenceFormat)
 
 def tagged(case: Case) -> None:
     path, column = case.file("txt", [*CONLLU, *COLUMNS]), case.pick(None, None, "upos", "-1", "3", "9" * 5000, "x")
-    format, problems = sentence_format(path, column, encoding=encoding(case)), Problems()
+    format, problems = detect_sentence_format(path, column, encoding=encoding(case)), Problems()
     found = [one for one in format.read(Lines(path), problems, tagged=True) if not isinstance(one, Problem)]
-    scheme = schemes.detect([sentence.tags or [] for sentence in found])
-    tell_inconsistent(str(path), found, scheme, problems)
+    scheme = schemes.detect_scheme([sentence.tags or [] for sentence in found])
+    report_inconsistencies(str(path), found, scheme, problems)
 
 
 def table(case: Case, kind: str, seeds: list[bytes], named: Any, numbered: Any = None) -> None:
@@ -190,26 +190,28 @@ def table(case: Case, kind: str, seeds: list[bytes], named: Any, numbered: Any =
 
 def labelled(case: Case) -> None:
     path = case.file(case.pick("csv", "tsv", "jsonl", "json", "txt", "x"), [*CSV, *TSV, *JSONL])
-    list(example_format(path, "text", "label", True).read(Lines(path, encoding(case)), Problems(), labelled=True))
+    list(
+        detect_example_format(path, "text", "label", True).read(Lines(path, encoding(case)), Problems(), labelled=True)
+    )
 
 
 def labelled_folder(case: Case) -> None:
     for name in ("up", case.pick("down", ".hidden", "a\nb", "\udcff")):
         (case.folder / name).mkdir()
         case.file("txt", PROSE, f"{name}/{case.pick('1', '.2', 'x' * 200)}")
-    list(read_folder(case.folder, Problems(), encoding(case)))
+    list(read_text_folder(case.folder, Problems(), encoding(case)))
 
 
 def pairs(case: Case) -> None:
     path, named = case.file(case.pick("tsv", "txt", "jsonl", "csv"), PAIRS), encoding(case)
-    found = pair_format(path, ("source", "target"), case.pick(True, False), named)
+    found = detect_pair_format(path, ("source", "target"), case.pick(True, False), named)
     list(found.read(Lines(path, named), Problems(), labelled=True))
 
 
 def series(case: Case, kind: str, seeds: Callable[[], list[bytes]]) -> None:
     path = case.file(kind, seeds())
     source = io.BytesIO(path.read_bytes()) if kind == "csv" and case.pick(False, True) else path
-    reader = series_format(path)
+    reader = detect_series_format(path)
     list(reader.read(Lines(source, encoding(case), block_size=7), Problems(), labelled=case.pick(False, True)))
 
 
@@ -247,7 +249,7 @@ def music(case: Case, kind: str) -> None:
     for tune in tunes:
         for events in event_tokenizers():
             events.decode(events.encode(tune).tolist()).midi()
-        cut(Tune(tune.score), 0.7).midi()
+        shorten(Tune(tune.score), 0.7).midi()
 
 
 def tokenizer(case: Case) -> None:
@@ -302,7 +304,7 @@ def hub(case: Case) -> None:
     form = case.pick("text", "columns", "records")
     library = SimpleNamespace(load_dataset=lambda *_: {"train": Rows(rows, features)})
     with patch.dict("sys.modules", datasets=library):
-        found = hub_text(case.pick("x", "x@train", "x:y@test", ""), form)
+        found = load_hub_text(case.pick("x", "x@train", "x:y@test", ""), form)
     if form == "text":
         list(Text(found).chunks())
     else:

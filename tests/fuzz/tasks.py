@@ -17,14 +17,14 @@ from unittest.mock import patch
 import numpy as np
 
 import elman
-from elman.cli.arguments import examples
+from elman.cli.answers import answers
+from elman.cli.inputs import examples
 from elman.cli.main import main
-from elman.cli.predict import answers
 from elman.data.lines import Lines, Problems
 from elman.errors import ElmanError, Interrupted
 from elman.models.tasks import TASKS
 from elman.training import loop
-from elman.training.steps import Step, Steps
+from elman.training.steps import StepResult, Steps
 
 from .mutations import VALUES, change_json, closed, mutated, opened
 from .oracle import PRECIOUS, Case, Target
@@ -80,7 +80,7 @@ class _Steps(Steps):
 
     left = 0
 
-    def _step(self, *arguments: Any) -> Step:
+    def _step(self, *arguments: Any) -> StepResult:
         _Steps.left -= 1
         if _Steps.left < 0:
             raise Interrupted("the training is long enough")

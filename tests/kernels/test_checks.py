@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.decoding.beam import beam_search
-from elman.decoding.sampling import Sampling, draw, probabilities
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, probabilities
 from elman.decoding.viterbi import viterbi
 from elman.errors import UsageError
 from elman.families.next_token import LanguageNetwork
@@ -229,7 +230,7 @@ WINDOW = Window(INPUTS, UNITS, window=2).requires_grad_(False)
 def searched(logits: Any) -> Any:
     @dataclasses.dataclass
     class Nothing:
-        def chosen(self, sentences: Any, rows: Any) -> "Nothing":
+        def select(self, sentences: Any, rows: Any) -> "Nothing":
             return self
 
     found = beam_search(
@@ -289,7 +290,7 @@ def test_what_is_off_by_one_thing_is_refused_or_computed_right(name):
     some = {which: tensor for which, tensor in door.tensors.items() if tensor.numel()}  # an RNN keeps no gates
     ways = [(which, change) for which, tensor in some.items() for change in changes(tensor)]
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=40, database=None)
     @given(st.sampled_from(ways))
     def check(way: tuple[str, str]) -> None:
         which, change = way

@@ -164,7 +164,8 @@ def test_draws_follow_the_distribution():
 
 
 def test_the_options_of_a_draw_are_those_of_sampling():
-    from elman.decoding.sampling import Sampling, draw, probabilities
+    from elman.decoding.options import Sampling
+    from elman.decoding.sampling import draw, probabilities
 
     network, streams, count = Network("LSTM", 8, 1), 3, 15
     sampling = {"temperature": 0.9, "top_k": 6, "top_p": 0.8, "repetition_penalty": 1.3}

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.formats.pictures import Pictures
 from elman.data.images import onnx_encoder
-from elman.data.images.onnx_encoder import encoded_by
+from elman.data.images.onnx_encoder import encode_pictures
 from elman.data.lines import Lines, Problems
 from elman.data.samples import sample_pictures, sample_text
 from elman.errors import DataError, ModelError, UsageError
@@ -223,7 +223,7 @@ def test_a_name_may_hold_a_colon(tmp_path):
     for name in ("plain.png", "Fig. 1: a: dog.png"):
         (tmp_path / name).write_text("no picture")
     pictures = Pictures(tmp_path, 16)
-    assert dict(Captioner()._seen(pictures, pictures.names)) == dict.fromkeys(
+    assert dict(Captioner()._load_pictures(pictures, pictures.names)) == dict.fromkeys(
         pictures.names, "not a picture that can be read"
     )
 
@@ -300,7 +300,7 @@ def mean_colours(path, name="mean"):
 def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
     encoder = mean_colours(tmp_path / "mean.onnx")
     captioner = Captioner(**{**SMALL, "steps": 3}, encoder=encoder).fit(PICTURES, CAPTIONS)
-    ((_, seen),) = captioner._seen(Pictures(PICTURES[:1], 16), ["X[0]"])
+    ((_, seen),) = captioner._load_pictures(Pictures(PICTURES[:1], 16), ["X[0]"])
     np.testing.assert_allclose(seen, PICTURES[0].reshape(-1, 3).mean(axis=0, keepdims=True) / 255, rtol=1e-4)
     captioner.save(tmp_path / "m")
     assert elman.load(tmp_path / "m").describe(TEST) == captioner.describe(TEST)
@@ -380,14 +380,14 @@ def test_an_encoder_has_its_own_size_and_its_places_stay_regions(tmp_path, outpu
     Image.fromarray(pictures[0]).save(tmp_path / "p.png")
     lines = Lines(tmp_path / "p.png", "utf-8", Problems())
     assert len(list(answers(captioner, lines, Problems()))) == 1
-    flat = encoded_by(encoder, pictures[:1], 12)  # as models learned before
+    flat = encode_pictures(encoder, pictures[:1], 12)  # as models learned before
     assert flat[0].shape == (1, 12)
 
 
 def test_encoding_gives_a_sign_of_life(monkeypatch, caplog):
     now = [0.0]
     monkeypatch.setattr(onnx_encoder.time, "monotonic", lambda: now[0])
-    encoding = onnx_encoder.Encoding(8000)
+    progress = onnx_encoder.EncodingProgress(8000)
     for number, now[0] in ((128, 4.0), (256, 11.0), (384, 15.0), (512, 22.0)):
-        encoding.done(number)
+        progress.update(number)
     assert caplog.messages == ["256 of 8,000 pictures are encoded", "512 of 8,000 pictures are encoded"]

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, read_tunes
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
 from elman.errors import DataError, UsageError
 from elman.models.composer import Composer
 
@@ -114,7 +114,8 @@ def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
 def test_events_already_written_can_be_made_less_likely():
     composer = Composer(**SMALL, steps=5).fit(SCALES)
     often, seldom = (
-        composer._events([], 60, Sampling(greedy=True, repetition_penalty=penalty), 1) for penalty in (1.0, 10.0)
+        composer._generate_events([], 60, Sampling(greedy=True, repetition_penalty=penalty), 1)
+        for penalty in (1.0, 10.0)
     )
     assert len(set(seldom)) > 2 * len(set(often))
 
@@ -124,8 +125,9 @@ def test_a_tune_that_ends_too_soon_says_so(caplog):
     assert "ends after max_events 20, before it is as long as asked" in caplog.text
 
 
-def test_the_same_seed_writes_the_same_tune():
-    composer = Composer(**SMALL, steps=5).fit(SCALES)
+@pytest.mark.parametrize("initial_state", ["zeros", "random"])
+def test_the_same_seed_writes_the_same_tune(initial_state):
+    composer = Composer(**SMALL, steps=5, initial_state=initial_state).fit(SCALES)
     one, other = (composer.compose(seconds=5, seed=3).midi() for _ in range(2))
     assert one == other
     assert one != composer.compose(seconds=5, seed=4).midi()
@@ -213,7 +215,7 @@ def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, 
     problems = Problems(shown=0)
     lines = "".join(answers(composer, Lines(tmp_path), problems)).splitlines()
     assert sum(line.startswith("EOS") for line in lines) == 4
-    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
+    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is skipped"
     with pytest.raises(DataError, match="cannot be told"):
         composer.predict(read_tunes(tmp_path / "t2.abc", Problems()))
     with pytest.raises(DataError, match="cannot be told"):

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, ModelError, UsageError
@@ -168,7 +168,7 @@ def test_no_entity_goes_on_that_has_not_begun(crf):
     with torch.no_grad():  # whatever the network thinks, it loves I-PER
         tagger.network_.head.bias[tagger.labels_.index("I-PER")] += 3
     for pieces, logits, lengths in tagger._logits(words, tagger._table()):
-        for row in tagger._decoded(logits, lengths):
+        for row in tagger._decode(logits, lengths):
             assert not any(
                 tag == "I-PER" and before[2:] != "PER" for before, tag in zip(["O", *row], row, strict=False)
             )

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.data.tokens.tokenizer import Tokenizer
@@ -189,7 +189,7 @@ def test_what_is_drawn_does_not_depend_on_who_is_beside_it():
         translator.set_params(temperature=2.0)
         many = translator.translate(TEST[0])
         assert translator.translate(TEST[0][:1])[0][0][0] == many[0][0][0]
-        few = list(translator._translated(TEST[0][40:42], first=40))
+        few = list(translator._translate(TEST[0][40:42], first=40))
         assert [[text for text, _ in texts] for texts in few] == [[text for text, _ in texts] for texts in many[40:42]]
     finally:
         translator.set_params(temperature=0.0)

@@ -92,9 +92,9 @@ def test_one_step_after_the_other_is_the_same_as_all_at_once(attention, feeding,
 def test_rows_that_share_a_sentence_write_as_if_alone(attention, feeding):
     decoder, start, _, _ = made("gru", attention, feeding)
     rows = torch.tensor([1, 1, 1, 0, 0, 0])
-    both = start.chosen(torch.tensor([1, 0]), rows)
+    both = start.select(torch.tensor([1, 0]), rows)
     inputs = torch.randn(6, 3, 3).double()
     together, _, _ = decoder(inputs, both)
     for row, sentence in enumerate(rows.tolist()):
-        alone, _, _ = decoder(inputs[row : row + 1], start.chosen(torch.tensor([sentence]), torch.tensor([sentence])))
+        alone, _, _ = decoder(inputs[row : row + 1], start.select(torch.tensor([sentence]), torch.tensor([sentence])))
         torch.testing.assert_close(together[row : row + 1], alone)

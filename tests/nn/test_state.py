@@ -13,30 +13,30 @@ def state():
 
 
 def test_parts_need_not_be_floats():
-    chosen = state().rows(torch.tensor([1, 1, 0]))
+    chosen = state().select_rows(torch.tensor([1, 1, 0]))
     assert chosen["context"].tolist() == [[[2, 3], [2, 3], [0, 1]], [[6, 7], [6, 7], [4, 5]]]
     assert chosen["context"].dtype == torch.int64
     assert chosen.batch_size == 3
-    repeated = state().rows(torch.tensor([1])).expanded(2)
+    repeated = state().select_rows(torch.tensor([1])).expand(2)
     assert repeated["context"].tolist() == [[[2, 3], [2, 3]], [[6, 7], [6, 7]]]
     assert repeated["hidden"][0].tolist() == [[3, 4, 5], [3, 4, 5]]
 
 
 def test_directions_are_merged_layer_by_layer():
     hidden = state()["hidden"]
-    merged = State(hidden=hidden).merged("sum")["hidden"]
+    merged = State(hidden=hidden).merge_directions("sum")["hidden"]
     assert torch.equal(merged, (hidden[0] + hidden[1])[None])
 
 
 def test_a_state_is_a_value():
     first = state()
-    first.detached()["hidden"] = torch.zeros(1)
+    first.detach()["hidden"] = torch.zeros(1)
     assert first["hidden"].shape == (2, 2, 3)
 
 
 def test_a_state_of_other_rows_is_not_repeated():
-    with pytest.raises(UsageError, match="2 streams, expected 1 or 3"):
-        state().expanded(3)
+    with pytest.raises(UsageError, match="2 rows, expected 1 or 3"):
+        state().expand(3)
 
 
 X = torch.zeros(4, 2, 3)

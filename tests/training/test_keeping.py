@@ -8,7 +8,7 @@ from elman.errors import ModelError
 from elman.training import clock as clock_module
 from elman.training.checkpoint import load_checkpoint
 from elman.training.keeping import CHECKPOINT_SECONDS, Keeper
-from elman.training.state import State
+from elman.training.state import RunState
 
 
 def loss(metrics):
@@ -33,7 +33,7 @@ def train_on(network, optimizer):
 
 def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
     network, optimizer = trained(3)
-    Keeper(tmp_path / "c", {"config": {"a": 1}}, network, optimizer).save(State(step=3, carry=(torch.ones(2), None)))
+    Keeper(tmp_path / "c", {"config": {"a": 1}}, network, optimizer).save(RunState(step=3, carry=(torch.ones(2), None)))
     train_on(network, optimizer)
 
     saved = load_checkpoint(tmp_path / "c")
@@ -56,7 +56,7 @@ def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
 )
 def test_a_part_that_does_not_fit_is_an_error(tmp_path, part, damage):
     best = {"step": 2, "metrics": {"nats_per_token": 1.0}, "network": {}}
-    Keeper(tmp_path / "c", {}, *trained(2)).save(State(step=2, best=best))
+    Keeper(tmp_path / "c", {}, *trained(2)).save(RunState(step=2, best=best))
     saved = load_checkpoint(tmp_path / "c")
     damage(saved[part])
     with pytest.raises(ModelError, match=r"the checkpoint does not fit the training .*; start afresh with `overwrite`"):
@@ -71,6 +71,6 @@ def test_it_is_due_after_a_while_and_without_a_file_nothing_is_written(tmp_path,
     assert not keeper.is_due
     time.now += 1
     assert keeper.is_due
-    keeper.save(State())
+    keeper.save(RunState())
     assert not keeper.is_due
     assert not list(tmp_path.iterdir())

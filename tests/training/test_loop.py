@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,13 +20,14 @@ import elman
 from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
 from elman.families import next_token
+from elman.models import tagger
 from elman.nn.outputs.heads import cross_entropy_sum
 from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
 from elman.training.computing import computing
 from elman.training.progress import Progress
-from elman.training.schedule import Schedule, TrainingSettings, fitted, measured, planned
+from elman.training.schedule import Schedule, TrainingSettings, fit_schedule, is_measured, plan_schedule
 
 
 class Notes(Progress):
@@ -243,34 +245,56 @@ def test_runs_side_by_side_leave_the_thread_count():
     assert [torch.get_num_threads(), *found] == [before, before]
 
 
-def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy):
-    """Each step waits for one of the other run, so that they take turns in whatever they share."""
-    settings = [
-        {"seed": 1, "num_layers": 2, "dropout": 0.5},
-        {"seed": 2, "cell": "gru", "dropout": 0.3, "initial_state": "random"},
-    ]
-    settings = [{**one, "steps": 6, "evaluations": 2, "threads": 1} for one in settings]
-    alone = [tiny(**one).fit(easy).network_.state_dict() for one in settings]
-    torch.manual_seed(5)
-    expected = torch.rand(2)
-    torch.manual_seed(5)
-    beside, turns = [None, None], threading.Barrier(2)
+def side_by_side(monkeypatch, task, fits):
+    """Run each fit alone, then all at once in threads that take turns, step by step; return both lists of weights."""
+    alone = [fit().network_.state_dict() for fit in fits]
+    together, turns = [None] * len(fits), threading.Barrier(len(fits))
 
-    def fit(number):
-        beside[number] = tiny(**settings[number]).fit(easy).network_.state_dict()
+    def run(number):
+        together[number] = fits[number]().network_.state_dict()
 
-    training_step = next_token.NextTokenTask.training_step
+    training_step = task.training_step
     wait = lambda self, *arguments: turns.wait(60) >= 0 and training_step(self, *arguments)  # noqa: E731
-    monkeypatch.setattr(next_token.NextTokenTask, "training_step", wait)
-    threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+    monkeypatch.setattr(task, "training_step", wait)
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(fits))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    for one, other in zip(alone, beside, strict=True):
+    return alone, together
+
+
+def side_by_side_fits(tiny, easy):
+    """Two fits of language models and two of taggers, with all that they draw: dropout, word dropout, a first state."""
+    common = {"steps": 6, "evaluations": 2, "threads": 1}
+    models = [
+        tiny(**common, seed=1, num_layers=2, dropout=0.5),
+        tiny(**common, seed=2, cell="gru", dropout=0.3, initial_state="random"),
+    ]
+    sizes = {"hidden_size": 8, "embedding_size": 6, "character_size": 4, "batch_tokens": 20}
+    taggers = [
+        elman.Tagger(**common, **sizes, seed=1, num_layers=2, dropout=0.5),
+        elman.Tagger(**common, **sizes, seed=2, num_layers=1, cell="gru", dropout=0.2, crf=True),
+    ]
+    words = [["the", "dog", "barks"], ["a", "cat"], ["dogs", "bark", "at", "cats"], ["the", "end"]] * 4
+    tags = [["D", "N", "V"], ["D", "N"], ["N", "V", "P", "N"], ["D", "N"]] * 4
+    return {
+        "language model": (next_token.NextTokenTask, [partial(model.fit, easy) for model in models]),
+        "tagger": (tagger._Task, [partial(one.fit, words, tags) for one in taggers]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["language model", "tagger"])
+def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy, kind):
+    task, fits = side_by_side_fits(tiny, easy)[kind]
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    alone, together = side_by_side(monkeypatch, task, fits)
+    for one, other in zip(alone, together, strict=True):
         assert other is not None
         assert all(torch.equal(one[name], other[name]) for name in one)
-    assert torch.equal(torch.rand(2), expected)  # the process's random numbers go on as if there had been no run
+    assert torch.equal(torch.rand(2), expected)  # the process's random numbers are untouched
 
 
 OVERFITTING = {"steps": 60, "evaluations": 60, "learning_rate": 0.05}  # where the held-out text is written backwards
@@ -308,7 +332,7 @@ def test_the_kept_weights_are_those_of_the_best_validation(quick, tiny, easy):
     losses = {row["step"]: row["nats_per_token"] for row in model.history_ if row["step"] > 0}
     best_step = min(losses, key=losses.get)
     assert model.metrics_["train"]["best_step"] == best_step < 60
-    again = model._judge(model._valid, 32)
+    again = model._evaluate(model._valid, 32)
     assert again["nats_per_token"] == losses[best_step]
 
 
@@ -394,7 +418,7 @@ def test_fit_leaves_the_callers_random_numbers_alone(tiny, easy):
 
 
 def rates(settings, num_batches=100):
-    schedule = planned(settings, num_batches)
+    schedule = plan_schedule(settings, num_batches)
     return [schedule.learning_rate_factor(step) for step in range(schedule.total_steps)]
 
 
@@ -655,7 +679,7 @@ def test_a_busy_machine_is_given_the_steps_back_when_it_is_free(clock):
 
 def test_a_schedule_changed_within_the_warm_up_falls_from_there():
     schedule = Schedule(total_steps=500, warmup_steps=50, eval_every=5)
-    changed = schedule.ending_after(30, step=5).ending_after(40, step=10)
+    changed = schedule.change_total_steps(30, step=5).change_total_steps(40, step=10)
     rates = [changed.learning_rate_factor(step) for step in range(10, 40)]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(rates[0] / 30)
@@ -664,11 +688,14 @@ def test_a_schedule_changed_within_the_warm_up_falls_from_there():
 
 def test_the_speed_is_measured_before_the_steps_are_fixed():
     settings = TrainingSettings(minutes=1)
-    assert not measured([1.0] * 7, settings)  # eight steps at least
-    assert measured([1.0] * 8, settings)
-    assert not measured([0.001] * 99, settings)  # 2 % of the budget, or a hundred steps
-    assert measured([0.001] * 100, settings)
-    assert fitted(0.5, left=100.0, evaluation_seconds=0.0, batches_per_epoch=10, settings=settings).total_steps == 200
+    assert not is_measured([1.0] * 7, settings)  # eight steps at least
+    assert is_measured([1.0] * 8, settings)
+    assert not is_measured([0.001] * 99, settings)  # 2 % of the budget, or a hundred steps
+    assert is_measured([0.001] * 100, settings)
+    assert (
+        fit_schedule(0.5, left=100.0, evaluation_seconds=0.0, batches_per_epoch=10, settings=settings).total_steps
+        == 200
+    )
 
 
 def test_a_budget_too_small_still_trains(tiny, easy):
@@ -695,7 +722,7 @@ def test_a_loss_that_explodes_ends_the_run(tmp_path, shell, easy_file, tiny_flag
 def test_a_time_budget_ends_after_so_many_passes():
     def steps(batches, **settings):
         about = {"left": 100.0, "evaluation_seconds": 0.0, "batches_per_epoch": batches}
-        return fitted(0.01, settings=TrainingSettings(minutes=3, **settings), **about).total_steps
+        return fit_schedule(0.01, settings=TrainingSettings(minutes=3, **settings), **about).total_steps
 
     assert steps(200) == steps(200, max_epochs=0) == steps(200, max_epochs=60) == 10_000
     assert steps(200, max_epochs=20) == 4000
@@ -723,14 +750,14 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
     loaded = elman.load(folder)
     # what training saw: the same weights, judged in 32 streams as they were then
     corpus = tiny().read_corpora(easy)[1]
-    assert loaded._judge(corpus, 32)["nats_per_token"] == min(losses.values())
+    assert loaded._evaluate(corpus, 32)["nats_per_token"] == min(losses.values())
     assert math.isfinite(loaded.evaluate(easy)["nats_per_token"])
     assert loaded.generate("the ", max_tokens=3, seed=1)
 
 
 def test_weights_broken_by_the_last_step_are_not_kept(tmp_path, monkeypatch, tiny, easy):
     """No training loss comes after the last step, so only the validation can show it."""
-    judge = elman.LanguageModel._judge
+    judge = elman.LanguageModel._evaluate
 
     def judged(self, corpus, num_streams=1):
         if num_streams > 1 and calls.append(0) is None and len(calls) > 1:
@@ -739,7 +766,7 @@ def test_weights_broken_by_the_last_step_are_not_kept(tmp_path, monkeypatch, tin
         return judge(self, corpus, num_streams)
 
     calls = []
-    monkeypatch.setattr(elman.LanguageModel, "_judge", judged)
+    monkeypatch.setattr(elman.LanguageModel, "_evaluate", judged)
     with pytest.raises(DivergedError, match="nan in validation"):
         tiny(steps=2, evaluations=1).fit(easy, out=tmp_path / "m")
     assert not (tmp_path / "m" / "config.json").exists()

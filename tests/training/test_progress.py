@@ -3,7 +3,7 @@
 import io
 import math
 
-from elman.training.progress import LineProgress, LiveProgress, Report, progress_for
+from elman.training.progress import LineProgress, LiveProgress, StepReport, progress_for
 
 METRICS = {"nats_per_token": 2.0, "bits_per_character": 2.0 / math.log(2), "perplexity": math.e**2, "tokens": 10}
 
@@ -17,8 +17,8 @@ def show(progress):
     with progress:
         progress.validated(0, METRICS, "zq [x] v", best=True)  # brackets are rich's markup: they must come out as text
         progress.note("1,200 steps [fit]")
-        progress.step(Report(step=1, total_steps=1200, nats=3.5, targets_per_second=1000.0, seconds_left=90.0))
-        progress.step(Report(step=1200, total_steps=1200, nats=1.5, targets_per_second=20480.0, seconds_left=0.0))
+        progress.step(StepReport(step=1, total_steps=1200, nats=3.5, targets_per_second=1000.0, seconds_left=90.0))
+        progress.step(StepReport(step=1200, total_steps=1200, nats=1.5, targets_per_second=20480.0, seconds_left=0.0))
         progress.validated(1200, METRICS, "to be", best=True)
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from elman.training.schedule import Schedule
-from elman.training.state import State
+from elman.training.state import RunState
 
 
 def test_the_running_loss_is_an_exponential_mean():
-    state, expected = State(), None
+    state, expected = RunState(), None
     for loss in (3.0, 1.0, 2.0, 0.5):
         expected = loss if expected is None else 0.95 * expected + 0.05 * loss
         assert state.add_loss(loss, 1.0) == ""
@@ -26,14 +26,14 @@ def test_the_running_loss_is_an_exponential_mean():
     ],
 )
 def test_what_diverges_is_named(loss, norm, trouble):
-    state = State(step=7)
+    state = RunState(step=7)
     state.add_loss(2.0, 1.0)
     said = state.add_loss(loss, norm)
     assert said.startswith(trouble) if trouble else said == ""
 
 
 def test_the_best_weights_are_a_copy_and_equals_are_no_better():
-    weights, state = {"w": torch.zeros(2)}, State()
+    weights, state = {"w": torch.zeros(2)}, RunState()
     for step, error in enumerate([3.0, 2.0, 2.0, 5.0], start=1):
         state.step = step
         weights["w"].fill_(step)
@@ -43,9 +43,9 @@ def test_the_best_weights_are_a_copy_and_equals_are_no_better():
 
 
 def test_a_state_is_restored_from_what_it_says():
-    state = State(step=3, schedule=Schedule(total_steps=9, warmup_steps=1, eval_every=2), carry=(torch.ones(1),))
+    state = RunState(step=3, schedule=Schedule(total_steps=9, warmup_steps=1, eval_every=2), carry=(torch.ones(1),))
     state.add_validation({"error": 1.0}, 2.5)
     assert state.history == [{"step": 3, "targets": 0, "seconds": 2.5, "train_nats": None, "error": 1.0}]
-    assert State.restored(state.saved()) == state
+    assert RunState.from_saved(state.to_saved()) == state
     with pytest.raises(ValueError, match="it is at step 10 of 9"):
-        State.restored({**state.saved(), "step": 10})
+        RunState.from_saved({**state.to_saved(), "step": 10})

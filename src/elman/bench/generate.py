@@ -11,18 +11,19 @@ from torch import Tensor, nn
 
 from elman.bench import limits
 from elman.bench.kernels import TORCH
-from elman.bench.rows import Row, Shape, make_row, reading_figures, written_bytes
+from elman.bench.rows import Row, Shape, count_weight_bytes, make_row, reading_figures
 from elman.bench.timing import Work, computing_on, in_turn, timed
-from elman.decoding.sampling import Sampling, laid_out
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import lay_out_options
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 
 VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
 SHAPES = (Shape(1, 1, 128), Shape(1, 1, 128, 2), Shape(1, 1, 512), Shape(1, 1, 512, 3))
-CHARACTERS = {"elman": 256, "torch": 32}  # written in one go
+CHARACTERS_PER_CALL = {"elman": 256, "torch": 32}  # written in one go
 
 
-class Network(nn.Module):
+class TorchModel(nn.Module):
     """A character model as torch.nn has it, for one stream."""
 
     def __init__(self, cell: str, shape: Shape) -> None:
@@ -66,26 +67,29 @@ def _go_on(work: Work, threads: int) -> None:
 
 
 def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[Row]:
-    network = Network(cell, shape)
+    network = TorchModel(cell, shape)
     weights: Any = network.rnn.all_weights
     writer = Writer(
         CELLS[cell].kernels or "", network.embedding.weight, weights, network.head.weight, network.head.bias
     )
-    options = laid_out([Sampling(temperature=1.0)])  # as the loop draws
+    options = lay_out_options([Sampling(temperature=1.0)])  # as the loop draws
     logits = torch.zeros(1, VOCAB_SIZE)
     state = tuple(torch.zeros(shape.num_layers, 1, shape.hidden_size) for _ in CELLS[cell].state)
 
     def write() -> None:
-        uniforms = torch.rand(1, CHARACTERS["elman"], dtype=torch.float64)
+        uniforms = torch.rand(1, CHARACTERS_PER_CALL["elman"], dtype=torch.float64)
         writer.write(logits, state, uniforms, options)
 
-    num_bytes = written_bytes(cell, shape, VOCAB_SIZE)
-    reads = {count: limits.reading(num_bytes, shape.hidden_size, count, CHARACTERS["elman"]) for count in threads}
+    num_bytes = count_weight_bytes(cell, shape, VOCAB_SIZE)
+    reads = {
+        count: limits.reading_limit(num_bytes, shape.hidden_size, count, CHARACTERS_PER_CALL["elman"])
+        for count in threads
+    }
     watches = {}
     for count in threads:
         works: dict[str, tuple[Work, int]] = {
-            "elman": (write, CHARACTERS["elman"]),
-            "torch": (partial(network.write, CHARACTERS["torch"]), CHARACTERS["torch"]),
+            "elman": (write, CHARACTERS_PER_CALL["elman"]),
+            "torch": (partial(network.write, CHARACTERS_PER_CALL["torch"]), CHARACTERS_PER_CALL["torch"]),
             "limit": (reads[count].work, 1),
         }
         for name, (work, parts) in works.items():

@@ -11,9 +11,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import limits
 from elman.bench.peers import Peer
-from elman.bench.rows import Row, Shape, arithmetic_figures, layer_flops, make_row
+from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
-from elman.nn.backends import choose
+from elman.nn.backends import choose_backend
 from elman.nn.cells import CELLS
 
 PASSES = ("forward", "forward+backward")
@@ -40,7 +40,7 @@ def bench_kernels(
     Yields:
         Each row as soon as it is measured.
     """
-    limit = limits.arithmetic()
+    limit = limits.arithmetic_limit()
     watch_limit = timed(limit.work)
     for shape in shapes:
         for cell in CELLS:
@@ -67,7 +67,7 @@ def _full_row(
     watches |= {peer.name: timed(peer.runs[cell](shape)[part]) for peer in peers if cell in peer.runs}
     watches["limit"] = watch_limit
     seconds = in_turn(watches, repeats)
-    flops = layer_flops(cell, part, batch * time, size, size)
+    flops = count_layer_flops(cell, part, batch * time, size, size)
     figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, None)}
     return make_row("full", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
@@ -87,7 +87,7 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
     ahead: dict[str, Callable[[Any], Tensor]] = {"elman": lambda layer: layer(x, lengths=lengths)[0], "torch": packed}
     watches = {name: _watch(layer, part, x, ahead[name], gradient) for name, layer in layers.items()}
     seconds = in_turn({**watches, "limit": watch_limit}, repeats)
-    flops = 2 * layer_flops(cell, part, int(lengths.sum()), size, size)
+    flops = 2 * count_layer_flops(cell, part, int(lengths.sum()), size, size)
     figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, lengths)}
     return make_row("padded", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
@@ -120,4 +120,4 @@ def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor
 
 def _backend(cell: str, part: str, x: Tensor, size: int, lengths: Tensor | None) -> str:
     """Say what computes Elman's layer."""
-    return choose("auto", CELLS[cell], x, size, lengths, part != "forward")[0]
+    return choose_backend("auto", CELLS[cell], x, size, lengths, part != "forward")[0]

@@ -12,7 +12,7 @@ from elman.kernels.threads import run
 from elman.kernels.tile import WIDTH, multiply, multiply_rows, pack_panels
 
 PRODUCT = (2048, 1024, 256)  # rows of A, its columns, columns of B
-BLOCK = 64  # rows that one ticket computes
+TICKET_ROWS = 64  # rows that one ticket computes
 
 
 class Limit(NamedTuple):
@@ -22,7 +22,7 @@ class Limit(NamedTuple):
     amount: int  # floating-point operations, or bytes
 
 
-def arithmetic() -> Limit:
+def arithmetic_limit() -> Limit:
     """Multiply two large matrices on all of torch's threads; the amount is in floating-point operations."""
     rows, depth, columns = PRODUCT
     a, b = torch.randn(rows, depth), torch.randn(depth, columns)
@@ -30,14 +30,14 @@ def arithmetic() -> Limit:
 
     def work() -> None:
         run(
-            multiply_rows, BLOCK, rows, columns, depth, zeros.data_ptr(), 0, a.data_ptr(), depth,
-            panels.data_ptr(), c.data_ptr(), columns, tickets=rows // BLOCK,
+            multiply_rows, TICKET_ROWS, rows, columns, depth, zeros.data_ptr(), 0, a.data_ptr(), depth,
+            panels.data_ptr(), c.data_ptr(), columns, tickets=rows // TICKET_ROWS,
         )  # fmt: skip
 
     return Limit(work, 2 * rows * depth * columns)
 
 
-def reading(num_bytes: int, depth: int, threads: int, passes: int) -> Limit:
+def reading_limit(num_bytes: int, depth: int, threads: int, passes: int) -> Limit:
     """Multiply one row by a matrix of about so many bytes, over and over, each thread by its share of the columns.
 
     Args:

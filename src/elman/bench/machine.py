@@ -39,11 +39,11 @@ def diagnose(*, compile_now: bool = False) -> dict[str, Any]:
         says why.
     """
     finders: dict[str, Callable[[], Any]] = {
-        "versions": versions,
+        "versions": package_versions,
         "processor": processor,
-        "target": target,
-        "registers": registers,
-        "tile": tile,
+        "target": compile_target,
+        "registers": vector_registers,
+        "tile": tile_shape,
         "cores": cores,
         "threads": torch.get_num_threads,
         "threading_layer": threading_layer,
@@ -66,12 +66,12 @@ def diagnose(*, compile_now: bool = False) -> dict[str, Any]:
 
 def headline(also: Sequence[str] = ()) -> list[str]:
     """Return machine, threads and versions as two lines; ``also`` names further packages."""
-    listed = ", ".join(f"{name} {number}" for name, number in versions((*PACKAGES, *also)).items())
+    listed = ", ".join(f"{name} {number}" for name, number in package_versions((*PACKAGES, *also)).items())
     threads = f"threads {torch.get_num_threads()} ({threading_layer()})"
-    return [f"{processor()} ({target()['processor']}), cores {cores()}, {threads}", listed]
+    return [f"{processor()} ({compile_target()['processor']}), cores {cores()}, {threads}", listed]
 
 
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
+def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
     """Return the versions of Python and of packages; None for what is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in packages:
@@ -92,7 +92,7 @@ def processor() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def target() -> dict[str, Any]:
+def compile_target() -> dict[str, Any]:
     """Return what numba compiles for: ``triple``, ``processor``, and the list of ``features`` that it may use."""
     from elman.kernels.vector import target
 
@@ -104,14 +104,14 @@ def target() -> dict[str, Any]:
     }
 
 
-def registers() -> dict[str, Any]:
+def vector_registers() -> dict[str, Any]:
     """Return the ``name`` of the vector registers, and how many ``bits`` one has."""
     from elman.kernels.vector import LANES, registers
 
     return {"name": registers(), "bits": 32 * LANES}
 
 
-def tile() -> list[int]:
+def tile_shape() -> list[int]:
     """Return how many rows and columns a matrix product computes at a time in registers."""
     from elman.kernels.tile import ROWS, WIDTH
 
@@ -132,7 +132,7 @@ def threading_layer() -> str:
 
 def backends() -> list[dict[str, str]]:
     """Say for each ``cell`` and ``case`` which ``backend`` "auto" takes, and the ``reason``."""
-    from elman.nn.backends import choose
+    from elman.nn.backends import choose_backend
     from elman.nn.cells import CELLS
 
     found = []
@@ -140,7 +140,7 @@ def backends() -> list[dict[str, str]]:
         for case, (batch, is_padded, is_training) in CASES.items():
             lengths = torch.ones(batch, dtype=torch.int64) if is_padded else None
             inputs = torch.zeros(64, batch, HIDDEN_SIZE)
-            backend, reason = choose("auto", cell, inputs, HIDDEN_SIZE, lengths, is_training)
+            backend, reason = choose_backend("auto", cell, inputs, HIDDEN_SIZE, lengths, is_training)
             found.append({"cell": name, "case": case, "backend": backend, "reason": reason})
     return found
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from elman.bench.rows import Shape
 from elman.bench.timing import Work
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.nn.cells import CELLS
 
 Run = Callable[[Shape], dict[str, Work]]
@@ -42,7 +42,7 @@ def load_peers(names: Iterable[str], threads: int) -> list[Peer]:
     names = list(names)
     for name in names:
         if name not in NEEDS:
-            raise UsageError(f"--peers has no {name}{nearest(name, NEEDS)}; it has {', '.join(NEEDS)}")
+            raise UsageError(f"--peers has no {name}{suggest(name, NEEDS)}; it has {', '.join(NEEDS)}")
     for name in names:
         for package in NEEDS[name]:
             if find_spec(package) is None:

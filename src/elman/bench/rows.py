@@ -59,11 +59,11 @@ def reading_figures(num_bytes: int, seconds: Mapping[str, float], limit: Limit) 
     return {"bytes_per_second": speed, "read_fraction": speed / (limit.amount / seconds["limit"])}
 
 
-def layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden_size: int) -> int:
+def count_layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden_size: int) -> int:
     """Count what a layer multiplies and adds, W x and U h, for so many tokens; with backward three times as much.
 
     Example:
-        >>> layer_flops("lstm", "forward+backward", 10, 3, 5)  # 3 passes, 2 operations, 4 gates of 5 x (3 + 5)
+        >>> count_layer_flops("lstm", "forward+backward", 10, 3, 5)  # 3 passes, 2 operations, 4 gates of 5 x (3 + 5)
         9600
     """
     read_size = input_size + (hidden_size if CELLS[cell].reads_hidden else 0)
@@ -71,11 +71,11 @@ def layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden_size:
     return forward if part == "forward" else 3 * forward
 
 
-def written_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
+def count_weight_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
     """Count the bytes of weights that are read to write a character: U of each layer, W above the first, and the head.
 
     Example:
-        >>> written_bytes("gru", Shape(1, 1, 5, 2), 7)  # 4 bytes, 3 gates of 5 x 5 in U, U and W, and 7 x 5
+        >>> count_weight_bytes("gru", Shape(1, 1, 5, 2), 7)  # 4 bytes, 3 gates of 5 x 5 in U, U and W, and 7 x 5
         1040
     """
     size = shape.hidden_size

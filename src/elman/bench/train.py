@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from elman.bench import limits
-from elman.bench.rows import Row, Shape, arithmetic_figures, layer_flops, make_row
+from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
@@ -33,23 +33,23 @@ def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator
     model = replace(settings or LanguageModel(), device="cpu", embedding_size=EMBEDDING_SIZE, minutes=MINUTES)
     shape = Shape(model.batch_size, model.bptt_length, model.hidden_size, model.num_layers)
     text = _random_text(4 * shape.batch * shape.time)
-    limit = limits.arithmetic()
+    limit = limits.arithmetic_limit()
     for cell in CELLS:
         backends: dict[str, Any] = {"elman": "auto", **({"torch": "torch"} if CELLS[cell].torch else {})}
         networks: dict[str, Any] = {name: {"cell": cell, "backend": backend} for name, backend in backends.items()}
         watches = {name: _watch(replace(model, **network), text) for name, network in networks.items()}
         seconds = in_turn({**watches, "limit": timed(limit.work)}, repeats)
         tokens = shape.batch * shape.time
-        figures = arithmetic_figures(step_flops(cell, shape), seconds, limit)
+        figures = arithmetic_figures(count_step_flops(cell, shape), seconds, limit)
         figures |= {f"{name}_tokens_per_s": tokens / seconds[name] for name in backends}
         yield make_row("train", cell, "step", shape, torch.get_num_threads(), seconds, figures)
 
 
-def step_flops(cell: str, shape: Shape) -> int:
+def count_step_flops(cell: str, shape: Shape) -> int:
     """Count what layers and head multiply and add in one training step."""
     tokens, size = shape.batch * shape.time, shape.hidden_size
     sizes = [EMBEDDING_SIZE, *[size] * (shape.num_layers - 1)]  # of what each layer reads
-    layers = sum(layer_flops(cell, "forward+backward", tokens, below, size) for below in sizes)
+    layers = sum(count_layer_flops(cell, "forward+backward", tokens, below, size) for below in sizes)
     return layers + 3 * 2 * size * VOCAB_SIZE * tokens
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from elman.errors import ModelError, StorageError
 from elman.families.saved.folder import read_config
-from elman.files import current, make_folder
+from elman.files import find_current, make_folder
 from elman.training.checkpoint import FILE_NAME
 
 RUNS = Path("runs")
@@ -60,7 +60,7 @@ def newest_unfinished(task: str, files: Iterable[Path]) -> Path | None:
     found: list[tuple[int, Path]] = []
     for folder in RUNS.glob("*/"):
         with suppress(ModelError, OSError):  # damaged, or gone meanwhile: not one to go on with
-            checkpoint = current(folder, FILE_NAME)
+            checkpoint = find_current(folder, FILE_NAME)
             if checkpoint is None:
                 continue
             config = read_config(folder)

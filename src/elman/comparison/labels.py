@@ -12,7 +12,7 @@ from typing import Any
 from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 from elman.counting.word_counts import TEXT_BASELINES, text_baseline
 from elman.data.values.texts import take_texts
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError, suggest
 from elman.families.saved.description import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
@@ -97,12 +97,12 @@ def _compare(
 ) -> Iterator[LabelRow]:
     settings.check()
     names = take_texts(names, "models")
-    networks = {name: _network(name, settings, baselines) for name in names if name not in baselines}
+    networks = {name: _parse_network(name, settings, baselines) for name in names if name not in baselines}
     made = {name: baselines[name]() for name in names if name in baselines}  # a missing package is told at once
     train, held_out = settings.read(X, valid=valid)
     is_tagger = isinstance(settings, Tagger)
     seen = set(chain(*train.inputs)) if is_tagger else set()
-    held_out = held_out.spelled_as(set(chain(*train.labels) if is_tagger else train.labels))
+    held_out = held_out.respell(set(chain(*train.labels) if is_tagger else train.labels))
     for name in names:
         if progress is not None:
             progress.note(f"-- {name}")
@@ -118,7 +118,7 @@ def _compare(
         learned = time.perf_counter()
         predicted = model.predict(held_out.inputs)
         done = time.perf_counter()
-        metrics = settings.compared(held_out, list(predicted), seen).metrics
+        metrics = settings.compare_predictions(held_out, list(predicted), seen).metrics
         targets = metrics.get("tokens", metrics.get("examples", 0))
         yield LabelRow(
             model=name,
@@ -132,12 +132,12 @@ def _compare(
         )
 
 
-def _network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
+def _parse_network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
     """Read ``kind`` or ``kind:LxH``."""
     kind, _, size = name.partition(":")
     if kind not in NETWORKS:
         known = (*baselines, *NETWORKS)
-        raise UsageError(f"model {name}: no such kind{nearest(kind, known) or ';'} there are {', '.join(known)}")
+        raise UsageError(f"model {name}: no such kind{suggest(kind, known) or ';'} there are {', '.join(known)}")
     layers, _, hidden = size.rpartition("x")
     try:
         network = replace(

@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from elman.counting.ngrams import NgramModel
-from elman.data.corpus import num_predicted_characters
+from elman.data.corpus import count_predicted_characters
 from elman.data.text import Source, Text
 from elman.data.values.texts import take_sources, take_texts
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.families.saved.description import num_parameters
 from elman.metrics.likelihood import language_metrics
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
 from elman.training.progress import Progress
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 
 @dataclass(frozen=True)
-class Row:
+class LanguageModelRow:
     """How one model did."""
 
     model: str
@@ -44,7 +44,7 @@ def compare_language_models(
     *,
     valid: Source | None = None,
     progress: Progress | None = None,
-) -> Iterator[Row]:
+) -> Iterator[LanguageModelRow]:
     """Train models of several kinds on one text and judge each on the same held-out tokens.
 
     Args:
@@ -61,7 +61,7 @@ def compare_language_models(
         UsageError: a model's name or numbers cannot be read.
     """
     models = take_texts(models, "models")
-    planned = [_planned(name, settings) for name in models]
+    planned = [_parse_model(name, settings) for name in models]
     for model in planned:
         if isinstance(model, LanguageModel):
             model.check()
@@ -75,12 +75,12 @@ def compare_language_models(
             progress.note(f"-- {name}")
         began = time.perf_counter()
         if isinstance(model, NgramModel):
-            yield _judged_ngram(name, model, X, valid, settings)
+            yield _evaluate_ngram(name, model, X, valid, settings)
             continue
         model.fit(X, valid=valid, progress=progress)
         figures = model.metrics_["valid"]
         parameters = num_parameters(model.network_)
-        yield Row(
+        yield LanguageModelRow(
             model=name,
             nats_per_token=figures["nats_per_token"],
             bits_per_character=figures["bits_per_character"],
@@ -93,13 +93,13 @@ def compare_language_models(
         )
 
 
-def _judged_ngram(
+def _evaluate_ngram(
     name: str,
     ngram: NgramModel,
     X: Source,  # noqa: N803
     valid: Source | None,
     settings: LanguageModel,
-) -> Row:
+) -> LanguageModelRow:
     began = time.perf_counter()
     reader = replace(settings)
     train, held_out = reader.read_corpora(X, valid)
@@ -109,14 +109,14 @@ def _judged_ngram(
     figures = language_metrics(
         -float(log_probs.sum()),
         held_out.num_targets,
-        num_predicted_characters(held_out, reader.tokenizer_, settings.lines),
+        count_predicted_characters(held_out, reader.tokenizer_, settings.lines),
         held_out.num_unknown,
     )
     unseen, total = ngram.unseen_contexts(held_out_ids, offsets)
     seconds = time.perf_counter() - began
     prompt = np.array([reader.tokenizer_.begin_id]) if settings.lines else reader.tokenizer_.encode("\n")
     written = ngram.generate(prompt, _sample_tokens(settings), np.random.default_rng(settings.seed), temperature=0.8)
-    return Row(
+    return LanguageModelRow(
         model=name,
         nats_per_token=float(figures["nats_per_token"]),
         bits_per_character=float(figures["bits_per_character"]),
@@ -130,7 +130,7 @@ def _judged_ngram(
 
 
 def _ngram(order: int, settings: LanguageModel) -> NgramModel:
-    positive("order", order)
+    check_positive("order", order)
     return NgramModel(order=order)
 
 
@@ -138,19 +138,19 @@ def _window(tokens: int, settings: LanguageModel) -> LanguageModel:
     return replace(settings, cell="window", window=tokens)
 
 
-SIZED_BY_ORDER: dict[str, Callable[[int, LanguageModel], LanguageModel | NgramModel]] = {
+SIZED_BY_TOKENS: dict[str, Callable[[int, LanguageModel], LanguageModel | NgramModel]] = {
     "ngram": _ngram,
     "window": _window,
 }
 """Kinds that see so many tokens; all others are cells."""
 
 
-def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
+def _parse_model(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
     """Read ``kind``, ``kind:N`` or ``kind:LxH``."""
     kind, _, size = name.partition(":")
     try:
-        if kind in SIZED_BY_ORDER:
-            return SIZED_BY_ORDER[kind](int(size or 5), settings)
+        if kind in SIZED_BY_TOKENS:
+            return SIZED_BY_TOKENS[kind](int(size or 5), settings)
         if kind in CELLS:
             layers, _, hidden = size.rpartition("x")
             return replace(
@@ -165,8 +165,8 @@ def _planned(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
         raise UsageError(
             f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
-    known = (*SIZED_BY_ORDER, *CELLS)
-    meant = nearest(kind, known) or ";"
+    known = (*SIZED_BY_TOKENS, *CELLS)
+    meant = suggest(kind, known) or ";"
     raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
 
 

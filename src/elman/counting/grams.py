@@ -25,13 +25,13 @@ class Grams:
     first_ends: Ints  # (num_grams,): one of those tokens for each k-gram; not given for k = 1
 
 
-def single_tokens(tokens: Ints, starts: Ints, vocab_size: int) -> Grams:
+def unigrams(tokens: Ints, starts: Ints, vocab_size: int) -> Grams:
     """The 1-grams of a text. A token's rank is its id, so a token that never occurs has its place too."""
     ends = np.delete(np.arange(len(tokens)), starts)
     return Grams(keys=np.arange(vocab_size), ranks=tokens, ends=ends, first_ends=ends[:0])
 
 
-def one_longer(grams: Grams, tokens: Ints, starts: Ints, vocab_size: int) -> Grams:
+def extend_grams(grams: Grams, tokens: Ints, starts: Ints, vocab_size: int) -> Grams:
     """The (k+1)-grams of a text: each of its k-grams, and the token after it."""
     contexts = shift(grams.ranks, starts)  # (num_tokens,)
     ends = np.flatnonzero(contexts >= 0)
@@ -43,7 +43,7 @@ def one_longer(grams: Grams, tokens: Ints, starts: Ints, vocab_size: int) -> Gra
     return Grams(keys=keys, ranks=ranks, ends=ends, first_ends=ends[first])
 
 
-def one_per_left_neighbour(grams: Grams, longer: Grams) -> Ints:
+def pick_per_left_neighbour(grams: Grams, longer: Grams) -> Ints:
     """Pick the ends of the k-grams that Kneser-Ney counts: one for each different token to the left of each k-gram.
 
     A k-gram with a left neighbour is a (k+1)-gram: of each different one, the first occurrence counts. A k-gram that

@@ -36,8 +36,8 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from elman.counting.grams import Integers, Ints, one_longer, one_per_left_neighbour, shift, single_tokens
-from elman.errors import DataError, UsageError, nearest
+from elman.counting.grams import Integers, Ints, extend_grams, pick_per_left_neighbour, shift, unigrams
+from elman.errors import DataError, UsageError, suggest
 
 Smoothing = Literal["kneser-ney", "witten-bell"]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -99,11 +99,11 @@ class NgramModel:
             raise UsageError(f"order = {self.order}, where the least is 1; 5 is usual")
         if self.smoothing not in get_args(Smoothing):
             known = ", ".join(get_args(Smoothing))
-            hint = nearest(str(self.smoothing), get_args(Smoothing))
+            hint = suggest(str(self.smoothing), get_args(Smoothing))
             raise UsageError(f"smoothing = {self.smoothing!r} is unknown; there are {known}{hint}")
         if vocab_size < 1:
             raise UsageError(f"vocab_size = {vocab_size}, where the least is 1; give the size of the tokenizer")
-        tokens, starts = _checked(ids, offsets, vocab_size)
+        tokens, starts = _check_text(ids, offsets, vocab_size)
         if len(tokens) == len(starts):
             raise DataError(
                 f"{len(tokens)} tokens in {len(starts)} sequences leave nothing to count, where a sequence needs 2; "
@@ -112,11 +112,11 @@ class NgramModel:
         kneser_ney = self.smoothing == "kneser-ney"
         tables: list[_Table] = []
         num_contexts = 1  # the context of a single token is the empty one
-        grams = single_tokens(tokens, starts, vocab_size)
+        grams = unigrams(tokens, starts, vocab_size)
         for order in range(1, self.order + 1):
             longest = order == self.order
-            longer = grams if longest else one_longer(grams, tokens, starts, vocab_size)
-            counted = one_per_left_neighbour(grams, longer) if kneser_ney and not longest else grams.ends
+            longer = grams if longest else extend_grams(grams, tokens, starts, vocab_size)
+            counted = pick_per_left_neighbour(grams, longer) if kneser_ney and not longest else grams.ends
             counts = np.bincount(grams.ranks[counted], minlength=len(grams.keys))  # (num_grams,)
             contexts = grams.keys // vocab_size  # (num_grams,)
             discount = _estimate_discount(counts) if kneser_ney else 0.0
@@ -157,11 +157,11 @@ class NgramModel:
             >>> np.exp(model.log_probs(np.array([0, 1, 1]), np.array([0, 3]))).round(3)
             array([0.893, 0.19 ])
         """
-        tables = self._fitted()
-        tokens, starts = _checked(ids, offsets, self.vocab_size)
+        tables = self._get_tables()
+        tokens, starts = _check_text(ids, offsets, self.vocab_size)
         probs = np.full(len(tokens), 1 / self.vocab_size)  # (num_tokens,)
         contexts = np.zeros_like(tokens)  # (num_tokens,): the rank of each token's context, at first the empty one
-        for table, ranks in zip(tables, self._ranks(tokens, starts), strict=True):
+        for table, ranks in zip(tables, self._find_ranks(tokens, starts), strict=True):
             probs = table.interpolate(contexts, ranks, probs)
             contexts = shift(ranks, starts)
         logs: Floats = np.log(np.delete(probs, starts))  # the first token of a sequence is not predicted
@@ -180,10 +180,10 @@ class NgramModel:
             UsageError: the model is not fitted.
             DataError: an id is outside the vocabulary.
         """
-        tables = self._fitted()
+        tables = self._get_tables()
         context = np.asarray(context_ids)[max(0, len(context_ids) - self.order + 1) :]
-        tokens, starts = _checked(context, np.array([0, len(context)]), self.vocab_size)
-        last_ranks = (int(ranks[-1]) for ranks in self._ranks(tokens, starts)) if len(tokens) else iter(())
+        tokens, starts = _check_text(context, np.array([0, len(context)]), self.vocab_size)
+        last_ranks = (int(ranks[-1]) for ranks in self._find_ranks(tokens, starts)) if len(tokens) else iter(())
         probs = np.full(self.vocab_size, 1 / self.vocab_size)  # (vocab_size,)
         for table, rank in zip(tables, chain([0], last_ranks), strict=False):
             if rank < 0:
@@ -243,10 +243,10 @@ class NgramModel:
             UsageError: the model is not fitted, or the offsets are wrong.
             DataError: an id is outside the vocabulary.
         """
-        tables = self._fitted()
-        tokens, starts = _checked(ids, offsets, self.vocab_size)
+        tables = self._get_tables()
+        tokens, starts = _check_text(ids, offsets, self.vocab_size)
         contexts = np.zeros_like(tokens)
-        for _, ranks in zip(range(self.order - 1), self._ranks(tokens, starts), strict=False):
+        for _, ranks in zip(range(self.order - 1), self._find_ranks(tokens, starts), strict=False):
             contexts = shift(ranks, starts)
         lengths = np.diff(np.append(starts, len(tokens)))
         position = np.arange(len(tokens)) - np.repeat(starts, lengths)  # (num_tokens,): within its sequence
@@ -257,19 +257,19 @@ class NgramModel:
     @property
     def num_parameters(self) -> int:
         """The number of n-grams stored, of all orders."""
-        return sum(int(np.count_nonzero(table.counts)) for table in self._fitted())
+        return sum(int(np.count_nonzero(table.counts)) for table in self._get_tables())
 
     @property
     def nbytes(self) -> int:
         """The memory that the tables take, in bytes."""
-        return sum(table.nbytes for table in self._fitted())
+        return sum(table.nbytes for table in self._get_tables())
 
-    def _fitted(self) -> list[_Table]:
+    def _get_tables(self) -> list[_Table]:
         if not self._tables:
             raise UsageError("this NgramModel has counted nothing yet; call fit(ids, offsets, vocab_size) first")
         return self._tables
 
-    def _ranks(self, tokens: Ints, starts: Ints) -> Iterator[Ints]:
+    def _find_ranks(self, tokens: Ints, starts: Ints) -> Iterator[Ints]:
         """For k = 1 .. order: the rank of the k-gram that ends at each token, -1 where training has none."""
         ranks = tokens
         yield ranks
@@ -339,7 +339,7 @@ def _compact(counts: npt.NDArray[Any]) -> Integers:
     return counts.astype(np.int32 if small else np.int64)
 
 
-def _checked(ids: Integers, offsets: Integers, vocab_size: int) -> tuple[Ints, Ints]:
+def _check_text(ids: Integers, offsets: Integers, vocab_size: int) -> tuple[Ints, Ints]:
     """Check a text; return its tokens, shape (num_tokens,), and where each sequence that is not empty starts."""
     ids, offsets = np.asarray(ids), np.asarray(offsets)
     for name, array in (("ids", ids), ("offsets", offsets)):

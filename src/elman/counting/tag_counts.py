@@ -84,7 +84,7 @@ class TaggingBaseline(ABC):
     def num_parameters(self) -> int:
         """How many numbers the tagger has to store."""
         self._check_fitted()
-        return self._size()
+        return self._count_parameters()
 
     def _check_fitted(self) -> None:
         if not self._is_fitted:
@@ -97,7 +97,7 @@ class TaggingBaseline(ABC):
     def _look_up(self, sentences: Sentences) -> list[list[str]]: ...
 
     @abstractmethod
-    def _size(self) -> int: ...
+    def _count_parameters(self) -> int: ...
 
 
 class MajorityTagger(TaggingBaseline):
@@ -109,12 +109,12 @@ class MajorityTagger(TaggingBaseline):
     """
 
     def _count(self, sentences: Sentences, tags: Sentences) -> None:
-        self._tag = _most_frequent(Counter(chain.from_iterable(tags)))
+        self._tag = _pick_most_frequent(Counter(chain.from_iterable(tags)))
 
     def _look_up(self, sentences: Sentences) -> list[list[str]]:
         return [[self._tag] * len(words) for words in sentences]
 
-    def _size(self) -> int:
+    def _count_parameters(self) -> int:
         return 1
 
 
@@ -134,15 +134,15 @@ class MostFrequentTagger(TaggingBaseline):
     """
 
     def _count(self, sentences: Sentences, tags: Sentences) -> None:
-        counts = _tags_by_word(sentences, tags)
+        counts = _count_tags_by_word(sentences, tags)
         once = [own for own in counts.values() if own.total() == 1]
-        self._unseen = _most_frequent(_sum(once or counts.values()))
-        self._tags = {word: _most_frequent(own) for word, own in counts.items()}
+        self._unseen = _pick_most_frequent(_sum(once or counts.values()))
+        self._tags = {word: _pick_most_frequent(own) for word, own in counts.items()}
 
     def _look_up(self, sentences: Sentences) -> list[list[str]]:
         return [[self._tags.get(word, self._unseen) for word in words] for words in sentences]
 
-    def _size(self) -> int:
+    def _count_parameters(self) -> int:
         return len(self._tags) + 1
 
 
@@ -184,8 +184,8 @@ class HiddenMarkovModel(TaggingBaseline):
             for before, after in pairwise([border, *(ids[tag] for tag in own), border]):
                 self._transitions[before, after] += 1
         self._views: defaultdict[Hashable, Counter[str]] = defaultdict(Counter)
-        for word, counts in _tags_by_word(sentences, tags).items():
-            for view in _views(word) if counts.total() <= RARE else [word]:
+        for word, counts in _count_tags_by_word(sentences, tags).items():
+            for view in _list_views(word) if counts.total() <= RARE else [word]:
                 self._views[view].update(counts)
 
     def _look_up(self, sentences: Sentences) -> list[list[str]]:
@@ -200,13 +200,13 @@ class HiddenMarkovModel(TaggingBaseline):
     def _tag_probs(self, word: str, prior: Floats) -> Floats:
         """p(tag | word), shape (K,)."""
         probs = prior
-        for view in _views(word):
+        for view in _list_views(word):
             if seen := self._views.get(view):
                 counts = np.array([seen[tag] for tag in self._tags])  # (K,)
                 probs = (counts + self.smoothing * probs) / (counts.sum() + self.smoothing)
         return probs
 
-    def _size(self) -> int:
+    def _count_parameters(self) -> int:
         return int(np.count_nonzero(self._transitions)) + sum(map(len, self._views.values()))
 
 
@@ -227,14 +227,14 @@ def _viterbi(emissions: Sequence[Floats], transitions: Floats) -> list[int]:
     return path[::-1]
 
 
-def _views(word: str) -> list[Hashable]:
+def _list_views(word: str) -> list[Hashable]:
     """Name the views of a word, from the widest (that it is a word) to the narrowest (which word it is)."""
     shape = word[:1].isupper(), any(map(str.isdigit, word)), any(map(str.isalpha, word))
     endings = [word[len(word) - length :] for length in range(min(len(word), LONGEST_ENDING) + 1)]
     return [(), *((shape, ending) for ending in endings), word]
 
 
-def _tags_by_word(sentences: Sentences, tags: Sentences) -> dict[str, Counter[str]]:
+def _count_tags_by_word(sentences: Sentences, tags: Sentences) -> dict[str, Counter[str]]:
     """How often each word had each tag."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for word, tag in zip(chain.from_iterable(sentences), chain.from_iterable(tags), strict=True):
@@ -242,7 +242,7 @@ def _tags_by_word(sentences: Sentences, tags: Sentences) -> dict[str, Counter[st
     return counts
 
 
-def _most_frequent(counts: Counter[str]) -> str:
+def _pick_most_frequent(counts: Counter[str]) -> str:
     return counts.most_common(1)[0][0]
 
 

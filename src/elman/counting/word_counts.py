@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from elman.errors import DataError, UsageError, how_to_install, nearest
+from elman.errors import DataError, UsageError, how_to_install, suggest
 
 TEXT_BASELINES = {
     "majority": "the most frequent label for every text",
@@ -112,7 +112,7 @@ def text_baseline(name: str, seed: int) -> TextBaseline:
         ['-', '+']
     """
     if name not in TEXT_BASELINES:
-        hint = nearest(name, TEXT_BASELINES) or ";"
+        hint = suggest(name, TEXT_BASELINES) or ";"
         raise UsageError(f'there is no baseline "{name}"{hint} there are {", ".join(TEXT_BASELINES)}')
     if name == "majority":
         return MajorityClassifier()

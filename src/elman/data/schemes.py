@@ -1,12 +1,12 @@
-"""How tags mark spans such as entities: IOB1, BIO, BIOES and their like in, BIO inside, and back as they came.
+"""Tagging schemes for spans such as entities: IOB1, BIO, BIOES and similar; models use BIO internally.
 
     words    Ada  Lovelace  met  Charles  Babbage  in  London
-    IOB1     I-P  I-P       O    I-P      I-P      O   I-L       B- only where a span touches one of its own type
+    IOB1     I-P  I-P       O    I-P      I-P      O   I-L       B- only directly after a span of the same type
     BIO      B-P  I-P       O    B-P      I-P      O   B-L       every span begins with B-
-    BIOES    B-P  E-P       O    B-P      E-P      O   S-L       its last word has E-, a span of one word S-
+    BIOES    B-P  E-P       O    B-P      E-P      O   S-L       a span ends with E-; a span of one word is S-
 
-BILOU is BIOES with L for E and U for S, BMES is BIOES with M for I. Where there is one type only, tags may lack it:
-B, I and O, or B, M, E and S for the words of a text without blanks.
+BILOU is BIOES with L for E and U for S; BMES is BIOES with M for I. If there is only one type, tags may omit it:
+B, I and O, or B, M, E and S for word segmentation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 
 Span = tuple[int, int, str]
 """First word, the word after the last, and type."""
@@ -25,31 +25,30 @@ Span = tuple[int, int, str]
 SCHEMES = ("iob1", "bio", "bioes", "bilou", "bmes")
 
 _ALL = "BIMESLU"
-# The first word of a span, inner ones, the last, a word alone:
-_LETTERS = {
+_LETTERS = {  # of the first word of a span, an inner one, the last one, and a single word
     "iob1": "IIII",
     "bio": "BIIB",
     "bioes": "BIES",
     "bilou": "BILU",
     "bmes": "BMES",
-}  # the first word, inner, last, alone
+}
 
 
-def detect(sentences: Iterable[Sequence[str]]) -> str:
-    """Find out which scheme the tags of some sentences follow.
+def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
+    """Detect the scheme of the tags of some sentences.
 
-    Tags are of spans where each is ``O`` or a letter of the scheme, a hyphen and a type, and at least one is not ``O``;
-    or where each is ``O`` or a letter, and some begin with B or I. M- makes it BMES, E- or S- BIOES, L- or U- BILOU.
-    Otherwise it is IOB1 where more spans begin with I- than with B-; a B- right
-    after a span of its own type, which both schemes write, does not count.
+    Tags mark spans if each of them is ``O`` or a letter, a hyphen and a type, and not all are ``O``; or if each is
+    ``O`` or a single letter, with at least one B or I. M makes it BMES, E or S BIOES, L or U BILOU. Otherwise it is
+    IOB1 if more spans begin with I- than with B-; a B- directly after a span of the same type, which both schemes
+    have, does not count.
 
     Returns:
-        One of `SCHEMES`, or an empty string where the tags are of single words, such as parts of speech.
+        One of `SCHEMES`, or an empty string if the tags are of single words, such as parts of speech.
 
     Example:
-        >>> detect([["B-PER", "I-PER", "O"]]), detect([["I-PER", "I-PER", "O"]]), detect([["S-PER", "O"]])
-        ('bio', 'iob1', 'bioes')
-        >>> detect([["B", "I", "O"]]), detect([["B", "M", "E"], ["S"]]), detect([["NOUN", "VERB"]])
+        >>> [detect_scheme([tags]) for tags in (["B-PER", "I-PER", "O"], ["I-PER", "I-PER", "O"], ["S-PER", "O"])]
+        ['bio', 'iob1', 'bioes']
+        >>> detect_scheme([["B", "I", "O"]]), detect_scheme([["B", "M", "E"], ["S"]]), detect_scheme([["NOUN", "VERB"]])
         ('bio', 'bmes', '')
     """
     letters: set[str] = set()
@@ -59,7 +58,7 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
         before = "O"
         for tag in tags:
             if tag != "O":
-                if not _marks(tag, _ALL):
+                if not _is_span_tag(tag, _ALL):
                     return ""
                 letter = tag[0]
                 letters.add(letter)
@@ -79,27 +78,27 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
     return "iob1" if begun_by_i > begun_by_b else "bio"
 
 
-def stray(sentences: Iterable[Sequence[str]]) -> list[str]:
-    """Say which tags keep the others from being of spans: none, where the others do not look so.
+def find_stray_tags(sentences: Iterable[Sequence[str]]) -> list[str]:
+    """Find the tags that prevent the others from being read as spans; none if most tags do not look like spans.
 
     Example:
-        >>> stray([["B-PER", "I-PER", "o", "B-LOC"]]), stray([["NOUN", "B-", "VERB"]])
+        >>> find_stray_tags([["B-PER", "I-PER", "o", "B-LOC"]]), find_stray_tags([["NOUN", "B-", "VERB"]])
         (['o'], [])
-        >>> stray([["B-PER", "E-PER", "U-PER"]])  # BIOES and BILOU
+        >>> find_stray_tags([["B-PER", "E-PER", "U-PER"]])  # BIOES and BILOU
         ['B-PER', 'E-PER', 'U-PER']
     """
     counts = Counter(tag for tags in sentences for tag in tags if tag != "O")
-    typed = {tag for tag in counts if _marks(tag, _ALL) and len(tag) > 1}
+    typed = {tag for tag in counts if _is_span_tag(tag, _ALL) and len(tag) > 1}
     if 2 * sum(counts[tag] for tag in typed) < counts.total():
         return []
     return sorted(counts.keys() - typed) or sorted(typed)
 
 
 def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write tags of a scheme as BIO; a span that does not begin as the scheme has it begins with B- all the same.
+    """Convert tags of a scheme to BIO; a span that breaks the rules of the scheme also begins with B-.
 
     Args:
-        tags: of a sentence; what is no tag of the scheme stays as it is.
+        tags: the tags of a sentence; a tag that does not belong to the scheme is kept.
         scheme: one of `SCHEMES`.
 
     Raises:
@@ -109,64 +108,64 @@ def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
         >>> to_bio(["I-PER", "I-PER", "B-PER", "O"], "iob1"), to_bio(["S-LOC", "B-PER", "E-PER"], "bioes")
         (['B-PER', 'I-PER', 'B-PER', 'O'], ['B-LOC', 'B-PER', 'I-PER'])
     """
-    return _written(tags, _spans(tags, scheme), "bio")
+    return _write_spans(tags, _find_spans(tags, scheme), "bio")
 
 
 def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write BIO tags in another scheme: the inverse of `to_bio`.
+    """Convert BIO tags to another scheme: the inverse of `to_bio`.
 
     Example:
         >>> from_bio(["B-PER", "I-PER", "B-PER", "O"], "iob1"), from_bio(["B-LOC", "B-PER", "I-PER"], "bioes")
         (['I-PER', 'I-PER', 'B-PER', 'O'], ['S-LOC', 'B-PER', 'E-PER'])
     """
-    return _written(tags, spans(tags), scheme)
+    return _write_spans(tags, find_spans(tags), scheme)
 
 
-def spans(bio: Sequence[str]) -> list[Span]:
-    """Find the spans that BIO tags mark; an I- after O, or after another type, begins one, as conlleval has it.
+def find_spans(bio: Sequence[str]) -> list[Span]:
+    """Find the spans that BIO tags mark; an I- after O or after another type begins a span, as in conlleval.
 
     Example:
-        >>> spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
+        >>> find_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
         [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
     """
-    return _spans(bio, "bio")
+    return _find_spans(bio, "bio")
 
 
-def inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
-    """Return the places of tags that are none of the scheme's, or that it would write otherwise, such as I- after O.
+def find_inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
+    """Find the positions of tags that the scheme does not have, or not in this place, such as I- after O.
 
     Example:
-        >>> inconsistencies(["O", "I-PER", "B-LOC", "I-PER"], "bio"), inconsistencies(["B-PER", "O"], "bioes")
+        >>> find_inconsistencies(["O", "I-PER", "B-LOC", "I-PER"], "bio"), find_inconsistencies(["B-PER", "O"], "bioes")
         ([1, 3], [0])
     """
     letters = "B" + _letters(scheme)
-    due = from_bio(to_bio(tags, scheme), scheme)
+    expected = from_bio(to_bio(tags, scheme), scheme)
     return [
-        place
-        for place, (tag, other) in enumerate(zip(tags, due, strict=True))
-        if tag != other or not (tag == "O" or _marks(tag, letters))
+        position
+        for position, (tag, other) in enumerate(zip(tags, expected, strict=True))
+        if tag != other or not (tag == "O" or _is_span_tag(tag, letters))
     ]
 
 
 def _letters(scheme: str) -> str:
     if scheme not in _LETTERS:
-        meant = nearest(scheme, SCHEMES) or f"; there are {', '.join(SCHEMES)}"
+        meant = suggest(scheme, SCHEMES) or f"; there are {', '.join(SCHEMES)}"
         raise UsageError(f'there is no scheme "{scheme}"{meant}')
     return _LETTERS[scheme]
 
 
-def _marks(tag: str, letters: str) -> bool:
-    """Tell whether a tag marks a word of a span: one of the letters alone, or with a hyphen and a type."""
+def _is_span_tag(tag: str, letters: str) -> bool:
+    """Tell whether a tag marks a word of a span: one of the letters, alone or with a hyphen and a type."""
     return tag[:1] in tuple(letters) and (len(tag) == 1 or (tag[1] == "-" and len(tag) > 2))
 
 
-def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
-    """Find spans: I, M, E and L go on with a span of their type that has not ended; everything else begins one."""
+def _find_spans(tags: Sequence[str], scheme: str) -> list[Span]:
+    """Find spans: I, M, E and L continue an open span of the same type; any other tag begins a new span."""
     letters = "B" + _letters(scheme)
     found: list[Span] = []
     before = "O"
     for place, tag in enumerate(tags):
-        if not _marks(tag, letters):
+        if not _is_span_tag(tag, letters):
             before = "O"
             continue
         if tag[0] in "IMEL" and before[0] in "BIM" and before[2:] == tag[2:]:
@@ -177,8 +176,8 @@ def _spans(tags: Sequence[str], scheme: str) -> list[Span]:
     return found
 
 
-def _written(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[str]:
-    """Write spans in a scheme; a tag of no span stays as it is."""
+def _write_spans(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[str]:
+    """Write spans in a scheme; the other tags are kept."""
     first, inner, last, alone = list(_letters(scheme))
     written = list(tags)
     before = (-1, -1, "")
@@ -192,20 +191,20 @@ def _written(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[st
     return written
 
 
-def allowed(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which BIO tag may follow which, and which may come first: an I- goes on with a span of its own type.
+def allowed_transitions(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which BIO tag may follow which, and which may come first: an I- needs a span of the same type before it.
 
     Args:
         tags: the K distinct tags.
 
     Returns:
-        (K, K), from the row's tag to the column's, and (K,); all True where the tags are not BIO.
+        (K, K), from the row's tag to the column's, and (K,) for the first tag; all True if the tags are not BIO.
 
     Example:
-        >>> allowed(["B-PER", "I-PER", "O"])[0].tolist()
+        >>> allowed_transitions(["B-PER", "I-PER", "O"])[0].tolist()
         [[True, True, True], [True, True, True], [True, False, True]]
     """
-    is_bio = all(tag == "O" or _marks(tag, "BI") for tag in tags)
+    is_bio = all(tag == "O" or _is_span_tag(tag, "BI") for tag in tags)
     inside = np.array([is_bio and tag[0] == "I" for tag in tags], np.bool_)  # (K,)
     kinds = np.array(["\n" if tag == "O" else tag[2:] for tag in tags])
     return ~inside[None, :] | (kinds[:, None] == kinds[None, :]), ~inside

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import torch
@@ -19,13 +16,13 @@ from elman.kernels.checks import check
 class Rows(Protocol):
     """A network's state after what every row has written; K rows in a row belong to one sentence."""
 
-    def chosen(self, sentences: Tensor, rows: Tensor) -> Self:
+    def select(self, sentences: Tensor, rows: Tensor) -> Self:
         """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
         ...
 
 
 RowState = TypeVar("RowState", bound=Rows)
-Step = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
+StepFunction = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
 
 
 class Hypothesis(NamedTuple):
@@ -37,45 +34,8 @@ class Hypothesis(NamedTuple):
     """Its log-probability in nats, divided by its length to the power of the length penalty; higher is better."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How texts are searched for, or drawn, in one call."""
-
-    beam_size: int = 5
-    """Texts that are kept at every step of the search; 1 takes the likeliest token each time."""
-    length_penalty: float = 1.0
-    """Log-probabilities are divided by the length to this power when texts are compared; 0 prefers short ones."""
-    n_best: int = 1
-    """How many texts to write about each input, the best first."""
-    temperature: float = 0.0
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
-    seed: int | None = None
-    """The same seed draws the same texts; the model's where not given."""
-
-    def check(self) -> None:
-        """Raise UsageError for a value outside its limits."""
-        for name, value in asdict(self).items():
-            if name == "seed" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
-        for name in ("beam_size", "n_best", "seed"):
-            if not isinstance(getattr(self, name), numbers.Integral | type(None)):
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be a whole number")
-        for name in ("beam_size", "n_best"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("length_penalty", "temperature"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be a finite number, at least 0")
-        if self.length_penalty > 10:
-            raise UsageError(f"length_penalty is {self.length_penalty}; it is at most 10")
-        if self.temperature == 0 and self.n_best > self.beam_size:
-            raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")
-
-
 def beam_search(
-    step: Step[RowState],
+    step: StepFunction[RowState],
     state: RowState,
     num_sentences: int,
     *,
@@ -119,14 +79,14 @@ def beam_search(
     if num_sentences == 0:
         return []
     beams = _Beams(num_sentences, beam_size, begin_id, end_id, length_penalty)
-    state = state.chosen(beams.sentences, beams.sentences.repeat_interleave(beams.lanes))  # (B · lanes,) rows
+    state = state.select(beams.sentences, beams.sentences.repeat_interleave(beams.lanes))  # (B · lanes,) rows
     for length in range(1, max_length + 1):
         logits, state = step(beams.last_ids, state)
         check("the logits", logits, (len(beams.last_ids), "V"), None, layout="(R, V)")
         rows, numbers = beams.extend(logits.float().cpu().log_softmax(dim=-1), is_last=length == max_length)
         if not len(rows):
             break
-        state = state.chosen(rows, numbers)
+        state = state.select(rows, numbers)
     if not all(beams.found):
         raise UsageError("no sequence has a probability: the logits hold NaN or infinity; train again")
     return [beams.best(sentence) for sentence in range(num_sentences)]

@@ -8,8 +8,9 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch import Tensor
 
-from elman.decoding.beam import Hypothesis, RowState, Search, Step
-from elman.decoding.sampling import Sampling, draw_key
+from elman.decoding.beam import Hypothesis, RowState, StepFunction
+from elman.decoding.options import Sampling, Search
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
 
 
@@ -23,13 +24,13 @@ class Drawn(NamedTuple, Generic[RowState]):
     nats: Tensor
     """(R,) the log-probability of what was drawn."""
 
-    def chosen(self, rows: Tensor) -> Drawn[RowState]:
+    def select(self, rows: Tensor) -> Drawn[RowState]:
         """Go on with some of the rows."""
-        return Drawn(self.state.chosen(rows, rows), self.logits[rows], self.nats[rows])
+        return Drawn(self.state.select(rows, rows), self.logits[rows], self.nats[rows])
 
 
 def draw_sequences(
-    step: Step[RowState],
+    step: StepFunction[RowState],
     state: RowState,
     seeds: Sequence[tuple[int, ...]],
     search: Search,
@@ -60,14 +61,14 @@ def draw_sequences(
 
     number = search.n_best
     rows = torch.arange(len(seeds)).repeat_interleave(number)
-    logits, state = step(torch.full((len(rows),), begin_id), state.chosen(rows, rows))
+    logits, state = step(torch.full((len(rows),), begin_id), state.select(rows, rows))
     options: dict[str, Any] = {
         "sampling": Sampling(temperature=search.temperature),
         "max_tokens": max_length,
         "stop": stop_at(end_id),
     }
     streams = [Stream(key=draw_key(*seed, index), **options) for seed in seeds for index in range(number)]
-    network = Stepwise[Drawn[RowState]](lambda drawn: drawn.logits, read, Drawn.chosen)
+    network = Stepwise[Drawn[RowState]](lambda drawn: drawn.logits, read, Drawn.select)
     writing = Writing(network, Drawn(state, logits, torch.zeros(len(rows))), streams)
     written: list[list[int]] = [[] for _ in streams]
     for pieces in writing:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elman.decoding.options import Sampling
 from elman.errors import UsageError
 from elman.kernels.checks import CPU, check
 from elman.kernels.generate import OPTIONS, choose_rows, distribute_rows, draw_options
@@ -20,39 +20,7 @@ from elman.kernels.threads import run
 GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How the next token is drawn from the network's distribution."""
-
-    temperature: float = 0.8
-    """Logits are divided by it: below 1 safer, above 1 wilder; 1 is the network's own distribution."""
-    top_k: int = 0
-    """Draw among the k likeliest tokens only; 0: among all."""
-    top_p: float = 1.0
-    """Draw among the fewest tokens that together reach this probability (nucleus sampling)."""
-    repetition_penalty: float = 1.0
-    """Logits of tokens already seen are divided by it where positive, multiplied where negative; 1: no penalty."""
-    greedy: bool = False
-    """Take the likeliest token every time; nothing is drawn."""
-
-    def check(self) -> None:
-        """Raise UsageError for a value outside its limits."""
-        for name, value in asdict(self).items():
-            if name != "greedy" and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
-                raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
-        if not isinstance(self.top_k, numbers.Integral):
-            raise UsageError(f"top_k is {self.top_k}; it must be a whole number")
-        if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"temperature is {self.temperature}; it must be above zero (`greedy` takes the likeliest)")
-        if self.top_k < 0:
-            raise UsageError(f"top_k is {self.top_k}; it must be at least 1, or 0 to draw among all tokens")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p}; it is a probability: above 0 and at most 1")
-        if not 0 < self.repetition_penalty < float("inf"):
-            raise UsageError(f"repetition_penalty is {self.repetition_penalty}; it must be above zero (1: no penalty)")
-
-
-def laid_out(samplings: Iterable[Sampling]) -> Tensor:
+def lay_out_options(samplings: Iterable[Sampling]) -> Tensor:
     """Lay out the options of N rows as the kernels read them: (N, 5) float64."""
     rows = [draw_options(**asdict(sampling)) for sampling in samplings]
     return torch.stack(rows) if rows else torch.empty(0, OPTIONS, dtype=torch.float64, device=CPU)
@@ -63,7 +31,7 @@ def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | No
 
     Args:
         logits: (N, V), one row a stream.
-        sampling: what to do with them; or (N, 5), the options of each row as ``laid_out`` gives them.
+        sampling: what to do with them; or (N, 5), the options of each row as ``lay_out_options`` gives them.
         seen: (N, V) booleans, the tokens that each stream already holds; only the repetition penalty asks.
 
     Returns:
@@ -88,7 +56,7 @@ def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | No
         check("seen", seen, tuple(logits.shape), torch.bool)
     probs = logits.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
     rows, size = probs.shape
-    options = laid_out([sampling] * rows) if isinstance(sampling, Sampling) else sampling
+    options = lay_out_options([sampling] * rows) if isinstance(sampling, Sampling) else sampling
     check("the options", options, (rows, OPTIONS), torch.float64, CPU)
     options = options.contiguous()
     order = torch.empty_like(probs, dtype=torch.int64)
@@ -154,10 +122,10 @@ def uniforms(keys: Sequence[int], positions: Sequence[int], count: int) -> Tenso
     """
     steps = np.array(positions, np.uint64)[:, None] + np.arange(1, count + 1, dtype=np.uint64)  # (N, T)
     bits = np.asarray(np.array(keys, np.uint64)[:, None] + steps * GAMMA, np.uint64)
-    return torch.from_numpy((mixed(bits) >> np.uint64(11)) * 2.0**-53)
+    return torch.from_numpy((mix_bits(bits) >> np.uint64(11)) * 2.0**-53)
 
 
-def mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_bits(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mix 64 bits so that each depends on all: SplitMix64's output function (David Stafford's variant 13)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

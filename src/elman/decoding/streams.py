@@ -1,6 +1,6 @@
 """Writing many streams at once: draw a token for each, let the network read it, and so on until each has ended.
 
-state ──Network.begin──▶ logits (N, V) ──Network.write(uniforms)──▶ ids (N, T), logits, state ──▶ each stream's ids
+state ──begin──▶ logits (N, V) ──write(uniforms)──▶ ids (N, T), logits, state ──▶ each stream's ids
 
 A stream has options, a seed and an end of its own, and is written the same whichever streams are beside it: what it
 draws depends on its key and its position only.
@@ -15,12 +15,13 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from elman.decoding.sampling import Sampling, draw, laid_out, probabilities, uniforms
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw, lay_out_options, probabilities, uniforms
 from elman.kernels.checks import CPU
 from elman.kernels.generate import Writer
 from elman.nn.state import State
 
-LONGEST = 256  # tokens that the compiled writer writes before they are handed out
+MAX_TOKENS_PER_CALL = 256  # tokens that the compiled writer writes before they are handed out
 
 AnyState = TypeVar("AnyState")
 Stop = Callable[[Sequence[int]], int | None]
@@ -59,11 +60,11 @@ class Draws:
     uniforms: Tensor
     """(N, T) float64."""
     options: Tensor
-    """(N, 5) float64, see :func:`~elman.decoding.sampling.laid_out`."""
+    """(N, 5) float64, see :func:`~elman.decoding.sampling.lay_out_options`."""
     forbidden: Tensor | None
     """(N, V) booleans."""
 
-    def chosen(self, row: int, count: int) -> Draws:
+    def select(self, row: int, count: int) -> Draws:
         """Return one stream's draws, so many of them."""
         forbidden = None if self.forbidden is None else self.forbidden[[row]]
         return Draws(self.uniforms[[row], :count], self.options[[row]], forbidden)
@@ -81,7 +82,7 @@ class Point(Generic[AnyState]):
     """(N, V) booleans, what the repetition penalty meets."""
 
 
-class Network(Protocol[AnyState]):
+class StreamNetwork(Protocol[AnyState]):
     """What the loop asks of a network."""
 
     longest: int
@@ -95,7 +96,7 @@ class Network(Protocol[AnyState]):
         """Draw and read T tokens in each stream; return them (N, T), and the point after them."""
         ...
 
-    def chosen(self, state: AnyState, rows: Tensor) -> AnyState:
+    def select(self, state: AnyState, rows: Tensor) -> AnyState:
         """Return the state of some of the streams."""
         ...
 
@@ -106,7 +107,7 @@ class Stepwise(Generic[AnyState]):
     Args:
         next_logits: returns the logits (N, V) for the token after what a state has read.
         read: reads one token a stream (N,); returns the logits (N, V) for the next, and the state.
-        chosen: see :class:`Network`.
+    select: see :class:`StreamNetwork`.
     """
 
     longest = 1  # a step is dear: none is taken for a stream that has ended
@@ -115,16 +116,16 @@ class Stepwise(Generic[AnyState]):
         self,
         next_logits: Callable[[AnyState], Tensor],
         read: Callable[[Tensor, AnyState], tuple[Tensor, AnyState]],
-        chosen: Callable[[AnyState, Tensor], AnyState],
+        select: Callable[[AnyState, Tensor], AnyState],
     ) -> None:
-        self._next_logits, self._read, self.chosen = next_logits, read, chosen
+        self._next_logits, self._read, self.select = next_logits, read, select
 
     def begin(self, state: AnyState) -> tuple[Tensor, AnyState]:
-        """Return the logits for the next token; see :class:`Network`."""
+        """Return the logits for the next token; see :class:`StreamNetwork`."""
         return self._next_logits(state), state
 
     def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
-        """Draw and read tokens; see :class:`Network`."""
+        """Draw and read tokens; see :class:`StreamNetwork`."""
         logits, state, seen = point.logits, point.state, None if point.seen is None else point.seen.clone()
         ids = torch.empty(draws.uniforms.shape, dtype=torch.int64, device=CPU)
         for column, numbers in enumerate(draws.uniforms.T):
@@ -142,18 +143,18 @@ class Stepwise(Generic[AnyState]):
 class Compiled:
     """A network that Elman's kernels write with; its state is of (L, N, H) float32 parts."""
 
-    longest = LONGEST
+    longest = MAX_TOKENS_PER_CALL
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     def begin(self, state: State) -> tuple[Tensor, State]:
-        """Return the logits for the next token; see :class:`Network`."""
+        """Return the logits for the next token; see :class:`StreamNetwork`."""
         state = state.map(lambda part: part.to(torch.float32))  # they are not, where autocast is on
         return self._writer.next_logits(tuple(state.values())), state
 
     def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
-        """Draw and read tokens; see :class:`Network`."""
+        """Draw and read tokens; see :class:`StreamNetwork`."""
         seen = None if point.seen is None else point.seen.clone()
         state = point.state.map(Tensor.clone)
         logits = point.logits.clone()
@@ -162,9 +163,9 @@ class Compiled:
         ids = self._writer.write(logits, tuple(state.values()), draws.uniforms, draws.options, seen, draws.forbidden)
         return ids, Point(logits, state, seen)
 
-    def chosen(self, state: State, rows: Tensor) -> State:
+    def select(self, state: State, rows: Tensor) -> State:
         """Return the state of some of the streams."""
-        return state.rows(rows)
+        return state.select_rows(rows)
 
 
 class Writing(Generic[AnyState]):
@@ -189,7 +190,7 @@ class Writing(Generic[AnyState]):
         [tensor([2]), tensor([2])]
     """
 
-    def __init__(self, network: Network[AnyState], state: AnyState, streams: Sequence[Stream]) -> None:
+    def __init__(self, network: StreamNetwork[AnyState], state: AnyState, streams: Sequence[Stream]) -> None:
         self._network, self._streams = network, streams
         self.positions = [stream.position for stream in streams]
         """How many draws each stream has made."""
@@ -197,11 +198,11 @@ class Writing(Generic[AnyState]):
             logits, state = network.begin(state)
         seen = None
         if any(stream.sampling.repetition_penalty != 1 for stream in streams):
-            seen = _marked([stream.seen for stream in streams], logits)
+            seen = _mark([stream.seen for stream in streams], logits)
         self._point = Point(logits.to(CPU), state, seen)
-        self._options = laid_out(stream.sampling for stream in streams)
+        self._options = lay_out_options(stream.sampling for stream in streams)
         any_forbidden = any(len(stream.forbidden) for stream in streams)
-        self._forbidden = _marked([stream.forbidden for stream in streams], logits) if any_forbidden else None
+        self._forbidden = _mark([stream.forbidden for stream in streams], logits) if any_forbidden else None
         self._live = list(range(len(streams)))
         self._ends: dict[int, tuple[Point[AnyState], Draws | None]] = {}  # and what is still to be written from there
         self._drop([row for row, stream in enumerate(streams) if stream.max_tokens == 0])
@@ -220,7 +221,7 @@ class Writing(Generic[AnyState]):
         states = []
         for number in range(len(self._streams)):
             point, rest = (
-                self._ends[number] if number in self._ends else (self._chosen(self._point, [rows[number]]), None)
+                self._ends[number] if number in self._ends else (self._select(self._point, [rows[number]]), None)
             )
             if rest is not None:  # the beginning of a stretch, until where the stream ended
                 _, point = self._network.write(point, rest)
@@ -251,8 +252,8 @@ class Writing(Generic[AnyState]):
             if taken is not None or self._left(number) == 0:
                 ended.append(row)
                 if len(written[number]) < count:
-                    rest = draws.chosen(row, len(written[number]))
-                    self._ends[number] = self._chosen(before, [row]), rest
+                    rest = draws.select(row, len(written[number]))
+                    self._ends[number] = self._select(before, [row]), rest
         self._drop(ended)
         return written
 
@@ -260,20 +261,20 @@ class Writing(Generic[AnyState]):
         """Go on without the streams of these rows."""
         for row in ended:
             if self._live[row] not in self._ends:
-                self._ends[self._live[row]] = self._chosen(self._point, [row]), None
+                self._ends[self._live[row]] = self._select(self._point, [row]), None
         stay = [row for row in range(len(self._live)) if row not in set(ended)]
         self._live = [self._live[row] for row in stay]
         if ended and stay:
-            self._point = self._chosen(self._point, stay)
+            self._point = self._select(self._point, stay)
             self._options = self._options[stay]
             self._forbidden = None if self._forbidden is None else self._forbidden[stay]
 
-    def _chosen(self, point: Point[AnyState], rows: Sequence[int]) -> Point[AnyState]:
+    def _select(self, point: Point[AnyState], rows: Sequence[int]) -> Point[AnyState]:
         seen = None if point.seen is None else point.seen[rows]
-        return Point(point.logits[rows], self._network.chosen(point.state, torch.tensor(rows, device=CPU)), seen)
+        return Point(point.logits[rows], self._network.select(point.state, torch.tensor(rows, device=CPU)), seen)
 
 
-def _marked(tokens: Sequence[Sequence[int]], logits: Tensor) -> Tensor:
+def _mark(tokens: Sequence[Sequence[int]], logits: Tensor) -> Tensor:
     """Mark each stream's tokens in (N, V)."""
     marks = torch.zeros(logits.shape, dtype=torch.bool, device=CPU)
     for row, some in enumerate(tokens):

@@ -29,17 +29,17 @@ import torch
 from elman.draws import drawing
 from elman.errors import ModelError, StorageError, UsageError
 from elman.families.reports import Report
-from elman.families.saved.description import card, num_parameters, versions
+from elman.families.saved.description import library_versions, model_card, num_parameters
 from elman.families.saved.folder import (
     SavedModel,
+    StoredWeights,
     Texts,
-    Weights,
     check_finite,
     check_fit,
-    compose,
     is_finished,
     open_run,
-    read_folder,
+    read_model,
+    serialize,
     write_folder,
 )
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
@@ -49,7 +49,7 @@ from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.computing import check_device, computing, seeded
 from elman.training.loop import predict_cost, train
 from elman.training.progress import Progress
-from elman.training.state import State
+from elman.training.state import RunState
 from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
@@ -61,14 +61,14 @@ WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and wr
 class Model(ModelSettings, ABC):
     """The base of every model: a dataclass of settings that is also an estimator."""
 
-    answered_together: ClassVar[int] = 1024
+    answer_batch_size: ClassVar[int] = 1024
     """Items that are answered together, where so many are at hand."""
 
     # What a model says about itself.
 
     @abstractmethod
-    def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[Task, Batches]:  # noqa: N803
-        """Read the data, build the network and return what the loop asks for; ``former`` lends its vocabulary."""
+    def _prepare(self, X: Any, y: Any, valid: Any, previous: Model | None) -> tuple[Task, Batches]:  # noqa: N803
+        """Read the data, build the network and return what the loop asks for; ``previous`` lends its vocabulary."""
 
     @abstractmethod
     def _build(self) -> Any:
@@ -96,7 +96,7 @@ class Model(ModelSettings, ABC):
 
         Args:
             batches: the items, and problems in place of those that could not be read, as many together as are there;
-                see :mod:`elman.data.records` and :func:`elman.data.lines.arrived`.
+                see :mod:`elman.data.records` and :func:`elman.data.lines.group_available`.
             args: none.
             options: how to answer, in this call; each task has its own.
 
@@ -195,7 +195,7 @@ class Model(ModelSettings, ABC):
             saved = None
             if folder is not None:
                 if is_finished(folder, resume):
-                    finished = read_folder(folder, lambda saved: type(self).from_saved(saved, folder))
+                    finished = read_model(folder, lambda saved: type(self).from_saved(saved, folder))
                     check_same_settings(finished.to_json(), self.to_json(), self.free_to_change, folder)
                     with suppress(ModelError, StorageError), working_in(folder):
                         pass  # completes what a process left that was killed while it moved its files
@@ -212,22 +212,22 @@ class Model(ModelSettings, ABC):
                     progress.note(f"{folder}: no checkpoint yet, starting afresh")
             stack.enter_context(computing(self))
             with seeded(self.seed):
-                former = self._former(saved, init_from)
+                previous = self._find_previous(saved, init_from)
                 if saved is not None:
                     check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
-                elif former is not None:
-                    check_same_architecture(former, self, init_from)
-                task, batches = self._prepare(X, y, valid, former)
+                elif previous is not None:
+                    check_same_architecture(previous, self, init_from)
+                task, batches = self._prepare(X, y, valid, previous)
             if saved is not None:
                 check_same_data(saved["config"]["data"], self.data_, folder)
-            elif former is not None:
-                self.network_.load_state_dict(former.network_.state_dict())
+            elif previous is not None:
+                self.network_.load_state_dict(previous.network_.state_dict())
             self.metrics_: dict[str, Any] = {}
             self.history_: list[dict[str, Any]] = []
             if folder is not None:
-                compose(self._saved({}))  # what cannot be written is to fail now, not after the last step
+                serialize(self._to_saved({}))  # what cannot be written is to fail now, not after the last step
                 if overwrite:
-                    remove_file(folder / FILE_NAME)  # or --resume would go on with the former run
+                    remove_file(folder / FILE_NAME)  # or --resume would go on with the previous run
             state = train(
                 task,
                 batches,
@@ -242,7 +242,7 @@ class Model(ModelSettings, ABC):
             )
             self._finish(state)
             if folder is not None:
-                write_folder(folder, self._saved(self._drawings()), removed=[FILE_NAME])
+                write_folder(folder, self._to_saved(self._draw()), removed=[FILE_NAME])
         return self
 
     def save(self, folder: Path | str) -> None:
@@ -254,21 +254,21 @@ class Model(ModelSettings, ABC):
         """
         self._check_fitted()
         with working_in(Path(folder)):
-            write_folder(Path(folder), self._saved(self._drawings()))
+            write_folder(Path(folder), self._to_saved(self._draw()))
 
-    def _saved(self, pictures: dict[str, str]) -> SavedModel:
+    def _to_saved(self, pictures: dict[str, str]) -> SavedModel:
         """Return what a folder is to hold."""
         return SavedModel(
             config=self._config(),
-            weights=Weights.of(self.network_.state_dict()),
+            weights=StoredWeights.of(self.network_.state_dict()),
             texts=Texts(self._texts()),
             metrics=self.metrics_,
             history=self.history_,
-            card=card(self),
+            card=model_card(self),
             pictures=pictures,
         )
 
-    def _drawings(self) -> dict[str, str]:
+    def _draw(self) -> dict[str, str]:
         """Draw the pictures; a model is not lost because one of them fails."""
         from elman.drawing.curves import loss_curves
 
@@ -320,17 +320,17 @@ class Model(ModelSettings, ABC):
         Raises:
             ModelError: it does not.
         """
-        former = self._unfinished(stored.skeleton)
-        former._check_shapes(stored.shapes_of("network"))
+        previous = self._restore_unfinished(stored.skeleton)
+        previous._check_shapes(stored.shapes_of("network"))
         if stored.skeleton["state"]["best"] is not None:
-            former._check_shapes(stored.shapes_of("state", "best", "network"))
+            previous._check_shapes(stored.shapes_of("state", "best", "network"))
         return stored.load()
 
-    def _unfinished(self, saved: dict[str, Any]) -> Self:
+    def _restore_unfinished(self, saved: dict[str, Any]) -> Self:
         """Return a model with the settings and the vocabulary of an interrupted run."""
-        former = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
-        former._restore_texts(Texts(saved["texts"]))
-        return former
+        previous = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
+        previous._restore_texts(Texts(saved["texts"]))
+        return previous
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
@@ -341,15 +341,15 @@ class Model(ModelSettings, ABC):
     def _config(self) -> dict[str, Any]:
         return {"task": self.task, "settings": self.to_json(), "data": self.data_}
 
-    def _former(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
+    def _find_previous(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
         """Return the model whose vocabulary this run uses: the interrupted one, or the one to begin from."""
         if saved is not None:
-            return self._unfinished(saved)
+            return self._restore_unfinished(saved)
         if init_from is not None:
-            return read_folder(Path(init_from), lambda saved: type(self).from_saved(saved, Path(init_from)))
+            return read_model(Path(init_from), lambda saved: type(self).from_saved(saved, Path(init_from)))
         return None
 
-    def _finish(self, state: State) -> None:
+    def _finish(self, state: RunState) -> None:
         """Take the best weights, judge them, and note what it cost."""
         assert state.best is not None, "the last step always validates"
         self.network_.load_state_dict(state.best["network"])
@@ -366,7 +366,7 @@ class Model(ModelSettings, ABC):
                 "best_step": state.best["step"],
             },
             "parameters": num_parameters(self.network_),
-            "versions": versions(),
+            "versions": library_versions(),
         }
 
     def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, float | int]:  # noqa: N803

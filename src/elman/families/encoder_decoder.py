@@ -22,8 +22,9 @@ from elman.data.examples import Examples
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.targets import Targets
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.decoding.beam import Hypothesis, Search, beam_search
+from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.drawing import draw_sequences
+from elman.decoding.options import Search
 from elman.errors import UsageError
 from elman.families.base import Model
 from elman.families.reports import Report
@@ -33,7 +34,7 @@ from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
-            positive(name, getattr(self, name))
-        positive("batch_tokens", self.batch_tokens)
+            check_positive(name, getattr(self, name))
+        check_positive("batch_tokens", self.batch_tokens)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
@@ -88,10 +89,10 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     # Learning.
 
-    def _prepare(self, X: Any, y: Any, valid: Any, former: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
-        train, judged_on = self.read(X, y, valid=valid)
-        if isinstance(former, type(self)):
-            self._restore_texts(Texts(former._texts()))
+    def _prepare(self, X: Any, y: Any, valid: Any, previous: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
+        train, held_out = self.read(X, y, valid=valid)
+        if isinstance(previous, type(self)):
+            self._restore_texts(Texts(previous._texts()))
         else:
             self._learn_texts(train)
         batches = self._batches(train)
@@ -102,7 +103,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                     *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
                     setting,
                 )
-        self._valid_batches = self._batches(judged_on)
+        self._valid_batches = self._batches(held_out)
         self.network_ = self._build()
         return EncoderDecoderTask(self), batches
 
@@ -121,7 +122,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
 
     @abstractmethod
-    def _read_inputs(self, inputs: Sequence[Any]) -> DecoderState:
+    def _encode_inputs(self, inputs: Sequence[Any]) -> DecoderState:
         """Let the network read some inputs, of about equal length."""
 
     @abstractmethod
@@ -133,7 +134,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def _writes_unknown(self) -> bool:
         """Whether <unk> may be written, since something takes its place afterwards."""
 
-    def _written(
+    def _generate(
         self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None, search: Search | None = None
     ) -> Iterator[list[Hypothesis]]:
         """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order.
@@ -151,7 +152,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         for start in range(0, len(order), together):
             rows = order[start : start + together]
             with torch.inference_mode():
-                state = self._read_inputs([inputs[row] for row in rows])
+                state = self._encode_inputs([inputs[row] for row in rows])
                 if search.temperature == 0:
                     found = beam_search(
                         self._step,
@@ -182,8 +183,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     def _final_metrics(self) -> dict[str, float | int]:
         number = len(self._valid.inputs)
-        self._report = self._compared(self._valid.chosen(range(min(JUDGED, number))))
-        self._report.metrics.update(self._told(self._valid_batches), examples=number)
+        self._report = self._compare_texts(self._valid.select(range(min(JUDGED, number))))
+        self._report.metrics.update(self._evaluate_likelihood(self._valid_batches), examples=number)
         if number > JUDGED:
             self._report.metrics["written_examples"] = JUDGED
         return self._report.metrics
@@ -192,14 +193,14 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         number = len(self._valid.inputs)
 
         def tell(size: int) -> float:
-            some = self._valid.chosen(range(min(size, number)))
-            self._told(self._batches(some))
+            some = self._valid.select(range(min(size, number)))
+            self._evaluate_likelihood(self._batches(some))
             return len(some.inputs) / number
 
         def write(size: int) -> float:
-            some = self._valid.chosen(range(min(size, number)))
+            some = self._valid.select(range(min(size, number)))
             longest = int(self._batches(some).targets.lengths.max())
-            list(self._written(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
+            list(self._generate(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
             return len(some.inputs) / min(JUDGED, number)
 
         return predict_seconds(tell, SENTENCES) + predict_seconds(write, SENTENCES)
@@ -210,24 +211,24 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         if search is not None:
             search.check()
         examples = self._read_test(X, y)
-        report = self._judge(examples, search)
-        report.metrics["left_out"] = examples.left_out
+        report = self._evaluate(examples, search)
+        report.metrics["left_out"] = examples.num_skipped
         return report
 
-    def _judge(self, examples: Examples, search: Search | None = None) -> Report:
-        report = self._compared(examples, search)
-        report.metrics.update(self._told(self._batches(examples)), examples=len(examples.inputs))
+    def _evaluate(self, examples: Examples, search: Search | None = None) -> Report:
+        report = self._compare_texts(examples, search)
+        report.metrics.update(self._evaluate_likelihood(self._batches(examples)), examples=len(examples.inputs))
         return report
 
     @abstractmethod
-    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
+    def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
         """Write about each example's input and compare that with the true texts."""
 
     @abstractmethod
-    def _shown(self, examples: Examples) -> str:
+    def _sample(self, examples: Examples) -> str:
         """Write about the first example, to be shown while training."""
 
-    def _told(self, batches: TargetBatches) -> dict[str, float | int]:
+    def _evaluate_likelihood(self, batches: TargetBatches) -> dict[str, float | int]:
         """Judge how likely the true texts are, each token's predecessors told."""
         network = self.network_.eval()
         device = next(network.parameters()).device
@@ -285,10 +286,10 @@ class EncoderDecoderTask:
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""
-        figures: dict[str, float | int] = self._model._told(self._model._valid_batches)
+        figures: dict[str, float | int] = self._model._evaluate_likelihood(self._model._valid_batches)
         return figures
 
     def sample(self) -> str:
         """Show what is written of the first validation example."""
-        text: str = self._model._shown(self._model._valid)
+        text: str = self._model._sample(self._model._valid)
         return text

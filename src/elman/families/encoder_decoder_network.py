@@ -53,13 +53,13 @@ class EncoderDecoderNetwork(nn.Module):
         )
         self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding if tie_weights else None)
 
-    def read(self, batch: Any) -> DecoderState:
+    def encode_batch(self, batch: Any) -> DecoderState:
         """Read the inputs of a batch."""
         raise NotImplementedError
 
     def forward(self, batch: Any) -> Tensor:
         """Read a batch, its targets told; return the logits (N, V) of its N targets, row by row."""
-        outputs, _, _ = self.decoder(self.dropout(self.embedding(batch.inputs)), self.read(batch))  # (B, T, H)
+        outputs, _, _ = self.decoder(self.dropout(self.embedding(batch.inputs)), self.encode_batch(batch))  # (B, T, H)
         logits: Tensor = self.head(self.dropout(outputs)[batch.targets != IGNORED])  # (N, V)
         return logits
 

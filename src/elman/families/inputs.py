@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.tokens.byte_pairs import BytePairTokenizer
-from elman.data.tokens.lexicon import Lexicon, WordSequences, padded
+from elman.data.tokens.lexicon import Lexicon, WordSequences, pad_rows
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.vectors import read_vectors
 from elman.data.tokens.words import split_words
-from elman.data.values.numbers import NumberSequences, check_series
+from elman.data.values.numbers import NumberSequences, take_series
 from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.saved.folder import Texts, check_width
-from elman.nn.inputs.numbers import Standardised, spread
+from elman.nn.inputs.numbers import Standardize, mean_and_deviation
 from elman.nn.inputs.words import WordEncoder
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Inputs(Protocol):
     """One kind of inputs, and what has been learned of them."""
 
     facts: dict[str, Any]
-    """What there is to say of the data: by name, for the model's card."""
+    """What there is to say of the data: by name, for the model card."""
 
     def take(self, given: Any) -> list[Any]:
         """Take items as Python has them.
@@ -76,7 +76,7 @@ class Inputs(Protocol):
         """Return the network's first layer, with fresh weights; its ``output_size`` is E."""
         ...
 
-    def begin(self, front: Any) -> None:
+    def initialize(self, front: Any) -> None:
         """Write what has been learned into a first layer, before training."""
         ...
 
@@ -104,7 +104,7 @@ class Inputs(Protocol):
         """
         ...
 
-    def shown(self, item: Any) -> str:
+    def preview(self, item: Any) -> str:
         """Return the beginning of an item for people to see."""
         ...
 
@@ -147,10 +147,10 @@ class SentenceInputs:
                 raise UsageError(
                     f"{path}: vectors of {size} numbers, but embedding_size is {settings.embedding_size}; leave it out"
                 )
-            self._tell_coverage(counts, rows)
+            self._report_coverage(counts, rows)
         self.lexicon = Lexicon(counts, self._ignores_case, settings.min_count, names, size)
 
-    def _tell_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
+    def _report_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
         path = self._settings.vectors
         missing = [word for word in counts if word not in rows and word.lower() not in rows]
         coverage = 1 - sum(counts[word] for word in missing) / max(sum(counts.values()), 1)
@@ -182,10 +182,10 @@ class SentenceInputs:
             backend=settings.backend,
         )
 
-    def begin(self, front: WordEncoder) -> None:
+    def initialize(self, front: WordEncoder) -> None:
         """Begin from the pretrained vectors, where there are any; they are not kept here beyond that."""
         if self._vectors is not None:
-            front.take(self._vectors, self.lexicon)
+            front.load_vectors(self._vectors, self.lexicon)
             self._vectors = None
 
     def batches(self, items: Sequence[Any]) -> WordSequences:
@@ -204,7 +204,7 @@ class SentenceInputs:
         """Take the words back."""
         self.lexicon = Lexicon.from_json(texts["words.json"], self._ignores_case, self._settings.min_count)
 
-    def shown(self, item: Any) -> str:
+    def preview(self, item: Any) -> str:
         """Return the words of a sentence, with blanks between them."""
         return " ".join(item)[:100]
 
@@ -251,7 +251,7 @@ class TextInputs(SentenceInputs):
         if self._settings.level == "bpe":
             self.tokenizer = Tokenizer.from_json(texts["tokenizer.json"], "bpe")
 
-    def shown(self, item: Any) -> str:
+    def preview(self, item: Any) -> str:
         """Return the beginning of a text, on one line."""
         return " ".join(item.split())[:100]
 
@@ -269,13 +269,13 @@ class NumberInputs:
 
     def take(self, given: Any) -> list[Any]:
         """Take arrays of numbers; see :class:`Inputs`."""
-        return list(check_series(given))
+        return list(take_series(given))
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
         """Learn the mean and the deviation of each feature."""
         self._spread = torch.zeros(items[0].shape[1]), torch.ones(items[0].shape[1])
         self.check(items)
-        self._spread = spread(items)
+        self._spread = mean_and_deviation(items)
 
     def check(self, items: Sequence[Any]) -> None:
         """Raise DataError where items have other features than those that were learned from."""
@@ -285,11 +285,11 @@ class NumberInputs:
                 f"a sequence has {other} features a time step, but the model has learned from {self._width}"
             )
 
-    def front(self) -> Standardised:
+    def front(self) -> Standardize:
         """Return what standardises numbers."""
-        return Standardised(*self._spread)
+        return Standardize(*self._spread)
 
-    def begin(self, front: Standardised) -> None:
+    def initialize(self, front: Standardize) -> None:
         """Nothing is missing: the spread is in the layer since it was built."""
 
     def tokens(self, item: Any) -> Sequence[Any]:
@@ -301,7 +301,7 @@ class NumberInputs:
         """Put items into batches for training."""
         return NumberSequences(items)
 
-    def table(self, front: Standardised) -> NumberTable:
+    def table(self, front: Standardize) -> NumberTable:
         """Return what standardises items for prediction."""
         return NumberTable(front)
 
@@ -311,10 +311,10 @@ class NumberInputs:
 
     def restore(self, texts: Texts) -> None:
         """Take back how many features there are."""
-        size = check_width(texts.read("features.json", {"number": int})["number"])
+        size = check_width(texts.parse("features.json", {"number": int})["number"])
         self._spread = torch.zeros(size), torch.ones(size)
 
-    def shown(self, item: Any) -> str:
+    def preview(self, item: Any) -> str:
         """Say how long a sequence is."""
         return f"{len(item)} steps"
 
@@ -346,13 +346,13 @@ class WordTable:
             numbers[token] = len(numbers)
         lengths = np.array([len(sequence) for sequence in sequences], np.int64)
         flat = np.array([numbers[token] for sequence in sequences for token in sequence], np.int64)
-        return self._table[padded(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
+        return self._table[pad_rows(flat, lengths, 0).to(self._table.device)], torch.from_numpy(lengths)
 
 
 class NumberTable:
     """Arrays of numbers, standardised; see :class:`Table`."""
 
-    def __init__(self, front: Standardised) -> None:
+    def __init__(self, front: Standardize) -> None:
         self._front = front
 
     def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.sequences import SequenceModel
 from elman.settings.labelling import LabellingSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ class LabellingModel(LabellingSettings, SequenceModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("min_count", self.min_count)
+        check_positive("min_count", self.min_count)
         for name in ("vector_words", "word_dropout"):
-            positive(name, getattr(self, name), or_zero=True)
+            check_positive(name, getattr(self, name), or_zero=True)
         if self.embedding_size is not None:
-            positive("embedding_size", self.embedding_size)
+            check_positive("embedding_size", self.embedding_size)
         if self.character_size < 2 or self.character_size % 2:
             raise UsageError(f"character_size is {self.character_size}; it must be even and above zero")
 
@@ -69,6 +69,6 @@ class LabellingModel(LabellingSettings, SequenceModel):
 
     def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
-        self.labels_ = tuple(texts.read("labels.json", [(str, int, float, bool)]))
+        self.labels_ = tuple(texts.parse("labels.json", [(str, int, float, bool)]))
         if not 1 <= len(self.labels_) <= MOST_LABELS:
             raise ModelError(f"labels.json: {len(self.labels_):,} labels; a model has 1 to {MOST_LABELS:,}")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
-from elman.decoding.streams import Compiled, Network, Stepwise
+from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.kernels.generate import Writer
@@ -30,7 +30,7 @@ from elman.nn.state import State
 from elman.nn.window import Window
 from elman.settings.next_token import NextTokenSettings
 from elman.training.clock import predict_seconds
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
 
@@ -43,9 +43,9 @@ class NextTokenModel(NextTokenSettings, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "window", "batch_size", "bptt_length"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.embedding_size is not None:
-            positive("embedding_size", self.embedding_size)
+            check_positive("embedding_size", self.embedding_size)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
         if not math.isfinite(self.forget_bias):
@@ -72,20 +72,20 @@ class NextTokenModel(NextTokenSettings, Model):
 
     @property
     @abstractmethod
-    def _usual_embedding_size(self) -> int:
+    def _default_embedding_size(self) -> int:
         """Length of a token's vector where no setting says it."""
 
     @property
     @abstractmethod
-    def _apart(self) -> bool:
+    def _independent(self) -> bool:
         """Whether each sequence of a corpus is read by itself, not as a part of one long stream."""
 
     @abstractmethod
-    def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
+    def _evaluate(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         """Judge the network on a corpus."""
 
     @abstractmethod
-    def _shown(self) -> str:
+    def _sample(self) -> str:
         """Write something to be shown while training."""
 
     # Reading and writing ids.
@@ -93,7 +93,7 @@ class NextTokenModel(NextTokenSettings, Model):
     def _batches(self, corpus: Corpus, valid: Corpus, max_length: int = 4096) -> LineBatches | StreamBatches:
         """Cut the training data into batches; keep the validation data, of which there must be something."""
         batches: LineBatches | StreamBatches
-        if self._apart:
+        if self._independent:
             batches = LineBatches(corpus, self.batch_size * self.bptt_length, self.seed, max_length)
         else:
             batches = StreamBatches(corpus, self.batch_size, self.bptt_length, self.seed)
@@ -109,7 +109,7 @@ class NextTokenModel(NextTokenSettings, Model):
         names = ("cell", "window", "tie_weights", "initial_state", "forget_bias", "backend")
         return LanguageNetwork(
             self._vocab_size,
-            embedding_size=self.embedding_size or self._usual_embedding_size,
+            embedding_size=self.embedding_size or self._default_embedding_size,
             hidden_size=int(self.hidden_size),  # it may be NumPy's, from a search over settings
             num_layers=int(self.num_layers),
             dropout=0.1 if self.dropout is None else self.dropout,
@@ -117,7 +117,7 @@ class NextTokenModel(NextTokenSettings, Model):
         )
 
     def _final_metrics(self) -> dict[str, float | int]:
-        return self._judge(self._valid)
+        return self._evaluate(self._valid)
 
     def _final_seconds(self) -> float:
         def judge(size: int) -> float:  # a batch, whatever its size
@@ -129,7 +129,7 @@ class NextTokenModel(NextTokenSettings, Model):
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
         state = None
-        for batch in _in_order(corpus, self._apart, num_streams):
+        for batch in _iterate_batches(corpus, self._independent, num_streams):
             losses, state = self._nats(batch, None if batch.first else state)
             yield batch, losses
 
@@ -205,10 +205,10 @@ class LanguageNetwork(nn.Module):
         can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
-    def writing(self) -> Network[State]:
+    def writing(self) -> StreamNetwork[State]:
         """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
         if not self.is_fused:
-            return Stepwise(self.next_logits, self._read, State.rows)
+            return Stepwise(self.next_logits, self._read, State.select_rows)
         rnn: Any = self.rnn
         with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
             matrix = self.head.matrix
@@ -251,18 +251,18 @@ class NextTokenTask:
         """Return the summed loss in nats, the number of targets, and the state to carry on."""
         logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
         targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
-        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._apart else state.detached()
+        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._independent else state.detach()
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""
-        return self._model._judge(self._model._valid, VALIDATION_STREAMS)
+        return self._model._evaluate(self._model._valid, VALIDATION_STREAMS)
 
     def sample(self) -> str:
         """Show what the network writes now."""
-        return self._model._shown()
+        return self._model._sample()
 
 
-def _in_order(corpus: Corpus, apart: bool, num_streams: int) -> Iterator[Batch]:
+def _iterate_batches(corpus: Corpus, apart: bool, num_streams: int) -> Iterator[Batch]:
     if apart:
         return line_chunks(corpus, 4096)
     return stream_chunks(corpus, num_streams=num_streams, chunk_length=max(4096 // num_streams, 128))

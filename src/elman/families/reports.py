@@ -45,16 +45,16 @@ class Report:
         return confusion_table(self.confusion, list(self.labels))
 
 
-def judged(true: Sequence[str], predicted: Sequence[str]) -> Report:
+def compare_labels(true: Sequence[str], predicted: Sequence[str]) -> Report:
     """Set labels side by side.
 
     Example:
-        >>> report = judged(["NOUN", "VERB", "NOUN", "X"], ["NOUN", "VERB", "VERB", "NOUN"])
+        >>> report = compare_labels(["NOUN", "VERB", "NOUN", "X"], ["NOUN", "VERB", "VERB", "NOUN"])
         >>> report.metrics["accuracy"], list(report.labels), report.confusion.tolist()
         (0.5, ['NOUN', 'VERB', 'X'], [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
     """
     labels = sorted({*true, *predicted})
     numbering = Numbering(labels)
-    counts = confusion(numbering.of(true), numbering.of(predicted), len(labels))
+    counts = confusion(numbering.ids(true), numbering.ids(predicted), len(labels))
     rates = label_metrics(counts, labels)
     return Report({"accuracy": rates["accuracy"], "macro_f1": rates["macro_f1"]}, rates["labels"], counts)

@@ -30,7 +30,7 @@ from elman.nn.dropout import LockedDropout
 from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.outputs.pooling import Pooling
 from elman.settings.labelling import SequenceSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class SequenceModel(SequenceSettings, Supervised, Model):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "batch_tokens"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
 
@@ -68,10 +68,10 @@ class SequenceModel(SequenceSettings, Supervised, Model):
             backend=self.backend,
         )
 
-    def _learn(self, train: Examples, judged_on: Examples) -> None:
+    def _learn(self, train: Examples, held_out: Examples) -> None:
         """Learn what the network reads with, before it is built."""
         self.inputs_: Any = self._inputs()  # what has been learned of the inputs, and how they become batches
-        self.inputs_.learn(train.inputs, judged_on.inputs)
+        self.inputs_.learn(train.inputs, held_out.inputs)
         self.data_.update(self.inputs_.facts)
 
     def _hidden(self, items: Sequence[Any], table: Table) -> Tensor:
@@ -80,9 +80,9 @@ class SequenceModel(SequenceSettings, Supervised, Model):
         sequences = list(map(self.inputs_.tokens, items))
         network = self.network_.eval()
         hidden = torch.empty(len(sequences), network.encoder.output_size)
-        for rows in by_length([len(sequence) for sequence in sequences]):
+        for rows in batch_by_length([len(sequence) for sequence in sequences]):
             with torch.inference_mode():
-                hidden[rows] = network.read(*table.gather([sequences[row] for row in rows])).float().cpu()
+                hidden[rows] = network.pool(*table.gather([sequences[row] for row in rows])).float().cpu()
         return hidden
 
     def _table(self) -> Table:
@@ -191,10 +191,10 @@ class PooledNetwork(nn.Module):
         """Read a batch while training; return the output layer's numbers (B, O)."""
         front: Any = self.front
         inputs = front(batch.inputs) if batch.words is None else front(batch.words)[batch.inputs]  # (B, T, E)
-        logits: Tensor = self.head(self.read(inputs, batch.lengths))
+        logits: Tensor = self.head(self.pool(inputs, batch.lengths))
         return logits
 
-    def read(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+    def pool(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Turn vectors (B, T, E) into what is passed to the output layer (B, N)."""
         outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
         pooled: Tensor = self.pooling(outputs, last, lengths)
@@ -228,11 +228,11 @@ class SequenceBatches:
         return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
 
 
-def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+def batch_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Yield batches of rows of about equal length, for prediction.
 
     Example:
-        >>> list(by_length([5000, 2, 4000, 3]))
+        >>> list(batch_by_length([5000, 2, 4000, 3]))
         [[1, 3], [2], [0]]
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -1,4 +1,4 @@
-"""What the models that learn an answer to every input share: examples read, some held out, all judged."""
+"""What the models that learn an answer to every input share: examples read, some held out, all evaluated."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from elman.families.reports import Report
 from elman.training.clock import predict_seconds
 
 
-def check_read(examples: Examples, least: float) -> Examples:
+def check_readable(examples: Examples, least: float) -> Examples:
     """Return examples; raise DataError where less than a share of them could be read."""
     number = len(examples.inputs)
-    if number < least * (number + examples.left_out):
+    if number < least * (number + examples.num_skipped):
         raise DataError(
-            f"only {number:,} of {number + examples.left_out:,} examples can be read, see above; is it the right file?"
+            f"only {number:,} of {number + examples.num_skipped:,} examples can be read, see above; "
+            "is it the right file?"
         )
     return examples
 
@@ -26,7 +27,7 @@ def check_read(examples: Examples, least: float) -> Examples:
 class Supervised(ABC):
     """What a model that learns an answer to every input has besides: its examples are read and held out here."""
 
-    least_read: ClassVar[float] = 0.1
+    min_readable: ClassVar[float] = 0.1
     """Of the examples; where fewer can be read, it is another kind of file."""
 
     # What it has as a Model.
@@ -43,20 +44,20 @@ class Supervised(ABC):
             y: what is to be said of each, where X does not hold it.
             valid: other examples, or a pair (X, y) of such; a part of the first ones where not given.
         """
-        train = check_read(self._read(X, y), self.least_read)
-        left_out = train.left_out
+        train = check_readable(self._read(X, y), self.min_readable)
+        left_out = train.num_skipped
         if valid is None:
-            train, judged_on = train.split(self.valid_fraction, self.seed, self._strata(train))
+            train, held_out = train.split(self.valid_fraction, self.seed, self._strata(train))
         else:
-            judged_on = check_read(self._read_valid(valid), self.least_read)
+            held_out = check_readable(self._read_valid(valid), self.min_readable)
         others = valid if isinstance(valid, tuple) else (valid,)
         self.data_ = {
-            "train": train.described(X, y),
-            "valid": judged_on.described(*((X, y) if valid is None else others)),
+            "train": train.describe(X, y),
+            "valid": held_out.describe(*((X, y) if valid is None else others)),
             "left_out": left_out,
         }
-        self._valid = judged_on
-        return train, judged_on
+        self._valid = held_out
+        return train, held_out
 
     def _read_valid(self, valid: Any) -> Examples:
         """Read the examples to validate on; messages about values say that it is these."""
@@ -88,7 +89,7 @@ class Supervised(ABC):
         """Return the group of each example, of every one of which a share is held out."""
 
     @abstractmethod
-    def _judge(self, examples: Examples) -> Report:
+    def _evaluate(self, examples: Examples) -> Report:
         """Judge the network on examples."""
 
     @abstractmethod
@@ -98,19 +99,19 @@ class Supervised(ABC):
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
         """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
         self._check_fitted()
-        examples = check_read(self._read_test(X, y), self.least_read)
-        report = self._judge(examples)
-        report.metrics["left_out"] = examples.left_out
+        examples = check_readable(self._read_test(X, y), self.min_readable)
+        report = self._evaluate(examples)
+        report.metrics["left_out"] = examples.num_skipped
         return report
 
     def _final_metrics(self) -> dict[str, float | int]:
-        self._report = self._judge(self._valid)
+        self._report = self._evaluate(self._valid)
         return self._report.metrics
 
     def _final_seconds(self) -> float:
         def judge(size: int) -> float:
-            some = self._valid.chosen(range(min(size, len(self._valid.inputs))))
-            self._judge(some)
+            some = self._valid.select(range(min(size, len(self._valid.inputs))))
+            self._evaluate(some)
             return len(some.inputs) / len(self._valid.inputs)
 
         return predict_seconds(judge, 200)

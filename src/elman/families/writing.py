@@ -12,11 +12,12 @@ import torch
 
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_texts
-from elman.decoding.sampling import Sampling, draw_key
-from elman.decoding.streams import Network, Stream, Writing
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw_key
+from elman.decoding.streams import Stream, StreamNetwork, Writing
 from elman.decoding.text import StreamText
 from elman.nn.state import State
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +40,23 @@ class Request:
     state: Any = None
     """What ``read``, or what was written before, returned; never changed in place."""
 
-    def checked(self) -> Request:
+    def resolve(self) -> Request:
         """Return the request with a seed and a list of texts to stop at.
 
         Raises:
             UsageError: a value is outside its limits.
         """
         self.sampling.check()
-        whole(max_tokens=self.max_tokens, position=self.position, seed=0 if self.seed is None else self.seed)
-        positive("max_tokens", self.max_tokens, or_zero=True)
-        positive("position", self.position, or_zero=True)
+        check_whole(max_tokens=self.max_tokens, position=self.position, seed=0 if self.seed is None else self.seed)
+        check_positive("max_tokens", self.max_tokens, or_zero=True)
+        check_positive("position", self.position, or_zero=True)
         stop = [self.stop] if isinstance(self.stop, str) else take_texts(self.stop, "stop")
         seed = torch.Generator().seed() % 2**31 if self.seed is None else self.seed  # the caller's numbers stay
         return replace(self, seed=seed, stop=stop)
 
 
 @dataclass(frozen=True)
-class Written:
+class Completion:
     """A text that was written."""
 
     text: str
@@ -72,14 +73,14 @@ class TextWriting:
     Args:
         network: what writes.
         states: what it has read, of as many streams together as there are requests, in their order.
-        requests: checked; their prompts are texts.
+        requests: resolved; their prompts are texts.
         tokenizer: what the tokens are.
         forbidden: tokens that are no text.
     """
 
     def __init__(
         self,
-        network: Network[State],
+        network: StreamNetwork[State],
         states: Sequence[State],
         requests: Sequence[Request],
         tokenizer: Tokenizer,
@@ -105,7 +106,7 @@ class TextWriting:
                     seen=read,
                 )
             )
-        self._writing = Writing(network, State.joined(states, partial(torch.cat, dim=1)), streams)
+        self._writing = Writing(network, State.join(states, partial(torch.cat, dim=1)), streams)
 
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the new piece of each text after each stretch, the last time what was held back."""

@@ -52,7 +52,7 @@ def log_sum(scores: int, added: int, stride: int, size: int) -> float:
 
 
 @inline
-def multiply(row: int, matrix: int, size: int, product: int) -> None:
+def multiply_row(row: int, matrix: int, size: int, product: int) -> None:
     """Compute product[j] = Σ_i row[i] · matrix[i, j]."""
     for j in range(size):
         put_double(product, j, 0.0)
@@ -84,7 +84,7 @@ def step_ahead(
         best = max(best, get_double(before, i))
     for i in range(size):
         put_double(weights, i, math.exp(get_double(before, i) - best))
-    multiply(weights, factors, size, sums)
+    multiply_row(weights, factors, size, sums)
     for j in range(size):
         total = get_double(sums, j)
         if total > TINY:
@@ -116,7 +116,7 @@ def step_back(
     for j in range(size):
         total = get_double(sums, j)
         put_double(sums, j, get_double(probs, j) / total if total > TINY else 0.0)
-    multiply(sums, factors, size, probs_before)
+    multiply_row(sums, factors, size, probs_before)
     for i in range(size):
         put_double(probs_before, i, get_double(probs_before, i) * get_double(weights, i))
     for j in range(size):
@@ -234,11 +234,11 @@ def sum_over_paths(
     Source: Lafferty, McCallum and Pereira 2001, "Conditional random fields", section 3; Rabiner 1989, "A tutorial on
         hidden Markov models", equations 18 to 20 for the sums.
     """
-    lengths = _checked_lengths(logits, lengths, transitions, start, end)
+    lengths = _check_lengths(logits, lengths, transitions, start, end)
     rows, steps, size = logits.shape
     if steps == 0:
         raise UsageError(f"the logits have shape {tuple(logits.shape)}, expected (B, T, {size}) with T at least 1")
-    targets = None if targets is None else _checked_targets(targets, lengths, logits)
+    targets = None if targets is None else _check_targets(targets, lengths, logits)
     logits, transitions, start, end = _copy(logits, transitions, start, end)
     width = len(start)
     shifts = transitions.amax(0).clamp(min=-1e300)  # finite: where nothing leads to a label, its factors are 0
@@ -356,7 +356,7 @@ def best_paths(
     Raises:
         UsageError: a shape or a length does not fit, or a row has no path of a score above -inf.
     """
-    lengths = _checked_lengths(logits, lengths, transitions, start, end)
+    lengths = _check_lengths(logits, lengths, transitions, start, end)
     rows, steps, _ = logits.shape
     scores, transitions, start, end = _copy(logits, transitions, start, end)
     width = len(start)
@@ -372,7 +372,7 @@ def best_paths(
     return labels, totals
 
 
-def _checked_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+def _check_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Check all scores, and return the lengths (B,)."""
     check("the logits", logits, ("B", "T", "K"), None)
     rows, steps, size = logits.shape
@@ -389,7 +389,7 @@ def _checked_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor
     return check_lengths(lengths, rows, steps).contiguous()
 
 
-def _checked_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
+def _check_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
     """Refuse targets that are no labels, and return them on the CPU."""
     rows, steps, size = logits.shape
     check("the targets", targets, (rows, steps), torch.int64, layout="(B, T)")

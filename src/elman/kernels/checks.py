@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 
 Sizes = tuple[int | str, ...]
 """The size of each dimension; a name where any size will do."""
@@ -111,7 +111,7 @@ def check_choice(name: str, value: str, known: Iterable[str]) -> None:
     """
     if value not in known:
         choices = ", ".join(f'"{choice}"' for choice in known)
-        raise UsageError(f'{name}="{value}", expected one of {choices}{nearest(value, known)}')
+        raise UsageError(f'{name}="{value}", expected one of {choices}{suggest(value, known)}')
 
 
 def _fits(shape: torch.Size, sizes: Sizes) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.kernels.activations import exp
 from elman.kernels.checks import CPU, check
 from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
@@ -250,7 +250,7 @@ def write(
         for row in range(1 if is_drawn_by_all else my_streams):
             stream = 0 if is_drawn_by_all else ticket + row * tickets
             at = 8 * (stream * count + position)
-            draw(stream, vocab_size, logits, uniforms + at, options, seen, probs, order, ids + at)
+            draw_token(stream, vocab_size, logits, uniforms + at, options, seen, probs, order, ids + at)
         if not is_drawn_by_all:
             now = announce(clocks, now, ticket, tickets)
             wait(clocks, now, tickets)
@@ -299,7 +299,7 @@ def say_next(
 
 
 @inline
-def draw(
+def draw_token(
     stream: int,
     vocab_size: int,
     logits: int,
@@ -443,7 +443,7 @@ def _check_weights(
 ) -> None:
     """Refuse a language model's weights that do not fit together."""
     if mode not in MODES:
-        raise UsageError(f'mode="{mode}", expected one of {", ".join(MODES)}{nearest(mode, MODES)}')
+        raise UsageError(f'mode="{mode}", expected one of {", ".join(MODES)}{suggest(mode, MODES)}')
     check("head_weight", head_weight, ("V", "H"), device=CPU)
     vocab_size, size = head_weight.shape
     if min(vocab_size, size, len(layers)) < 1:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 from elman.kernels.checks import CPU, check
 from elman.kernels.gru import gru_backward, gru_forward
 from elman.kernels.lstm import lstm_backward, lstm_forward
@@ -199,7 +199,7 @@ def _rows(batch: Tensor) -> Tensor:
 # ---------------------------------------------------------------- what comes in
 
 
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def _check_arguments(
@@ -216,7 +216,7 @@ def _check_arguments(
     ``weights`` are those of both directions, with the biases or without.
     """
     if mode not in GATES:
-        raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{nearest(mode, GATES)}')
+        raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{suggest(mode, GATES)}')
     if parts < 1:
         raise UsageError(f"parts={parts}, expected at least 1")
     if inputs is None or hidden is None:  # torch's dispatcher lets it through
@@ -241,7 +241,7 @@ def _check_arguments(
     expected = own * 2 if directions == 2 else (*own, *[None] * each)
     for number, (weight, sizes) in enumerate(zip(weights, expected, strict=True)):
         if weight is not None or sizes is not None:
-            name = WEIGHTS[number % each] + "_reverse" * (number >= each)
+            name = WEIGHT_NAMES[number % each] + "_reverse" * (number >= each)
             if sizes is None:
                 raise UsageError(f"{name} came where there are no biases, or no second direction of hidden (2, B, H)")
             check(name, weight, sizes, device=device)

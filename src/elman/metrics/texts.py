@@ -54,11 +54,11 @@ def rouge(written: Sequence[str], references: Sequence[str]) -> dict[str, float]
     """
     sums = dict.fromkeys(("rouge1", "rouge2", "rougeL"), 0.0)
     for one, other in zip(written, references, strict=True):
-        words, wanted = _words(one), _words(other)
+        words, wanted = _split_words(one), _split_words(other)
         for size in (1, 2):
             shared = (ngrams(words, size) & ngrams(wanted, size)).total()
             sums[f"rouge{size}"] += _f1(shared, len(words) - size + 1, len(wanted) - size + 1)
-        sums["rougeL"] += _f1(_common_subsequence(words, wanted), len(words), len(wanted))
+        sums["rougeL"] += _f1(_find_common_length(words, wanted), len(words), len(wanted))
     return {name: total / max(len(written), 1) for name, total in sums.items()}
 
 
@@ -103,7 +103,10 @@ def caption_metrics(written: Sequence[str], references: Sequence[Sequence[str]])
         metric = BLEU(max_ngram_order=order, smooth_method="none", tokenize="13a", lowercase=True)
         figures[f"bleu{order}"] = float(metric.corpus_score(list(written), columns).score)
     figures["cider"] = cider(written, references)
-    same = [_words(one) in [_words(other) for other in some] for one, some in zip(written, references, strict=True)]
+    same = [
+        _split_words(one) in [_split_words(other) for other in some]
+        for one, some in zip(written, references, strict=True)
+    ]
     figures["exact"] = sum(same) / max(len(same), 1)
     return figures
 
@@ -117,16 +120,16 @@ def cider(written: Sequence[str], references: Sequence[Sequence[str]]) -> float:
         >>> round(cider(["a red circle", "a big dog"], [["a red circle"], ["a big dog"]]), 3)
         7.5
     """
-    texts = [_words(one) for one in written]
-    wanted = [[_words(other) for other in some] for some in references]
+    texts = [_split_words(one) for one in written]
+    wanted = [[_split_words(other) for other in some] for some in references]
     total = 0.0
     for size in range(1, 5):
         occurs: Counter[tuple[str, ...]] = Counter()
         for some in wanted:
             occurs.update({gram for words in some for gram in ngrams(words, size)})
         for words, some in zip(texts, wanted, strict=True):
-            vector = _weighted(words, size, occurs, len(texts))
-            cosines = [_cosine(vector, _weighted(other, size, occurs, len(texts))) for other in some]
+            vector = _weigh_ngrams(words, size, occurs, len(texts))
+            cosines = [_cosine(vector, _weigh_ngrams(other, size, occurs, len(texts))) for other in some]
             total += sum(cosines) / max(len(cosines), 1)
     return 10 * total / 4 / max(len(texts), 1)
 
@@ -141,7 +144,7 @@ def ngrams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[start : start + size]) for start in range(len(words) - size + 1))
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     r"""Split a text into words, for comparison: small letters, no marks."""
     found: list[str] = regex.findall(r"[\p{L}\p{M}\p{N}]+", text.lower())
     return found
@@ -151,7 +154,7 @@ def _f1(shared: int, ours: int, theirs: int) -> float:
     return 2 * shared / (ours + theirs) if shared else 0.0
 
 
-def _common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+def _find_common_length(one: Sequence[str], other: Sequence[str]) -> int:
     """Return the length of the longest sequence of words that both hold in this order."""
     row = [0] * (len(other) + 1)
     for word in one:
@@ -161,7 +164,7 @@ def _common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
     return row[-1]
 
 
-def _weighted(
+def _weigh_ngrams(
     words: Sequence[str], size: int, occurs: Counter[tuple[str, ...]], texts: int
 ) -> dict[tuple[str, ...], float]:
     counts = ngrams(words, size)
@@ -172,9 +175,9 @@ def _weighted(
 
 
 def _cosine(one: dict[tuple[str, ...], float], other: dict[tuple[str, ...], float]) -> float:
-    lengths = _length(one.values()) * _length(other.values())
+    lengths = _compute_norm(one.values()) * _compute_norm(other.values())
     return sum(value * other[gram] for gram, value in one.items() if gram in other) / lengths if lengths else 0.0
 
 
-def _length(values: Iterable[float]) -> float:
+def _compute_norm(values: Iterable[float]) -> float:
     return math.sqrt(sum(value * value for value in values))

@@ -19,7 +19,7 @@ def load(folder: Path | str) -> Any:
         ModelError: there is no model, or it is damaged, altered, or from a newer version.
     """
     from elman.errors import ModelError
-    from elman.families.saved.folder import CONFIG, SavedModel, read_folder
+    from elman.families.saved.folder import CONFIG, SavedModel, read_model
     from elman.models.tasks import TASKS
 
     folder = Path(folder)
@@ -30,4 +30,4 @@ def load(folder: Path | str) -> Any:
             raise ModelError(f'{folder / CONFIG}: unknown task "{task}"; this Elman knows {", ".join(TASKS)}')
         return TASKS[task].model_class.from_saved(saved, folder)
 
-    return read_folder(folder, build)
+    return read_model(folder, build)

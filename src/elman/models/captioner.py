@@ -22,14 +22,15 @@ from torch import Tensor, nn
 from elman.data.examples import Examples
 from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
-from elman.data.images.batches import PictureBatch, PictureBatches, stacked
-from elman.data.images.onnx_encoder import Encoding, encoded_by, encoder_hash, encoder_size
+from elman.data.images.batches import PictureBatch, PictureBatches, stack_pictures
+from elman.data.images.onnx_encoder import EncodingProgress, encode_pictures, encoder_hash, encoder_size
 from elman.data.lines import Problems
-from elman.data.records import Caption, Picture, Problem, in_place, readable
+from elman.data.records import Caption, Picture, Problem, drop_problems, restore_problems
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.columns import check_pairs
 from elman.data.values.pictures import take_captions, take_pictures
-from elman.decoding.beam import Hypothesis, Search
+from elman.decoding.beam import Hypothesis
+from elman.decoding.options import Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
@@ -40,11 +41,11 @@ from elman.families.saved.folder import Texts, check_width
 from elman.metrics.texts import caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
-from elman.nn.inputs.numbers import spread
+from elman.nn.inputs.numbers import mean_and_deviation
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
 from elman.nn.state import State
 from elman.settings.encoder_decoder import CaptionerSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 Images = Any
@@ -64,14 +65,14 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         ['it is day']
     """
 
-    least_read: ClassVar[float] = 0.0  # of a folder of pictures only a few may have captions
-    answered_together: ClassVar[int] = 128
+    min_readable: ClassVar[float] = 0.0  # of a folder of pictures only a few may have captions
+    answer_batch_size: ClassVar[int] = 128
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("picture_size", "channels", "feature_size"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.picture_size % 8 and self.encoder is None:
             raise UsageError(f"picture_size is {self.picture_size}; it must be a multiple of 8")
         if self.channels % 8:
@@ -79,8 +80,8 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     # Learning.
 
-    def _prepare(self, X: Images, y: Any, valid: Any, former: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
-        prepared = super()._prepare(X, y, valid, former)
+    def _prepare(self, X: Images, y: Any, valid: Any, previous: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
+        prepared = super()._prepare(X, y, valid, previous)
         if self._spread is not None and self.encoder is not None and self.encoder.is_file():
             self._encoder_hash = encoder_hash(self.encoder)
         return prepared
@@ -92,7 +93,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if train.inputs[0].ndim == 2:
             self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
             self._check_kind(train.inputs)
-            self._spread = spread(train.inputs)
+            self._spread = mean_and_deviation(train.inputs)
 
     def _batches(self, examples: Examples) -> PictureBatches:
         self._check_kind(examples.inputs)
@@ -130,7 +131,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             captions = read_captions(labels, problems, self.encoding, set(pictures.names), part)
             where = str(labels) if isinstance(labels, Path) else "captions"
         else:
-            captions, where = _given(labels, pictures.names), "captions"
+            captions, where = _take_captions(labels, pictures.names), "captions"
         wanted: dict[str, list[str]] = {}
         for name, some in captions.items():
             known = pictures.find(name)
@@ -143,7 +144,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             are = "they are" if others else "the picture is"
             problems.add(without[0], 1, f"{where} has no caption of it{others}; {are} left out", len(without))
         inputs: dict[str, NDArray[Any]] = {}
-        for name, array in self._seen(pictures, list(wanted)):
+        for name, array in self._load_pictures(pictures, list(wanted)):
             if isinstance(array, str):
                 problems.add(name, 1, f"{array}; it is left out")
             else:
@@ -158,34 +159,34 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         """How wide and high pictures are made: as the encoder takes them; where it takes any, as the settings say."""
         return (encoder_size(self.encoder) if self.encoder else None) or self.picture_size
 
-    def _seen(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
+    def _load_pictures(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
-        encoding = Encoding(len(names))
-        for start in range(0, len(names), self.answered_together):
-            encoding.done(start)
+        progress = EncodingProgress(len(names))
+        for start in range(0, len(names), self.answer_batch_size):
+            progress.update(start)
             read: dict[str, NDArray[Any] | str] = {}
-            for name in names[start : start + self.answered_together]:
+            for name in names[start : start + self.answer_batch_size]:
                 try:
                     read[name] = pictures.read(name)
                 except DataError as error:
                     said = str(error)
                     read[name] = said.partition(f"{name}: ")[2] or said  # without the file's name
             arrays = {name: array for name, array in read.items() if not isinstance(array, str)}
-            read.update(zip(arrays, self._encoded(list(arrays.values()), self.encoder), strict=True))
+            read.update(zip(arrays, self._encode(list(arrays.values()), self.encoder), strict=True))
             yield from read.items()
 
-    def _encoded(self, arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
+    def _encode(self, arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
         """Return arrays, pictures among them as the ONNX encoder sees them."""
         seen = list(arrays)
         rows = [row for row, array in enumerate(arrays) if array.ndim == 3] if encoder is not None else []
         if encoder is not None and rows:
             spread = getattr(self, "_spread", None)
             width = None if spread is None else len(spread[0])  # as models have learned before there were regions
-            for row, features in zip(rows, encoded_by(encoder, [arrays[row] for row in rows], width), strict=True):
+            for row, features in zip(rows, encode_pictures(encoder, [arrays[row] for row in rows], width), strict=True):
                 seen[row] = features
         return seen
 
-    def _unlike(self, array: NDArray[Any]) -> str:
+    def _describe_mismatch(self, array: NDArray[Any]) -> str:
         """Say in what an input differs from what the network looks at; nothing where it does not."""
         if self._spread is None:
             return "" if array.ndim == 3 else f"features of {array.shape[1]} numbers, where the model looks at pictures"
@@ -200,7 +201,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         found = encoder_hash(encoder) if encoder is not None and encoder.is_file() else ""
         if found and self._encoder_hash and found != self._encoder_hash:
             raise ModelError(f"`encoder` {encoder}: not the encoder that the model learned with; name that one")
-        unlike = next(filter(None, map(self._unlike, inputs)), "")
+        unlike = next(filter(None, map(self._describe_mismatch, inputs)), "")
         if unlike:
             raise DataError(unlike)
 
@@ -215,7 +216,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
         self._spread, self._encoder_hash = None, ""
         if "features.json" in texts:
-            described = texts.read("features.json", {"number": int, "encoder_sha256?": str})
+            described = texts.parse("features.json", {"number": int, "encoder_sha256?": str})
             size, self._encoder_hash = check_width(described["number"]), described.get("encoder_sha256", "")
             self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
 
@@ -238,11 +239,11 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         """Return CIDEr."""
         return float(self.evaluate(X, y)["cider"])
 
-    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
+    def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
         written = [texts[0][0] for texts in self._captions(examples.inputs, search=search)]
         return Report(dict(caption_metrics(written, examples.labels)))
 
-    def _shown(self, examples: Examples) -> str:
+    def _sample(self, examples: Examples) -> str:
         ((text, _), *_) = next(self._captions(examples.inputs[:1]))
         return f"{text[:200]}\n({examples.labels[0][0][:200]})"
 
@@ -266,7 +267,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             search.check()
         pictures = Pictures(take_pictures(X), self._pixels)
         inputs: list[NDArray[Any]] = []
-        for name, array in self._seen(pictures, pictures.names):
+        for name, array in self._load_pictures(pictures, pictures.names):
             if isinstance(array, str):
                 raise DataError(f"{name}: {array}")
             inputs.append(array)
@@ -280,7 +281,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         encoder: Path | None = None,
     ) -> Iterator[list[tuple[str, float]]]:
         self._check_kind(inputs, encoder)
-        for hypotheses in self._written(inputs, first, search=search):
+        for hypotheses in self._generate(inputs, first, search=search):
             yield [(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses]
 
     def _text(self, hypothesis: Hypothesis) -> str:
@@ -293,10 +294,10 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
     def _lengths(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
         return np.array([len(array) for array in inputs], np.int64)
 
-    def _read_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
+    def _encode_inputs(self, inputs: Sequence[NDArray[Any]]) -> DecoderState:
         network = self.network_.eval()
-        pictures, lengths = stacked(inputs)
-        state: DecoderState = network.look(pictures.to(network.head.weight.device), lengths)
+        pictures, lengths = stack_pictures(inputs)
+        state: DecoderState = network.encode(pictures.to(network.head.weight.device), lengths)
         return state
 
     def answer(
@@ -320,19 +321,19 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         encoder = encoder or self.encoder
         number = 0  # of the first item, from which what is drawn depends
         for batch in batches:
-            items = list(in_place(batch, self._looked_at(readable(batch), encoder)))
+            items = list(restore_problems(batch, self._prepare_pictures(drop_problems(batch), encoder)))
             for _, together in groupby(items, key=lambda item: isinstance(item, Problem)):
                 some = list(together)
-                pictures = readable(some)
+                pictures = drop_problems(some)
                 texts = self._captions([picture.array for picture in pictures], number, search, encoder)
-                yield from in_place(some, map(Caption, (picture.name for picture in pictures), texts))
+                yield from restore_problems(some, map(Caption, (picture.name for picture in pictures), texts))
                 number += len(some)
 
-    def _looked_at(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
+    def _prepare_pictures(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
         """Yield pictures as the network takes them, or why it cannot take one."""
-        for picture, array in zip(pictures, self._encoded([one.array for one in pictures], encoder), strict=True):
-            unlike = self._unlike(array)
-            yield Problem(picture.name, unlike, told=False) if unlike else Picture(picture.name, array)
+        for picture, array in zip(pictures, self._encode([one.array for one in pictures], encoder), strict=True):
+            unlike = self._describe_mismatch(array)
+            yield Problem(picture.name, unlike, is_reported=False) if unlike else Picture(picture.name, array)
 
 
 class CaptionerNetwork(EncoderDecoderNetwork):
@@ -366,11 +367,11 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         self.parts = CELLS[cell].state
         self.bridge = nn.ModuleList(nn.Linear(feature_size, num_layers * hidden_size) for _ in self.parts)
 
-    def read(self, batch: PictureBatch) -> DecoderState:
+    def encode_batch(self, batch: PictureBatch) -> DecoderState:
         """Look at the pictures of a batch: each once, however many captions it has there."""
-        return self.look(batch.pictures, batch.lengths).chosen(batch.rows, batch.rows)
+        return self.encode(batch.pictures, batch.lengths).select(batch.rows, batch.rows)
 
-    def look(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
+    def encode(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
         """Look at pictures (B, S, S, 3), or features (B, R, F) of so many regions (B,); return what to begin from."""
         places, whole = self.front(pictures, lengths)  # (B, P, C), (B, N)
         whole = self.dropout(whole[:, None])[:, 0]
@@ -379,7 +380,7 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         return self.decoder.start(state, self.dropout(places), lengths)
 
 
-def _given(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
+def _take_captions(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
     """Take the captions of each picture as Python has them, by name or in order; return them by name."""
     found = take_captions(captions)
     if isinstance(captions, Mapping):

@@ -22,24 +22,24 @@ from torch import Tensor, nn
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples, Numbering
 from elman.data.formats.table import FORMATS
-from elman.data.formats.text_folder import read_folder
+from elman.data.formats.text_folder import read_text_folder
 from elman.data.lines import Lines, Problems
-from elman.data.records import Classification, Example, NumberSequence, Problem, in_place, readable
-from elman.data.values.columns import check_alone, check_pairs
+from elman.data.records import Classification, Example, NumberSequence, Problem, drop_problems, restore_problems
+from elman.data.values.columns import check_no_answers, check_pairs
 from elman.data.values.labels import check_classes, take_labels
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.inputs import NumberInputs, Table, TextInputs
 from elman.families.labelling import LabellingModel
-from elman.families.reports import Report, judged
+from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
 from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
 from elman.metrics.labels import calibration_error
 from elman.settings.labelling import ClassifierSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
-Inputs = Any
+ClassifierInput = Any
 """A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of
 one column or an iterator. Where labels are wanted, a ``str`` is the text of a table; a text by itself is a list of one.
 """
@@ -60,7 +60,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("vocab_size", "max_length"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
         if self.level != "word" and self.characters != "none":
@@ -83,32 +83,32 @@ class Classifier(ClassifierSettings, LabellingModel):
 
     # Learning.
 
-    def _prepare(self, X: Inputs, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
-        train, judged_on = self.read(X, y, valid=valid)
-        if isinstance(former, Classifier):
-            self._restore_texts(Texts(former._texts()))
-            train = train.spelled_as(self.labels_)
+    def _prepare(self, X: ClassifierInput, y: Any, valid: Any, previous: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
+        train, held_out = self.read(X, y, valid=valid)
+        if isinstance(previous, Classifier):
+            self._restore_texts(Texts(previous._texts()))
+            train = train.respell(self.labels_)
             self._check_known("the training data", train.labels)
         else:
             check_classes(train.labels)
             self.labels_ = tuple(sorted(set(train.labels)))
-            self._learn(train, judged_on)
+            self._learn(train, held_out)
         if valid is not None:
-            self._check_known("the validation data", judged_on.spelled_as(self.labels_).labels)
+            self._check_known("the validation data", held_out.respell(self.labels_).labels)
         if len(self.labels_) < 2:
             raise DataError(
                 f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
                 "is `label` the right column?"
             )
-        self.inputs_.check([*train.inputs, *judged_on.inputs])
+        self.inputs_.check([*train.inputs, *held_out.inputs])
         self.network_ = self._build()
-        self.inputs_.begin(self.network_.front)
+        self.inputs_.initialize(self.network_.front)
         return _Task(self, train.labels), self._batches(train)
 
-    def _read(self, source: Inputs, labels: Any = None) -> Examples:
+    def _read(self, source: ClassifierInput, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
-            return self._given(source, labels)
-        check_alone(source, labels)
+            return self._take_examples(source, labels)
+        check_no_answers(source, labels)
         problems = Problems()
         examples = list(self._examples(source, problems, labelled=True))
         problems.close()
@@ -125,13 +125,13 @@ class Classifier(ClassifierSettings, LabellingModel):
         """Yield what can be read of a file, or a folder; where labels are not wanted, a problem is an error."""
         found: Iterable[Example | NumberSequence | Problem]
         if isinstance(source, Path) and source.is_dir():
-            found = read_folder(source, problems, self.encoding)
+            found = read_text_folder(source, problems, self.encoding)
         else:
             reader = FORMATS[self.formats].reader(self.input_format, source, self)
             found = reader.read(Lines(source, self.encoding), problems, labelled=labelled)
         return (example for example in found if not isinstance(example, Problem))
 
-    def _given(self, inputs: Any, labels: Any) -> Examples:
+    def _take_examples(self, inputs: Any, labels: Any) -> Examples:
         """Take texts, or arrays of numbers, and their labels as Python has them."""
         if labels is None:
             raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
@@ -141,7 +141,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         check_pairs(len(inputs), len(labels), "texts", "{:,} labels")
         return Examples(inputs, labels)
 
-    def _sequences(self, inputs: Inputs) -> list[Any]:
+    def _sequences(self, inputs: ClassifierInput) -> list[Any]:
         """Take what is to be classified: texts, or arrays of numbers, or a file of them without anything wrong."""
         found: list[Any]
         if not isinstance(inputs, Path):
@@ -162,7 +162,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         return "numbers" if self.level == "numbers" else "classifier"
 
     def _batches(self, examples: Examples) -> SequenceBatches:
-        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
+        targets = Numbering(self.labels_).ids(examples.labels)  # (N,)
         return SequenceBatches(self.inputs_.batches(examples.inputs), targets, self.batch_tokens, self.seed)
 
     def _build(self) -> PooledNetwork:
@@ -171,7 +171,7 @@ class Classifier(ClassifierSettings, LabellingModel):
 
     # Judging.
 
-    def evaluate(self, X: Inputs, y: Any = None) -> dict[str, float | int]:  # noqa: N803
+    def evaluate(self, X: ClassifierInput, y: Any = None) -> dict[str, float | int]:  # noqa: N803
         """Judge the model on labelled examples.
 
         Returns:
@@ -184,28 +184,28 @@ class Classifier(ClassifierSettings, LabellingModel):
         """
         return self.report(X, y).metrics
 
-    def _judge(self, examples: Examples) -> Report:
-        examples = examples.spelled_as(self.labels_)
+    def _evaluate(self, examples: Examples) -> Report:
+        examples = examples.respell(self.labels_)
         probabilities = self._probabilities(examples.inputs)  # (N, K)
-        targets = Numbering(self.labels_).of(examples.labels)  # (N,)
+        targets = Numbering(self.labels_).ids(examples.labels)  # (N,)
         known = targets >= 0
         likelihoods = np.maximum(probabilities[known, targets[known]], np.finfo(np.float64).tiny)
-        report = self.compared(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
+        report = self.compare_predictions(examples, [self.labels_[index] for index in probabilities.argmax(axis=1)], ())
         report.metrics["calibration_error"] = calibration_error(probabilities, targets)
         if known.any():
             report.metrics["nats_per_target"] = float(0.0 - np.log(likelihoods).sum()) / int(known.sum())
         report.metrics["unknown_labels"] = int((~known).sum())
         return report
 
-    def compared(self, examples: Examples, predicted: Sequence[Any], seen: Container[str]) -> Report:
+    def compare_predictions(self, examples: Examples, predicted: Sequence[Any], seen: Container[str]) -> Report:
         """Set predicted labels, whoever predicted them, beside the true ones."""
-        report = judged([str(label) for label in examples.labels], [str(label) for label in predicted])
+        report = compare_labels([str(label) for label in examples.labels], [str(label) for label in predicted])
         report.metrics["examples"] = len(examples.labels)
         return report
 
     # Classifying.
 
-    def predict(self, X: Inputs) -> NDArray[Any]:  # noqa: N803
+    def predict(self, X: ClassifierInput) -> NDArray[Any]:  # noqa: N803
         """Return the likeliest label of each text, or of each array of numbers (T, F), in the type that labels had.
 
         Args:
@@ -218,12 +218,12 @@ class Classifier(ClassifierSettings, LabellingModel):
         labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return labels
 
-    def predict_proba(self, X: Inputs) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: ClassifierInput) -> NDArray[np.float64]:  # noqa: N803
         """Return how likely each label is, (N, K), in the order of ``classes_``; see :meth:`predict`."""
         self._check_fitted()
         return self._probabilities(self._sequences(X))
 
-    def transform(self, X: Inputs) -> NDArray[np.float64]:  # noqa: N803
+    def transform(self, X: ClassifierInput) -> NDArray[np.float64]:  # noqa: N803
         """Return what the network makes of each text before the output layer, (N, features), for other models."""
         self._check_fitted()
         return self._hidden(self._sequences(X), self._table()).double().numpy()
@@ -239,8 +239,8 @@ class Classifier(ClassifierSettings, LabellingModel):
         self._check_fitted()
         table = self._table()
         for batch in batches:
-            rows = self._probabilities([example[0] for example in readable(batch)], table)
-            yield from in_place(batch, map(self._classification, rows))
+            rows = self._probabilities([example[0] for example in drop_problems(batch)], table)
+            yield from restore_problems(batch, map(self._classification, rows))
 
     def _classification(self, shares: NDArray[np.float64]) -> Classification:
         return Classification(self.labels_[int(shares.argmax())], dict(zip(self.labels_, shares.tolist(), strict=True)))
@@ -278,8 +278,8 @@ class _Task:
         return losses, max(int((batch.targets != IGNORED).sum()), 1), None
 
     def validate(self) -> dict[str, float | int]:
-        return self._model._judge(self._model._valid).metrics
+        return self._model._evaluate(self._model._valid).metrics
 
     def sample(self) -> str:
         first = self._model._valid.inputs[0]
-        return f"{self._model.predict([first])[0]}: {self._model.inputs_.shown(first)}"
+        return f"{self._model.predict([first])[0]}: {self._model.inputs_.preview(first)}"

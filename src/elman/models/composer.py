@@ -23,18 +23,20 @@ from elman.data.corpus import Corpus
 from elman.data.lines import Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.transposed import Transposed
-from elman.data.music.tunes import Tune, begun_with, cut, read_tunes
-from elman.data.records import Problem, Surprisals, in_place, readable
-from elman.data.values.columns import check_there, take_items
-from elman.decoding.sampling import Sampling, draw_key
+from elman.data.music.tunes import Tune, read_tunes, shorten, shorten_primer
+from elman.data.records import Problem, Surprisals, drop_problems, restore_problems
+from elman.data.values.columns import check_present, take_items
+from elman.decoding.options import Sampling
+from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
+from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
 from elman.settings.next_token import ComposerSettings
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
@@ -59,8 +61,8 @@ class Composer(ComposerSettings, NextTokenModel):
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("longest", self.longest)
-        positive("transpose", self.transpose, or_zero=True)
+        check_positive("longest", self.longest)
+        check_positive("transpose", self.transpose, or_zero=True)
 
     # Learning.
 
@@ -69,11 +71,11 @@ class Composer(ComposerSettings, NextTokenModel):
         X: Music,  # noqa: N803
         y: Any,
         valid: Music | None,
-        former: Model | None,
+        previous: Model | None,
     ) -> tuple[NextTokenTask, Batches]:
         problems = Problems()
-        if isinstance(former, Composer):
-            self.tokenizer_: EventTokenizer = former.tokenizer_
+        if isinstance(previous, Composer):
+            self.tokenizer_: EventTokenizer = previous.tokenizer_
         else:
             self.tokenizer_ = EventTokenizer(self.events)
         tunes = self._read(X, problems)
@@ -88,10 +90,10 @@ class Composer(ComposerSettings, NextTokenModel):
         else:
             train, held_out = tunes, self._read(valid, problems)
         problems.close()
-        train_corpus, valid_corpus = self._corpus(train), self._corpus(held_out)
+        train_corpus, valid_corpus = self._build_corpus(train), self._build_corpus(held_out)
         self.data_ = {
-            "train": _described(X, train_corpus),
-            "valid": _described(X if valid is None else valid, valid_corpus),
+            "train": _describe(X, train_corpus),
+            "valid": _describe(X if valid is None else valid, valid_corpus),
             "left_out": problems.count,
         }
         batches = self._batches(train_corpus, valid_corpus, self.longest)
@@ -104,12 +106,12 @@ class Composer(ComposerSettings, NextTokenModel):
         self.network_ = self._build()
         return NextTokenTask(self), Transposed(batches, self.tokenizer_, self.transpose, self.seed)
 
-    def _tunes(self, music: Music, problems: Problems) -> list[Tune]:
+    def _take_tunes(self, music: Music, problems: Problems) -> list[Tune]:
         if isinstance(music, Path | str):
             return read_tunes(music, problems, self.encoding)
         tunes = take_items(music, "X", "tunes")
         for row, tune in enumerate(tunes):
-            check_there(tune, f"X[{row}]")
+            check_present(tune, f"X[{row}]")
             if not isinstance(tune, Tune):
                 raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; Tune.read makes one")
         return tunes
@@ -117,7 +119,7 @@ class Composer(ComposerSettings, NextTokenModel):
     def _read(self, music: Music, problems: Problems) -> list[NDArray[np.int64]]:
         """Turn tunes into events; a file's tune that cannot be told in them is left out."""
         tunes: list[NDArray[np.int64]] = []
-        for tune in self._tunes(music, problems):
+        for tune in self._take_tunes(music, problems):
             try:
                 tunes.append(self.tokenizer_.encode(tune))
             except DataError as error:
@@ -128,7 +130,7 @@ class Composer(ComposerSettings, NextTokenModel):
             raise DataError(problems.first)
         return tunes
 
-    def _corpus(self, tunes: Sequence[NDArray[np.int64]]) -> Corpus:
+    def _build_corpus(self, tunes: Sequence[NDArray[np.int64]]) -> Corpus:
         """Put the events of tunes one after the other, each between its ends."""
         if not tunes:
             raise DataError("there are no tunes: X is empty")
@@ -142,11 +144,11 @@ class Composer(ComposerSettings, NextTokenModel):
         return self.tokenizer_.vocab_size
 
     @property
-    def _usual_embedding_size(self) -> int:
+    def _default_embedding_size(self) -> int:
         return 128
 
     @property
-    def _apart(self) -> bool:
+    def _independent(self) -> bool:
         return True
 
     def _pictures(self) -> dict[str, str]:
@@ -176,9 +178,9 @@ class Composer(ComposerSettings, NextTokenModel):
         problems = Problems()
         tunes = self._read(X, problems)
         problems.close()
-        return {**self._judge(self._corpus(tunes)), "left_out": problems.count}
+        return {**self._evaluate(self._build_corpus(tunes)), "left_out": problems.count}
 
-    def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
+    def _evaluate(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats = sum(losses.double().sum().item() for _, losses in self._losses(corpus, num_streams))
         figures = language_metrics(nats, corpus.num_targets, 0, 0)
         return {
@@ -192,9 +194,9 @@ class Composer(ComposerSettings, NextTokenModel):
         """Return minus the nats per event: higher is better, as scikit-learn wants it."""
         return -self.evaluate(X)["nats_per_event"]
 
-    def _shown(self) -> str:
+    def _sample(self) -> str:
         names = self.tokenizer_.names
-        return " ".join(names[number] for number in self._events([], 24, Sampling(), 0))
+        return " ".join(names[number] for number in self._generate_events([], 24, Sampling(), 0))
 
     def predict(self, X: Music) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return, for each tune, every event with its surprisal in nats, its end among them."""
@@ -203,7 +205,7 @@ class Composer(ComposerSettings, NextTokenModel):
         return self._surprisals(tunes) if tunes else []
 
     def _surprisals(self, tunes: Sequence[NDArray[np.int64]]) -> list[list[tuple[str, float]]]:
-        corpus, names = self._corpus(tunes), self.tokenizer_.names
+        corpus, names = self._build_corpus(tunes), self.tokenizer_.names
         found = []
         for batch, losses in self._losses(corpus, 1):
             for targets, nats in zip(batch.targets, losses, strict=True):
@@ -224,20 +226,20 @@ class Composer(ComposerSettings, NextTokenModel):
         self._check_fitted()
         is_empty, problem = True, None
         for batch in batches:
-            items = [item if isinstance(item, Problem) else self._events_of(item) for item in batch]
-            events = readable(items)
+            items = [item if isinstance(item, Problem) else self._encode_tune(item) for item in batch]
+            events = drop_problems(items)
             is_empty = is_empty and not events
             problem = problem or next((item for item in items if isinstance(item, Problem)), None)
             found = self._surprisals(events) if events else []
-            yield from in_place(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
+            yield from restore_problems(items, (Surprisals(*map(list, zip(*tune, strict=True))) for tune in found))
         if is_empty and problem:
             raise DataError(problem.what)
 
-    def _events_of(self, tune: Tune) -> NDArray[np.int64] | Problem:
+    def _encode_tune(self, tune: Tune) -> NDArray[np.int64] | Problem:
         try:
             return self.tokenizer_.encode(tune)
         except DataError as error:
-            return Problem(tune.name, str(error), told=False)
+            return Problem(tune.name, str(error), is_reported=False)
 
     # Writing.
 
@@ -271,26 +273,26 @@ class Composer(ComposerSettings, NextTokenModel):
         sampling = sampling or Sampling()
         sampling.check()
         limits = {"bars": bars, "max_events": max_events, "seed": seed}
-        whole(**{name: number for name, number in limits.items() if number is not None})
+        check_whole(**{name: number for name, number in limits.items() if number is not None})
         for name, value in (("seconds", seconds), ("bars", bars)):
             if value is not None:
-                positive(name, value)
+                check_positive(name, value)
         if max_events is None:
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
-        positive("max_events", max_events)
+        check_positive("max_events", max_events)
         if bars is not None and self.events != "remi":
             raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
-        given = [] if primer is None else self._primer(primer, seconds, bars)
-        ids = self._events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
+        given = [] if primer is None else self._encode_primer(primer, seconds, bars)
+        ids = self._generate_events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
-        return written if seconds is None else cut(written, seconds)
+        return written if seconds is None else shorten(written, seconds)
 
-    def _primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
+    def _encode_primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
         """Return the events of a primer; of one that is as long as the whole tune, of its beginning."""
         if not isinstance(primer, Tune | Path | str):
             raise UsageError(f"the primer is of type {type(primer).__name__}; give a Tune, or the Path of its file")
         tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
-        tune = begun_with(tune, seconds)
+        tune = shorten_primer(tune, seconds)
         if not len(tune.notes):  # it begins with a long rest
             return []
         given: list[int] = self.tokenizer_.encode(tune).tolist()
@@ -302,7 +304,7 @@ class Composer(ComposerSettings, NextTokenModel):
             given = given[: places[bars // 2]]
         return given
 
-    def _events(
+    def _generate_events(
         self,
         given: list[int],
         max_events: int,
@@ -313,16 +315,17 @@ class Composer(ComposerSettings, NextTokenModel):
     ) -> list[int]:
         """Write events after the given ones, until one of the limits is reached."""
         tokenizer, network = self.tokenizer_, self.network_.eval()
-        with torch.inference_mode():
+        key = draw_key(torch.Generator().seed() if seed is None else seed)
+        with torch.inference_mode(), drawing(key):  # a random initial state
             prompt = torch.tensor([[tokenizer.begin_id, *given]])
             _, state = network(prompt.to(next(network.parameters()).device))
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
         if seconds is not None or bars is not None:
             forbidden.append(tokenizer.end_id)
-        music = _Music(tokenizer, given, seconds, bars)
+        music = _TuneInProgress(tokenizer, given, seconds, bars)
         stream = Stream(
             sampling=sampling,
-            key=draw_key(torch.Generator().seed() if seed is None else seed),
+            key=key,
             max_tokens=max_events,
             stop=music.take,
             forbidden=forbidden,
@@ -335,7 +338,7 @@ class Composer(ComposerSettings, NextTokenModel):
         return [number for number in music.ids if number != tokenizer.end_id]
 
 
-class _Music:
+class _TuneInProgress:
     """The events of a tune that is being written, and where it is as long as asked."""
 
     def __init__(self, tokenizer: EventTokenizer, given: list[int], seconds: float | None, bars: int | None) -> None:
@@ -365,7 +368,7 @@ class _Music:
         return self._bars is None or len(self._tokenizer.bars(self.ids)) >= self._bars
 
 
-def _described(source: Music, corpus: Corpus) -> dict[str, Any]:
+def _describe(source: Music, corpus: Corpus) -> dict[str, Any]:
     """Say what data this is: where it came from, how much, and a hash of its events."""
     name = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "values"
     ids = np.asarray(corpus.ids)

@@ -18,24 +18,25 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from elman.data.corpus import Corpus, build_corpus, num_predicted_characters
+from elman.data.corpus import Corpus, build_corpus, count_predicted_characters
 from elman.data.records import Passage, Surprisals
-from elman.data.text import Source, Text, content_of
+from elman.data.text import Source, Text, read_text
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
-from elman.decoding.sampling import Sampling
+from elman.decoding.options import Sampling
+from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.families.surprisals import line_surprisals, stream_surprisals
-from elman.families.writing import Request, TextWriting, Written
+from elman.families.writing import Completion, Request, TextWriting
 from elman.metrics.likelihood import language_metrics
-from elman.nn.inputs.words import begin_embedding
+from elman.nn.inputs.words import load_embedding
 from elman.nn.state import PublicState, State
 from elman.settings.next_token import LanguageModelSettings
-from elman.training.schedule import positive, whole
+from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 
@@ -50,22 +51,28 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         5
     """
 
-    answered_together: ClassVar[int] = 1
+    answer_batch_size: ClassVar[int] = 1
 
     # Learning.
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("valid_characters", self.valid_characters)
+        check_positive("valid_characters", self.valid_characters)
         for name in ("vocab_size", "min_count"):
             if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+                check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
 
-    def _prepare(self, X: Source, y: Any, valid: Source | None, former: Model | None) -> tuple[NextTokenTask, Batches]:  # noqa: N803
-        train_corpus, valid_corpus = self.read_corpora(X, valid, former)
+    def _prepare(
+        self,
+        X: Source,  # noqa: N803
+        y: Any,
+        valid: Source | None,
+        previous: Model | None,
+    ) -> tuple[NextTokenTask, Batches]:
+        train_corpus, valid_corpus = self.read_corpora(X, valid, previous)
         try:
             batches = self._batches(train_corpus, valid_corpus)
         except DataError as error:
@@ -73,7 +80,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         self.network_ = self._build()
         if self.vectors is not None:
             tokens = self.tokenizer_.tokens(range(self._vocab_size))
-            found = begin_embedding(self.network_.embedding, self.vectors, tokens)
+            found = load_embedding(self.network_.embedding, self.vectors, tokens)
             self.data_["vectors"] = {"file": str(self.vectors), "found": found, "of": len(tokens)}
         return NextTokenTask(self), batches
 
@@ -81,14 +88,14 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         self,
         X: Source,  # noqa: N803
         valid: Source | None = None,
-        former: Model | None = None,
+        previous: Model | None = None,
     ) -> tuple[Corpus, Corpus]:
         """Read the text, learn the vocabulary from its training part, and encode both parts.
 
         Args:
             X: the text.
             valid: the text to validate on; the last ``valid_fraction`` of X where not given.
-            former: a model whose vocabulary to take instead.
+            previous: a model whose vocabulary to take instead.
 
         Returns:
             The training and the validation corpus, the second cut off after ``valid_characters``.
@@ -96,8 +103,8 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         text = Text(take_sources(X), self.encoding)
         valid_text = text if valid is None else Text(take_sources(valid, "valid"), self.encoding)
         train_end = text.split(self.valid_fraction, by_line=self.lines) if valid is None else text.num_characters
-        if isinstance(former, LanguageModel):
-            self.tokenizer_: Tokenizer = former.tokenizer_
+        if isinstance(previous, LanguageModel):
+            self.tokenizer_: Tokenizer = previous.tokenizer_
         else:
             self.tokenizer_ = self._learn_tokenizer(text.chunks(0, train_end, keep_lines=self.lines))
         train_corpus = build_corpus(text, self.tokenizer_, 0, train_end, lines=self.lines)
@@ -123,11 +130,11 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         return self.tokenizer_.vocab_size
 
     @property
-    def _usual_embedding_size(self) -> int:
+    def _default_embedding_size(self) -> int:
         return 64 if self.level == "char" else 128
 
     @property
-    def _apart(self) -> bool:
+    def _independent(self) -> bool:
         return self.lines
 
     @property
@@ -136,7 +143,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         forbidden = [self.tokenizer_.unknown_id, self.tokenizer_.begin_id]
         return forbidden if self.lines else [*forbidden, self.tokenizer_.end_id]
 
-    def _shown(self) -> str:
+    def _sample(self) -> str:
         return str(self.generate(max_tokens=120 if self.level == "char" else 30, seed=0))
 
     def _texts(self) -> dict[str, str]:
@@ -167,7 +174,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         if corpus.num_targets < 1:
             found = f"{len(corpus.ids)} token{'s' if len(corpus.ids) != 1 else ''}"
             raise DataError(f"{', '.join(text.names)}: {found}, and evaluation needs 2{text.hint}")
-        return self._judge(corpus)
+        return self._evaluate(corpus)
 
     def score(self, X: Source, y: Any = None) -> float:  # noqa: N803
         """Return minus the nats per token: higher is better, as scikit-learn wants it."""
@@ -212,13 +219,13 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         for ids, nats in read(passages, self.tokenizer_, self._nats):
             yield Surprisals(self.tokenizer_.tokens(ids), nats)
 
-    def _judge(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
+    def _evaluate(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats, unknown = 0.0, 0
         for batch, losses in self._losses(corpus, num_streams):
             nats += losses.double().sum().item()
             unknown += int((batch.targets == self.tokenizer_.unknown_id).sum())
         return language_metrics(
-            nats, corpus.num_targets, num_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
+            nats, corpus.num_targets, count_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
         )
 
     # Reading and writing.
@@ -239,7 +246,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
         """
         self._check_fitted()
-        pieces, states = zip(*self._read(content_of(text, self.encoding), state), strict=True)
+        pieces, states = zip(*self._read(read_text(text, self.encoding), state), strict=True)
         return torch.cat(pieces), states[-1].public()
 
     def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
@@ -279,7 +286,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             prompt: read into the state first, however long; a ``Path`` names a file. Empty: the text goes on from
                 ``state``, or begins as the training text's lines do.
             max_tokens: how many tokens to write at most; in line mode ``</s>`` ends the text earlier.
-            temperature: see :class:`~elman.decoding.sampling.Sampling`, as the four after it.
+            temperature: see :class:`~elman.decoding.options.Sampling`, as the four after it.
             top_k: draw among the k likeliest tokens only.
             top_p: draw among the fewest tokens that reach this probability.
             repetition_penalty: make tokens already seen less likely.
@@ -297,17 +304,17 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         Raises:
             UsageError: an argument is outside its limits, or the state is that of another network.
         """
-        whole(num_samples=num_samples)
-        positive("num_samples", num_samples)
+        check_whole(num_samples=num_samples)
+        check_positive("num_samples", num_samples)
         choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "greedy": greedy}
         sampling = Sampling(**choice, repetition_penalty=repetition_penalty)
         request = Request(prompt=prompt, sampling=sampling, max_tokens=max_tokens, seed=seed, stop=stop, state=state)
-        texts = self._begun([request], num_samples)
+        texts = self._start([request], num_samples)
         written = texts.finish()
         result = written[0] if num_samples == 1 else written
-        return (result, State.joined(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
+        return (result, State.join(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
 
-    def generate_many(self, requests: Sequence[Request]) -> list[Written]:
+    def generate_many(self, requests: Sequence[Request]) -> list[Completion]:
         r"""Write several texts at once, each from its own prompt with options, a seed and an end of its own.
 
         Each is the text that would be written alone.
@@ -331,10 +338,10 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         """
         if not requests:
             return []
-        texts = self._begun(requests)
+        texts = self._start(requests)
         written = texts.finish()
         states = (state.public() for state in texts.states())
-        return [Written(*parts) for parts in zip(written, states, texts.positions(), strict=True)]
+        return [Completion(*parts) for parts in zip(written, states, texts.positions(), strict=True)]
 
     def stream(
         self,
@@ -349,26 +356,24 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
         options: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": stop, "state": state}
         request = Request(prompt=prompt, sampling=sampling or Sampling(), **options)
-        for (piece,) in self._begun([request]):
+        for (piece,) in self._start([request]):
             if piece:
                 yield piece
 
-    def _begun(self, requests: Sequence[Request], num_samples: int = 1) -> TextWriting:
+    def _start(self, requests: Sequence[Request], num_samples: int = 1) -> TextWriting:
         """Read what each request begins with; ``num_samples`` texts are to be written from each."""
         self._check_fitted()
         samples, states = [], []
         for given in requests:
-            content, request = content_of(given.prompt, self.encoding), given.checked()
+            content, request = read_text(given.prompt, self.encoding), given.resolve()
             seed = request.seed or 0
-            with torch.random.fork_rng(enabled=self.initial_state == "random"):
-                if self.initial_state == "random":
-                    torch.manual_seed(seed % 2**63)
-                state = self._primed(content, request.state).expanded(num_samples)
+            with drawing(seed):  # a random initial state
+                state = self._read_prompt(content, request.state).expand(num_samples)
             states.append(state)
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
         return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)
 
-    def _primed(self, prompt: str, given: PublicState | None) -> State:
+    def _read_prompt(self, prompt: str, given: PublicState | None) -> State:
         """Read the prompt; return the state after it."""
         if prompt == "" and given is not None:
             state: State = self.network_.rnn.check_state(given)

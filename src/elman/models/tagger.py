@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
-from elman.data.files import listed
+from elman.data.files import join_names
 from elman.data.formats.columns import Columns
 from elman.data.formats.conllu import Conllu
 from elman.data.formats.delimited import column_number
-from elman.data.formats.sentences import tell_inconsistent
+from elman.data.formats.sentences import report_inconsistencies
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
-from elman.data.records import Problem, Sentence, TaggedSentence, in_place, readable
-from elman.data.tokens.lexicon import padded
-from elman.data.values.columns import check_alone
+from elman.data.records import Problem, Sentence, TaggedSentence, drop_problems, restore_problems
+from elman.data.tokens.lexicon import pad_rows
+from elman.data.values.columns import check_no_answers
 from elman.data.values.examples import take_tagged
 from elman.data.values.texts import take_sentences
 from elman.decoding.viterbi import viterbi
@@ -40,9 +40,9 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.inputs import SentenceInputs, WordTable
 from elman.families.labelling import LabellingModel
-from elman.families.reports import Report, judged
+from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
-from elman.families.sequences import Encoder, SequenceBatch, by_length
+from elman.families.sequences import Encoder, SequenceBatch, batch_by_length
 from elman.metrics.labels import span_metrics
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
@@ -71,38 +71,38 @@ class Tagger(TaggerSettings, LabellingModel):
         [['NOUN', 'VERB']]
     """
 
-    answered_together: ClassVar[int] = 4096
+    answer_batch_size: ClassVar[int] = 4096
 
     # Learning.
 
-    def _prepare(self, X: Sentences, y: Any, valid: Any, former: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
-        train, judged_on = self.read(X, y, valid=valid)
-        if isinstance(former, Tagger):
-            self._restore_texts(Texts(former._texts()))
-            train = train.spelled_as(self.labels_)
-            self._check_known("the training data", chain(*map(self._inside, train.labels)))
+    def _prepare(self, X: Sentences, y: Any, valid: Any, previous: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
+        train, held_out = self.read(X, y, valid=valid)
+        if isinstance(previous, Tagger):
+            self._restore_texts(Texts(previous._texts()))
+            train = train.respell(self.labels_)
+            self._check_known("the training data", chain(*map(self._to_bio, train.labels)))
         else:
-            self.scheme_ = schemes.detect(train.labels)
-            if not self.scheme_ and (stray := schemes.stray(train.labels)):
+            self.scheme_ = schemes.detect_scheme(train.labels)
+            if not self.scheme_ and (stray := schemes.find_stray_tags(train.labels)):
                 logger.warning(
                     "most tags look like those of spans, but with %s among them they follow no scheme (%s): they are "
                     "learned as tags of single words, and there will be no span_f1",
-                    *(listed(stray), ", ".join(map(str.upper, schemes.SCHEMES))),
+                    *(join_names(stray), ", ".join(map(str.upper, schemes.SCHEMES))),
                 )
-            self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._inside(tags)}))
-            self._learn(train, judged_on)
+            self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._to_bio(tags)}))
+            self._learn(train, held_out)
         if valid is not None:
-            tags = judged_on.spelled_as(self.labels_).labels
-            self._check_known("the validation data", chain(*map(self._inside, tags)))
+            tags = held_out.respell(self.labels_).labels
+            self._check_known("the validation data", chain(*map(self._to_bio, tags)))
         self.data_["scheme"] = self.scheme_ or "none"
         self.network_ = self._build()
-        self.inputs_.begin(self.network_.words)
+        self.inputs_.initialize(self.network_.words)
         return _Task(self), _Batches(self, train)
 
     def _read(self, source: Sentences, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
             return take_tagged(source, labels)
-        check_alone(source, labels)
+        check_no_answers(source, labels)
         problems, lines = Problems(), Lines(source, self.encoding)
         reader = FORMATS["tagger"].reader(self.input_format, source, self)
         number = column_number(self.column or "0")
@@ -115,7 +115,7 @@ class Tagger(TaggerSettings, LabellingModel):
         if not sentences:
             raise DataError(problems.first or f"{lines.name}: holds no sentence")
         left_out, tags = problems.count, [sentence.tags or [] for sentence in sentences]
-        tell_inconsistent(lines.name, sentences, schemes.detect(tags), problems)
+        report_inconsistencies(lines.name, sentences, schemes.detect_scheme(tags), problems)
         problems.close()
         return Examples([sentence.words for sentence in sentences], tags, left_out)
 
@@ -134,16 +134,16 @@ class Tagger(TaggerSettings, LabellingModel):
 
     def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
-        texts.read("labels.json", [str])
-        self.scheme_ = texts.read("scheme.json", str)
+        texts.parse("labels.json", [str])
+        self.scheme_ = texts.parse("scheme.json", str)
         if self.scheme_ not in ("", *schemes.SCHEMES):
             raise ModelError(f"scheme.json: not a scheme of tags but {self.scheme_[:20]!r}; copy the folder anew")
 
-    def _inside(self, tags: Sequence[str]) -> list[str]:
+    def _to_bio(self, tags: Sequence[str]) -> list[str]:
         """Return tags as the network knows them: entities in BIO, whatever the data's scheme."""
         return schemes.to_bio(tags, self.scheme_) if self.scheme_ else list(tags)
 
-    def _outside(self, tags: Sequence[str]) -> list[str]:
+    def _from_bio(self, tags: Sequence[str]) -> list[str]:
         """Return tags as the data writes them."""
         return schemes.from_bio(tags, self.scheme_) if self.scheme_ else list(tags)
 
@@ -163,37 +163,40 @@ class Tagger(TaggerSettings, LabellingModel):
         """
         return self.report(X, y).metrics
 
-    def _judge(self, examples: Examples) -> Report:
-        examples = examples.spelled_as(self.labels_)
+    def _evaluate(self, examples: Examples) -> Report:
+        examples = examples.respell(self.labels_)
         nats, targets, unknown = 0.0, 0, 0
-        inside = [self._inside(tags) for tags in examples.labels]
+        inside = [self._to_bio(tags) for tags in examples.labels]
         predicted = [[""] * len(tags) for tags in inside]
         numbering = Numbering(self.labels_)
         for pieces, logits, lengths in self._logits(examples.inputs, self._table()):
-            flat = numbering.of(tag for piece in pieces for tag in inside[piece.row][piece.within])
-            goal = padded(flat, lengths.numpy(), IGNORED)  # (B, T)
+            flat = numbering.ids(tag for piece in pieces for tag in inside[piece.row][piece.within])
+            goal = pad_rows(flat, lengths.numpy(), IGNORED)  # (B, T)
             loss_sum, count = self.network_.loss_sum(logits, goal.to(logits.device), lengths)
             nats, targets, unknown = nats + loss_sum.item(), targets + count, unknown + int((flat == IGNORED).sum())
-            for piece, tags in zip(pieces, self._decoded(logits, lengths), strict=True):
+            for piece, tags in zip(pieces, self._decode(logits, lengths), strict=True):
                 predicted[piece.row][piece.within] = tags
-        report = self.compared(examples, [self._outside(tags) for tags in predicted], self.inputs_.lexicon)
+        report = self.compare_predictions(examples, [self._from_bio(tags) for tags in predicted], self.inputs_.lexicon)
         if targets:
             report.metrics["nats_per_target"] = nats / targets
         report.metrics["unknown_labels"] = unknown
         return report
 
-    def compared(self, examples: Examples, predicted: Sequence[Sequence[str]], seen: Container[str]) -> Report:
+    def compare_predictions(
+        self, examples: Examples, predicted: Sequence[Sequence[str]], seen: Container[str]
+    ) -> Report:
         """Set predicted tags, whoever predicted them, beside the true ones; ``seen`` are the words of the training."""
         words, true, others = (list(chain(*side)) for side in (examples.inputs, examples.labels, predicted))
-        report = judged(true, others)
+        report = compare_labels(true, others)
         unseen = [tag == other for word, tag, other in zip(words, true, others, strict=True) if word not in seen]
         if unseen:
             report.metrics["accuracy_unseen"] = sum(unseen) / len(unseen)
         scheme = getattr(self, "scheme_", None)
-        scheme = schemes.detect(examples.labels) if scheme is None else scheme  # before fit, for a baseline
+        scheme = schemes.detect_scheme(examples.labels) if scheme is None else scheme  # before fit, for a baseline
         if scheme:
             spans = (
-                [schemes.spans(schemes.to_bio(tags, scheme)) for tags in side] for side in (examples.labels, predicted)
+                [schemes.find_spans(schemes.to_bio(tags, scheme)) for tags in side]
+                for side in (examples.labels, predicted)
             )
             report.metrics.update(span_metrics(*spans))
         report.metrics.update(tokens=len(words), sentences=len(examples.inputs))
@@ -240,9 +243,11 @@ class Tagger(TaggerSettings, LabellingModel):
         self._check_fitted()
         table = self._table()
         for batch in batches:
-            sentences = readable(batch)
+            sentences = drop_problems(batch)
             tagged = self._tag([sentence.words for sentence in sentences], table, probabilities)
-            yield from in_place(batch, map(TaggedSentence, sentences, *zip(*tagged, strict=True)) if tagged else ())
+            yield from restore_problems(
+                batch, map(TaggedSentence, sentences, *zip(*tagged, strict=True)) if tagged else ()
+            )
 
     def _tag(
         self, sentences: Sequence[Sequence[str]], table: WordTable, with_probabilities: bool
@@ -252,17 +257,17 @@ class Tagger(TaggerSettings, LabellingModel):
         probabilities = [[0.0] * len(words) if with_probabilities else [] for words in sentences]
         numbering = Numbering(self.labels_)
         for pieces, logits, lengths in self._logits(sentences, table):
-            decoded = self._decoded(logits, lengths)
+            decoded = self._decode(logits, lengths)
             for piece, piece_tags in zip(pieces, decoded, strict=True):
                 tags[piece.row][piece.within] = piece_tags
             if with_probabilities:
                 shares = self.network_.probabilities(logits, lengths).cpu().numpy()  # (B, T, K)
                 for piece, piece_tags, share in zip(pieces, decoded, shares, strict=True):
-                    ids = numbering.of(piece_tags)
+                    ids = numbering.ids(piece_tags)
                     probabilities[piece.row][piece.within] = share[np.arange(len(ids)), ids].tolist()
-        return [(self._outside(row), shares) for row, shares in zip(tags, probabilities, strict=True)]
+        return [(self._from_bio(row), shares) for row, shares in zip(tags, probabilities, strict=True)]
 
-    def _decoded(self, logits: Tensor, lengths: Tensor) -> list[list[str]]:
+    def _decode(self, logits: Tensor, lengths: Tensor) -> list[list[str]]:
         ids = self.network_.decode(logits, lengths).tolist()
         return [
             [self.labels_[label] for label in row[:length]] for row, length in zip(ids, lengths.tolist(), strict=True)
@@ -278,11 +283,11 @@ class Tagger(TaggerSettings, LabellingModel):
             for row, words in enumerate(sentences)
             for start in range(0, len(words), LONGEST_PIECE)
         ]
-        for rows in by_length([piece.within.stop - piece.within.start for piece in pieces]):
+        for rows in batch_by_length([piece.within.stop - piece.within.start for piece in pieces]):
             batch = [pieces[row] for row in rows]
             with torch.inference_mode():
                 inputs, lengths = table.gather([sentences[piece.row][piece.within] for piece in batch])
-                logits = network.read(inputs, lengths)
+                logits = network.compute_logits(inputs, lengths)
             yield batch, logits, lengths
 
     def _table(self) -> WordTable:
@@ -314,16 +319,16 @@ class TaggerNetwork(nn.Module):
         self.words = words
         self.encoder = encoder
         self.head = SoftmaxHead(self.encoder.output_size, len(labels))
-        allowed = schemes.allowed(labels) if scheme else ()  # (K, K) and (K,)
+        allowed = schemes.allowed_transitions(labels) if scheme else ()  # (K, K) and (K,)
         self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if crf else None
         self._constraints = [torch.from_numpy(np.where(mask, 0, -np.inf).astype(np.float32)) for mask in allowed]
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Read a batch while training; return the logits (B, T, K)."""
         assert batch.words is not None
-        return self.read(self.words(batch.words)[batch.inputs], batch.lengths)
+        return self.compute_logits(self.words(batch.words)[batch.inputs], batch.lengths)
 
-    def read(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+    def compute_logits(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Turn the words' vectors (B, T, E) into logits (B, T, K)."""
         outputs, _ = self.encoder(inputs, lengths)  # (B, T, N)
         logits: Tensor = self.head(outputs)
@@ -357,7 +362,7 @@ class _Batches:
     def __init__(self, model: Tagger, examples: Examples) -> None:
         numbering = Numbering(model.labels_)
         self._sequences = model.inputs_.batches(examples.inputs)
-        self._targets = [numbering.of(model._inside(tags)) for tags in examples.labels]
+        self._targets = [numbering.ids(model._to_bio(tags)) for tags in examples.labels]
         self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
 
     def __len__(self) -> int:
@@ -366,7 +371,7 @@ class _Batches:
     def batch(self, step: int) -> SequenceBatch:
         rows = self._buckets.rows(step)
         words, places, lengths = self._sequences.gather(rows)
-        targets = padded(np.concatenate([self._targets[row] for row in rows]), lengths.numpy(), IGNORED)
+        targets = pad_rows(np.concatenate([self._targets[row] for row in rows]), lengths.numpy(), IGNORED)
         return SequenceBatch(words, places, lengths, targets)
 
 
@@ -388,7 +393,7 @@ class _Task:
         return loss_sum, count, None
 
     def validate(self) -> dict[str, float | int]:
-        return self._model._judge(self._model._valid).metrics
+        return self._model._evaluate(self._model._valid).metrics
 
     def sample(self) -> str:
         words = self._model._valid.inputs[0]

@@ -19,33 +19,35 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.examples import Examples
-from elman.data.formats.detection import pair_format
+from elman.data.formats.detection import detect_pair_format
 from elman.data.formats.examples import ExampleReader, read_labelled
 from elman.data.formats.parallel import read_parallel
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
-from elman.data.records import Example, Problem, Translation, readable
-from elman.data.tokens.lexicon import padded
+from elman.data.records import Example, Problem, Translation, drop_problems
+from elman.data.tokens.lexicon import pad_rows
 from elman.data.tokens.pairs import PairBatch, PairBatches
-from elman.data.tokens.targets import Targets, encoded
+from elman.data.tokens.targets import Targets, encode_texts
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import spelled
-from elman.data.values.columns import check_alone
+from elman.data.tokens.words import restore_spelling
+from elman.data.values.columns import check_no_answers
 from elman.data.values.examples import take_pairs
 from elman.data.values.texts import take_text, take_texts
-from elman.decoding.beam import Hypothesis, Search
+from elman.decoding.beam import Hypothesis
+from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.reports import Report
+from elman.families.saved.folder import Texts
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.state import State
 from elman.settings.encoder_decoder import TranslatorSettings
-from elman.training.schedule import positive
+from elman.training.schedule import check_positive
 
-Texts = Any
+TranslatorInput = Any
 """A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
 iterator. Where targets are wanted, a ``str`` is the text of such a file; a text by itself is a list of one."""
 
@@ -62,12 +64,12 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         ['deux un']
     """
 
-    answered_together: ClassVar[int] = 512
+    answer_batch_size: ClassVar[int] = 512
 
     def check(self) -> None:
         """Raise UsageError where a setting is outside its limits or a name is unknown."""
         super().check()
-        positive("source_length", self.source_length)
+        check_positive("source_length", self.source_length)
         if self.input_feeding and self.attention != "luong":
             raise UsageError(f'input_feeding is on, but attention is "{self.attention}"; set attention "luong"')
 
@@ -94,16 +96,16 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             **self._sizes,
         )
 
-    def _read(self, source: Texts, labels: Any = None) -> Examples:
+    def _read(self, source: TranslatorInput, labels: Any = None) -> Examples:
         problems = Problems()
         if isinstance(source, Path | str) and isinstance(labels, Path | str):
             pairs = list(read_parallel(Lines(source, self.encoding), Lines(labels, self.encoding), problems))
         elif isinstance(source, Path | str):
-            check_alone(source, labels)
+            check_no_answers(source, labels)
             table: ExampleReader = (
                 FORMATS["translator"].reader(self.input_format, source, self)
                 if self.input_format
-                else pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
+                else detect_pair_format(source, (self.source, self.target), not self.no_header, self.encoding)
             )
             pairs = list(read_labelled(table, Lines(source, self.encoding), problems))
         else:
@@ -130,7 +132,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
 
     # Judging.
 
-    def evaluate(self, X: Texts, y: Any = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
+    def evaluate(self, X: TranslatorInput, y: Any = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
         """Judge the model on pairs of texts; ``search`` says how it writes, as the settings say where not given.
 
         Returns:
@@ -145,12 +147,12 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         """
         return self.report(X, y, search=search).metrics
 
-    def score(self, X: Texts, y: Any = None) -> float:  # noqa: N803
+    def score(self, X: TranslatorInput, y: Any = None) -> float:  # noqa: N803
         """Return BLEU, from 0 to 1."""
         return float(self.evaluate(X, y)["bleu"]) / 100
 
-    def _compared(self, examples: Examples, search: Search | None = None) -> Report:
-        written = self._best(examples.inputs, search)
+    def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
+        written = self._translate_best(examples.inputs, search)
         figures, signatures = translation_metrics(written, examples.labels)
         figures.update(rouge(written, examples.labels))
         first = [first_sentence(source) for source in examples.inputs]
@@ -159,13 +161,13 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             figures.update({f"first_sentence_{name}": share for name, share in copied.items()})
         return Report(figures, signatures=signatures)
 
-    def _shown(self, examples: Examples) -> str:
+    def _sample(self, examples: Examples) -> str:
         source, target = examples.inputs[0], examples.labels[0]
-        return f"{source[:200]}\n→ {self._best([source])[0][:200]}\n({target[:200]})"
+        return f"{source[:200]}\n→ {self._translate_best([source])[0][:200]}\n({target[:200]})"
 
     # Translating.
 
-    def predict(self, X: Texts) -> list[str]:  # noqa: N803
+    def predict(self, X: TranslatorInput) -> list[str]:  # noqa: N803
         """Return the best translation of each text.
 
         Args:
@@ -176,9 +178,9 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             DataError: a text is missing, or cannot be read.
         """
         self._check_fitted()
-        return self._best(self._given_sources(X))
+        return self._translate_best(self._take_sources(X))
 
-    def translate(self, X: Texts, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
+    def translate(self, X: TranslatorInput, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` translations of each text with their scores, the best first; see :meth:`predict`.
 
         A score is the log-probability in nats, divided by the length to the power of ``length_penalty``.
@@ -194,26 +196,28 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        return list(self._translated(self._given_sources(X), search=search))
+        return list(self._translate(self._take_sources(X), search=search))
 
-    def _given_sources(self, X: Texts) -> list[str]:  # noqa: N803
+    def _take_sources(self, X: TranslatorInput) -> list[str]:  # noqa: N803
         """Take what is to be translated: texts, or a file of them without anything wrong."""
         if not isinstance(X, Path):
             return take_texts(X)
         problems = Problems(shown=0)
         reader = FORMATS["translator"].reader(self.input_format, X, self)
-        found = [source.text for source in readable(reader.read(Lines(X, self.encoding), problems, labelled=False))]
+        found = [
+            source.text for source in drop_problems(reader.read(Lines(X, self.encoding), problems, labelled=False))
+        ]
         if problems.count:
             raise DataError(problems.first)
         return found
 
-    def _best(self, sources: Sequence[str], search: Search | None = None) -> list[str]:
-        return [texts[0][0] for texts in self._translated(sources, search=search)]
+    def _translate_best(self, sources: Sequence[str], search: Search | None = None) -> list[str]:
+        return [texts[0][0] for texts in self._translate(sources, search=search)]
 
-    def _translated(
+    def _translate(
         self, sources: Sequence[str], first: int = 0, search: Search | None = None
     ) -> Iterator[list[tuple[str, float]]]:
-        for source, hypotheses in zip(sources, self._written(sources, first, search=search), strict=True):
+        for source, hypotheses in zip(sources, self._generate(sources, first, search=search), strict=True):
             if not source.strip():
                 yield [("", 0.0)] * len(hypotheses)
             else:
@@ -224,7 +228,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         ids = list(hypothesis.ids)
         if Tokenizer.unknown_id not in ids or not self._writes_unknown:
             return self.target_tokenizer_.decode(ids)
-        words, weights = self._looked(source, ids)
+        words, weights = self._attend(source, ids)
         copied = [words[int(row.argmax())] for row in weights]
         decoder = self.target_tokenizer_.stream_decoder()
         pieces = []
@@ -248,9 +252,9 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         if self.attention == "none":
             raise UsageError('attention is "none": this model looks at nothing; train one with `attention` luong')
         source = take_text(source, "source")
-        (hypotheses,) = self._written([source], search=search)
+        (hypotheses,) = self._generate([source], search=search)
         ids = [*hypotheses[0].ids, Tokenizer.end_id]
-        words, weights = self._looked(source, list(hypotheses[0].ids))
+        words, weights = self._attend(source, list(hypotheses[0].ids))
         return words, self.target_tokenizer_.tokens(ids), weights
 
     def attention_picture(self, source: str, search: Search | None = None) -> str:
@@ -259,15 +263,15 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
 
         return attention_map(*self.attention_of(source, search))
 
-    def _looked(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
+    def _attend(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
         """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
-        read = encoded([source], self.source_tokenizer_)[0][: self.source_length]
+        read = encode_texts([source], self.source_tokenizer_)[0][: self.source_length]
         tokens = self.source_tokenizer_.tokens(read) or [""]
         if self.level == "word":
-            tokens = spelled(source, tokens)
+            tokens = restore_spelling(source, tokens)
         inputs = torch.tensor([[Tokenizer.begin_id, *ids]])
         with torch.inference_mode():
-            state = self._read_inputs([source])
+            state = self._encode_inputs([source])
             network = self.network_
             _, _, weights = network.decoder(network.embedding(inputs.to(network.head.weight.device)), state)
         return tokens, weights[0].float().cpu().numpy()
@@ -282,13 +286,13 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     def _source_ids(self, sources: Sequence[str]) -> list[NDArray[np.int64]]:
         """Return the ids of each source, all of them; of one without any, one unknown token."""
         unknown = np.array([Tokenizer.unknown_id])
-        return [ids if len(ids) else unknown for ids in encoded(sources, self.source_tokenizer_)]
+        return [ids if len(ids) else unknown for ids in encode_texts(sources, self.source_tokenizer_)]
 
-    def _read_inputs(self, inputs: Sequence[str]) -> DecoderState:
+    def _encode_inputs(self, inputs: Sequence[str]) -> DecoderState:
         network = self.network_.eval()
         ids = [one[: self.source_length] for one in self._source_ids(inputs)]
         lengths = np.array([len(one) for one in ids], np.int64)
-        sources = padded(np.concatenate(ids), lengths, 0).to(network.head.weight.device)
+        sources = pad_rows(np.concatenate(ids), lengths, 0).to(network.head.weight.device)
         state: DecoderState = network.encode(sources, torch.from_numpy(lengths))
         return state
 
@@ -307,14 +311,14 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         number = 0
         for batch in batches:
             sources = ["" if isinstance(item, Problem) else item.text for item in batch]
-            for item, texts in zip(batch, self._translated(sources, number, search), strict=True):
+            for item, texts in zip(batch, self._translate(sources, number, search), strict=True):
                 if isinstance(item, Problem):
                     yield item
                 else:
-                    yield Translation(item.text, texts, item.line, self._unread(item.text))
+                    yield Translation(item.text, texts, item.line, self._describe_cut(item.text))
             number += len(batch)
 
-    def _unread(self, source: str) -> str:
+    def _describe_cut(self, source: str) -> str:
         """Say what is not read of a source; nothing where all of it is. A token is at least a byte."""
         limit = self.source_length
         length = len(self._source_ids([source])[0]) if len(source.encode()) > limit else 0
@@ -364,14 +368,14 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         self.encoder = CELLS[cell].layer(embedding_size, hidden_size, num_layers, batch_first=True, **options)
         self.bridge = nn.ModuleList(nn.Linear(memory_size, hidden_size) for _ in CELLS[cell].state)
 
-    def read(self, batch: PairBatch) -> DecoderState:
+    def encode_batch(self, batch: PairBatch) -> DecoderState:
         """Read the sources of a batch."""
         return self.encode(batch.sources, batch.lengths)
 
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
         outputs, state = self.encoder.run(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
-        merged = self.encoder.merged(state).items()  # each part (L, B, state_size)
+        merged = self.encoder.merge_directions(state).items()  # each part (L, B, state_size)
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
         bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)
         return self.decoder.start(bridged, self.dropout(outputs), lengths)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
-from elman.errors import ModelError, UsageError, nearest
+from elman.errors import ModelError, UsageError, suggest
 from elman.nn.cells import CellName
 from elman.training.schedule import TrainingSettings
 
@@ -55,7 +55,7 @@ class Settings:
         for name, value in params.items():
             known = self.get_params()
             if name not in known:
-                raise UsageError(f"{type(self).__name__} has no setting {name!r}{nearest(name, known)}")
+                raise UsageError(f"{type(self).__name__} has no setting {name!r}{suggest(name, known)}")
             setattr(self, name, value)
         return self
 
@@ -70,7 +70,7 @@ class Settings:
                     _check_size(field.name, value, self.limits.get(field.name, LARGEST))
             if choices and value not in choices:
                 listed = ", ".join(choices)
-                raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{nearest(str(value), choices)}')
+                raise UsageError(f'{field.name} is "{value}"; it is one of {listed}{suggest(str(value), choices)}')
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values: a path as its text."""
@@ -134,7 +134,7 @@ def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) ->
     known = {field.name for field in dataclasses.fields(cls)}
     for name in settings:
         if name not in known:
-            meant = nearest(name, known) or ";"
+            meant = suggest(name, known) or ";"
             raise ModelError(
                 f'{folder / "config.json"}: unknown setting "{name}"{meant} it may come from a newer Elman: '
                 "upgrade with pip install -U elman, or take the line out"

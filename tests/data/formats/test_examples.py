@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.formats.delimited import SEPARATORS, Delimited, separator_of
-from elman.data.formats.detection import example_format
+from elman.data.formats.delimited import SEPARATORS, Delimited, detect_separator
+from elman.data.formats.detection import detect_example_format
 from elman.data.formats.json_lines import JsonLines
-from elman.data.formats.text_folder import read_folder
+from elman.data.formats.text_folder import read_text_folder
 from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem
@@ -32,7 +32,7 @@ def written(rows):
 
 def read(text, reader=None, labelled=True):
     problems = Problems()
-    reader = reader or example_format(text, "text", "label", True)
+    reader = reader or detect_example_format(text, "text", "label", True)
     return list(reader.read(Lines(text, name="f"), problems, labelled=labelled)), problems
 
 
@@ -74,15 +74,15 @@ def test_a_folder_of_folders(tmp_path):
     (tmp_path / "ham" / ".hidden").write_text("x")
     (tmp_path / "ham" / "z.txt").write_bytes(b"caf\xe9")
     problems = Problems()
-    found = [(example.label, example.text) for example in read_folder(tmp_path, problems)]
+    found = [(example.label, example.text) for example in read_text_folder(tmp_path, problems)]
     assert found == [("ham", "hello"), ("spam", "buy\nnow")]
     assert problems.count == 2
     with pytest.raises(DataError, match="holds no folders"):
-        next(read_folder(tmp_path / "ham", problems))
+        next(read_text_folder(tmp_path / "ham", problems))
     (tmp_path / "empty" / "label").mkdir(parents=True)
     for name, message in (("empty", "hold no files"), ("nowhere", "there is no such file"), ("ham/a.txt", "is a file")):
         with pytest.raises(DataError, match=message):
-            next(read_folder(tmp_path / name, problems))
+            next(read_text_folder(tmp_path / name, problems))
 
 
 BAD = [
@@ -115,7 +115,7 @@ BAD = [
     ),
     ('{"text": "a", "label": "x"}\n{"text": "b", "label": NaN}\n{"text": "c", "label": 1}\n', 2, "the label is empty"),
     ('{"text": "a", "label": "x"}\n{"text": "\\ud83d", "label": 1}\n{"text": "c", "label": 1}\n', 2, "holds half a"),
-    ("label,text\ngood,a\nbad,b\0\ngood,c\n", 3, "holds NUL characters"),
+    ("label,text\ngood,a\nbad,b\0\ngood,c\n", 3, "contains NUL characters"),
     ("text\tlabel\na\tx\n\t\nc\tx\n", 3, "the text is empty"),
 ]
 
@@ -126,7 +126,7 @@ def test_a_bad_record_is_told_with_its_line_and_the_rest_goes_on(text, line, mes
     assert [example.text for example in examples] == ["a", "c"]
     assert problems.count == 1
     assert problems.first.startswith(f"f:{line}: {message}")
-    assert "left out" in problems.first
+    assert "skipped" in problems.first
 
 
 def test_in_prediction_no_record_is_dropped():
@@ -195,7 +195,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_record_only():
         ("", "is empty"),
         ("\n\n", "is empty"),
         ('"label" x,text\na,b\n', "f:1: the names of the columns cannot be read: not CSV"),
-        ("la\0bel,text\na,b\n", "holds NUL characters"),
+        ("la\0bel,text\na,b\n", "contains NUL characters"),
         ('"la\nbel",text\na,b\n', r'no column is called "label"; did you mean "la\\nbel"? it has la\\nbel, text'),
         ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write its records a line each"),
     ],
@@ -242,7 +242,7 @@ def test_a_text_of_very_many_tokens(text):
 def test_the_format_is_found_out(tmp_path, name, text, kind):
     path = Path(tmp_path / name)
     path.write_text(text)
-    assert isinstance(example_format(path, "text", "label", True), kind)
+    assert isinstance(detect_example_format(path, "text", "label", True), kind)
 
 
 CELLS = [["id", "label", "text"], ["1", "good", "so, so"], ["2", "bad", "two; or 3"], ["3", "bad", "a | b, c"]]
@@ -269,7 +269,7 @@ def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog
     source = text if name is None else tmp_path / name
     if name:
         source.write_text(text)
-    examples = example_format(source, "text", "label", True).read(Lines(source), Problems(), labelled=True)
+    examples = detect_example_format(source, "text", "label", True).read(Lines(source), Problems(), labelled=True)
     assert [(example.text, example.label) for example in examples] == [(row[2], row[1]) for row in CELLS[1:]]
     usual = {"t.csv": ",", "t.tsv": "\t", "t.tab": "\t"}.get(name, separator)
     told = f"{source}: its cells are separated by {SEPARATORS[separator]}, not by {SEPARATORS[usual]}"
@@ -292,7 +292,7 @@ def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog
     ],
 )
 def test_a_separator_is_what_gives_the_wanted_names_or_as_many_cells_to_each(text, columns, header, found):
-    assert separator_of(Lines(text), columns, header=header)[0] == found
+    assert detect_separator(Lines(text), columns, header=header)[0] == found
 
 
 def test_a_text_that_begins_with_a_blank_keeps_it_where_the_table_is_not_written_so():
@@ -344,7 +344,7 @@ def test_a_record_with_an_open_quote_ends_at_the_limit(monkeypatch):
     monkeypatch.setattr("elman.data.formats.delimited.LONGEST_LINE", 50)
     examples, problems = read('label,text\nx,"' + "open and\n" * 10 + "y,b\n")
     assert [example.text for example in examples] == ["b"]
-    assert problems.first == "f:2: a quote opens here that is not closed; the example is left out"
+    assert problems.first == "f:2: a quote opens here that is not closed; the example is skipped"
 
 
 def test_files_of_a_folder_that_cannot_be_read_cost_nothing_but_themselves(tmp_path, monkeypatch):
@@ -364,7 +364,7 @@ def test_files_of_a_folder_that_cannot_be_read_cost_nothing_but_themselves(tmp_p
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     problems = Problems(shown=99)
-    found = [(example.label, example.text) for example in read_folder(tmp_path, problems)]
+    found = [(example.label, example.text) for example in read_text_folder(tmp_path, problems)]
     assert found == [("ham", "hello"), ("spam", "hello"), ("spam", "hello")]
     assert problems.count == 5
 
@@ -373,11 +373,11 @@ def test_why_files_of_a_folder_cannot_be_read(tmp_path, caplog):
     (tmp_path / "a: b").mkdir()
     (tmp_path / "a: b" / "x: y.txt").write_bytes(b"two\ncaf\xe9")
     (tmp_path / "a: b" / "gone").symlink_to(tmp_path / "nowhere")
-    assert list(read_folder(tmp_path, Problems())) == []
+    assert list(read_text_folder(tmp_path, Problems())) == []
     told = [record.getMessage().removeprefix(f"{tmp_path}/a: b/") for record in caplog.records]
     assert told == [
-        "gone:1: is a link to a file that is not there; it is left out",
-        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try `encoding` cp1252; it is left out",
+        "gone:1: is a link to a file that does not exist; it is skipped",
+        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try `encoding` cp1252; it is skipped",
     ]
 
 
@@ -393,14 +393,14 @@ def test_a_text_of_several_columns():
     table = "id,title,description,label\n1,Tea,Green and hot,good\n2,Tea,,bad\n3,,,bad\n"
     examples, problems = read(table, Delimited(",", "title, description"))
     assert [(example.text, example.label) for example in examples] == [("Tea\nGreen and hot", "good"), ("Tea", "bad")]
-    assert problems.first == "f:4: the text is empty; the example is left out"
+    assert problems.first == "f:4: the text is empty; the example is skipped"
     with pytest.raises(DataError, match=r'no column is called "descriptoin"; did you mean "description"'):
         read(table, Delimited(",", "title,descriptoin"))
     examples, _ = read('a,b,"title,description",label\nx,y,z,good\n', Delimited(",", "title,description"))
     assert [example.text for example in examples] == ["z"]  # a column is called so
     examples, _ = read("1,Tea,Hot,good\n", Delimited(",", "1,2", "3", header=False))
     assert [example.text for example in examples] == ["Tea\nHot"]
-    found = example_format("title;description;label\na, b;c, d;e, f\n", "title,description", "label", True)
+    found = detect_example_format("title;description;label\na, b;c, d;e, f\n", "title,description", "label", True)
     assert found.delimiter == ";"
 
 
@@ -414,10 +414,10 @@ def test_a_text_of_several_keys_or_sentences():
     examples, problems = read("".join(json.dumps(line) + "\n" for line in lines), JsonLines("title,body"))
     assert [example.text for example in examples] == ["Tea\nIt is hot. It is green."]
     assert problems.count == 3
-    assert problems.first == 'f:2: "body" is no text but a list or an object; the example is left out'
+    assert problems.first == 'f:2: "body" is no text but a list or an object; the example is skipped'
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "x.ts", "x.npy"])
 def test_sequences_of_numbers_are_no_texts(tmp_path, name):
     with pytest.raises(UsageError, match=rf"{re.escape(name)}: holds sequences of numbers.*`level` numbers"):
-        example_format(tmp_path / name, "text", "label", True)
+        detect_example_format(tmp_path / name, "text", "label", True)

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from elman.data.formats.npz import read_npz, texts_of
+from elman.data.formats.npz import convert_to_texts, read_npz
 from elman.errors import DataError
 
 
@@ -93,7 +93,7 @@ def test_texts_and_whole_numbers_are_texts():
         (np.array([True, False]), ["True", "False"]),
         (np.zeros(0, "<U1"), []),
     ):
-        assert texts_of(array, "f.npz: labels") == wanted
+        assert convert_to_texts(array, "f.npz: labels") == wanted
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_texts_and_whole_numbers_are_texts():
         (np.array("a"), r"are <U1 of shape \(\)"),
         (np.array([1j]), "are complex128"),
         (np.array(["2001-01-01"], "M8[D]"), "are datetime64"),
-        (np.array(["a\0b"]), "row 0 holds NUL"),
-        (np.array(["a", "\ud800"]), "row 1 holds half a character"),
+        (np.array(["a\0b"]), "row 0 contains NUL"),
+        (np.array(["a", "\ud800"]), "row 1 contains half a character"),
         (np.frombuffer(struct.pack("<2I", 65, 0x110000), "<U1"), ": are no texts"),
     ],
 )
 def test_what_is_no_text_says_so(array, said):
     with pytest.raises(DataError, match=rf"f\.npz: labels ?{said}"):
-        texts_of(array, "f.npz: labels")
+        convert_to_texts(array, "f.npz: labels")

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from elman.data.formats.detection import pair_format
+from elman.data.formats.detection import detect_pair_format
 from elman.data.formats.parallel import read_parallel
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError
@@ -42,8 +42,8 @@ def test_a_pair_with_an_empty_side_is_told_left_out_and_counted(tmp_path, caplog
         pairs, problems = parallel(tmp_path, "one\n \n\nfour\n", "eins\nzwei\n\n\t\n")
     assert pairs == [("one", "eins")]
     assert problems.count == 2  # line 3 is empty on both sides: it only parts
-    assert "a.en:2: the source is empty; the pair is left out" in caplog.text
-    assert "a.de:4: the target is empty; the pair is left out" in caplog.text
+    assert "a.en:2: the source is empty; the pair is skipped" in caplog.text
+    assert "a.de:4: the target is empty; the pair is skipped" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
     for source in (path, text):
-        table = pair_format(source, ("source", "target"), header=True)
+        table = detect_pair_format(source, ("source", "target"), header=True)
         pairs = [(pair.text, pair.label) for pair in table.read(Lines(source), Problems(), labelled=True)]
         assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
 
@@ -68,7 +68,7 @@ def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
 def test_a_table_in_another_encoding_is_known_too(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("a cat\teine Katze\na fox\tein Fähe\n", encoding="utf-16")
-    table = pair_format(path, ("source", "target"), header=True, encoding="utf-16")
+    table = detect_pair_format(path, ("source", "target"), header=True, encoding="utf-16")
     pairs = list(table.read(Lines(path, "utf-16"), Problems(), labelled=True))
     assert [pair.label for pair in pairs] == ["eine Katze", "ein Fähe"]
 
@@ -77,8 +77,8 @@ def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
     path = tmp_path / "deu.tsv"
     path.write_text("Go.\tGeh.\tCC-BY\nHi.\tHallo!\tCC-BY\n")
     with pytest.raises(DataError, match=r"has 3 columns, none of which is called source or target.*no_header"):
-        pair_format(path, ("source", "target"), header=True)
-    table = pair_format(path, ("0", "1"), header=False)
+        detect_pair_format(path, ("source", "target"), header=True)
+    table = detect_pair_format(path, ("0", "1"), header=False)
     pairs = list(table.read(Lines(path), Problems(), labelled=True))
     assert [(pair.text, pair.label) for pair in pairs] == [("Go.", "Geh."), ("Hi.", "Hallo!")]
 
@@ -86,7 +86,7 @@ def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
 def test_a_table_without_the_columns_names_the_nearest():
     text = "sources\ttarget\tx\na\tb\tc\n"
     with pytest.raises(DataError, match='no column is called "source"; did you mean "sources"'):
-        list(pair_format(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))
+        list(detect_pair_format(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))
 
 
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
@@ -94,7 +94,7 @@ def test_a_table_without_the_columns_names_the_nearest():
 def test_any_separator_is_found_out(tmp_path, name, separator):
     path = tmp_path / name
     path.write_text("source,target\na cat,eine Katze\na dog,ein Hund\n".replace(",", separator))
-    table = pair_format(path, ("source", "target"), header=True)
+    table = detect_pair_format(path, ("source", "target"), header=True)
     pairs = [(pair.text, pair.label) for pair in table.read(Lines(path), Problems(), labelled=True)]
     assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
 
@@ -105,4 +105,4 @@ def test_one_side_alone_says_that_the_other_is_missing(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(DataError, match=rf"{name}: is lines of text, one side of the pairs: give two files"):
-        pair_format(path, ("source", "target"), header=True)
+        detect_pair_format(path, ("source", "target"), header=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from elman.data.formats.columns import Columns
-from elman.data.formats.detection import sentence_format
-from elman.data.formats.resemblance import other_than_columns
+from elman.data.formats.detection import detect_sentence_format
+from elman.data.formats.resemblance import describe_other_format
 from elman.data.samples import sample_text
 from elman.errors import DataError
 
@@ -32,7 +32,7 @@ def test_what_is_no_columns_is_refused(found, column, tmp_path):
         (tmp_path / "file.txt").write_text(text)
         for source in (text, tmp_path / "file.txt"):
             with pytest.raises(DataError, match=f"looks like {found}, .*`input_format` text"):
-                sentence_format(source, column)
+                detect_sentence_format(source, column)
 
 
 COLUMNS = {
@@ -47,13 +47,13 @@ COLUMNS = {
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns_are_columns(name):
-    assert isinstance(sentence_format(COLUMNS[name]), Columns)
+    assert isinstance(detect_sentence_format(COLUMNS[name]), Columns)
 
 
 def test_nothing_is_said_of_few_rows():
-    assert other_than_columns([]) == ""
-    assert other_than_columns(["a b", "c"]) == ""
+    assert describe_other_format([]) == ""
+    assert describe_other_format(["a b", "c"]) == ""
 
 
 def test_a_file_by_its_ending_is_not_looked_at():
-    assert sentence_format(Path("nowhere.conllu")).name == "conllu"
+    assert detect_sentence_format(Path("nowhere.conllu")).name == "conllu"

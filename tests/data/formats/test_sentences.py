@@ -7,10 +7,10 @@ import pytest
 
 from elman.data.formats.columns import Columns
 from elman.data.formats.conllu import Conllu
-from elman.data.formats.detection import sentence_format
-from elman.data.formats.sentences import tell_inconsistent
+from elman.data.formats.detection import detect_sentence_format
+from elman.data.formats.sentences import report_inconsistencies
 from elman.data.formats.text_lines import SentenceLines
-from elman.data.lines import Lines, Problems, arrived
+from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import TaggedSentence
 from elman.errors import UsageError
 
@@ -35,7 +35,7 @@ TWEETS = "@paul\tO\nIt\u00a0s\tO\n\t\n#\u2028x\tB-person\n"
 
 def read(text, tagged=True, reader=None):
     problems = Problems()
-    reader = reader or sentence_format(text)
+    reader = reader or detect_sentence_format(text)
     return list(reader.read(Lines(text, name="f"), problems, tagged=tagged)), problems
 
 
@@ -68,29 +68,31 @@ def test_columns_and_tweets():
 
 @pytest.mark.parametrize("text", [TREEBANK, COLUMNS, TWEETS + " \n", "  a  X O \n b\u00a0c  Y\u2003 O\n\n"])
 def test_what_is_read_and_written_with_its_own_tags_is_the_same(text):
-    reader = sentence_format(text)
+    reader = detect_sentence_format(text)
     problems = Problems()
     tagged = [sentence.tags for sentence in reader.read(Lines(text), problems, tagged=True)]
     copied = reader.read(Lines(text), problems, tagged=False)
-    written = "".join(reader.tagged(sentence, tagged.pop(0) if sentence.words else []) for sentence in copied)
+    written = "".join(reader.format_tagged(sentence, tagged.pop(0) if sentence.words else []) for sentence in copied)
     assert written == text
 
 
 def test_only_the_tags_change():
     sentence = read(TREEBANK)[0][0]
-    written = Conllu().tagged(sentence, ["X1", "X2", "X3", "X4", "X5"])
+    written = Conllu().format_tagged(sentence, ["X1", "X2", "X3", "X4", "X5"])
     expected = TREEBANK.split("\n\n")[0] + "\n\n"
     for old, new in (("\tAUX", "\tX1"), ("\tPART", "\tX2"), ("\tVERB", "\tX3"), ("\tADP", "\tX4"), ("\tPROPN", "\tX5")):
         expected = expected.replace(old, new)
     assert written == expected
     sentence = read(COLUMNS)[0][0]
-    assert Columns().tagged(sentence, ["X", "Y", "Z"]) == "EU NNP B-NP X\nrejects VBZ B-VP Y\n#tag NN  B-NP Z\n\n"
+    assert (
+        Columns().format_tagged(sentence, ["X", "Y", "Z"]) == "EU NNP B-NP X\nrejects VBZ B-VP Y\n#tag NN  B-NP Z\n\n"
+    )
 
 
 def test_running_text_into_the_other_formats():
     sentence = next(SentenceLines().read(Lines("Teddy bears!"), Problems(), tagged=False))
-    assert Conllu().tagged(sentence, ["A", "B", "C"]).splitlines()[1] == "2\tbears\t_\tB\t_\t_\t_\t_\t_\t_"
-    assert Columns().tagged(sentence, ["A", "B", "C"]) == "Teddy\tA\nbears\tB\n!\tC\n\n"
+    assert Conllu().format_tagged(sentence, ["A", "B", "C"]).splitlines()[1] == "2\tbears\t_\tB\t_\t_\t_\t_\t_\t_"
+    assert Columns().format_tagged(sentence, ["A", "B", "C"]) == "Teddy\tA\nbears\tB\n!\tC\n\n"
     assert list(SentenceLines().write([TaggedSentence(sentence, ["A", "B", "C"], [])])) == ["Teddy/A bears/B !/C\n"]
     with pytest.raises(UsageError, match="no tags to learn from"):
         next(SentenceLines().read(Lines("Teddy bears!"), Problems(), tagged=True))
@@ -130,7 +132,7 @@ def test_a_bad_sentence_is_told_with_its_line_and_the_rest_goes_on(good, bad, me
     assert [sentence.words for sentence in sentences] == [["a"], ["a"]]
     assert problems.count == 1
     assert problems.first.startswith(f"f:{3 + place}: {message}")
-    assert "left out" in problems.first
+    assert "skipped" in problems.first
 
 
 def test_in_prediction_a_bad_sentence_is_copied():
@@ -149,7 +151,7 @@ def test_in_prediction_a_bad_sentence_is_copied():
 def test_a_file_of_words_alone_gets_a_column_of_tags():
     sentences, problems = read("EU\nrejects\n", tagged=False)
     assert problems.count == 0
-    assert Columns().tagged(sentences[0], ["A", "B"]) == "EU\tA\nrejects\tB\n\n"
+    assert Columns().format_tagged(sentences[0], ["A", "B"]) == "EU\tA\nrejects\tB\n\n"
 
 
 @pytest.mark.parametrize(
@@ -168,16 +170,16 @@ def test_the_tag_is_written_where_it_is_read_from_and_never_over_the_word(line, 
     reader = Columns(words, tags)
     sentences, problems = read(f"{line}\n", tagged=False, reader=reader)
     assert (sentences[0].words, problems.count) == (["EU"], 0)
-    written = reader.tagged(sentences[0], ["T"])
+    written = reader.format_tagged(sentences[0], ["T"])
     assert written == f"{expected}\n\n"
     assert [(sentence.words, sentence.tags) for sentence in read(written, reader=reader)[0]] == [(["EU"], ["T"])]
 
 
 def test_from_one_format_into_another():
     conllu, columns = read(TREEBANK, tagged=False)[0], read(COLUMNS, tagged=False)[0]
-    assert Columns().tagged(conllu[1], ["X"]) == "#1\tX\n\n"
-    assert Columns().tagged(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
-    assert [Conllu().tagged(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
+    assert Columns().format_tagged(conllu[1], ["X"]) == "#1\tX\n\n"
+    assert Columns().format_tagged(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
+    assert [Conllu().format_tagged(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
         "",  # -DOCSTART- alone
         "".join(f"{n}\t{word}\t_\tX{ROW}" for n, word in enumerate(["EU", "rejects", "#tag"], start=1)) + "\n",
     ]
@@ -192,26 +194,26 @@ def test_a_long_word_and_an_unfinished_last_line():
 
 
 def test_the_format_is_found_out(tmp_path):
-    assert isinstance(sentence_format(TREEBANK), Conllu)
-    assert isinstance(sentence_format(COLUMNS), Columns)
-    assert isinstance(sentence_format(TREEBANK, "3"), Columns)
-    assert isinstance(sentence_format(f"#newdoc\n1-2\tb\t_\tX{ROW}"), Conllu)
-    assert isinstance(sentence_format("#tag\tO\nb\tO\n"), Columns)
+    assert isinstance(detect_sentence_format(TREEBANK), Conllu)
+    assert isinstance(detect_sentence_format(COLUMNS), Columns)
+    assert isinstance(detect_sentence_format(TREEBANK, "3"), Columns)
+    assert isinstance(detect_sentence_format(f"#newdoc\n1-2\tb\t_\tX{ROW}"), Conllu)
+    assert isinstance(detect_sentence_format("#tag\tO\nb\tO\n"), Columns)
     cut = tmp_path / "cut.conllu"
     cut.write_text("1\tb\t_\n")
-    assert isinstance(sentence_format(cut), Conllu)
+    assert isinstance(detect_sentence_format(cut), Conllu)
     with pytest.raises(UsageError, match=re.escape("`word_column` -1: count")):
-        sentence_format(COLUMNS, words=-1)
+        detect_sentence_format(COLUMNS, words=-1)
     with pytest.raises(UsageError, match='no such column; did you mean "upos"'):
-        sentence_format(TREEBANK, "uposs")
+        detect_sentence_format(TREEBANK, "uposs")
     with pytest.raises(UsageError, match="holds the words"):
-        sentence_format(COLUMNS, "0")
+        detect_sentence_format(COLUMNS, "0")
 
 
 def test_tags_that_cannot_follow_are_told():
     sentences, _ = read("a\tO\nb\tI-LOC\n\nc\tB-LOC\nd\tI-LOC\n")
     problems = Problems()
-    tell_inconsistent("f", sentences, "bio", problems)
+    report_inconsistencies("f", sentences, "bio", problems)
     assert problems.count == 1
     assert problems.first.startswith("f:2: I-LOC cannot stand here in BIO")
 
@@ -234,7 +236,7 @@ class Pipe(io.RawIOBase):
 def test_what_comes_through_a_pipe_is_answered_before_more_is_waited_for():
     pipe = Pipe([b"a\tX\n\nb", b"\tX\n\n", b"c\tX\n\n"])
     lines = Lines(pipe)
-    groups = arrived(Columns().read(lines, Problems(), tagged=True), lines, most=100)
+    groups = group_available(Columns().read(lines, Problems(), tagged=True), lines, most=100)
     seen = []
     for group in groups:
         seen.append(([sentence.words[0] for sentence in group], pipe.given))
@@ -321,7 +323,7 @@ def test_comments_come_back_as_they_were_and_only_words_are_tagged(kind):
     text, (words, tags), comments = WITH_COMMENTS[kind]
     reader = Columns(words, tags)
     sentences, problems = read(text, False, reader)
-    written = "".join(reader.tagged(sentence, ["T"] * len(sentence.words)) for sentence in sentences)
+    written = "".join(reader.format_tagged(sentence, ["T"] * len(sentence.words)) for sentence in sentences)
     lines = [line for line in written.splitlines() if line]
     assert [line for line in lines if line in comments] == comments
     assert all(re.search(r"\bT\b", line) for line in lines if line not in comments)
@@ -366,7 +368,7 @@ def test_words_that_are_their_own_places_are_told(caplog):
 def test_what_columns_write_anew_they_read_back(words, tags):
     sentence = next(SentenceLines().read(Lines("Teddy bears!"), Problems()))
     columns = Columns(words, tags)
-    written = columns.tagged(sentence, ["A", "B", "C"])
+    written = columns.format_tagged(sentence, ["A", "B", "C"])
     found = next(columns.read(Lines(written), Problems(), tagged=True))
     assert (found.words, found.tags) == (["Teddy", "bears", "!"], ["A", "B", "C"])
     assert Columns(1, 0).row("Teddy", "A") == "A\tTeddy"

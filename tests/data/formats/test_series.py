@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from elman.data.formats.series import series_format
+from elman.data.formats.series import detect_series_format
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem
-from elman.data.values.numbers import NumberSequences, check_series
+from elman.data.values.numbers import NumberSequences, take_series
 from elman.errors import DataError, UsageError
 
 
 def read_series(source, problems, label="label", *, labelled=True):
     """Read a file, or the text of a CSV; return what is usable of it, and what stands in each sequence's place."""
-    found = list(series_format(source, label).read(Lines(source), problems, labelled=labelled))
+    found = list(detect_series_format(source, label).read(Lines(source), problems, labelled=labelled))
     usable = [one for one in found if not isinstance(one, Problem)]
     each = [(one.where, one.what) if isinstance(one, Problem) else (0, "") for one in found]
     labels = [one.label for one in usable] if labelled else None
@@ -150,7 +150,7 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (["text"], "no array of numbers"),
+        (["text"], "not an array of numbers"),
         ([[1.0], [np.nan]], r"X\[1\] holds NaN"),
         ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, where"),
         ([np.ones((0, 2))], "at least one time step"),
@@ -159,7 +159,7 @@ def test_files_that_cannot_be_read(tmp_path):
 )
 def test_arrays_that_cannot_be_used(inputs, message):
     with pytest.raises(UsageError, match=message):
-        check_series(inputs)
+        take_series(inputs)
 
 
 def test_batches_are_padded_with_zeros():
@@ -221,5 +221,5 @@ def test_labels_that_are_numbers_are_the_same_from_either_format(tmp_path):
 
 
 def test_each_sequence_knows_its_line(tmp_path):
-    lines = [one.line for one in series_format(CSV).read(Lines(CSV), Problems())]
+    lines = [one.line for one in detect_series_format(CSV).read(Lines(CSV), Problems())]
     assert lines == [2, 4]

@@ -53,9 +53,9 @@ def test_a_transposed_tune_has_the_events_of_the_tune_transposed(kind):
     higher = midi([(0, tempo(60)), (0, on(65, 64)), (480, off(65))])
     lower = midi([(0, tempo(60)), (0, on(60, 64)), (480, off(60))])
     ids = tokenizer.encode(Tune.read(lower, "t"))
-    np.testing.assert_array_equal(tokenizer.transposed(5)[ids], tokenizer.encode(Tune.read(higher, "t")))
-    np.testing.assert_array_equal(tokenizer.transposed(0)[ids], ids)
-    highest = [name for name, moved in zip(tokenizer.names, tokenizer.transposed(5), strict=True) if moved < 0]
+    np.testing.assert_array_equal(tokenizer.transposed_ids(5)[ids], tokenizer.encode(Tune.read(higher, "t")))
+    np.testing.assert_array_equal(tokenizer.transposed_ids(0)[ids], ids)
+    highest = [name for name, moved in zip(tokenizer.names, tokenizer.transposed_ids(5), strict=True) if moved < 0]
     assert highest
     assert all(int(name.split("_")[1]) > 122 for name in highest)
 

@@ -6,7 +6,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.data.tokens.byte_pairs import LONGEST_RUN, BytePairTokenizer, _even_sample
+from elman.data.tokens.byte_pairs import LONGEST_RUN, BytePairTokenizer, sample_evenly
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.errors import ModelError, UsageError
 
@@ -26,7 +26,7 @@ def test_byte_pairs_are_deterministic_silent_and_small(capfd: pytest.CaptureFixt
     assert trained[0] == trained[1]
     assert len(json.loads(trained[0])["model"]["vocab"]) == 290
     assert capfd.readouterr() == ("", "")
-    with pytest.raises(UsageError, match=r"a vocabulary of 258 byte pairs is too small: it takes at least 259"):
+    with pytest.raises(UsageError, match=r"a vocabulary of 258 byte pairs is too small: give at least 259"):
         BytePairTokenizer.train([TEXT], vocab_size=258)
 
 
@@ -38,10 +38,10 @@ def test_byte_pairs_hold_back_half_a_character() -> None:
     assert [decoder.push(first), decoder.push(second), decoder.push(first), decoder.finish()] == ["", "é", "", "�"]
 
 
-def test_even_sample() -> None:
+def testsample_evenly() -> None:
     chunks = [" ".join(f"{number:07}" for number in range(start, start + 8192)) for start in range(0, 81920, 8192)]
-    assert _even_sample(chunks, 10**9) == chunks
-    sample = _even_sample(iter(chunks), 4 * len(chunks[0]))
+    assert sample_evenly(chunks, 10**9) == chunks
+    sample = sample_evenly(iter(chunks), 4 * len(chunks[0]))
     assert sample == chunks[::4]
 
 

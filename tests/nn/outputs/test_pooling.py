@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from elman.errors import UsageError
-from elman.nn.outputs.pooling import KINDS, Pooling
+from elman.nn.outputs.pooling import POOLING_KINDS, Pooling
 
 LENGTHS = torch.tensor([5, 2, 0, 1])
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", POOLING_KINDS)
 
 
 def pool(kind, size=3):
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_told():
         Pooling("atention", 3)
     with pytest.raises(UsageError, match="size=0, expected at least 1"):
         Pooling("attention", 0)
-    with pytest.raises(UsageError, match='kind="mean" weighs no steps'):
+    with pytest.raises(UsageError, match='kind="mean" has no attention weights'):
         Pooling("mean", 3).weights(torch.zeros(1, 2, 3))
     with pytest.raises(UsageError, match="expected 0 … 2"):
         Pooling("max", 3)(torch.zeros(1, 2, 3), torch.zeros(1, 3), torch.tensor([3]))

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from elman.data.files import listed, no_text, not_among, reading
-from elman.data.formats.delimited import Delimited, separator_of
+from elman.data.files import as_data_error, join_names, suggest_among, text_problem
+from elman.data.formats.delimited import Delimited, detect_separator
 from elman.data.formats.examples import read_labelled
 from elman.data.formats.pictures import ENDINGS
 from elman.data.lines import Lines, Problems
@@ -41,7 +41,7 @@ def read_captions(
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
-        problems: who is told of what is left out.
+        problems: who is told of what is skipped.
         encoding: how the file is encoded.
         known: names of pictures, which have no number of a caption after them.
         part: one of `SPLITS`; all pictures where not given, or where the file has no splits.
@@ -57,19 +57,19 @@ def read_captions(
         {'a.jpg': ['A dog .', 'A puppy .']}
     """
     lines = Lines(source, encoding)
-    if lines.beginning().lstrip().startswith("{"):
-        pairs = _json(lines, problems, part)
-    elif (table := _table(lines)) is not None:
+    if lines.peek().lstrip().startswith("{"):
+        pairs = _read_json(lines, problems, part)
+    elif (table := _detect_table(lines)) is not None:
         rows = read_labelled(table, lines, problems)
         pairs = ((row.label or "", row.text.strip(), row.line) for row in rows)
     else:
-        pairs = _tabbed(lines, problems)
+        pairs = _read_tabbed(lines, problems)
     found: dict[str, list[str]] = {}
     for name, caption, line in pairs:
-        if problem := no_text(name + caption):
-            problems.add(lines.name, line, f"{problem}; the caption is left out")
+        if problem := text_problem(name + caption):
+            problems.add(lines.name, line, f"{problem}; the caption is skipped")
         else:
-            found.setdefault(name if name in known else _unnumbered(name), []).append(caption)
+            found.setdefault(name if name in known else _strip_number(name), []).append(caption)
     if not found:
         raise DataError(
             problems.first
@@ -79,17 +79,17 @@ def read_captions(
     return found
 
 
-def _unnumbered(name: str) -> str:
+def _strip_number(name: str) -> str:
     """Return the name of a picture without the number of its caption, as Flickr8k has it: ``a.jpg#0``."""
     stem, _, number = name.rpartition("#")
     is_numbered = number.isascii() and number.isdecimal() and _HAS_ENDING.search(stem.rpartition("#")[2])
     return stem if is_numbered else name
 
 
-def _table(lines: Lines) -> Delimited | None:
+def _detect_table(lines: Lines) -> Delimited | None:
     """Return the reader of a table with columns of pictures and captions; None where the first line names none."""
-    separator, spaced = separator_of(lines, (*_IMAGE_COLUMNS, *_CAPTION_COLUMNS))
-    _, cells, _ = next(Delimited(separator).records(Lines(lines.beginning().lstrip())), (0, [], ""))
+    separator, spaced = detect_separator(lines, (*_IMAGE_COLUMNS, *_CAPTION_COLUMNS))
+    _, cells, _ = next(Delimited(separator).records(Lines(lines.peek().lstrip())), (0, [], ""))
     names = [cell.strip() for cell in cells]
     image = next((name for name in _IMAGE_COLUMNS if name in names), None)
     caption = next((name for name in _CAPTION_COLUMNS if name in names), None)
@@ -102,93 +102,93 @@ def _table(lines: Lines) -> Delimited | None:
 def has_splits(source: Path | str, encoding: str = "utf-8") -> bool:
     """Tell whether a file says of its pictures which are for training and which for validation."""
     lines = Lines(source, encoding)
-    if not lines.beginning().lstrip().startswith("{"):
+    if not lines.peek().lstrip().startswith("{"):
         return False
-    splits = _splits(_document(lines)["images"])
+    splits = _find_splits(_read_document(lines)["images"])
     return bool(splits.intersection(SPLITS["train"])) and bool(splits.intersection(SPLITS["valid"]))
 
 
-def _splits(images: list[Any]) -> set[str]:
+def _find_splits(images: list[Any]) -> set[str]:
     return {str(image["split"]) for image in images if isinstance(image, dict) and "split" in image}
 
 
-def _tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
+def _read_tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
     for line in lines:
         if not line.strip():
             continue
         name, tab, caption = line.partition("\t")
         if not tab:
-            problems.add(lines.name, lines.number, "no tab between file and caption; the line is left out")
+            problems.add(lines.name, lines.number, "no tab between file and caption; the line is skipped")
         elif not name.strip() or not caption.strip():
             what = "file's name" if caption.strip() else "caption"
-            problems.add(lines.name, lines.number, f"the {what} is empty; the line is left out")
+            problems.add(lines.name, lines.number, f"the {what} is empty; the line is skipped")
         else:
             yield name.strip(), caption.strip(), lines.number
 
 
-def _document(lines: Lines) -> Any:
+def _read_document(lines: Lines) -> Any:
     """Read COCO's JSON, or Karpathy's, in which the captions stand with the pictures."""
-    with reading(lines.name, "not COCO's JSON"):
-        document = json.loads(lines.whole())
+    with as_data_error(lines.name, "not COCO's JSON"):
+        document = json.loads(lines.read_all())
     images = document.get("images")
     is_karpathys = isinstance(images, list) and any(
         isinstance(image, dict) and "sentences" in image for image in images
     )
     for key in ("images",) if is_karpathys else ("images", "annotations"):
         if key not in document:
-            raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{not_among(document, key)}')
+            raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{suggest_among(document, key)}')
         if not isinstance(document[key], list):
             raise DataError(f'{lines.name}: not COCO\'s JSON: "{key}" is no list')
     return document
 
 
-def _json(lines: Lines, problems: Problems, part: str | None) -> Iterator[tuple[str, str, int]]:
-    document = _document(lines)
+def _read_json(lines: Lines, problems: Problems, part: str | None) -> Iterator[tuple[str, str, int]]:
+    document = _read_document(lines)
     if "annotations" in document:
-        yield from _coco(document, lines, problems)
+        yield from _read_coco(document, lines, problems)
         return
-    splits = _splits(document["images"])
+    splits = _find_splits(document["images"])
     if part and splits and not splits.intersection(SPLITS[part]):
         wanted = " or ".join(SPLITS[part])
-        raise DataError(f"{lines.name}: has no pictures of the split {wanted}; it has {listed(sorted(splits))}")
+        raise DataError(f"{lines.name}: has no pictures of the split {wanted}; it has {join_names(sorted(splits))}")
     for number, image in enumerate(document["images"]):
-        _, name = _fields(image, "imgid", "filename")
+        _, name = _get_fields(image, "imgid", "filename")
         if name is None:
-            problems.add(lines.name, 1, f"image {number} has no filename that can be used; it is left out")
+            problems.add(lines.name, 1, f"image {number} has no filename that can be used; it is skipped")
             continue
         if part and splits and image.get("split") not in SPLITS[part]:
             continue
         folder = image.get("filepath")
         sentences = image.get("sentences")
-        said = [_fields(sentence, "sentid", "raw")[1] for sentence in sentences] if isinstance(sentences, list) else []
+        said = (
+            [_get_fields(sentence, "sentid", "raw")[1] for sentence in sentences] if isinstance(sentences, list) else []
+        )
         if None in said or not said:
-            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text; that is left out")
+            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text; that is skipped")
         for caption in filter(None, said):
             yield f"{folder}/{name}" if isinstance(folder, str) and folder else name, " ".join(caption.split()), 1
 
 
-def _coco(document: Any, lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
+def _read_coco(document: Any, lines: Lines, problems: Problems) -> Iterator[tuple[str, str, int]]:
     names: dict[int | str, str] = {}
     for number, image in enumerate(document["images"]):
-        known, name = _fields(image, "id", "file_name")
+        known, name = _get_fields(image, "id", "file_name")
         if known is None or name is None:
-            problems.add(lines.name, 1, f"image {number} has no id and file_name that can be used; it is left out")
+            problems.add(lines.name, 1, f"image {number} has no id and file_name that can be used; it is skipped")
         elif names.setdefault(known, name) != name:
-            problems.add(lines.name, 1, f"image {number} has the id {str(known)[:80]} of another; it is left out")
+            problems.add(lines.name, 1, f"image {number} has the id {str(known)[:80]} of another; it is skipped")
     for number, note in enumerate(document["annotations"]):
-        known, caption = _fields(note, "image_id", "caption")
+        known, caption = _get_fields(note, "image_id", "caption")
         if known is None or known not in names:
             shown = str(note.get("image_id") if isinstance(note, dict) else note)[:80]
-            problems.add(
-                lines.name, 1, f"annotation {number} is of an image {shown} that is not listed; it is left out"
-            )
+            problems.add(lines.name, 1, f"annotation {number} is of an image {shown} that is not listed; it is skipped")
         elif caption is None:
-            problems.add(lines.name, 1, f"annotation {number} has no caption; it is left out")
+            problems.add(lines.name, 1, f"annotation {number} has no caption; it is skipped")
         else:
             yield names[known], " ".join(caption.split()), 1
 
 
-def _fields(record: Any, number: str, text: str) -> tuple[int | str | None, str | None]:
+def _get_fields(record: Any, number: str, text: str) -> tuple[int | str | None, str | None]:
     """Return an object's number, or text, that identifies something, and a text of it; None for what is neither."""
     if not isinstance(record, dict):
         return None, None

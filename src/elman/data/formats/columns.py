@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import count, dropwhile
 from pathlib import Path
 
-from elman.data.formats.sentences import SHOWN, Block, as_text, blocks, checked, width_of
+from elman.data.formats.sentences import SHOWN, Block, check_sentence, count_columns, format_block, read_blocks
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence
 from elman.errors import UsageError
@@ -34,7 +34,7 @@ class Columns:
 
     Example:
         >>> sentence = next(Columns().read(Lines("EU\tB-ORG\nrejects\tO\n"), Problems(), tagged=True))
-        >>> sentence.words, sentence.tags, Columns().tagged(sentence, ["O", "O"])
+        >>> sentence.words, sentence.tags, Columns().format_tagged(sentence, ["O", "O"])
         (['EU', 'rejects'], ['B-ORG', 'O'], 'EU\tO\nrejects\tO\n\n')
     """
 
@@ -53,9 +53,9 @@ class Columns:
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
         """Yield the sentences; see :class:`SentenceFormat`."""
-        known = _Known(self, lines)
+        known = _CommentDetector(self, lines)
         longest, counted = 0, True  # whether each word is its place in the sentence
-        for block in blocks(lines):
+        for block in read_blocks(lines):
             words: list[str] = []
             tags: list[str] = []
             rows: list[int] = []
@@ -68,9 +68,11 @@ class Columns:
                 tag = self.place(len(cells)) if tagged else 0
                 if len(cells) <= self.words or tag < 0:
                     tags_too = f" and the tags in {self._tags}" if tagged else ""
-                    problem = f"{width_of(cells)} where the words are in column {self.words}{tags_too}, counted from 0"
+                    problem = (
+                        f"{count_columns(cells)} where the words are in column {self.words}{tags_too}, counted from 0"
+                    )
                 elif tagged and len(cells) != width:
-                    problem = f"{width_of(cells)} where the sentence's first line has {width}"
+                    problem = f"{count_columns(cells)} where the sentence's first line has {width}"
                 elif not cells[self.words]:
                     problem = "the word is empty"
                 elif tagged and cells[tag].strip() in ("", "_"):
@@ -85,7 +87,7 @@ class Columns:
             )
             longest = max(longest, len(words))
             counted = counted and words == [str(number) for number in range(1, len(words) + 1)]
-            yield from checked(block, sentence, place, problem, lines.name, problems)
+            yield from check_sentence(block, sentence, place, problem, lines.name, problems)
         if tagged and counted and longest > 1:
             logger.warning(
                 "%s: column %s counts the words of each sentence; name the column that holds them: `word_column` %s",
@@ -95,17 +97,17 @@ class Columns:
     def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:
         """Write sentences with their tags; see :class:`SentenceFormat`."""
         for record in records:
-            yield record.text if isinstance(record, Problem) else self.tagged(record.sentence, record.tags)
+            yield record.text if isinstance(record, Problem) else self.format_tagged(record.sentence, record.tags)
 
-    def tagged(self, sentence: Sentence, tags: list[str]) -> str:
+    def format_tagged(self, sentence: Sentence, tags: list[str]) -> str:
         """Write a sentence with these tags. A line without a column for the tag gets one."""
         if sentence.format != self.name:
             written = list(map(self.row, sentence.words, tags))
-            return as_text(written) if written else ""
+            return format_block(written) if written else ""
         written = list(sentence.lines)
         for row, tag in zip(sentence.rows, tags, strict=True):
-            written[row] = self._tagged(written[row], tag)
-        return as_text(written, sentence.closing)
+            written[row] = self._replace_tag(written[row], tag)
+        return format_block(written, sentence.closing)
 
     def row(self, word: str, tag: str) -> str:
         """Return the line of a word that came in another format: as few columns as hold both where they belong."""
@@ -114,7 +116,7 @@ class Columns:
         cells[self.words], cells[self.place(width)] = word, tag
         return "\t".join(cells)
 
-    def _tagged(self, line: str, tag: str) -> str:
+    def _replace_tag(self, line: str, tag: str) -> str:
         has_tabs = "\t" in line
         parts = re.split("(\t)" if has_tabs else "( +)", line)  # cells at 0, 2, 4 ..., what parts them between
         cells = [part for part in range(0, len(parts), 2) if parts[part] or has_tabs]
@@ -137,7 +139,7 @@ class Columns:
         return place if place < width and place != self.words else -1
 
 
-class _Known:
+class _CommentDetector:
     """What is known of the words of a file in columns: how many columns they have, and their tags.
 
     Only what cannot be taken for a comment counts. A file, or a text, is read once more to find out, and only where it
@@ -153,8 +155,8 @@ class _Known:
         widths: Counter[int] = Counter()
         tags: set[str] = set()
         if isinstance(self._lines.source, Path | str):
-            for block in blocks(Lines(self._lines.source, self._lines.encoding, Problems(shown=0))):
-                for cells in self._certain(block):
+            for block in read_blocks(Lines(self._lines.source, self._lines.encoding, Problems(shown=0))):
+                for cells in self._split_words(block):
                     place = self._columns.place(len(cells))
                     widths[len(cells)] += 1
                     tags.update([cells[place].strip()] if place >= 0 else [])
@@ -163,14 +165,14 @@ class _Known:
     def is_comment(self, cells: Sequence[str], block: Block) -> bool:
         """Tell whether a line that begins with # is a comment; no word of its sentence stands before it."""
         widths, tags = self._widths_and_tags
-        allowed = {width for width, _ in widths.most_common(1)} | {len(some) for some in self._certain(block)}
+        allowed = {width for width, _ in widths.most_common(1)} | {len(some) for some in self._split_words(block)}
         place = self._columns.place(len(cells))
         if not allowed or len(cells) not in allowed:
             return bool(allowed)
         may_be_word = not tags or place < 0 or cells[place].strip() in tags
         return not may_be_word and (cells[0] == "#" or self._columns.words > 0)  # a tweet may begin with a rare #topic
 
-    def _certain(self, block: Block) -> Iterator[list[str]]:
+    def _split_words(self, block: Block) -> Iterator[list[str]]:
         """Yield the cells of the lines of a sentence from the first on that is no comment for certain."""
         lines = dropwhile(lambda line: line.startswith(("#", "-DOCSTART-")), block.lines)
         return map(self._columns.cells, lines)

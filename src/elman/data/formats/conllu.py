@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from elman.data.formats.sentences import SHOWN, as_text, blocks, checked, width_of
+from elman.data.formats.sentences import SHOWN, check_sentence, count_columns, format_block, read_blocks
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -31,7 +31,7 @@ class Conllu:
     Example:
         >>> lines = Lines("# a comment\n1\tTeddy\t_\tPROPN\t_\t_\t_\t_\t_\t_\n\n")
         >>> sentence = next(Conllu().read(lines, Problems(), tagged=True))
-        >>> sentence.words, sentence.tags, Conllu().tagged(sentence, ["NOUN"]).split()[4:7]
+        >>> sentence.words, sentence.tags, Conllu().format_tagged(sentence, ["NOUN"]).split()[4:7]
         (['Teddy'], ['PROPN'], ['Teddy', '_', 'NOUN'])
     """
 
@@ -41,14 +41,14 @@ class Conllu:
     def __init__(self, column: str = "upos") -> None:
         if column not in CONLLU_COLUMNS:
             listed = ", ".join(CONLLU_COLUMNS)
-            meant = nearest(column, CONLLU_COLUMNS) or ";"
+            meant = suggest(column, CONLLU_COLUMNS) or ";"
             raise UsageError(f"`column` {column}: CoNLL-U has no such column{meant} it has {listed}")
         self._column = CONLLU_COLUMNS.index(column)
         self._may_be_empty = column in _MAY_BE_EMPTY
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
         """Yield the sentences; see :class:`SentenceFormat`."""
-        for block in blocks(lines):
+        for block in read_blocks(lines):
             words: list[str] = []
             tags: list[str] = []
             rows: list[int] = []
@@ -58,7 +58,7 @@ class Conllu:
                     continue
                 cells = line.split("\t")
                 if len(cells) != 10:
-                    problem = f"{width_of(cells)} where CoNLL-U has 10; is the file cut off?"
+                    problem = f"{count_columns(cells)} where CoNLL-U has 10; is the file cut off?"
                 elif cells[0] != str(len(words) + 1):
                     if _NO_WORD.fullmatch(cells[0]):
                         continue
@@ -75,14 +75,14 @@ class Conllu:
             sentence = Sentence(
                 words, tags if tagged else None, block.first, block.lines, rows, self.name, block.closing
             )
-            yield from checked(block, sentence, place, problem, lines.name, problems)
+            yield from check_sentence(block, sentence, place, problem, lines.name, problems)
 
     def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:
         """Write sentences with their tags; see :class:`SentenceFormat`."""
         for record in records:
-            yield record.text if isinstance(record, Problem) else self.tagged(record.sentence, record.tags)
+            yield record.text if isinstance(record, Problem) else self.format_tagged(record.sentence, record.tags)
 
-    def tagged(self, sentence: Sentence, tags: list[str]) -> str:
+    def format_tagged(self, sentence: Sentence, tags: list[str]) -> str:
         """Write a sentence with these tags."""
         if sentence.format == self.name:
             written = list(sentence.lines)
@@ -96,4 +96,4 @@ class Conllu:
             cells = written[row].split("\t")
             cells[self._column] = tag
             written[row] = "\t".join(cells)
-        return as_text(written, sentence.closing) if written or sentence.format == self.name else ""
+        return format_block(written, sentence.closing) if written or sentence.format == self.name else ""

@@ -11,8 +11,8 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 
-from elman.data.files import LONGEST_LINE, listed, no_text, not_among
-from elman.data.formats.examples import TEXT_AND_LABEL, joined_texts, lacks, left_out, text_columns
+from elman.data.files import LONGEST_LINE, join_names, suggest_among, text_problem
+from elman.data.formats.examples import TEXT_AND_LABEL, find_problem, join_texts, report_skipped, text_columns
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example, Problem
 from elman.errors import DataError
@@ -75,7 +75,7 @@ class Delimited:
                 raise DataError(f"{lines.name}:{line}: the names of the columns cannot be read: {problem}")
             if not width and not problem:
                 width = len(cells)
-                *text, label = self._columns(cells, lines.name, labelled)
+                *text, label = self._find_columns(cells, lines.name, labelled)
                 if self._header:
                     continue
             if self._open_end and len(cells) > width > 0:
@@ -83,17 +83,17 @@ class Delimited:
                 cells[width - 1 :] = [separator.join(cells[width - 1 :])]
             if not problem and len(cells) != width:
                 problem = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} where the first line has {width}"
-            joined = "" if problem else joined_texts([cells[column] for column in text])
+            joined = "" if problem else join_texts([cells[column] for column in text])
             if not problem:
-                problem = lacks(joined, cells[label] if labelled else None, self._nouns)
+                problem = find_problem(joined, cells[label] if labelled else None, self._nouns)
             if problem:
-                yield from left_out(problem, lines.name, line, problems, labelled)
+                yield from report_skipped(problem, lines.name, line, problems, labelled)
             else:
                 yield Example(joined, cells[label].strip() if labelled else None, line)
         if not line:
             raise DataError(f"{lines.name}: is empty; it needs a {self._nouns[0]} and a {self._nouns[1]} a line")
 
-    def _columns(self, cells: Sequence[str], name: str, labelled: bool) -> list[int]:
+    def _find_columns(self, cells: Sequence[str], name: str, labelled: bool) -> list[int]:
         """Return the numbers of the columns of the text, and then that of the label, -1 where it is not wanted."""
         names = column_names(cells, name) if self._header else []
         found = []
@@ -105,8 +105,8 @@ class Delimited:
             elif self._header:
                 text, label = self._nouns
                 raise DataError(
-                    f'{name}: no column is called "{wanted}"{not_among(names, wanted)}; name yours with `{text}` and '
-                    f"`{label}` or, if the first line is data, give `no_header` `{text}` 0 `{label}` 1"
+                    f'{name}: no column is called "{wanted}"{suggest_among(names, wanted)}; name yours with `{text}` '
+                    f"and `{label}` or, if the first line is data, give `no_header` `{text}` 0 `{label}` 1"
                 )
             else:
                 raise DataError(
@@ -123,7 +123,7 @@ class Delimited:
                     cells = line.split("\t")
                     yield lines.number, [cell.lstrip(" ") for cell in cells] if self._spaced else cells, ""
             return
-        closed = _closed(self.delimiter, self._spaced)
+        closed = _compile_closed(self.delimiter, self._spaced)
         pending: list[str] = []  # the lines of a record so far
         length = 0
         is_open = False  # whether a cell in quotes goes on in the next line
@@ -133,12 +133,12 @@ class Delimited:
             if '"' in line:
                 is_open = not closed.fullmatch('"' + line if is_open else line)
             if not is_open or len(pending) > _LONGEST_RECORD or length > LONGEST_LINE:
-                yield from self._record(lines.number - len(pending) + 1, pending, is_open)
+                yield from self._split_record(lines.number - len(pending) + 1, pending, is_open)
                 pending, length, is_open = [], 0, False
         if pending:
-            yield from self._record(lines.number - len(pending) + 1, pending, is_open)
+            yield from self._split_record(lines.number - len(pending) + 1, pending, is_open)
 
-    def _record(self, number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
+    def _split_record(self, number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
         """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
 
         If it is none, or a quote of it is never closed, its first line is given up and each line after it read by
@@ -158,12 +158,12 @@ class Delimited:
             except csv.Error as error:
                 problem = f"not CSV ({str(error).partition(' - ')[0]})"
         yield number, [], problem
-        closed = _closed(self.delimiter, self._spaced)
+        closed = _compile_closed(self.delimiter, self._spaced)
         for place, line in enumerate(lines[1:], start=1):
-            yield from self._record(number + place, [line], not closed.fullmatch(line))
+            yield from self._split_record(number + place, [line], not closed.fullmatch(line))
 
 
-def separator_of(lines: Lines, wanted: Sequence[str], *, header: bool = True) -> tuple[str, bool]:
+def detect_separator(lines: Lines, wanted: Sequence[str], *, header: bool = True) -> tuple[str, bool]:
     r"""Find out what separates the cells of a table; where it is not what the file's ending says, that is told.
 
     It is what gives the first record the most of the wanted names; where there is none of them, what gives the first
@@ -180,10 +180,10 @@ def separator_of(lines: Lines, wanted: Sequence[str], *, header: bool = True) ->
         One of `SEPARATORS`, and whether blanks after it belong to it.
 
     Example:
-        >>> separator_of(Lines("text; label\nso, so; bad\n"), ["text", "label"])
+        >>> detect_separator(Lines("text; label\nso, so; bad\n"), ["text", "label"])
         (';', True)
     """
-    begins = lines.beginning().lstrip("\n")
+    begins = lines.peek().lstrip("\n")
     suffix = lines.source.suffix.lower() if isinstance(lines.source, Path) else ""
     usual = ENDINGS.get(suffix, "\t" if "\t" in begins.partition("\n")[0] else ",")
     wanted = [*wanted, *(name for column in wanted for name in text_columns(column, ()))]
@@ -221,11 +221,11 @@ def column_names(cells: Sequence[str], name: str) -> list[str]:
         ['label', 'text']
     """
     names = [cell.strip() for cell in cells]
-    if problem := no_text("".join(names)):
+    if problem := text_problem("".join(names)):
         raise DataError(f"{name}: {problem}")
     twice = next((cell for cell, count in Counter(names).items() if cell and count > 1), "")
     if twice:
-        raise DataError(f'{name}: two columns are called "{listed([twice])}"; rename one')
+        raise DataError(f'{name}: two columns are called "{join_names([twice])}"; rename one')
     return names
 
 
@@ -240,7 +240,7 @@ def column_number(column: str) -> int | None:
 
 
 @cache
-def _closed(delimiter: str, spaced: bool) -> re.Pattern[str]:
+def _compile_closed(delimiter: str, spaced: bool) -> re.Pattern[str]:
     """Return what matches cells all of whose quotes are closed."""
     mark, blanks = re.escape(delimiter), " *+" if spaced else ""
     cell = f'{blanks}(?:"(?:[^"]++|"")*+"|(?!"))[^{mark}]*+'

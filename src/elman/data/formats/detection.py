@@ -8,10 +8,10 @@ from pathlib import Path
 
 from elman.data.formats.columns import Columns
 from elman.data.formats.conllu import Conllu
-from elman.data.formats.delimited import ENDINGS, Delimited, column_number, separator_of
+from elman.data.formats.delimited import ENDINGS, Delimited, column_number, detect_separator
 from elman.data.formats.examples import SOURCE_AND_TARGET, TEXT_AND_LABEL
 from elman.data.formats.json_lines import JsonLines
-from elman.data.formats.resemblance import other_than_columns
+from elman.data.formats.resemblance import describe_other_format
 from elman.data.formats.text_lines import TextLines
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
@@ -23,7 +23,7 @@ _JSON = (".jsonl", ".ndjson", ".json")
 _JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
 
 
-def sentence_format(
+def detect_sentence_format(
     source: Path | str, column: str | None = None, words: int = 0, encoding: str = "utf-8"
 ) -> Conllu | Columns:
     r"""Find out how a file, or a text, writes its sentences.
@@ -39,8 +39,8 @@ def sentence_format(
         DataError: it looks like prose, a table or JSON.
 
     Example:
-        >>> type(sentence_format("EU B-ORG\n")).__name__, type(sentence_format("1\tEU" + "\t_" * 8 + "\n")).__name__
-        ('Columns', 'Conllu')
+        >>> detect_sentence_format("EU B-ORG\n").name, detect_sentence_format("1\tEU" + "\t_" * 8 + "\n").name
+        ('columns', 'conllu')
     """
     number = None if column is None else column_number(column)
     if column is not None and number is None:
@@ -52,7 +52,7 @@ def sentence_format(
     cells = rows[0].split("\t") if rows else []
     if column is None and len(cells) == 10 and re.fullmatch("[0-9]+([-.][0-9]+)?", cells[0]):
         return Conllu()
-    if found := other_than_columns(rows):
+    if found := describe_other_format(rows):
         raise DataError(
             f"{lines.name}: it looks like {found}, and a tagger reads CoNLL-U, or a word and its tag a line; to tag a "
             "text, a sentence a line, say `input_format` text"
@@ -64,7 +64,7 @@ def _is_row(line: str) -> bool:
     return bool(line.strip()) and not line.startswith(("#", "-DOCSTART-"))
 
 
-def example_format(
+def detect_example_format(
     source: Path | str,
     text: str,
     label: str,
@@ -83,9 +83,9 @@ def example_format(
         encoding: how the file is encoded.
 
     Example:
-        >>> type(example_format('{"text": "so, so"}', "text", "label", True)).__name__
+        >>> type(detect_example_format('{"text": "so, so"}', "text", "label", True)).__name__
         'JsonLines'
-        >>> example_format("text;label\nso, so;bad\n", "text", "label", True).delimiter
+        >>> detect_example_format("text;label\nso, so;bad\n", "text", "label", True).delimiter
         ';'
     """
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
@@ -97,13 +97,13 @@ def example_format(
     if suffix in _JSON:
         return JsonLines(text, label, nouns)
     lines = Lines(source, encoding, Problems(shown=0))
-    if suffix not in ENDINGS and _JSON_BEGINS.match(lines.beginning().lstrip("\n").partition("\n")[0]):
+    if suffix not in ENDINGS and _JSON_BEGINS.match(lines.peek().lstrip("\n").partition("\n")[0]):
         return JsonLines(text, label, nouns)
-    separator, spaced = separator_of(lines, (text, label), header=header)
+    separator, spaced = detect_separator(lines, (text, label), header=header)
     return Delimited(separator, text, label, header=header, spaced=spaced, nouns=nouns)
 
 
-def pair_format(
+def detect_pair_format(
     source: Path | str, columns: tuple[str, str], header: bool, encoding: str = "utf-8"
 ) -> Delimited | JsonLines | TextLines:
     r"""Find out how a single file, or a text, writes its pairs.
@@ -121,22 +121,22 @@ def pair_format(
         DataError: a TSV of more columns does not name these, or the file is lines of text, which are one side only.
 
     Example:
-        >>> table = pair_format("a cat\teine Katze\n", ("source", "target"), header=True)
+        >>> table = detect_pair_format("a cat\teine Katze\n", ("source", "target"), header=True)
         >>> next(table.read(Lines("a cat\teine Katze\n"), Problems(), labelled=True)).label
         'eine Katze'
     """
     lines = Lines(source, encoding, Problems(shown=0))
-    found = example_format(source, *columns, header, SOURCE_AND_TARGET, encoding)
-    if isinstance(found, TextLines) and "\t" in lines.beginning().lstrip("\n").partition("\n")[0]:  # a .txt
+    found = detect_example_format(source, *columns, header, SOURCE_AND_TARGET, encoding)
+    if isinstance(found, TextLines) and "\t" in lines.peek().lstrip("\n").partition("\n")[0]:  # a .txt
         found = Delimited("\t", *columns, header=header, nouns=SOURCE_AND_TARGET)
     one_side = (
         f"{lines.name}: is lines of text, one side of the pairs: give two files, SOURCES TARGETS, or a table whose "
         "first line names source and target"
     )
-    if isinstance(found, TextLines) and lines.beginning().strip():
+    if isinstance(found, TextLines) and lines.peek().strip():
         raise DataError(one_side)
     if header and columns == SOURCE_AND_TARGET and isinstance(found, Delimited):
-        first = next((cells for _, cells, _ in found.records(Lines(lines.beginning()))), [])
+        first = next((cells for _, cells, _ in found.records(Lines(lines.peek()))), [])
         named = set(columns) & {cell.strip() for cell in first}
         is_table = isinstance(source, str) or source.suffix.lower() in ENDINGS or found.delimiter == "\t"
         if first and not named and not is_table:

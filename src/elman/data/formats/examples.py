@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import Protocol
 
-from elman.data.files import no_text
+from elman.data.files import text_problem
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example, Problem
 
@@ -25,7 +25,7 @@ class ExampleReader(Protocol):
         Args:
             lines: where they stand.
             problems: who is told of a record that cannot be read.
-            labelled: whether the labels are wanted. Then a record that cannot be read is left out; otherwise a problem
+            labelled: whether the labels are wanted. Then a record that cannot be read is skipped; otherwise a problem
                 stands in its place.
 
         Raises:
@@ -41,14 +41,14 @@ def read_labelled(reader: ExampleReader, lines: Lines, problems: Problems) -> It
             yield example
 
 
-def lacks(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL) -> str:
+def find_problem(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL) -> str:
     """Say what is wrong with the parts of a record: nothing, where both can be used.
 
     Example:
-        >>> lacks("so, so", " ")
+        >>> find_problem("so, so", " ")
         'the label is empty'
     """
-    if problem := no_text(text + (label or "")):
+    if problem := text_problem(text + (label or "")):
         return problem
     if not text.strip():
         return f"the {nouns[0]} is empty"
@@ -65,19 +65,19 @@ def text_columns(wanted: str, names: Container[str]) -> list[str]:
     return [wanted] if wanted in names else [name.strip() for name in wanted.split(",")]
 
 
-def joined_texts(texts: Sequence[str]) -> str:
-    r"""Put the text of an example together from several; those that are blank are left out.
+def join_texts(texts: Sequence[str]) -> str:
+    r"""Put the text of an example together from several; those that are blank are skipped.
 
     Example:
-        >>> joined_texts(["Title", " ", "What it says"]), joined_texts([" "])
+        >>> join_texts(["Title", " ", "What it says"]), join_texts([" "])
         ('Title\nWhat it says', ' ')
     """
     return texts[0] if len(texts) == 1 else "\n".join(text for text in texts if text.strip())
 
 
-def left_out(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Problem]:
+def report_skipped(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Problem]:
     """Tell of a record that cannot be read; where labels are not wanted, it is answered with its problem."""
-    fate = "the example is left out" if labelled else "it gets no label"
+    fate = "the example is skipped" if labelled else "it gets no label"
     problems.add(name, line, f"{problem}; {fate}")
     if not labelled:
         yield Problem(line, problem)

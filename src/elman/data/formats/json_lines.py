@@ -9,8 +9,8 @@ from dataclasses import fields
 from functools import singledispatch
 from typing import Any
 
-from elman.data.files import not_among, reason
-from elman.data.formats.examples import TEXT_AND_LABEL, joined_texts, lacks, left_out, text_columns
+from elman.data.files import describe_error, suggest_among
+from elman.data.formats.examples import TEXT_AND_LABEL, find_problem, join_texts, report_skipped, text_columns
 from elman.data.lines import Lines, Problems
 from elman.data.records import Caption, Classification, Example, Problem, TaggedSentence, Translation
 from elman.documents import write_json
@@ -52,25 +52,25 @@ class JsonLines:
             if is_empty and line.lstrip().startswith("["):
                 raise DataError(f"{lines.name}: is an array; write its records a line each, as jq -c '.[]' does")
             is_empty = False
-            text, label, problem = self._values(line, labelled)
+            text, label, problem = self._parse(line, labelled)
             if problem:
-                yield from left_out(problem, lines.name, lines.number, problems, labelled)
+                yield from report_skipped(problem, lines.name, lines.number, problems, labelled)
             else:
                 yield Example(text, label, lines.number)
         if is_empty:
             raise DataError(f"{lines.name}: is empty; it needs a JSON object a line")
 
-    def _values(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
+    def _parse(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError, MemoryError) as error:
-            return "", None, f"not JSON ({reason(error)})"
+            return "", None, f"not JSON ({describe_error(error)})"
         if not isinstance(record, dict):
             return "", None, "not a JSON object"
         keys = text_columns(self._text, record)
         for key in (*keys, self._label) if labelled else keys:
             if key not in record:
-                return "", None, f'no "{key}"{not_among(record, key)}'
+                return "", None, f'no "{key}"{suggest_among(record, key)}'
         texts = []
         for key in keys:
             text = record[key]
@@ -80,55 +80,55 @@ class JsonLines:
                 kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
                 return "", None, f'"{key}" is no text but {kind}'
             texts.append(text)
-        text = joined_texts(texts)
+        text = join_texts(texts)
         label = record[self._label] if labelled else None
         if isinstance(label, list | dict):
             return "", None, f'"{self._label}" is not one label but a list or an object'
         if isinstance(label, float) and not math.isfinite(label):
             label = None  # pandas writes NaN for a label that is missing
         written = label.strip() if isinstance(label, str) else "" if label is None else json.dumps(label)
-        return text, written if labelled else None, lacks(text, written if labelled else None, self._nouns)
+        return text, written if labelled else None, find_problem(text, written if labelled else None, self._nouns)
 
     @staticmethod
     def write(records: Iterable[Any]) -> Iterator[str]:
         """Write an object for each record."""
         for record in records:
             if not (isinstance(record, TaggedSentence) and record.sentence.is_comment):
-                yield write_json(_object(record)) + "\n"
+                yield write_json(_convert_to_object(record)) + "\n"
 
 
 @singledispatch
-def _object(record: Any) -> dict[str, Any]:
+def _convert_to_object(record: Any) -> dict[str, Any]:
     """Return what JSON says of a record: its fields, where nothing else is said below."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
-@_object.register
+@_convert_to_object.register
 def _(record: Problem) -> dict[str, Any]:
     return {"line" if isinstance(record.where, int) else "picture": record.where, "problem": record.what}
 
 
-@_object.register
+@_convert_to_object.register
 def _(record: TaggedSentence) -> dict[str, Any]:
     shares = [round(share, 4) for share in record.probabilities]
     return {"words": record.sentence.words, "tags": record.tags, "probabilities": shares}
 
 
-@_object.register
+@_convert_to_object.register
 def _(record: Classification) -> dict[str, Any]:
     shares = {str(label): round(share, 4) for label, share in record.probabilities.items()}
     return {"label": record.label, "probabilities": shares}
 
 
-@_object.register
+@_convert_to_object.register
 def _(record: Translation) -> dict[str, Any]:
-    return {"source": record.source, "translations": _candidates(record.candidates)}
+    return {"source": record.source, "translations": _format_candidates(record.candidates)}
 
 
-@_object.register
+@_convert_to_object.register
 def _(record: Caption) -> dict[str, Any]:
-    return {"picture": record.picture, "captions": _candidates(record.candidates)}
+    return {"picture": record.picture, "captions": _format_candidates(record.candidates)}
 
 
-def _candidates(candidates: list[tuple[str, float]]) -> list[dict[str, Any]]:
+def _format_candidates(candidates: list[tuple[str, float]]) -> list[dict[str, Any]]:
     return [{"text": text, "score": round(score, 4)} for text, score in candidates]

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import check_unpacked, no_text, open_file, reading
+from elman.data.files import as_data_error, check_unpacked, open_file, text_problem
 from elman.errors import DataError
 
 _ENDING = ".npy"
@@ -43,7 +43,7 @@ def read_npz(path: Path, wanted: Container[str] | None = None) -> Archive:
         DataError: there is no such file, it is no archive or a damaged one, an array holds Python objects, or the
             arrays are far larger than a file of this size holds (see :mod:`elman.data.files`).
     """
-    with open_file(path) as raw, reading(str(path), "cannot be read as .npz"):
+    with open_file(path) as raw, as_data_error(str(path), "cannot be read as .npz"):
         if not zipfile.is_zipfile(raw):
             raise DataError(f"{path}: cannot be read as .npz: it is no archive of arrays, or not a whole one")
         packed = raw.seek(0, io.SEEK_END)
@@ -55,11 +55,11 @@ def read_npz(path: Path, wanted: Container[str] | None = None) -> Archive:
             arrays: dict[str, NDArray[Any]] = {}
             for name, member in kept.items():
                 with archive.open(member) as stream:
-                    arrays[name] = _array(stream, member.file_size)
+                    arrays[name] = _read_array(stream, member.file_size)
     return Archive(arrays, list(named))
 
 
-def texts_of(array: NDArray[Any], name: str) -> list[str]:
+def convert_to_texts(array: NDArray[Any], name: str) -> list[str]:
     """Return an array (N,) of texts, of bytes in UTF-8 or of whole numbers as texts.
 
     Args:
@@ -70,22 +70,22 @@ def texts_of(array: NDArray[Any], name: str) -> list[str]:
         DataError: it is something else, or a text holds what no text can.
 
     Example:
-        >>> texts_of(np.array([2, 1]), "labels")
+        >>> convert_to_texts(np.array([2, 1]), "labels")
         ['2', '1']
     """
     if array.ndim != 1 or array.dtype.kind not in "USiub":
         raise DataError(f"{name} are {array.dtype} of shape {array.shape}, expected (N,) texts or whole numbers")
-    with reading(name, "are no texts"):
+    with as_data_error(name, "are no texts"):
         if array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8", "replace")
         texts = [str(text) for text in array.tolist()]
     for row, text in enumerate(texts):
-        if problem := no_text(text):
+        if problem := text_problem(text):
             raise DataError(f"{name} row {row} {problem}")
     return texts
 
 
-def _array(stream: IO[bytes], size: int) -> NDArray[Any]:
+def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
     """Read an array after its head: it must be of plain values, and no larger than what there is of it.
 
     Raises:

@@ -78,11 +78,11 @@ def write_surprisals(records: Iterable[Surprisals | Problem], titles: tuple[str,
         if isinstance(record, Problem) or not record.tokens:
             continue
         yield head + "".join(
-            f"{_escaped(token)}\t{'NA' if nats is None else f'{nats:.6f}'}\n"
+            f"{_escape(token)}\t{'NA' if nats is None else f'{nats:.6f}'}\n"
             for token, nats in zip(record.tokens, record.nats, strict=True)
         )
         head = ""
 
 
-def _escaped(token: str) -> str:
+def _escape(token: str) -> str:
     return token.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")

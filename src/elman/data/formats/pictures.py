@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import files_in, is_folder, open_file
-from elman.data.formats.npz import read_npz, texts_of
+from elman.data.files import is_folder, list_files, open_file
+from elman.data.formats.npz import convert_to_texts, read_npz
 from elman.data.images.decoding import read_picture
 from elman.data.lines import Lines, Problems
 from elman.data.records import Picture, Problem
@@ -51,12 +51,12 @@ class Pictures:
         elif not isinstance(source, Path):
             raise UsageError(f"the pictures are of type {type(source).__name__}; give a Path, or arrays")
         elif is_folder(source):
-            paths = files_in(source, ENDINGS)
+            paths = list_files(source, ENDINGS)
             self._paths = {str(path.relative_to(source)): path for path in paths}
             if not paths:
                 raise DataError(f"{source}: holds no pictures; there must be files that end in {', '.join(ENDINGS)}")
         elif source.suffix.lower() == ".npz":
-            self._arrays = _features(source)
+            self._arrays = _read_features(source)
         else:
             open_file(source).close()
             self._paths = {source.name: source}
@@ -85,7 +85,7 @@ class Pictures:
             return exact
         whole, ends = self._spellings
         for some in meant:
-            first, *others = _endings(some)
+            first, *others = _list_path_endings(some)
             found = whole.get(first) or ends.get(first) or next(filter(None, map(whole.get, others)), None)
             if found:
                 return found
@@ -97,7 +97,7 @@ class Pictures:
         whole: dict[str, str] = {}
         ends: dict[str, str] = {}
         for name in self.names:
-            first, *others = _endings(name)
+            first, *others = _list_path_endings(name)
             for spellings, spelled in ((whole, [first]), (ends, others)):
                 for one in spelled:
                     spellings[one] = "" if one in spellings else name  # of two pictures: of neither
@@ -117,7 +117,7 @@ class Pictures:
             raise DataError(f"{name}: no array ({error})") from None
         is_picture = array.dtype == np.uint8 and array.ndim > 1
         if is_picture and array.ndim == 3 and array.shape[2] == 3 and array.size:
-            return _resized(array, self._size)
+            return _resize(array, self._size)
         if is_picture or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
             raise DataError(
                 f"{name}: an array of shape {array.shape} and type {array.dtype} is no picture, which is (height, "
@@ -145,7 +145,7 @@ class PictureFiles:
     def read(self, lines: Lines, problems: Problems) -> Iterator[Picture | Problem]:
         """Yield the pictures; what cannot be read is told, and a problem stands in its place."""
         if isinstance(lines.source, Path):
-            yield from self._pictures(Pictures(lines.source, self._size), problems)
+            yield from self._read_pictures(Pictures(lines.source, self._size), problems)
             return
         for line in lines:
             try:
@@ -156,9 +156,9 @@ class PictureFiles:
                 problems.add(lines.name, lines.number, str(error))
                 yield Problem(line, str(error))
             else:
-                yield from self._pictures(pictures, problems)
+                yield from self._read_pictures(pictures, problems)
 
-    def _pictures(self, pictures: Pictures, problems: Problems) -> Iterator[Picture | Problem]:
+    def _read_pictures(self, pictures: Pictures, problems: Problems) -> Iterator[Picture | Problem]:
         for name in pictures.names:
             try:
                 yield Picture(name, pictures.read(name))
@@ -168,18 +168,18 @@ class PictureFiles:
                 yield Problem(name, what)
 
 
-def _endings(name: str) -> list[str]:
+def _list_path_endings(name: str) -> list[str]:
     """Return a name in Unicode's composed form, then without each of the folders above it.
 
     Example:
-        >>> _endings("train/a/b.jpg")
+        >>> _list_path_endings("train/a/b.jpg")
         ['train/a/b.jpg', 'a/b.jpg', 'b.jpg']
     """
     parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     if pixels.shape[:2] == (size, size):
@@ -187,11 +187,11 @@ def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX), np.uint8)
 
 
-def _features(path: Path) -> dict[str, Any]:
+def _read_features(path: Path) -> dict[str, Any]:
     """Read ready features: an array for each picture, or ``names`` and ``features``."""
     arrays = read_npz(path).arrays
     if set(arrays) == {"names", "features"}:
-        names, features = texts_of(arrays["names"], f"{path}: names"), arrays["features"]
+        names, features = convert_to_texts(arrays["names"], f"{path}: names"), arrays["features"]
         number = len(features) if features.ndim else 0
         if number != len(names):
             raise DataError(f"{path}: {len(names):,} names, but features of {number:,} pictures")

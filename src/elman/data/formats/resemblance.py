@@ -9,7 +9,7 @@ from collections.abc import Sequence
 LEAST_ROWS = 3  # of fewer nothing is said
 
 
-def other_than_columns(rows: Sequence[str]) -> str:
+def describe_other_format(rows: Sequence[str]) -> str:
     r"""Say what lines look like that hold no columns, a word a line; "" where they may hold them.
 
     In columns nearly every line has as many cells as the others, in prose hardly two have as many words. The lines of a
@@ -19,11 +19,11 @@ def other_than_columns(rows: Sequence[str]) -> str:
         rows: lines that are neither blank nor comments.
 
     Example:
-        >>> other_than_columns(["EU B-ORG", "rejects O", ", O"])
+        >>> describe_other_format(["EU B-ORG", "rejects O", ", O"])
         ''
-        >>> other_than_columns(["text,label", "all is well,good", '"no",bad'])
+        >>> describe_other_format(["text,label", "all is well,good", '"no",bad'])
         'a table with commas'
-        >>> other_than_columns(["It was the best of times,", "it was the worst", "of times, it was the age of wisdom"])
+        >>> describe_other_format(["It was the best of times,", "it was the worst", "of times, an age of fools"])
         'plain text'
     """
     if len(rows) < LEAST_ROWS:
@@ -33,13 +33,13 @@ def other_than_columns(rows: Sequence[str]) -> str:
     widths = Counter(len(row.split("\t") if "\t" in row else row.split()) for row in rows)
     ((width, most),) = widths.most_common(1)
     for separator, called in ((",", "commas"), (";", "semicolons")):
-        numbers = _numbers_of_cells(rows, separator)
+        numbers = _count_cells(rows, separator)
         if len(numbers) == 1 and numbers != {1} and (width == 1 or len(widths) > 1):
             return f"a table with {called}"
     return "plain text" if 2 * most < len(rows) else ""
 
 
-def _numbers_of_cells(rows: Sequence[str], separator: str) -> set[int]:
+def _count_cells(rows: Sequence[str], separator: str) -> set[int]:
     """Return how many cells the records of a table have; the last one may be cut off where the rows end."""
     try:
         numbers = [len(cells) for cells in csv.reader((f"{row}\n" for row in rows), delimiter=separator)]

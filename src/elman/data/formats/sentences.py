@@ -31,7 +31,7 @@ class SentenceFormat(Protocol):
         Args:
             lines: where they stand.
             problems: who is told of a sentence that cannot be read.
-            tagged: whether the tags are wanted. Then a sentence that cannot be read, or has no words, is left out;
+            tagged: whether the tags are wanted. Then a sentence that cannot be read, or has no words, is skipped;
                 otherwise a problem stands in its place, and one without words is yielded, to be copied.
         """
         ...
@@ -49,7 +49,7 @@ class Block(NamedTuple):
     closing: str
 
 
-def blocks(lines: Lines) -> Iterator[Block]:
+def read_blocks(lines: Lines) -> Iterator[Block]:
     """Yield the lines of each sentence."""
     block: list[str] = []
     for line in lines:
@@ -62,10 +62,10 @@ def blocks(lines: Lines) -> Iterator[Block]:
         yield Block(lines.number - len(block) + 1, block, "")
 
 
-def checked(
+def check_sentence(
     block: Block, sentence: Sentence, place: int, problem: str, name: str, problems: Problems
 ) -> Iterator[Sentence | Problem]:
-    """Yield a sentence, or tell why it cannot be had: then it is left out of training, and copied in prediction.
+    """Yield a sentence, or tell why it cannot be had: then it is skipped of training, and copied in prediction.
 
     Args:
         block: its lines.
@@ -77,31 +77,31 @@ def checked(
     """
     tagged = sentence.tags is not None
     if problem:
-        fate = "the sentence is left out" if tagged else "the sentence is copied without tags"
+        fate = "the sentence is skipped" if tagged else "the sentence is copied without tags"
         pause = "" if problem.endswith("?") else ";"
         problems.add(name, block.first + place, f"{problem}{pause} {fate}")
         if not tagged:
-            yield Problem(block.first, problem, as_text(block.lines, block.closing))
+            yield Problem(block.first, problem, format_block(block.lines, block.closing))
     elif sentence.words or not tagged:
         yield sentence
 
 
-def as_text(lines: Sequence[str], closing: str = "") -> str:
+def format_block(lines: Sequence[str], closing: str = "") -> str:
     """Return the lines of a sentence and the blank one after it."""
     return "".join(f"{line}\n" for line in [*lines, closing])
 
 
-def width_of(cells: Sequence[str]) -> str:
+def count_columns(cells: Sequence[str]) -> str:
     """Say how many columns there are."""
     return f"{len(cells)} column{'s' * (len(cells) != 1)}"
 
 
-def tell_inconsistent(name: str, sentences: Sequence[Sentence], scheme: str, problems: Problems) -> None:
+def report_inconsistencies(name: str, sentences: Sequence[Sentence], scheme: str, problems: Problems) -> None:
     """Tell of tags that cannot stand where they do, such as I- after O; they are read as the beginning of a span."""
     if not scheme:
         return
     for sentence in sentences:
-        for place in schemes.inconsistencies(sentence.tags or [], scheme):
+        for place in schemes.find_inconsistencies(sentence.tags or [], scheme):
             line = sentence.line + (sentence.rows[place] if sentence.rows else 0)
             tag = (sentence.tags or [])[place]
             problems.add(name, line, f"{tag} cannot stand here in {scheme.upper()}; it is read as conlleval does")

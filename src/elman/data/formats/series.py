@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import SHOWN, listed, not_among, reason
-from elman.data.formats.delimited import Delimited, column_names, separator_of
-from elman.data.formats.npz import read_npz, texts_of
+from elman.data.files import SHOWN, describe_error, join_names, suggest_among
+from elman.data.formats.delimited import Delimited, column_names, detect_separator
+from elman.data.formats.npz import convert_to_texts, read_npz
 from elman.data.lines import Lines, Problems
 from elman.data.records import NumberSequence, Problem
-from elman.data.values.numbers import Array, float32
+from elman.data.values.numbers import Array, to_float32
 from elman.errors import DataError, UsageError
 
 REMEMBERED = 100_000  # names of sequences of a stream, which may go on for ever
@@ -47,14 +47,14 @@ class SeriesTable:
         Args:
             lines: where they stand.
             problems: who is told of a sequence that cannot be used, because a number in it is none.
-            labelled: whether the labels are wanted. Then such a sequence is left out; otherwise a problem stands in its
+            labelled: whether the labels are wanted. Then such a sequence is skipped; otherwise a problem stands in its
                 place.
 
         Raises:
             DataError: there are no such columns, or nothing at all.
         """
         seen: dict[str, None] = {}
-        for name, rows in groupby(_rows(lines, self._label, labelled), key=attrgetter("sequence")):
+        for name, rows in groupby(_read_rows(lines, self._label, labelled), key=attrgetter("sequence")):
             values, own, first = [], "", 0
             problem, at = ("its rows must stand together, and some came before", 0) if name in seen else ("", 0)
             for row in rows:
@@ -71,7 +71,7 @@ class SeriesTable:
                 if not labelled:
                     yield Problem(at, problem)
             else:
-                yield NumberSequence(float32(values), own if labelled else None, first)
+                yield NumberSequence(to_float32(values), own if labelled else None, first)
 
 
 class SeriesArchive:
@@ -90,7 +90,7 @@ class SeriesArchive:
         """
         if not isinstance(lines.source, Path):
             raise UsageError("an .npz comes as a file; name it in place of -")
-        sequences, labels = _sequences(lines.source, labelled)
+        sequences, labels = _read_sequences(lines.source, labelled)
         for row, values in enumerate(sequences):
             problem = "" if np.isfinite(values).all() else f"holds {_NOT_FINITE}"
             if labels is not None and not labels[row].strip():
@@ -103,21 +103,21 @@ class SeriesArchive:
                 yield NumberSequence(values, None if labels is None else labels[row].strip(), row)
 
 
-def series_format(source: Path | str, label: str = "label") -> SeriesTable | SeriesArchive:
+def detect_series_format(source: Path | str, label: str = "label") -> SeriesTable | SeriesArchive:
     """Return the format of a file of sequences, or of the text of a CSV."""
     return SeriesArchive() if isinstance(source, Path) and source.suffix.lower() == ".npz" else SeriesTable(label)
 
 
 def _fate(labelled: bool) -> str:
-    return "it is left out" if labelled else "it gets no label"
+    return "it is skipped" if labelled else "it gets no label"
 
 
-def _sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] | None]:
+def _read_sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] | None]:
     """Return the sequences of an archive, and the label of each."""
     arrays, names = read_npz(path, ("inputs", "lengths", "labels"))
     for name in ("inputs", "labels") if labelled else ("inputs",):
         if name not in arrays:
-            raise DataError(f'{path}: holds no array "{name}"; it has {listed(names) or "none"}')
+            raise DataError(f'{path}: holds no array "{name}"; it has {join_names(names) or "none"}')
     inputs, lengths = arrays["inputs"], arrays.get("lengths")
     if inputs.dtype.kind not in "fiub":
         raise DataError(f"{path}: inputs are {inputs.dtype}, expected numbers")
@@ -140,17 +140,17 @@ def _sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] | Non
         sequences = [values[:length] for values, length in zip(inputs, lengths.tolist(), strict=True)]
     else:
         raise DataError(f"{path}: inputs have shape {inputs.shape}, expected (N, T), (N, T, F), or rows with lengths")
-    labels = _labels(arrays["labels"], f"{path}: labels") if labelled else None
+    labels = _convert_labels(arrays["labels"], f"{path}: labels") if labelled else None
     if labels is not None and len(labels) != len(sequences):
         raise DataError(f"{path}: {len(sequences):,} sequences, but {len(labels):,} labels")
-    return [float32(values) for values in sequences], labels
+    return [to_float32(values) for values in sequences], labels
 
 
-def _labels(array: NDArray[Any], name: str) -> list[str]:
+def _convert_labels(array: NDArray[Any], name: str) -> list[str]:
     """Return labels as texts: a whole float as the whole number that it is, NaN as an empty one."""
     if array.ndim == 1 and array.dtype.kind == "f":
         return ["" if np.isnan(label) else str(label).removesuffix(".0") for label in array]
-    return texts_of(array, name)
+    return convert_to_texts(array, name)
 
 
 class _Row(NamedTuple):
@@ -163,8 +163,8 @@ class _Row(NamedTuple):
     problem: str
 
 
-def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
-    separator, spaced = separator_of(lines, ("sequence", label))
+def _read_rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
+    separator, spaced = detect_separator(lines, ("sequence", label))
     records = Delimited(separator, spaced=spaced).records(lines)
     first, cells, problem = next(records, (0, [], ""))
     if not first:
@@ -175,11 +175,11 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
     places = {}
     for wanted in ("sequence", label) if labelled else ("sequence",):
         if wanted not in names:
-            raise DataError(f'{lines.name}: no column is called "{wanted}"{not_among(names, wanted)}')
+            raise DataError(f'{lines.name}: no column is called "{wanted}"{suggest_among(names, wanted)}')
         places[wanted] = names.index(wanted)
     features = [index for index, name in enumerate(names) if name not in ("sequence", label)]
     if not features:
-        raise DataError(f"{lines.name}: has no column of numbers; it has {listed(names)}")
+        raise DataError(f"{lines.name}: has no column of numbers; it has {join_names(names)}")
     sequence = ""
     for line, cells, problem in records:
         if places["sequence"] < len(cells):
@@ -191,8 +191,8 @@ def _rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
             try:
                 values = [float(cells[index]) for index in features]
             except ValueError as error:
-                problem = reason(error)
-            if not np.isfinite(float32(values)).all():
+                problem = describe_error(error)
+            if not np.isfinite(to_float32(values)).all():
                 problem = _NOT_FINITE
         own = cells[places[label]].strip() if labelled and not problem else ""
         if labelled and not problem and not own:

@@ -16,17 +16,17 @@ from elman.data.formats.captions import CaptionLines
 from elman.data.formats.columns import Columns
 from elman.data.formats.conllu import Conllu
 from elman.data.formats.delimited import Delimited, column_number
-from elman.data.formats.detection import example_format, pair_format, sentence_format
+from elman.data.formats.detection import detect_example_format, detect_pair_format, detect_sentence_format
 from elman.data.formats.examples import SOURCE_AND_TARGET
 from elman.data.formats.json_lines import JsonLines
 from elman.data.formats.passages import Passages
 from elman.data.formats.pictures import PictureFiles
-from elman.data.formats.series import SeriesArchive, SeriesTable, series_format
+from elman.data.formats.series import SeriesArchive, SeriesTable, detect_series_format
 from elman.data.formats.text_lines import SentenceLines, SourceLines, TextLines
 from elman.data.formats.ts import SeriesLines
 from elman.data.formats.tunes import Tunes
 from elman.data.images.onnx_encoder import encoder_size
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Formats:
             ending = source.suffix.lower() if isinstance(source, Path) else ""
             own = next((row for row in self.rows.values() if ending and ending in row.endings), None)
             return own.make(settings) if own else self.detect(source, settings)
-        return self._made("input_format", name or self.piped, "reads", settings)
+        return self._make("input_format", name or self.piped, "reads", settings)
 
     def writer(self, name: str | None, reader: Any, settings: Any) -> Any:
         """Return what writes the answers.
@@ -86,66 +86,66 @@ class Formats:
         """
         if name is None and getattr(reader, "copies", False):
             return reader
-        return self._made("output_format", name or self.written, "writes", settings)
+        return self._make("output_format", name or self.written, "writes", settings)
 
-    def _made(self, option: str, name: str, does: str, settings: Any) -> Any:
+    def _make(self, option: str, name: str, does: str, settings: Any) -> Any:
         known = [key for key, row in self.rows.items() if getattr(row, does)]
         if name not in known:
             listed = ", ".join(known)
-            raise UsageError(f"`{option}` {name}: no such format{nearest(name, known) or ';'} there are {listed}")
+            raise UsageError(f"`{option}` {name}: no such format{suggest(name, known) or ';'} there are {listed}")
         return self.rows[name].make(settings)
 
 
-def _tag_columns(settings: Any) -> Columns:
+def _make_columns(settings: Any) -> Columns:
     number = column_number(settings.column or "")
     return Columns(settings.word_column, -1 if number is None else number)
 
 
-def _conllu(settings: Any) -> Conllu:
+def _make_conllu(settings: Any) -> Conllu:
     named = settings.column and column_number(settings.column) is None
     return Conllu(settings.column) if named else Conllu()
 
 
-def _sources_in_file(source: Path | str, settings: Any) -> Any:
+def _detect_source_format(source: Path | str, settings: Any) -> Any:
     """A file is a source a line, unless its ending says that it is a table."""
     if isinstance(source, Path) and source.suffix not in (".tsv", ".csv", ".jsonl"):
         return SourceLines()
-    return pair_format(source, (settings.source, settings.target), not settings.no_header, settings.encoding)
+    return detect_pair_format(source, (settings.source, settings.target), not settings.no_header, settings.encoding)
 
 
-def _examples(delimiter: str) -> Callable[[Any], Delimited]:
+def _make_table_of_examples(delimiter: str) -> Callable[[Any], Delimited]:
     return lambda settings: Delimited(delimiter, settings.text, settings.label, header=not settings.no_header)
 
 
-def _pairs(delimiter: str) -> Callable[[Any], Delimited]:
+def _make_table_of_pairs(delimiter: str) -> Callable[[Any], Delimited]:
     return lambda settings: Delimited(
         delimiter, settings.source, settings.target, header=not settings.no_header, nouns=SOURCE_AND_TARGET
     )
 
 
-def _pictures(settings: Any) -> PictureFiles:
+def _make_pictures(settings: Any) -> PictureFiles:
     return PictureFiles((encoder_size(settings.encoder) if settings.encoder else None) or settings.picture_size)
 
 
-def _passages(settings: Any) -> Passages:
+def _make_passages(settings: Any) -> Passages:
     return Passages(settings.lines, settings.level)
 
 
 FORMATS: Mapping[str, Formats] = {
     "lm": Formats(
-        rows={"text": Row(make=_passages, writes=True)},
-        detect=lambda source, settings: _passages(settings),
+        rows={"text": Row(make=_make_passages, writes=True)},
+        detect=lambda source, settings: _make_passages(settings),
         piped="text",
         written="text",
     ),
     "tagger": Formats(
         rows={
-            "conllu": Row(make=_conllu, writes=True),
-            "columns": Row(make=_tag_columns, writes=True),
+            "conllu": Row(make=_make_conllu, writes=True),
+            "columns": Row(make=_make_columns, writes=True),
             "text": Row(make=lambda settings: SentenceLines(), writes=True),
             "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
         },
-        detect=lambda source, settings: sentence_format(
+        detect=lambda source, settings: detect_sentence_format(
             source, settings.column, settings.word_column, settings.encoding
         ),
         piped="text",
@@ -155,10 +155,10 @@ FORMATS: Mapping[str, Formats] = {
         rows={
             "jsonl": Row(make=lambda settings: JsonLines(settings.text, settings.label), writes=True),
             "text": Row(make=lambda settings: TextLines(), writes=True),
-            "csv": Row(make=_examples(",")),
-            "tsv": Row(make=_examples("\t")),
+            "csv": Row(make=_make_table_of_examples(",")),
+            "tsv": Row(make=_make_table_of_examples("\t")),
         },
-        detect=lambda source, settings: example_format(
+        detect=lambda source, settings: detect_example_format(
             source, settings.text, settings.label, not settings.no_header, encoding=settings.encoding
         ),
         piped="text",
@@ -172,30 +172,30 @@ FORMATS: Mapping[str, Formats] = {
             "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
             "text": Row(make=lambda settings: TextLines(), reads=False, writes=True),
         },
-        detect=lambda source, settings: series_format(source, settings.label),
+        detect=lambda source, settings: detect_series_format(source, settings.label),
         piped="csv",
         written="jsonl",
     ),
     "translator": Formats(
         rows={
             "text": Row(make=lambda settings: SourceLines(settings.n_best), writes=True),
-            "csv": Row(make=_pairs(",")),
-            "tsv": Row(make=_pairs("\t")),
+            "csv": Row(make=_make_table_of_pairs(",")),
+            "tsv": Row(make=_make_table_of_pairs("\t")),
             "jsonl": Row(
                 make=lambda settings: JsonLines(settings.source, settings.target, SOURCE_AND_TARGET), writes=True
             ),
         },
-        detect=_sources_in_file,
+        detect=_detect_source_format,
         piped="text",
         written="text",
     ),
     "captioner": Formats(
         rows={
-            "pictures": Row(make=_pictures),
+            "pictures": Row(make=_make_pictures),
             "text": Row(make=lambda settings: CaptionLines(settings.n_best), reads=False, writes=True),
             "jsonl": Row(make=lambda settings: JsonLines(), reads=False, writes=True),
         },
-        detect=lambda source, settings: _pictures(settings),
+        detect=lambda source, settings: _make_pictures(settings),
         piped="pictures",
         written="text",
     ),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from elman.data.files import is_folder, open_file, reading
-from elman.data.formats.examples import lacks
+from elman.data.files import as_data_error, is_folder, open_file
+from elman.data.formats.examples import find_problem
 from elman.data.lines import Lines, Problems
 from elman.data.records import Example
 from elman.errors import DataError
 
 
-def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> Iterator[Example]:
+def read_text_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> Iterator[Example]:
     """Read a folder of folders of text files: a file is a text, and the folder that it lies in its label.
 
     Raises:
@@ -21,13 +21,13 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
     if not is_folder(folder):
         open_file(folder).close()
         raise DataError(f"{folder}: is a file, not a folder with a folder of texts for each label")
-    labels = [child for child in _children(folder) if is_folder(child)]
+    labels = [child for child in _list_children(folder) if is_folder(child)]
     if not labels:
         raise DataError(f"{folder}: holds no folders; the texts of each label belong in a folder of its name")
     paths: list[Path] = []
     for label in labels:
         try:
-            paths += [child for child in _children(label) if not is_folder(child)]
+            paths += [child for child in _list_children(label) if not is_folder(child)]
         except DataError as error:
             problems.add_error(str(label), error)
     if not paths:
@@ -37,7 +37,7 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
     for path in paths:
         try:
             text = "\n".join(Lines(path, encoding))
-            if problem := lacks(text, None):
+            if problem := find_problem(text, None):
                 raise DataError(problem)
         except DataError as error:
             problems.add_error(str(path), error)
@@ -45,6 +45,6 @@ def read_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> It
             yield Example(text, path.parent.name, 1)
 
 
-def _children(folder: Path) -> list[Path]:
-    with reading(str(folder)):
+def _list_children(folder: Path) -> list[Path]:
+    with as_data_error(str(folder)):
         return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

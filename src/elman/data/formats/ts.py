@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from elman.data.files import reason
+from elman.data.files import describe_error
 from elman.data.lines import Lines, Problems
 from elman.data.records import NumberSequence, Problem
-from elman.data.values.numbers import float32
+from elman.data.values.numbers import to_float32
 from elman.errors import DataError
 
 
@@ -43,12 +43,12 @@ class SeriesLines:
                 if is_data and labelled and not has_label:
                     raise DataError(f"{lines.name}: has no labels: its head lacks @classLabel true")
             elif is_data and line.strip() and not line.startswith("#"):
-                yield from self._sequence(line, lines, problems, has_label, labelled)
+                yield from self._read_sequence(line, lines, problems, has_label, labelled)
         if not is_data:
             raise DataError(f"{lines.name}: is no .ts of the UEA archive: it has no line @data")
 
     @staticmethod
-    def _sequence(
+    def _read_sequence(
         line: str, lines: Lines, problems: Problems, has_label: bool, labelled: bool
     ) -> Iterator[NumberSequence | Problem]:
         cells = line.split(":")
@@ -59,15 +59,15 @@ class SeriesLines:
             dimensions = [[float(value) for value in cell.split(",")] for cell in cells]
         except ValueError as error:
             missing = any(value.strip() == "?" for cell in cells for value in cell.split(","))
-            problem = "a value is missing (?)" if missing else reason(error)
+            problem = "a value is missing (?)" if missing else describe_error(error)
         if len(set(map(len, dimensions))) > 1:
             problem = f"its dimensions have {min(map(len, dimensions))} to {max(map(len, dimensions))} values"
-        values = float32([] if problem else np.array(dimensions).T)  # (T, F)
+        values = to_float32([] if problem else np.array(dimensions).T)  # (T, F)
         if not problem and not (values.size and np.isfinite(values).all()):
             problem = "NaN, infinity or a number too large"
         if not problem:
             yield NumberSequence(values, label if labelled else None, lines.number)
             return
-        problems.add(lines.name, lines.number, f"{problem}; {'it is left out' if labelled else 'it gets no label'}")
+        problems.add(lines.name, lines.number, f"{problem}; {'it is skipped' if labelled else 'it gets no label'}")
         if not labelled:
             yield Problem(lines.number, problem)

@@ -21,7 +21,7 @@ FIELDS = ("L:", "M:", "Q:")  # the fields of a file's head that say how its tune
 _ERROR = re.compile(r"Error in line-char ([0-9]+)-[0-9]+ : (.*)")
 
 
-def tunes_in(lines: Lines) -> Iterator[tuple[int, list[str], int]]:
+def split_tunes(lines: Lines) -> Iterator[tuple[int, list[str], int]]:
     r"""Yield each tune of a text, which begins with a line X:, its number, and goes on to the next one.
 
     Returns:
@@ -29,7 +29,7 @@ def tunes_in(lines: Lines) -> Iterator[tuple[int, list[str], int]]:
         Q:, which stand before all tunes and hold for those that do not have their own.
 
     Example:
-        >>> list(tunes_in(Lines("L:1/8\nX:1\nK:C\nCDEF\n")))
+        >>> list(split_tunes(Lines("L:1/8\nX:1\nK:C\nCDEF\n")))
         [(2, ['X:1', 'L:1/8', 'K:C', 'CDEF'], 1)]
     """
     head: dict[str, str] = {}
@@ -49,7 +49,7 @@ def tunes_in(lines: Lines) -> Iterator[tuple[int, list[str], int]]:
 
 
 @contextmanager
-def library_output() -> Iterator[list[str]]:
+def capture_output() -> Iterator[list[str]]:
     """Take what a library written in C prints; the list holds its lines when the block has ended.
 
     The library writes to the process's own streams, for a moment in place of which a file stands.
@@ -75,7 +75,7 @@ def library_output() -> Iterator[list[str]]:
             printed += file.read().decode("utf-8", "replace").splitlines()
 
 
-def errors_in(printed: list[str], first: int, num_added: int) -> Iterator[tuple[int, str]]:
+def parse_errors(printed: list[str], first: int, num_added: int) -> Iterator[tuple[int, str]]:
     """Yield what was wrong with a tune: the line of its file, and what.
 
     Args:
@@ -84,7 +84,7 @@ def errors_in(printed: list[str], first: int, num_added: int) -> Iterator[tuple[
         num_added: how many lines after the first are not the tune's own.
 
     Example:
-        >>> list(errors_in(["Error in line-char 5-1 : Nested grace notes not allowed"], 10, 2))
+        >>> list(parse_errors(["Error in line-char 5-1 : Nested grace notes not allowed"], 10, 2))
         [(12, 'Nested grace notes not allowed')]
     """
     for found in filter(None, map(_ERROR.match, printed)):

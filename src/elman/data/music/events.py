@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import reading
-from elman.data.music.tunes import Tune, library
+from elman.data.files import as_data_error
+from elman.data.music.tunes import Tune, import_library
 from elman.documents import read_json, write_json
 from elman.errors import ModelError
 
@@ -40,7 +40,7 @@ class EventTokenizer:
     kinds: ClassVar[tuple[str, ...]] = ("midilike", "remi")
 
     def __init__(self, kind: str) -> None:
-        miditok = library("miditok")
+        miditok = import_library("miditok")
         self.kind = kind
         options: dict[str, Any] = {
             "pitch_range": (0, 127),
@@ -67,10 +67,10 @@ class EventTokenizer:
         Raises:
             DataError: the tune is one that these events cannot tell.
         """
-        symusic = library("symusic")
-        with reading(tune.name, f"cannot be told in {self.kind} events"):
+        symusic = import_library("symusic")
+        with as_data_error(tune.name, f"cannot be told in {self.kind} events"):
             if self.kind == "midilike":
-                score = performed(tune.notes)
+                score = convert_to_performance(tune.notes)
             else:
                 score = tune.score.copy()
                 notes = (note for track in score.tracks if not track.is_drum for note in track.notes)
@@ -80,11 +80,11 @@ class EventTokenizer:
             return np.array(ids, np.int64)
 
     def decode(self, ids: Sequence[int]) -> Tune:
-        """Turn ids back into a tune; notes that are never ended are left out."""
+        """Turn ids back into a tune; notes that are never ended are skipped."""
         kept = [int(number) for number in ids if number > self.end_id]
         return Tune(self._machine.decode([kept]))
 
-    def transposed(self, semitones: int) -> NDArray[np.int64]:
+    def transposed_ids(self, semitones: int) -> NDArray[np.int64]:
         """Return, for each event, its number when all notes are so much higher (V,); -1 where that is no pitch."""
         number = {name: index for index, name in enumerate(self.names)}
         moved = []
@@ -125,9 +125,9 @@ class EventTokenizer:
         return tokenizer
 
 
-def performed(notes: NDArray[np.float64]) -> Any:
+def convert_to_performance(notes: NDArray[np.float64]) -> Any:
     """Write notes (N, 4), see :attr:`Tune.notes`, as a score of 100 ticks a second, whatever the tempo was."""
-    symusic = library("symusic")
+    symusic = import_library("symusic")
     score = symusic.Score(_STEP // 2)
     score.tempos.append(symusic.Tempo(0, 120))
     starts = np.round(notes[:, 0] * _STEP).astype(int)

@@ -13,20 +13,20 @@ _PARTIALS = ((1, 1.0), (2, 0.45), (3, 0.22), (4, 0.11), (5, 0.05))  # multiple o
 _ATTACK, _RELEASE, _DECAY = 0.008, 0.12, 1.6  # seconds: to full loudness, to silence, to a third while it is held
 
 
-def synthesised(notes: NDArray[np.float64]) -> bytes:
+def synthesise(notes: NDArray[np.float64]) -> bytes:
     """Play notes on a plucked string and return it as the content of a WAV file: 16 bits, one channel.
 
     Args:
         notes: (N, 4) start and duration in seconds, pitch (69 is the A of 440 Hz), velocity 1 to 127.
 
     Example:
-        >>> synthesised(np.array([[0.0, 0.5, 69.0, 90.0]]))[:4]
+        >>> synthesise(np.array([[0.0, 0.5, 69.0, 90.0]]))[:4]
         b'RIFF'
     """
     end = float((notes[:, 0] + notes[:, 1]).max(initial=0.0)) + 2 * _RELEASE
     sound = np.zeros(int(end * RATE) + 1, np.float32)
     for start, duration, pitch, velocity in notes.tolist():
-        tone = _tone(440.0 * 2 ** ((pitch - 69) / 12), duration) * (velocity / 127) ** 1.5
+        tone = _synthesise_tone(440.0 * 2 ** ((pitch - 69) / 12), duration) * (velocity / 127) ** 1.5
         first = int(start * RATE)
         sound[first : first + len(tone)] += tone[: len(sound) - first]
     loudest = float(np.abs(sound).max(initial=1e-9))
@@ -40,7 +40,7 @@ def synthesised(notes: NDArray[np.float64]) -> bytes:
     return stream.getvalue()
 
 
-def _tone(frequency: float, duration: float) -> NDArray[np.float32]:
+def _synthesise_tone(frequency: float, duration: float) -> NDArray[np.float32]:
     """One note: a few partials, the higher ones fading sooner, none above what the rate can hold."""
     time = np.arange(int((duration + _RELEASE) * RATE)) / RATE
     tone = np.zeros(len(time))

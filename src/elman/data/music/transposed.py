@@ -21,7 +21,7 @@ class Transposed:
         self._batches = batches
         self._most = most
         self._seed = seed
-        self._tables = torch.from_numpy(np.stack([tokenizer.transposed(by) for by in range(-most, most + 1)]))
+        self._tables = torch.from_numpy(np.stack([tokenizer.transposed_ids(by) for by in range(-most, most + 1)]))
 
     def __len__(self) -> int:
         """Return how many batches there are in one pass."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.files import files_in, is_folder, open_file, reading
+from elman.data.files import as_data_error, is_folder, list_files, open_file
 from elman.data.lines import Lines, Problems
-from elman.data.music.abc import errors_in, library_output, tunes_in
-from elman.data.music.synthesis import synthesised
+from elman.data.music.abc import capture_output, parse_errors, split_tunes
+from elman.data.music.synthesis import synthesise
 from elman.errors import DataError, UsageError, how_to_install
 
 ENDINGS = (".mid", ".midi", ".abc")
@@ -51,11 +51,11 @@ class Tune:
         Raises:
             DataError: it is no music, has no notes or too many, or lasts too long.
         """
-        symusic = library("symusic")
+        symusic = import_library("symusic")
         kind = "ABC" if abc else "MIDI"
         if len(content) > LARGEST_BYTES:
             raise DataError(f"{name}: {len(content):,} bytes, where a tune has at most {LARGEST_BYTES:,}; cut it up")
-        with reading(name, f"not {kind}"):
+        with as_data_error(name, f"not {kind}"):
             score = symusic.Score.from_abc(content.decode()) if abc else symusic.Score.from_midi(content)
             if score.ticks_per_quarter < 1:
                 raise ValueError(f"its header tells of {score.ticks_per_quarter} ticks a quarter note")
@@ -103,7 +103,7 @@ class Tune:
 
     def wav(self) -> bytes:
         """Return the tune, played on a simple synthesiser, as the content of a WAV file."""
-        return synthesised(self.notes)
+        return synthesise(self.notes)
 
 
 def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") -> list[Tune]:
@@ -111,7 +111,7 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
 
     Args:
         source: a ``Path`` names a folder or a file, a ``str`` is ABC.
-        problems: who is told of files that hold no music; they are left out.
+        problems: who is told of files that hold no music; they are skipped.
         encoding: of ABC.
 
     Returns:
@@ -123,19 +123,19 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
     tunes: list[Tune] = []
     paths = [source] if isinstance(source, Path) else []
     if isinstance(source, Path) and is_folder(source):
-        paths = files_in(source, ENDINGS, problems.add_error)
+        paths = list_files(source, ENDINGS, problems.add_error)
         if not paths:
             raise DataError(
                 problems.first or f"{source}: holds no music; there must be files that end in {', '.join(ENDINGS)}"
             )
     if isinstance(source, str):
-        tunes += _abc_tunes(Lines(source), problems)
+        tunes += _read_abc(Lines(source), problems)
     for path in paths:
         try:
             if path.suffix.lower() == ".abc":
-                tunes += list(_abc_tunes(Lines(path, encoding), problems))
+                tunes += list(_read_abc(Lines(path, encoding), problems))
             else:
-                with open_file(path) as stream, reading(str(path)):
+                with open_file(path) as stream, as_data_error(str(path)):
                     content = stream.read(LARGEST_BYTES + 1)
                 tunes.append(Tune.read(content, str(path)))
         except DataError as error:
@@ -145,19 +145,19 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
     return tunes
 
 
-def _abc_tunes(lines: Lines, problems: Problems) -> Iterator[Tune]:
+def _read_abc(lines: Lines, problems: Problems) -> Iterator[Tune]:
     """Read the tunes of a text in ABC; what is wrong in one that can be read is told once."""
-    for first, text, num_added in tunes_in(lines):
+    for first, text, num_added in split_tunes(lines):
         name = f"{lines.name}:{first}"
         try:
-            with reading(name, "not ABC"):
+            with as_data_error(name, "not ABC"):
                 content = "\n".join([*text, ""]).encode()
-            with library_output() as printed:
+            with capture_output() as printed:
                 tune = Tune.read(content, name, abc=True)
         except DataError as error:
-            problems.add_error(name, error, "the tune is left out")
+            problems.add_error(name, error, "the tune is skipped")
             continue
-        errors = list(errors_in(printed, first, num_added))
+        errors = list(parse_errors(printed, first, num_added))
         if errors:
             line, what = errors[0]
             more = f" (and {len(errors) - 1:,} more errors in this tune)" if len(errors) > 1 else ""
@@ -165,7 +165,7 @@ def _abc_tunes(lines: Lines, problems: Problems) -> Iterator[Tune]:
         yield tune
 
 
-def begun_with(primer: Tune, seconds: float | None) -> Tune:
+def shorten_primer(primer: Tune, seconds: float | None) -> Tune:
     """Return what a tune of so many seconds begins with: the primer or, of one as long as that, its beginning."""
     if seconds is None or primer.seconds < seconds:
         return primer
@@ -173,16 +173,16 @@ def begun_with(primer: Tune, seconds: float | None) -> Tune:
         "the primer lasts %.1f seconds, and the whole tune is to last %g: it begins with the first %g of them",
         *(primer.seconds, seconds, seconds / 2),
     )
-    return cut(primer, seconds / 2)
+    return shorten(primer, seconds / 2)
 
 
-def cut(tune: Tune, seconds: float) -> Tune:
+def shorten(tune: Tune, seconds: float) -> Tune:
     """Let a tune end after so many seconds: what sounds then is cut short."""
     score = tune.score.copy()
     longest = tune.seconds
     if longest <= seconds:
         return tune
-    end = _tick_at(score, seconds)
+    end = _find_tick(score, seconds)
     for track in score.tracks:
         kept = [note for note in track.notes if note.start < end]
         for note in kept:
@@ -191,7 +191,7 @@ def cut(tune: Tune, seconds: float) -> Tune:
     return Tune(score, tune.name)
 
 
-def _tick_at(score: Any, seconds: float) -> int:
+def _find_tick(score: Any, seconds: float) -> int:
     """Return the tick at a time, by the score's tempos."""
     tick, time, quarter = 0, 0.0, 0.5  # seconds of a quarter note: 120 a minute until it is said otherwise
     for tempo in sorted(score.tempos, key=attrgetter("time")):
@@ -202,7 +202,7 @@ def _tick_at(score: Any, seconds: float) -> int:
     return int(tick + round((seconds - time) / quarter * score.ticks_per_quarter))
 
 
-def library(name: str) -> Any:
+def import_library(name: str) -> Any:
     """Import a library of the extra ``music`` when it is first needed.
 
     Raises:

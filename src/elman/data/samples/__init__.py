@@ -29,8 +29,8 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from elman.data.samples import reports, shapes, tunes
-from elman.data.samples.lot import shuffled
-from elman.errors import UsageError, nearest
+from elman.data.samples.lot import shuffle
+from elman.errors import UsageError, suggest
 
 STUDIES: dict[str, str] = {
     "biology": "biologist",
@@ -115,7 +115,7 @@ def sample_text(name: str) -> str:
         3000
     """
     if name not in SAMPLES:
-        raise UsageError(f'no sample is called "{name}"; there are {", ".join(sample_names())}{nearest(name, SAMPLES)}')
+        raise UsageError(f'no sample is called "{name}"; there are {", ".join(sample_names())}{suggest(name, SAMPLES)}')
     return SAMPLES[name].text()
 
 
@@ -132,7 +132,7 @@ def sample_pictures(name: str) -> dict[str, Any]:
     return dict(draw())
 
 
-def _studies() -> str:
+def _write_studies() -> str:
     """Generate `studies`: one sentence per line, words separated by one space, the profession before the last " .".
 
     Every sentence has words of its own around the field and the profession, used once in the whole text: none of the
@@ -149,19 +149,19 @@ def _studies() -> str:
     fields = list(STUDIES) * (_NUM_STUDIES // len(STUDIES))
     lines = [
         f"{before} {field} {between} {STUDIES[field]} ."
-        for field, (before, between) in zip(shuffled(fields, generator), shuffled(frames, generator), strict=False)
+        for field, (before, between) in zip(shuffle(fields, generator), shuffle(frames, generator), strict=False)
     ]
     return "\n".join(lines) + "\n"
 
 
-def _topics() -> str:
+def _collect_topics() -> str:
     """Return Python's help topics ("for", "lambda", "operator-summary", ...); they differ a little between versions."""
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
 
 
-def _file(name: str) -> str:
+def _read_file(name: str) -> str:
     return (files("elman.data.samples") / name).read_text(encoding="utf-8")
 
 
@@ -169,44 +169,44 @@ SAMPLES: dict[str, Sample] = {
     "messages": Sample(
         "300 messages",
         "messages to a shop, each a complaint, a question or praise (CSV)",
-        partial(_file, "messages.csv"),
+        partial(_read_file, "messages.csv"),
     ),
     "reports": Sample(
         "1,500 reports",
         "short texts, each with a line that sums it up (TSV)",
-        reports.reports,
+        reports.write_reports,
     ),
     "sentences": Sample(
         "400 sentences",
         "everyday English, each word with its part of speech (CoNLL-U)",
-        partial(_file, "sentences.conllu"),
+        partial(_read_file, "sentences.conllu"),
     ),
     "shapes": Sample(
         "3,000 pictures",
         "two coloured shapes, one beside or above the other (TSV and PNG)",
-        partial(shapes.captions, unseen=False),
-        partial(shapes.pictures, unseen=False),
+        partial(shapes.write_captions, unseen=False),
+        partial(shapes.draw_pictures, unseen=False),
     ),
     "studies": Sample(
         "3,000 sentences",
         "generated; the last word follows from a word far to its left",
-        _studies,
+        _write_studies,
     ),
     "topics": Sample(
         "half a megabyte",
         "Python's own help pages, real prose",
-        _topics,
+        _collect_topics,
     ),
     "tunes": Sample(
         "60 tunes",
         "country dances, melody and chords (ABC)",
-        tunes.tunes,
+        tunes.compose_tunes,
     ),
     "unseen-shapes": Sample(
         "500 pictures",
         "the same as shapes, in combinations that those never show",
-        partial(shapes.captions, unseen=True),
-        partial(shapes.pictures, unseen=True),
+        partial(shapes.write_captions, unseen=True),
+        partial(shapes.draw_pictures, unseen=True),
     ),
 }
 """Every sample by its name."""

@@ -9,16 +9,16 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def below(limit: int, generator: random.Random) -> int:
+def draw_below(limit: int, generator: random.Random) -> int:
     """Draw a whole number from 0 to ``limit - 1``."""
     return int(generator.random() * limit)
 
 
 def pick(items: Sequence[Item], generator: random.Random) -> Item:
     """Draw one of several items."""
-    return items[below(len(items), generator)]
+    return items[draw_below(len(items), generator)]
 
 
-def shuffled(items: Iterable[Item], generator: random.Random) -> list[Item]:
+def shuffle(items: Iterable[Item], generator: random.Random) -> list[Item]:
     """Return the items in an order that is drawn."""
     return sorted(items, key=lambda _: generator.random())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from elman.data.samples.lot import below, pick, shuffled
+from elman.data.samples.lot import draw_below, pick, shuffle
 
 _TOWNS = (
     "Ashby",
@@ -46,11 +46,11 @@ _NUMBERS = ("nil", "one", "two", "three", "four", "five", "six", "seven", "eight
 Report = tuple[list[str], list[str], str]  # the opening, the facts, the summary
 
 
-def reports(number: int = 1_500) -> str:
+def write_reports(number: int = 1_500) -> str:
     r"""Return reports and their summaries as lines of `report<TAB>summary` under a line of names.
 
     Example:
-        >>> reports(1).splitlines()[0].split("\t")
+        >>> write_reports(1).splitlines()[0].split("\t")
         ['source', 'target']
     """
     generator = random.Random(1990)
@@ -58,7 +58,7 @@ def reports(number: int = 1_500) -> str:
     seen: set[str] = set()
     while len(lines) <= number:
         opening, facts, summary = pick(_KINDS, generator)(generator)
-        body = shuffled([*facts, pick(_ASIDES, generator)], generator)
+        body = shuffle([*facts, pick(_ASIDES, generator)], generator)
         report = " ".join([pick(opening, generator), *body])
         if report not in seen:
             seen.add(report)
@@ -66,11 +66,11 @@ def reports(number: int = 1_500) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _match(generator: random.Random) -> Report:
-    home, away = _two(_TOWNS, generator)
-    ours, theirs = below(6, generator), below(6, generator)
+def _report_match(generator: random.Random) -> Report:
+    home, away = _pick_two(_TOWNS, generator)
+    ours, theirs = draw_below(6, generator), draw_below(6, generator)
     scorer = pick(_NAMES, generator)
-    minute = 10 + below(75, generator)
+    minute = 10 + draw_below(75, generator)
     if ours == theirs:
         result = f"{home} and {away} drew {_NUMBERS[ours]} all"
     else:
@@ -81,7 +81,7 @@ def _match(generator: random.Random) -> Report:
     other = f"The final score was {_NUMBERS[ours]} for {home}, {_NUMBERS[theirs]} for {away}."
     return (
         [
-            f"A crowd of {100 + below(900, generator)} came to see {home} play at home.",
+            f"A crowd of {100 + draw_below(900, generator)} came to see {home} play at home.",
             f"The sides of {home} and {away} met for the second time this year.",
             f"It was a cold evening for football in {home}.",
         ],
@@ -93,17 +93,17 @@ def _match(generator: random.Random) -> Report:
     )
 
 
-def _weather(generator: random.Random) -> Report:
+def _report_weather(generator: random.Random) -> Report:
     town, day = pick(_TOWNS, generator), pick(_DAYS, generator)
     kind, verb = pick(
         (("rain", "fell"), ("snow", "fell"), ("wind", "blew"), ("fog", "lay"), ("frost", "lay")), generator
     )
-    low = below(10, generator)
-    high = low + 3 + below(9, generator)
+    low = draw_below(10, generator)
+    high = low + 3 + draw_below(9, generator)
     return (
         [
             f"The people of {town} had been promised a mild week.",
-            f"The weather station at {town} has kept records for {20 + below(80, generator)} years.",
+            f"The weather station at {town} has kept records for {20 + draw_below(80, generator)} years.",
             f"Few in {town} had taken a coat on {day}.",
         ],
         [
@@ -118,8 +118,8 @@ def _weather(generator: random.Random) -> Report:
     )
 
 
-def _road(generator: random.Random) -> Report:
-    first, second = _two(_TOWNS, generator)
+def _report_road(generator: random.Random) -> Report:
+    first, second = _pick_two(_TOWNS, generator)
     what, closed = pick(
         (
             ("a lorry lost its load of gravel", "gravel"),
@@ -130,30 +130,30 @@ def _road(generator: random.Random) -> Report:
         ),
         generator,
     )
-    hours = 2 + below(8, generator)
-    hurt = below(4, generator)
+    hours = 2 + draw_below(8, generator)
+    hurt = draw_below(4, generator)
     people = "nobody was" if hurt == 0 else "one person was" if hurt == 1 else f"{_NUMBERS[hurt]} people were"
     return (
         [
             f"Drivers between {first} and {second} needed patience.",
-            f"The police in {first} were called out at {1 + below(12, generator)} o'clock.",
+            f"The police in {first} were called out at {1 + draw_below(12, generator)} o'clock.",
             f"The road to {second} is usually a quiet one.",
         ],
         [
             pick((f"Near the bridge {what}.", f"On the road from {first} to {second} {what}."), generator),
             f"It took {_NUMBERS[hours]} hours until cars could pass again.",
-            f"{_capital(people)} hurt.",
+            f"{_capitalise(people)} hurt.",
         ],
-        f"{_capital(closed)} closed the road from {first} to {second} for {_NUMBERS[hours]} hours; {people} hurt.",
+        f"{_capitalise(closed)} closed the road from {first} to {second} for {_NUMBERS[hours]} hours; {people} hurt.",
     )
 
 
-def _shop(generator: random.Random) -> Report:
+def _report_shop(generator: random.Random) -> Report:
     owner, town = pick(_NAMES, generator), pick(_TOWNS, generator)
     trade = pick(("bakery", "bookshop", "hardware shop", "tea room", "bicycle shop", "toy shop"), generator)
     is_opening = generator.random() < 0.5
-    years, day = 5 + below(50, generator), pick(_DAYS, generator)
-    jobs = 2 + below(10, generator)
+    years, day = 5 + draw_below(50, generator), pick(_DAYS, generator)
+    jobs = 2 + draw_below(10, generator)
     news = (
         f"On {day} the doors of a new {trade} opened under the name of {owner}."
         if is_opening
@@ -168,7 +168,7 @@ def _shop(generator: random.Random) -> Report:
         [
             news,
             f"The house had stood there for {years} years.",
-            f"{_capital(_NUMBERS[jobs])} people have {'found' if is_opening else 'lost'} work by it.",
+            f"{_capitalise(_NUMBERS[jobs])} people have {'found' if is_opening else 'lost'} work by it.",
         ],
         f"A {trade} opened in {town}; {_NUMBERS[jobs]} jobs came."
         if is_opening
@@ -176,10 +176,10 @@ def _shop(generator: random.Random) -> Report:
     )
 
 
-def _council(generator: random.Random) -> Report:
+def _report_council(generator: random.Random) -> Report:
     town, speaker = pick(_TOWNS, generator), pick(_NAMES, generator)
     plan = pick(_PLANS, generator)
-    yes, no = 4 + below(9, generator), 4 + below(9, generator)
+    yes, no = 4 + draw_below(9, generator), 4 + draw_below(9, generator)
     no += yes == no
     word = "accepted" if yes > no else "rejected"
     return (
@@ -191,13 +191,19 @@ def _council(generator: random.Random) -> Report:
         [
             f"The question was whether the town should pay for {plan}.",
             f"{yes} hands went up for it and {no} against it.",
-            f"Councillor {speaker} spoke for {10 + below(50, generator)} minutes.",
+            f"Councillor {speaker} spoke for {10 + draw_below(50, generator)} minutes.",
         ],
         f"{town} {word} {plan} by {max(yes, no)} votes to {min(yes, no)}.",
     )
 
 
-_KINDS: tuple[Callable[[random.Random], Report], ...] = (_match, _weather, _road, _shop, _council)
+_KINDS: tuple[Callable[[random.Random], Report], ...] = (
+    _report_match,
+    _report_weather,
+    _report_road,
+    _report_shop,
+    _report_council,
+)
 
 _PLANS = (
     *("a new library", "a swimming pool", "street lamps that go out at midnight"),
@@ -215,11 +221,11 @@ _ASIDES = (
 )
 
 
-def _capital(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _two(items: tuple[str, ...], generator: random.Random) -> tuple[str, str]:
-    first = below(len(items), generator)
-    second = (first + 1 + below(len(items) - 1, generator)) % len(items)
+def _pick_two(items: tuple[str, ...], generator: random.Random) -> tuple[str, str]:
+    first = draw_below(len(items), generator)
+    second = (first + 1 + draw_below(len(items) - 1, generator)) % len(items)
     return items[first], items[second]

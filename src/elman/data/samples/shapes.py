@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.samples.lot import shuffled
+from elman.data.samples.lot import shuffle
 
 SIDE = 48  # pixels
 COLOURS = {
@@ -35,7 +35,7 @@ _SEEN_SHARE = 0.75
 _NUM_SEEN, _NUM_UNSEEN = 3_000, 500
 
 
-class Shape(NamedTuple):
+class ColouredShape(NamedTuple):
     """One shape of a picture."""
 
     size: str
@@ -50,9 +50,9 @@ class Scene(NamedTuple):
     """What a picture shows."""
 
     name: str
-    first: Shape
+    first: ColouredShape
     place: str
-    second: Shape
+    second: ColouredShape
 
     @property
     def captions(self) -> tuple[str, str]:
@@ -64,35 +64,35 @@ class Scene(NamedTuple):
 
 
 @cache
-def scenes(unseen: bool) -> tuple[Scene, ...]:
+def list_scenes(unseen: bool) -> tuple[Scene, ...]:
     """List the pictures of one part; the same ones every time.
 
     Example:
-        >>> scenes(unseen=False)[0].captions[0].startswith("a ")
+        >>> list_scenes(unseen=False)[0].captions[0].startswith("a ")
         True
     """
     generator = random.Random(1990)
-    shapes = [Shape(*parts) for parts in product(SIZES, COLOURS, KINDS)]
-    combinations = shuffled(product(shapes, _OPPOSITE, shapes), generator)
+    shapes = [ColouredShape(*parts) for parts in product(SIZES, COLOURS, KINDS)]
+    combinations = shuffle(product(shapes, _OPPOSITE, shapes), generator)
     border = int(_SEEN_SHARE * len(combinations))
     some = combinations[border : border + _NUM_UNSEEN] if unseen else combinations[:border][:_NUM_SEEN]
     part = "unseen" if unseen else "shapes"
     return tuple(Scene(f"{part}-{number:04}.png", *combination) for number, combination in enumerate(some))
 
 
-def captions(unseen: bool) -> str:
+def write_captions(unseen: bool) -> str:
     """Return the captions as lines of `file<TAB>caption`, two a picture."""
-    lines = [f"{scene.name}\t{caption}" for scene in scenes(unseen) for caption in scene.captions]
+    lines = [f"{scene.name}\t{caption}" for scene in list_scenes(unseen) for caption in scene.captions]
     return "\n".join(lines) + "\n"
 
 
-def pictures(unseen: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def draw_pictures(unseen: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Draw the pictures: yield each one's name and its pixels (48, 48, 3)."""
-    for number, scene in enumerate(scenes(unseen)):
-        yield scene.name, draw(scene, seed=2 * number + unseen)
+    for number, scene in enumerate(list_scenes(unseen)):
+        yield scene.name, draw_scene(scene, seed=2 * number + unseen)
 
 
-def draw(scene: Scene, seed: int) -> NDArray[np.uint8]:
+def draw_scene(scene: Scene, seed: int) -> NDArray[np.uint8]:
     """Draw a scene (48, 48, 3): places, sizes and colours vary a little, and nothing is quite even."""
     generator = random.Random(seed)
 
@@ -107,13 +107,13 @@ def draw(scene: Scene, seed: int) -> NDArray[np.uint8]:
     rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
     for shape, (x, y) in zip((scene.first, scene.second), centres, strict=True):
         radius = around(5.0, 0.6) if shape.size == "small" else around(9.5, 0.8)
-        inside = _covered(shape.kind, (columns - x) / radius, (rows - y) / radius)
+        inside = _find_covered(shape.kind, (columns - x) / radius, (rows - y) / radius)
         canvas[inside] = [around(value, 12) for value in COLOURS[shape.colour]]
     noise = np.array([generator.random() for _ in range(SIDE * SIDE)]).reshape(SIDE, SIDE, 1)
     return np.clip(canvas + 16 * (noise - 0.5), 0, 255).astype(np.uint8)
 
 
-def _covered(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _find_covered(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Say which points a shape of radius 1 around (0, 0) covers; y points down."""
     if kind == "circle":
         return x**2 + y**2 <= 1

@@ -60,18 +60,18 @@ _PROGRESSIONS = (
 
 
 @cache
-def tunes(number: int = 60) -> str:
+def compose_tunes(number: int = 60) -> str:
     """Return tunes in ABC, one after the other with a blank line between; the same ones every time.
 
     Example:
-        >>> tunes(1).splitlines()[0]
+        >>> compose_tunes(1).splitlines()[0]
         'X:1'
     """
     generator = random.Random(1990)
-    return "\n".join(_tune(index + 1, generator) for index in range(number))
+    return "\n".join(_compose_tune(index + 1, generator) for index in range(number))
 
 
-def _tune(number: int, generator: random.Random) -> str:
+def _compose_tune(number: int, generator: random.Random) -> str:
     metre = _METRES[(number - 1) % len(_METRES)]
     key = pick(tuple(_KEYS), generator)
     title = f"The {pick(_ADJECTIVES, generator)} {pick(_NOUNS, generator)}"
@@ -87,19 +87,19 @@ def _tune(number: int, generator: random.Random) -> str:
     parts = []
     for lift in (0, 2):
         chords = pick(_PROGRESSIONS, generator)
-        phrase = [_bar(metre, chord, lift, generator) for chord in chords[:2]]
-        sequel = [_bar(metre, chord, lift, generator) for chord in chords[2:4]]
-        turn = [_bar(metre, chord, lift, generator) for chord in chords[6:7]]
+        phrase = [_compose_bar(metre, chord, lift, generator) for chord in chords[:2]]
+        sequel = [_compose_bar(metre, chord, lift, generator) for chord in chords[2:4]]
+        turn = [_compose_bar(metre, chord, lift, generator) for chord in chords[6:7]]
         bars = [*phrase, *sequel, *phrase, *turn]
         written = [
-            _abc(bar, chord, key) for bar, chord in zip(bars, (*chords[:4], *chords[:2], chords[6]), strict=True)
+            _write_bar(bar, chord, key) for bar, chord in zip(bars, (*chords[:4], *chords[:2], chords[6]), strict=True)
         ]
-        last = f'"{_chord(0, key)}"{_pitch(0, key)}{sum(metre.beats)}'
+        last = f'"{_name_chord(0, key)}"{_spell_pitch(0, key)}{sum(metre.beats)}'
         parts.append("|:" + "|".join([*written, last]) + ":|")
     return "\n".join([*head, *parts, ""])
 
 
-def _bar(metre: Metre, chord: int, lift: int, generator: random.Random) -> list[tuple[int, int]]:
+def _compose_bar(metre: Metre, chord: int, lift: int, generator: random.Random) -> list[tuple[int, int]]:
     """Write a bar: (step of the scale, eighths) for each note."""
     notes: list[tuple[int, int]] = []
     step = chord + pick((0, 2, 4), generator) + lift
@@ -119,12 +119,12 @@ def _bar(metre: Metre, chord: int, lift: int, generator: random.Random) -> list[
     return notes
 
 
-def _abc(bar: list[tuple[int, int]], chord: int, key: str) -> str:
-    notes = "".join(f"{_pitch(step, key)}{length if length > 1 else ''}" for step, length in bar)
-    return f'"{_chord(chord, key)}"{notes}'
+def _write_bar(bar: list[tuple[int, int]], chord: int, key: str) -> str:
+    notes = "".join(f"{_spell_pitch(step, key)}{length if length > 1 else ''}" for step, length in bar)
+    return f'"{_name_chord(chord, key)}"{notes}'
 
 
-def _pitch(step: int, key: str) -> str:
+def _spell_pitch(step: int, key: str) -> str:
     """Spell a step of the key's scale in ABC: C, D ... B, c, d ... b, c' and so on; the key gives the accidentals."""
     letter = _LETTERS.index(key[0]) + step + (0 if key[0] in "CDEFG" else -7)
     octave, place = divmod(letter, 7)
@@ -134,7 +134,7 @@ def _pitch(step: int, key: str) -> str:
     return name + "," * -octave if octave < 0 else name.lower() + "'" * (octave - 1)
 
 
-def _chord(step: int, key: str) -> str:
+def _name_chord(step: int, key: str) -> str:
     """Name the chord on a step of the key's scale."""
     scale = _MINOR if key.endswith("m") else _MAJOR
     third = (scale[(step + 2) % 7] - scale[step % 7]) % 12

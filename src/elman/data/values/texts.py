@@ -6,36 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from elman.data.values.columns import Column, check_there, take_items, take_nested
+from elman.data.values.columns import Column, check_present, take_items, take_nested
 from elman.errors import DataError, UsageError
 
 
 def take_texts(values: Column, name: str = "X", hint: str = "") -> list[str]:
-    """Take texts.
+    """Check and convert texts.
 
     Args:
         values: the texts.
-        name: what to call them in messages.
-        hint: the tail of the message about a value that is no text.
+        name: their name in messages.
+        hint: the end of the message about a value that is not a text.
 
     Raises:
-        UsageError: a value is no text; see also ``take_items``.
-        DataError: a text is missing, or holds half a character.
+        UsageError: a value is not a text; see also ``take_items``.
+        DataError: a text is missing, or contains a lone surrogate.
 
     Example:
         >>> import numpy as np
         >>> take_texts(np.array(["good", "bad"]))
         ['good', 'bad']
     """
-    return _texts(take_items(values, name, "texts"), name, "text", hint)
+    return _take_all(take_items(values, name, "texts"), name, "text", hint)
 
 
 def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
-    """Take one text.
+    """Check and convert one text.
 
     Raises:
-        UsageError: it is something else.
-        DataError: it is missing, or holds half a character, which no file can keep.
+        UsageError: it is not a text.
+        DataError: it is missing, or contains a lone surrogate, which cannot be saved in a file.
 
     Example:
         >>> import numpy as np
@@ -43,23 +43,23 @@ def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
         'good'
     """
     if not isinstance(value, str):
-        check_there(value, name)
+        check_present(value, name)
         hint = "; decode it first" if isinstance(value, bytes) else hint
         raise UsageError(f"{name} is of type {type(value).__name__}, not a {noun}{hint}")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"{name} holds half a character (a surrogate without its other half); decode it with errors='replace'"
+            f"{name} contains half a character (a lone surrogate); decode it with errors='replace'"
         ) from None
     return str.__str__(value)
 
 
 def take_sources(values: Path | str | Column, name: str = "X") -> Path | str | list[Path | str]:
-    """Take a text in one piece or in several, each a ``str`` or the ``Path`` of a file.
+    """Check and convert a text in one piece or several, each a ``str`` or the ``Path`` of a file.
 
     Raises:
-        UsageError: a value is neither; see also ``take_items``.
+        UsageError: a piece is neither; see also ``take_items``.
         DataError: a piece is missing.
 
     Example:
@@ -70,18 +70,18 @@ def take_sources(values: Path | str | Column, name: str = "X") -> Path | str | l
         return values
     pieces = take_items(values, name, "texts")
     for row, value in enumerate(pieces):
-        check_there(value, f"{name}[{row}]")
+        check_present(value, f"{name}[{row}]")
         if not isinstance(value, Path | str):
             raise UsageError(f"{name}[{row}] is of type {type(value).__name__}, not a text or the Path of a file")
     return pieces
 
 
 def take_sentences(values: Column, name: str = "X") -> list[list[str]]:
-    """Take the words of each sentence.
+    """Check and convert the words of each sentence.
 
     Raises:
-        UsageError: a sentence is one text, or a word is none; see also ``take_items``.
-        DataError: a sentence or a word is missing, or holds half a character.
+        UsageError: a sentence is a single text, or a word is not a text; see also ``take_items``.
+        DataError: a sentence or a word is missing, or contains a lone surrogate.
 
     Example:
         >>> take_sentences([["Teddy", "bears"], ("sleep",)])
@@ -90,14 +90,14 @@ def take_sentences(values: Column, name: str = "X") -> list[list[str]]:
     sentences = []
     for row, words in enumerate(take_nested(values, name, "sentences")):
         own = f"{name}[{row}]"
-        check_there(words, own)
+        check_present(words, own)
         if isinstance(words, str):
             raise UsageError(f"sentence {row} is a text; a sentence is a list of words, such as {words.split()[:3]}")
-        sentences.append(_texts(take_items(words, own, "words"), own, "word"))
+        sentences.append(_take_all(take_items(words, own, "words"), own, "word"))
     return sentences
 
 
-def _texts(values: Sequence[Any], name: str, noun: str, hint: str = "") -> list[str]:
+def _take_all(values: Sequence[Any], name: str, noun: str, hint: str = "") -> list[str]:
     return [
         value if type(value) is str and value.isascii() else take_text(value, f"{name}[{row}]", noun, hint)
         for row, value in enumerate(values)

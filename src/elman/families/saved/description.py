@@ -56,7 +56,7 @@ def equation_symbol(name: str) -> str:
     return f"{symbol + ', ' if symbol else ''}layer {int(layer[1]) + 1}{direction}"
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors", "miditok", "symusic")
     found = {"python": platform.python_version()}
@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def card(model: Any) -> str:
+def model_card(model: Any) -> str:
     """Return the model card: data, figures, settings, and how to use it, in Markdown."""
     lines = [f"# {type(model).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
     lines += [f"- {name}: {write_json(value)}" for name, value in model.data_.items()]

@@ -17,7 +17,7 @@ from typing import Any
 
 from elman.documents import read_json
 from elman.errors import ModelError
-from elman.files import current, read_file
+from elman.files import find_current, read_file
 
 METRICS = "metrics.json"
 HISTORY = "log.csv"
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Read the figures by name, those of the validation and of the training apart."""
-    path = current(folder, METRICS)
+    path = find_current(folder, METRICS)
     if path is None:
         return {}
     try:
@@ -52,13 +52,13 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """Read the log back: whole numbers as int, others as float, an empty cell as None."""
-    path = current(folder, HISTORY)
+    path = find_current(folder, HISTORY)
     if path is None:
         return []
     try:
         text = read_file(path, MOST_HISTORY).decode()
         names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        history = [{name: _number(cell) for name, cell in zip(names, row, strict=True)} for row in rows]
+        history = [{name: _parse_number(cell) for name, cell in zip(names, row, strict=True)} for row in rows]
         if "step" not in names:
             raise ValueError("it has no column of steps")
         if not all(isinstance(row["step"], int) for row in history):
@@ -69,7 +69,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _number(cell: str) -> float | int | None:
+def _parse_number(cell: str) -> float | int | None:
     if cell == "":
         return None
     if cell.lstrip("-").isdecimal() and len(cell) < 20:
@@ -80,15 +80,15 @@ def _number(cell: str) -> float | int | None:
     return number
 
 
-def history_csv(rows: list[dict[str, Any]]) -> str:
+def format_history(rows: list[dict[str, Any]]) -> str:
     """Write the log: a line of titles, and an empty cell for what is not known or not finite."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if _missing(value) else value for name, value in row.items()})
+        writer.writerow({name: "" if _is_missing(value) else value for name, value in row.items()})
     return stream.getvalue()
 
 
-def _missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))

@@ -32,16 +32,16 @@ from torch import Tensor
 
 from elman.documents import check_shape, read_json, write_json
 from elman.errors import ModelError, UsageError
-from elman.families.saved.figures import HISTORY, METRICS, history_csv, read_history, read_metrics
-from elman.files import JOURNAL, check_regular, current, read_file, replace_files
+from elman.families.saved.figures import HISTORY, METRICS, format_history, read_history, read_metrics
+from elman.files import JOURNAL, check_regular, find_current, read_file, replace_files
 from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
-from elman.training.state import STATE
+from elman.training.state import SAVED_SHAPE
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 FIGURES = (METRICS, HISTORY, "curves.svg", "confusion.svg", "attention.svg", "roll.svg")
-"""What a folder may hold besides: of a former model these go where the new one does not have them."""
+"""What a folder may hold besides: of a previous model these go where the new one does not have them."""
 
 MOST_TEXT = 64 << 20  # bytes of a file of text, such as tokenizer.json
 MOST_CONFIG = 4 << 20
@@ -51,7 +51,7 @@ MOST_HASHED = 1 << 30  # bytes of weights that are hashed before anything else; 
 _MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
 _PART = {"files": [str]}  # of the data: where it came from
 _CHECKPOINT = {
-    "state": STATE,
+    "state": SAVED_SHAPE,
     "network": {str: object},
     "config": {**_MODEL, "data": {"train": _PART, "valid": _PART}},
     "texts": {str: str},
@@ -63,7 +63,7 @@ Model = TypeVar("Model")
 class Texts(dict[str, str]):
     """The further files that a model needs, by name; one that is missing is a ModelError."""
 
-    def read(self, name: str, shape: Any) -> Any:
+    def parse(self, name: str, shape: Any) -> Any:
         """Read a file of JSON that has a shape; see :mod:`elman.documents`.
 
         Raises:
@@ -80,14 +80,14 @@ class Texts(dict[str, str]):
 
 
 @dataclass(frozen=True)
-class Weights:
+class StoredWeights:
     """Weights whose shapes are known before they are read."""
 
     shapes: dict[str, tuple[int, ...]]
     load: Callable[[], dict[str, Tensor]]
 
     @classmethod
-    def of(cls, tensors: dict[str, Tensor]) -> Weights:
+    def of(cls, tensors: dict[str, Tensor]) -> StoredWeights:
         """Wrap weights that are in memory."""
         return cls({name: tuple(tensor.shape) for name, tensor in tensors.items()}, lambda: tensors)
 
@@ -97,7 +97,7 @@ class SavedModel:
     """What a model's folder holds, as values."""
 
     config: dict[str, Any]  # task, settings, data
-    weights: Weights
+    weights: StoredWeights
     texts: Texts
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -135,21 +135,22 @@ def write_folder(folder: Path, model: SavedModel, removed: Iterable[str] = ()) -
     Args:
         folder: it exists.
         model: what to write.
-        removed: names of files that go in the same act; of a former model those that this one does not have go anyway.
+        removed: names of files to delete in the same act; files of a previous model that this one does not have are
+            deleted anyway.
 
     Raises:
         UsageError: a weight is NaN or infinite, or a file would be larger than what is read back.
-        StorageError: the folder cannot be written, or the disk is full; the former model is still there.
+        StorageError: the folder cannot be written, or the disk is full; the previous model is still there.
     """
-    contents = compose(model)
+    contents = serialize(model)
     removed = {*removed, *FIGURES}
-    if current(folder, CONFIG) is not None:
+    if find_current(folder, CONFIG) is not None:
         with suppress(ModelError):  # of a damaged one the other files stay
-            removed |= _files(folder, _read_config(folder)).keys()
+            removed |= _named_files(folder, _read_config(folder)).keys()
     replace_files(folder, contents, removed)
 
 
-def compose(model: SavedModel) -> dict[str, bytes]:
+def serialize(model: SavedModel) -> dict[str, bytes]:
     """Return the files of a model's folder by name, as they are to be written.
 
     Raises:
@@ -158,7 +159,7 @@ def compose(model: SavedModel) -> dict[str, bytes]:
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.load().items()}
     check_finite(tensors, UsageError)
     vouched = {WEIGHTS: safetensors.torch.save(tensors)}
-    vouched |= {name: _bytes(text) for name, text in model.texts.items()}
+    vouched |= {name: _encode(text) for name, text in model.texts.items()}
     for name, content in vouched.items():
         most = MOST_BYTES if name == WEIGHTS else MOST_TEXT
         if len(content) > most:
@@ -171,11 +172,11 @@ def compose(model: SavedModel) -> dict[str, bytes]:
     }
     contents = dict(vouched)
     if model.history:
-        contents[HISTORY] = history_csv(model.history).encode()
-    contents.update({name: _bytes(picture) for name, picture in model.pictures.items()})
-    contents[METRICS] = _bytes(write_json(model.metrics, indent=2) + "\n")
-    contents["README.md"] = _bytes(model.card)
-    contents[CONFIG] = _bytes(write_json(config, indent=2) + "\n")
+        contents[HISTORY] = format_history(model.history).encode()
+    contents.update({name: _encode(picture) for name, picture in model.pictures.items()})
+    contents[METRICS] = _encode(write_json(model.metrics, indent=2) + "\n")
+    contents["README.md"] = _encode(model.card)
+    contents[CONFIG] = _encode(write_json(config, indent=2) + "\n")
     return contents
 
 
@@ -186,7 +187,7 @@ def check_finite(tensors: dict[str, Tensor], kind: type[ModelError | UsageError]
             raise kind(f"the weight {name} holds NaN or infinity, with which nothing can be computed; train again")
 
 
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     """Encode a text; what UTF-8 cannot hold, such as bytes of a file's name that are not UTF-8, is written escaped."""
     return text.encode("utf-8", "backslashreplace")
 
@@ -196,7 +197,7 @@ def _bytes(text: str) -> bytes:
 
 def is_finished(folder: Path, resume: bool) -> bool:
     """Tell whether a run to be resumed has come to its end already."""
-    return resume and current(folder, CONFIG) is not None and current(folder, FILE_NAME) is None
+    return resume and find_current(folder, CONFIG) is not None and find_current(folder, FILE_NAME) is None
 
 
 def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
@@ -205,21 +206,21 @@ def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
     Raises:
         ModelError: the folder holds something that would be lost.
     """
-    unfinished = current(folder, FILE_NAME)
+    unfinished = find_current(folder, FILE_NAME)
     if resume:
         return None if unfinished is None else _open_unfinished(unfinished)
     if overwrite:
         return None
     if unfinished is not None:
         raise ModelError(f"{folder}: holds an unfinished training; go on with `resume`, or start over with `overwrite`")
-    if current(folder, CONFIG) is not None:
+    if find_current(folder, CONFIG) is not None:
         raise ModelError(
             f"{folder}: holds another model; name another folder with `out`, or replace it with `overwrite`"
         )
     return None
 
 
-def read_folder(folder: Path, build: Callable[[SavedModel], Model]) -> Model:
+def read_model(folder: Path, build: Callable[[SavedModel], Model]) -> Model:
     """Read a model's folder, or, where its training has not finished, the best weights so far from the checkpoint.
 
     Args:
@@ -230,15 +231,15 @@ def read_folder(folder: Path, build: Callable[[SavedModel], Model]) -> Model:
         ModelError: there is no model, or it is damaged, altered, or from a newer version.
     """
     while True:
-        before = _state_of(folder)
+        before = _fingerprint(folder)
         try:
             return build(_read(folder))
         except ModelError:
-            if _state_of(folder) == before:
+            if _fingerprint(folder) == before:
                 raise
 
 
-def _state_of(folder: Path) -> list[tuple[int, int] | None]:
+def _fingerprint(folder: Path) -> list[tuple[int, int] | None]:
     """Return what changes when a folder's files are replaced."""
     found: list[tuple[int, int] | None] = []
     for name in (JOURNAL, CONFIG, FILE_NAME):
@@ -251,16 +252,16 @@ def _state_of(folder: Path) -> list[tuple[int, int] | None]:
 
 
 def _read(folder: Path) -> SavedModel:
-    unfinished = current(folder, FILE_NAME) if current(folder, CONFIG) is None else None
+    unfinished = find_current(folder, FILE_NAME) if find_current(folder, CONFIG) is None else None
     if unfinished is not None:
         return _read_unfinished(_open_unfinished(unfinished))
     config = _read_config(folder)
-    files = _files(folder, config)
+    files = _named_files(folder, config)
     texts = Texts()
     for name, digest in files.items():
         if name != WEIGHTS:
             try:
-                texts[name] = _vouched(folder, name, digest, MOST_TEXT).decode()
+                texts[name] = _read_verified(folder, name, digest, MOST_TEXT).decode()
             except UnicodeDecodeError as error:
                 raise ModelError(f"{folder / name}: is not UTF-8 text ({error.reason}); copy the folder anew") from None
     return SavedModel(
@@ -278,11 +279,11 @@ def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
     Raises:
         ModelError: there is nothing to read (unless ``missing_ok``), or it is damaged.
     """
-    unfinished = current(folder, FILE_NAME)
+    unfinished = find_current(folder, FILE_NAME)
     if unfinished is not None:
         config: dict[str, Any] = _open_unfinished(unfinished).skeleton["config"]
         return config
-    return {} if missing_ok and current(folder, CONFIG) is None else _read_config(folder)
+    return {} if missing_ok and find_current(folder, CONFIG) is None else _read_config(folder)
 
 
 def _open_unfinished(path: Path) -> Stored:
@@ -299,7 +300,7 @@ def _read_unfinished(stored: Stored) -> SavedModel:
         raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with `resume`")
     return SavedModel(
         config=stored.skeleton["config"],
-        weights=Weights(
+        weights=StoredWeights(
             stored.shapes_of("state", "best", "network"), lambda: stored.load()["state"]["best"]["network"]
         ),
         texts=Texts(stored.skeleton["texts"]),
@@ -309,7 +310,7 @@ def _read_unfinished(stored: Stored) -> SavedModel:
 def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {shlex.quote(str(folder))} makes one")
-    path = current(folder, CONFIG)
+    path = find_current(folder, CONFIG)
     if path is None:
         raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)")
     try:
@@ -326,41 +327,41 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _files(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+def _named_files(folder: Path, config: dict[str, Any]) -> dict[str, str]:
     files: dict[str, str] = config["files"]
     if WEIGHTS not in files or any(Path(name).name != name or name.startswith(".") or "\0" in name for name in files):
         raise ModelError(f'{folder / CONFIG}: "files" does not name {WEIGHTS} and its hash; copy the folder anew')
     return files
 
 
-def _vouched(folder: Path, name: str, digest: str, most: int) -> bytes:
-    content = read_file(current(folder, name) or folder / name, most)
+def _read_verified(folder: Path, name: str, digest: str, most: int) -> bytes:
+    content = read_file(find_current(folder, name) or folder / name, most)
     if hashlib.sha256(content).hexdigest() != digest:
-        raise _altered(folder / name, len(content))
+        raise _altered_error(folder / name, len(content))
     return content
 
 
-def _altered(path: Path, size: int) -> ModelError:
+def _altered_error(path: Path, size: int) -> ModelError:
     return ModelError(
         f"{path}: not the file that {CONFIG} vouches for ({size:,} bytes, another SHA-256): it is cut off or was "
         "altered; train again or copy the folder anew"
     )
 
 
-def _open_weights(folder: Path, digest: str) -> Weights:
+def _open_weights(folder: Path, digest: str) -> StoredWeights:
     def load() -> dict[str, Tensor]:
-        return safetensors.torch.load(_vouched(folder, WEIGHTS, digest, MOST_BYTES))
+        return safetensors.torch.load(_read_verified(folder, WEIGHTS, digest, MOST_BYTES))
 
-    path = current(folder, WEIGHTS) or folder / WEIGHTS
+    path = find_current(folder, WEIGHTS) or folder / WEIGHTS
     try:
         size = check_regular(path, MOST_BYTES)
         with path.open("rb") as stream:
             if size < MOST_HASHED and hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-                raise _altered(path, size)
+                raise _altered_error(path, size)
         with safetensors.safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the folder anew") from error
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file ({error}); train again or copy it anew") from error
-    return Weights(shapes, load)
+    return StoredWeights(shapes, load)

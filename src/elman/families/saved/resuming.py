@@ -31,9 +31,9 @@ def check_same_settings(
         )
 
 
-def check_same_architecture(former: Any, model: Any, init_from: Path | str | None) -> None:
+def check_same_architecture(previous: Any, model: Any, init_from: Path | str | None) -> None:
     """Raise UsageError where a model's weights could not be begun from."""
     for name in model.architecture:
-        there, here = getattr(former, name), getattr(model, name)
+        there, here = getattr(previous, name), getattr(model, name)
         if there != here:
             raise UsageError(f"{init_from}: {name} is {there!r} there, {here!r} here; they must be the same")
