@@ -123,7 +123,9 @@ class ElmanProcess:
 
 
 _SERVER = multiprocessing.get_context("forkserver")  # it imports once, then each process starts in milliseconds
-_SERVER.set_forkserver_preload(["elman.cli.train", "elman.cli.generate", "lightning_fabric", "matplotlib.figure"])
+_SERVER.set_forkserver_preload(
+    ["elman.cli.train", "elman.cli.generate", "elman.models.language_model", "lightning_fabric", "matplotlib.figure"]
+)
 _CHILD = """
 import os, signal, sys
 os.chdir(folder)

@@ -62,11 +62,20 @@ def docstrings_of(part):
     return dict(re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', inspect.getsource(part), re.MULTILINE | re.DOTALL))
 
 
+def help_of(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def flags_in(text):
+    return re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
-    with pytest.raises(SystemExit):
-        main(["train", task, "--help"])
-    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    shown = " ".join(help_of(capsys, "train", task, "--help-all").split())
     model = TASKS[task].model_class
     told = docstrings(model)
     for field in dataclasses.fields(model):
@@ -76,6 +85,33 @@ def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
     for garble in ("{None}", "(default: )", "None"):
         assert garble not in shown
     assert "data. (default: a tenth of the data" in shown
+
+
+@pytest.mark.parametrize("verb", ["train", "compare"])
+@pytest.mark.parametrize("task", TASKS)
+def test_help_shows_the_common_options_and_help_all_the_others_too(capsys, verb, task):
+    if verb == "compare" and TASKS[task].comparison is None:
+        return
+    short, long = (help_of(capsys, verb, task, word) for word in ("--help", "--help-all"))
+    common, all_of_them = flags_in(short), flags_in(long)
+    assert len(set(all_of_them)) == len(all_of_them)
+    assert 8 <= len(common) <= 14
+    assert set(common) < set(all_of_them)
+    assert f"{len(all_of_them) - len(common)} more options: elman {verb} {task} --help-all" in short
+    titles = re.findall(r"^(\w+):$", long, re.MULTILINE)
+    assert titles == ["Data", "Network", "Training", "Output"]
+    assert "more options" not in long
+
+
+def test_help_fits_the_terminal(capsys, monkeypatch):
+    for columns in (100, 80, 40):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        for verb in VERBS:
+            words = [verb, "lm"] if verb in ("train", "compare") else [verb, "show"] if verb == "data" else [verb]
+            shown = help_of(capsys, *words, "--help-all")
+            too_long = [line for line in shown.splitlines() if len(line) > columns]
+            assert all(len(line.split()) <= 2 or line.startswith("usage: ") for line in too_long), too_long
+            assert "\033" not in shown
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -296,13 +332,16 @@ def test_help_imports_nothing_heavy():
     assert not HEAVY & loaded_modules("from elman.cli.main import main\nassert main(['--help']) == 0")
 
 
-def test_a_tasks_help_imports_what_parses_and_no_network():
-    code = """
+def test_the_help_of_a_command_imports_what_parses_and_no_network():
+    code = f"""
 from elman.cli.main import main
-try:
-    main(["train", "lm", "--help"])
-except SystemExit:
-    pass"""
+for verb in {list(VERBS)}:
+    words = [verb, "lm"] if verb in ("train", "compare") else [verb, "list"] if verb == "data" else [verb]
+    for asked in (["help", *words], [*words, "--help"], [*words, "--help-all"], [verb, "--help"]):
+        try:
+            main(asked)
+        except SystemExit as stop:
+            assert stop.code == 0"""
     assert not HEAVY - {"tyro"} & loaded_modules(code)
 
 

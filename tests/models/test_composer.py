@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
@@ -214,7 +214,7 @@ def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, 
     problems = Problems(shown=0)
     lines = "".join(answers(composer, Lines(tmp_path), problems)).splitlines()
     assert sum(line.startswith("EOS") for line in lines) == 4
-    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
+    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is skipped"
     with pytest.raises(DataError, match="cannot be told"):
         composer.predict(read_tunes(tmp_path / "t2.abc", Problems()))
     with pytest.raises(DataError, match="cannot be told"):

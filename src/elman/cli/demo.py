@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elman.cli.arguments import parse
 from elman.cli.compare import print_comparison
 from elman.cli.program import program
-from elman.comparison.language_models import LanguageModelRow, compare_language_models
-from elman.data.samples import sample_text
-from elman.models.language_model import LanguageModel
 from elman.training.progress import progress_for
+
+if TYPE_CHECKING:
+    from elman.models.language_model import LanguageModel
 
 SIZES = {384: 1200, 256: 1400}
 """The networks that may be trained, by their hidden size, and the steps after which each has passed the 5-grams."""
@@ -36,6 +37,10 @@ class Demo:
 def run(words: Sequence[str]) -> int:
     """Show what ``words`` say; see ``elman demo --help``."""
     command = parse(Demo, words, "elman demo")
+    from elman.comparison.language_models import LanguageModelRow, compare_language_models
+    from elman.data.samples import sample_text
+    from elman.models.language_model import LanguageModel
+
     text = sample_text("topics")
     minutes = command.minutes if command.seconds is None else command.seconds / 60
     settings = LanguageModel(minutes=minutes)

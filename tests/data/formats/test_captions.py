@@ -331,8 +331,8 @@ def test_cocos_document_may_be_one_line_longer_than_a_line_of_text(monkeypatch):
         ({"names": np.array(["a", "a"]), "features": np.ones((2, 3))}, "two pictures are called 'a'"),
         ({"names": np.array([["a"]]), "features": np.ones((1, 3))}, "names are <U1 of shape"),
         ({"names": np.array([1.5]), "features": np.ones((1, 3))}, "names are float64"),
-        ({"names": np.array(["a\0b"]), "features": np.ones((1, 3))}, "row 0 holds NUL"),
-        ({"names": np.array(["\ud800"]), "features": np.ones((1, 3))}, "row 0 holds half a character"),
+        ({"names": np.array(["a\0b"]), "features": np.ones((1, 3))}, "row 0 contains NUL"),
+        ({"names": np.array(["\ud800"]), "features": np.ones((1, 3))}, "row 0 contains half a character"),
         ({"names": np.array(["a"]), "features": np.ones(())}, "1 names, but features of 0 pictures"),
     ],
 )

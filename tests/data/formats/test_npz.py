@@ -104,8 +104,8 @@ def test_texts_and_whole_numbers_are_texts():
         (np.array("a"), r"are <U1 of shape \(\)"),
         (np.array([1j]), "are complex128"),
         (np.array(["2001-01-01"], "M8[D]"), "are datetime64"),
-        (np.array(["a\0b"]), "row 0 holds NUL"),
-        (np.array(["a", "\ud800"]), "row 1 holds half a character"),
+        (np.array(["a\0b"]), "row 0 contains NUL"),
+        (np.array(["a", "\ud800"]), "row 1 contains half a character"),
         (np.frombuffer(struct.pack("<2I", 65, 0x110000), "<U1"), ": are no texts"),
     ],
 )

@@ -42,8 +42,8 @@ def test_a_pair_with_an_empty_side_is_told_left_out_and_counted(tmp_path, caplog
         pairs, problems = parallel(tmp_path, "one\n \n\nfour\n", "eins\nzwei\n\n\t\n")
     assert pairs == [("one", "eins")]
     assert problems.count == 2  # line 3 is empty on both sides: it only parts
-    assert "a.en:2: the source is empty; the pair is left out" in caplog.text
-    assert "a.de:4: the target is empty; the pair is left out" in caplog.text
+    assert "a.en:2: the source is empty; the pair is skipped" in caplog.text
+    assert "a.de:4: the target is empty; the pair is skipped" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (["text"], "no array of numbers"),
+        (["text"], "not an array of numbers"),
         ([[1.0], [np.nan]], r"X\[1\] holds NaN"),
         ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, where"),
         ([np.ones((0, 2))], "at least one time step"),

@@ -133,7 +133,7 @@ def test_each_file_of_a_folder_that_cannot_be_read_is_left_out_and_counted(tmp_p
     assert [message.partition(" ")[0] for message in told] == [
         *("gone.mid:1:", "latin.abc:2:", "pipe.mid:1:", "wide.abc:1:", "zero.mid:1:")
     ]
-    assert all(message.endswith("it is left out") for message in told)
+    assert all(message.endswith("it is skipped") for message in told)
     assert "try `encoding`" in told[1]
     assert "try `encoding` utf-16" in told[3]
     with pytest.raises(DataError, match=r"latin\.abc:2: byte 11 is not valid utf-8"):
@@ -160,7 +160,7 @@ def test_a_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     problems = Problems(shown=0)
     assert len(read_tunes(tmp_path, problems)) == 1
-    told = f"{tmp_path / 'locked'}:1: the folder cannot be listed (Permission denied); it is left out"
+    told = f"{tmp_path / 'locked'}:1: the folder cannot be listed (Permission denied); it is skipped"
     assert (problems.count, problems.first) == (1, told)
 
 

@@ -41,7 +41,7 @@ def read_captions(
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
-        problems: who is told of what is left out.
+        problems: who is told of what is skipped.
         encoding: how the file is encoded.
         known: names of pictures, which have no number of a caption after them.
         part: one of `SPLITS`; all pictures where not given, or where the file has no splits.
@@ -67,7 +67,7 @@ def read_captions(
     found: dict[str, list[str]] = {}
     for name, caption, line in pairs:
         if problem := text_problem(name + caption):
-            problems.add(lines.name, line, f"{problem}; the caption is left out")
+            problems.add(lines.name, line, f"{problem}; the caption is skipped")
         else:
             found.setdefault(name if name in known else _strip_number(name), []).append(caption)
     if not found:
@@ -118,10 +118,10 @@ def _read_tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, i
             continue
         name, tab, caption = line.partition("\t")
         if not tab:
-            problems.add(lines.name, lines.number, "no tab between file and caption; the line is left out")
+            problems.add(lines.name, lines.number, "no tab between file and caption; the line is skipped")
         elif not name.strip() or not caption.strip():
             what = "file's name" if caption.strip() else "caption"
-            problems.add(lines.name, lines.number, f"the {what} is empty; the line is left out")
+            problems.add(lines.name, lines.number, f"the {what} is empty; the line is skipped")
         else:
             yield name.strip(), caption.strip(), lines.number
 
@@ -154,7 +154,7 @@ def _read_json(lines: Lines, problems: Problems, part: str | None) -> Iterator[t
     for number, image in enumerate(document["images"]):
         _, name = _get_fields(image, "imgid", "filename")
         if name is None:
-            problems.add(lines.name, 1, f"image {number} has no filename that can be used; it is left out")
+            problems.add(lines.name, 1, f"image {number} has no filename that can be used; it is skipped")
             continue
         if part and splits and image.get("split") not in SPLITS[part]:
             continue
@@ -164,7 +164,7 @@ def _read_json(lines: Lines, problems: Problems, part: str | None) -> Iterator[t
             [_get_fields(sentence, "sentid", "raw")[1] for sentence in sentences] if isinstance(sentences, list) else []
         )
         if None in said or not said:
-            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text; that is left out")
+            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text; that is skipped")
         for caption in filter(None, said):
             yield f"{folder}/{name}" if isinstance(folder, str) and folder else name, " ".join(caption.split()), 1
 
@@ -174,18 +174,16 @@ def _read_coco(document: Any, lines: Lines, problems: Problems) -> Iterator[tupl
     for number, image in enumerate(document["images"]):
         known, name = _get_fields(image, "id", "file_name")
         if known is None or name is None:
-            problems.add(lines.name, 1, f"image {number} has no id and file_name that can be used; it is left out")
+            problems.add(lines.name, 1, f"image {number} has no id and file_name that can be used; it is skipped")
         elif names.setdefault(known, name) != name:
-            problems.add(lines.name, 1, f"image {number} has the id {str(known)[:80]} of another; it is left out")
+            problems.add(lines.name, 1, f"image {number} has the id {str(known)[:80]} of another; it is skipped")
     for number, note in enumerate(document["annotations"]):
         known, caption = _get_fields(note, "image_id", "caption")
         if known is None or known not in names:
             shown = str(note.get("image_id") if isinstance(note, dict) else note)[:80]
-            problems.add(
-                lines.name, 1, f"annotation {number} is of an image {shown} that is not listed; it is left out"
-            )
+            problems.add(lines.name, 1, f"annotation {number} is of an image {shown} that is not listed; it is skipped")
         elif caption is None:
-            problems.add(lines.name, 1, f"annotation {number} has no caption; it is left out")
+            problems.add(lines.name, 1, f"annotation {number} has no caption; it is skipped")
         else:
             yield names[known], " ".join(caption.split()), 1
 

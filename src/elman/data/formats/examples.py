@@ -25,7 +25,7 @@ class ExampleReader(Protocol):
         Args:
             lines: where they stand.
             problems: who is told of a record that cannot be read.
-            labelled: whether the labels are wanted. Then a record that cannot be read is left out; otherwise a problem
+            labelled: whether the labels are wanted. Then a record that cannot be read is skipped; otherwise a problem
                 stands in its place.
 
         Raises:
@@ -66,7 +66,7 @@ def text_columns(wanted: str, names: Container[str]) -> list[str]:
 
 
 def join_texts(texts: Sequence[str]) -> str:
-    r"""Put the text of an example together from several; those that are blank are left out.
+    r"""Put the text of an example together from several; those that are blank are skipped.
 
     Example:
         >>> join_texts(["Title", " ", "What it says"]), join_texts([" "])
@@ -77,7 +77,7 @@ def join_texts(texts: Sequence[str]) -> str:
 
 def report_skipped(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Problem]:
     """Tell of a record that cannot be read; where labels are not wanted, it is answered with its problem."""
-    fate = "the example is left out" if labelled else "it gets no label"
+    fate = "the example is skipped" if labelled else "it gets no label"
     problems.add(name, line, f"{problem}; {fate}")
     if not labelled:
         yield Problem(line, problem)

@@ -14,12 +14,12 @@ from elman.errors import DataError
 def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterator[Example]:
     r"""Read two files side by side: what stands in a line of one is the other's in the same line.
 
-    A line that is empty in both parts nothing and is skipped; where one side is empty, the pair is left out.
+    A line that is empty in both parts nothing and is skipped; where one side is empty, the pair is skipped.
 
     Args:
         sources: the lines of one file.
         targets: the lines of the other.
-        problems: who is told of what is left out.
+        problems: who is told of what is skipped.
 
     Raises:
         DataError: one file has more lines than the other, so that the pairs are not certain; it names the line.
@@ -42,6 +42,6 @@ def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterato
             yield Example(source, target, number)
         elif source.strip() or target.strip():
             side = targets if source.strip() else sources
-            problems.add(side.name, number, f"{problem}; the pair is left out")
+            problems.add(side.name, number, f"{problem}; the pair is skipped")
     if not number:
         raise DataError(f"{sources.name}: is empty; it needs a source a line")

@@ -31,7 +31,7 @@ class SentenceFormat(Protocol):
         Args:
             lines: where they stand.
             problems: who is told of a sentence that cannot be read.
-            tagged: whether the tags are wanted. Then a sentence that cannot be read, or has no words, is left out;
+            tagged: whether the tags are wanted. Then a sentence that cannot be read, or has no words, is skipped;
                 otherwise a problem stands in its place, and one without words is yielded, to be copied.
         """
         ...
@@ -65,7 +65,7 @@ def read_blocks(lines: Lines) -> Iterator[Block]:
 def check_sentence(
     block: Block, sentence: Sentence, place: int, problem: str, name: str, problems: Problems
 ) -> Iterator[Sentence | Problem]:
-    """Yield a sentence, or tell why it cannot be had: then it is left out of training, and copied in prediction.
+    """Yield a sentence, or tell why it cannot be had: then it is skipped of training, and copied in prediction.
 
     Args:
         block: its lines.
@@ -77,7 +77,7 @@ def check_sentence(
     """
     tagged = sentence.tags is not None
     if problem:
-        fate = "the sentence is left out" if tagged else "the sentence is copied without tags"
+        fate = "the sentence is skipped" if tagged else "the sentence is copied without tags"
         pause = "" if problem.endswith("?") else ";"
         problems.add(name, block.first + place, f"{problem}{pause} {fate}")
         if not tagged:

@@ -47,7 +47,7 @@ class SeriesTable:
         Args:
             lines: where they stand.
             problems: who is told of a sequence that cannot be used, because a number in it is none.
-            labelled: whether the labels are wanted. Then such a sequence is left out; otherwise a problem stands in its
+            labelled: whether the labels are wanted. Then such a sequence is skipped; otherwise a problem stands in its
                 place.
 
         Raises:
@@ -109,7 +109,7 @@ def detect_series_format(source: Path | str, label: str = "label") -> SeriesTabl
 
 
 def _fate(labelled: bool) -> str:
-    return "it is left out" if labelled else "it gets no label"
+    return "it is skipped" if labelled else "it gets no label"
 
 
 def _read_sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] | None]:

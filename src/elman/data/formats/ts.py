@@ -68,6 +68,6 @@ class SeriesLines:
         if not problem:
             yield NumberSequence(values, label if labelled else None, lines.number)
             return
-        problems.add(lines.name, lines.number, f"{problem}; {'it is left out' if labelled else 'it gets no label'}")
+        problems.add(lines.name, lines.number, f"{problem}; {'it is skipped' if labelled else 'it gets no label'}")
         if not labelled:
             yield Problem(lines.number, problem)

@@ -80,7 +80,7 @@ class EventTokenizer:
             return np.array(ids, np.int64)
 
     def decode(self, ids: Sequence[int]) -> Tune:
-        """Turn ids back into a tune; notes that are never ended are left out."""
+        """Turn ids back into a tune; notes that are never ended are skipped."""
         kept = [int(number) for number in ids if number > self.end_id]
         return Tune(self._machine.decode([kept]))
 

@@ -111,7 +111,7 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
 
     Args:
         source: a ``Path`` names a folder or a file, a ``str`` is ABC.
-        problems: who is told of files that hold no music; they are left out.
+        problems: who is told of files that hold no music; they are skipped.
         encoding: of ABC.
 
     Returns:
@@ -155,7 +155,7 @@ def _read_abc(lines: Lines, problems: Problems) -> Iterator[Tune]:
             with capture_output() as printed:
                 tune = Tune.read(content, name, abc=True)
         except DataError as error:
-            problems.add_error(name, error, "the tune is left out")
+            problems.add_error(name, error, "the tune is skipped")
             continue
         errors = list(parse_errors(printed, first, num_added))
         if errors:
