@@ -27,6 +27,7 @@ from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
 from elman.decoding.options import Sampling
+from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
@@ -396,9 +397,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         for given in requests:
             content, request = read_text(given.prompt, self.encoding), given.resolve()
             seed = request.seed or 0
-            with torch.random.fork_rng(enabled=self.initial_state == "random"):
-                if self.initial_state == "random":
-                    torch.manual_seed(seed % 2**63)
+            with drawing(seed):  # a random initial state
                 state = self._read_prompt(content, request.state).expand(num_samples)
             states.append(state)
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
