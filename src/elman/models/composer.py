@@ -241,6 +241,16 @@ class Composer(ComposerSettings, NextTokenModel):
         except DataError as error:
             return Problem(tune.name, str(error), is_reported=False)
 
+    # Looking inside.
+
+    @property
+    def _token_names(self) -> Sequence[str]:
+        return self.tokenizer_.names
+
+    def _read_ids(self, X: Music, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
+        for tune in self._read(X, Problems()):
+            yield np.concatenate(([self.tokenizer_.begin_id], tune, [self.tokenizer_.end_id]))
+
     # Writing.
 
     def compose(
