@@ -23,7 +23,7 @@ demo: $(VENV)/.core
 	$(BIN)/elman demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --minutes $(MINUTES) $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

@@ -20,7 +20,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 from elman import Classifier, Tagger
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.lines import Lines, Problems
 from elman.training.progress import Progress
 

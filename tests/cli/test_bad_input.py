@@ -167,8 +167,8 @@ def test_a_config_that_cannot_be_used_is_told(refused, case):
 
 def test_a_config_that_is_no_file_is_told(refused):
     os.mkfifo("pipe")
-    assert "no regular file" in refused(2, [*TRAIN, "--config", "pipe"])
-    assert "no regular file" in refused(2, [*TRAIN, "--config", "/dev/zero"])
+    assert "not a regular file" in refused(2, [*TRAIN, "--config", "pipe"])
+    assert "not a regular file" in refused(2, [*TRAIN, "--config", "/dev/zero"])
     Path("folder").mkdir()
     assert "Is a directory" in refused(2, [*TRAIN, "--config", "folder"])
 

@@ -46,7 +46,7 @@ def translator(tmp_path_factory):
 @pytest.mark.parametrize("task", list(EXTRA))
 def test_every_setting_is_a_flag(capsys, task):
     with pytest.raises(SystemExit):
-        main(["train", task, "--help"])
+        main(["train", task, "--help-all"])
     shown = capsys.readouterr().out
     model = {"translator": elman.Translator, "captioner": elman.Captioner, "composer": elman.Composer}[task]
     for field in dataclasses.fields(model):

@@ -11,10 +11,14 @@ import dataclasses
 import re
 import types
 import typing
+from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from elman.cli.settings import GROUPS, docstrings
+from elman.cli import compare, train
+from elman.cli.help import arguments_of, docstrings
+from elman.cli.main import VERBS
 from elman.models.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +34,8 @@ Every setting has one name and three spellings:
 | in Python | `hidden_size=512`, an argument of the task's class, such as `elman.Tagger` |
 | in a TOML file, read with `--config` | `hidden_size = 512` |
 
-Where the default is "not set", the description says what happens then. `elman train lm --help` shows the same texts.
+Where the default is "not set", the description says what happens then. `elman train lm --help` shows the common
+settings with the same texts, and `elman train lm --help-all` all of them.
 """
 
 COMMANDS_HEAD = """\
@@ -41,7 +46,8 @@ elman train lm input.txt --out runs/mine
 elman generate runs/mine --prompt "ROMEO:"
 ```
 
-`elman --help` lists the commands, and `elman COMMAND --help` the options of one. Every command ends with one of the
+`elman --help` lists the commands, and `elman COMMAND --help` the options of one. For `train` and `compare`, `--help`
+lists the common options of a task, and `--help-all` all of them. Every command ends with one of the
 [exit codes](folders.md#exit-codes), prints its answer on standard output, and sends everything else to standard error.
 
 Where a command takes a file, `sample:NAME` names a built-in data set, `hub:NAME` one of the Hugging Face hub (for this
@@ -109,42 +115,47 @@ def _describe_values(hint: Any, most: float | None = None) -> str:
     return kind if most is None else f"{kind}, at most {'10^12' if most == 10**12 else f'{most:,}'}"
 
 
-def write_commands_page() -> str:
-    """Write the page of commands: a section for each verb, with its options."""
-    from elman.cli import bench, compare, data, demo, doctor, evaluate, generate, info, predict, train
+def commands_of_tasks(verb: str) -> dict[str, Any]:
+    """Return the dataclass of a verb's command for each task; train and compare have one for each."""
+    if verb == "train":
+        return {task: train.train_command(row, row.settings_class()) for task, row in TASKS.items()}
+    if verb == "compare":
+        return {task: compare.compare_command(row, row.comparison) for task, row in TASKS.items() if row.comparison}
+    return {}
 
-    rows = TASKS.values()
-    trained = {row: train.command_of(row, row.settings_class()) for row in rows}
-    compared = {row: compare.command_of(row, row.comparison) for row in rows if row.comparison}
+
+def commands_of_verb(verb: str) -> dict[str, Any]:
+    """Return the dataclasses in a verb's module by the words that call them: predict, or data list and data show."""
+    module = import_module(f"elman.cli.{verb}")
+    own = [
+        kind for kind in vars(module).values() if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+    ]
+    return {verb if len(own) == 1 else f"{verb} {kind.__name__.lower()}": kind for kind in own}
+
+
+def write_commands_page() -> str:
+    """Write the page of commands: a section for each, with its options."""
     sections = [COMMANDS_HEAD]
-    sections += _write_tasks("train", {**trained}) + _write_tasks("compare", {**compared})
-    for words, kind in {
-        "generate": generate.Generate,
-        "predict": predict.Predict,
-        "evaluate": evaluate.Evaluate,
-        "info": info.Info,
-        "data list": data.List,
-        "data show": data.Show,
-        "bench": bench.Bench,
-        "doctor": doctor.Doctor,
-        "demo": demo.Demo,
-    }.items():
-        sections += [f"## elman {words}\n", *(f"{paragraph}\n" for paragraph in _split_paragraphs(kind.__doc__))]
-        sections.append(_format_table(_collect_options(kind).values(), first="option"))
+    for verb in VERBS:
+        if of_tasks := commands_of_tasks(verb):
+            sections += _write_tasks(verb, of_tasks)
+            continue
+        for words, kind in commands_of_verb(verb).items():
+            sections += [f"## elman {words}\n", *(f"{paragraph}\n" for paragraph in _split_paragraphs(kind.__doc__))]
+            sections.append(_format_table(_collect_options(kind).values(), first="option"))
     return "\n".join(sections)
 
 
-def _write_tasks(verb: str, commands: dict[Any, type]) -> list[str]:
+def _write_tasks(verb: str, commands: dict[str, Any]) -> list[str]:
     """Write the section of a verb that has a command for each task."""
-    names = {row: name for name, row in TASKS.items()}
     does, variants = [], {}
-    for row, kind in commands.items():
-        own = _collect_options(kind)
+    for task, kind in commands.items():
+        own = _collect_options(kind, {field.name for field in dataclasses.fields(TASKS[task].settings_class)})
         files = " ".join(name for name in own if not name.startswith("--"))
-        does.append(f"- `elman {verb} {names[row]} {files}`: {' '.join(_split_paragraphs(kind.__doc__))}")
+        does.append(f"- `elman {verb} {task} {files}`: {' '.join(_split_paragraphs(kind.__doc__))}")
         for flag, cells in own.items():
             if flag.startswith("--"):
-                variants.setdefault(flag, {}).setdefault(cells, []).append(names[row])
+                variants.setdefault(flag, {}).setdefault(cells, []).append(task)
     options = []
     for tasks_by_cells in variants.values():
         for (name, *cells), tasks in tasks_by_cells.items():
@@ -157,27 +168,17 @@ def _split_paragraphs(text: str | None) -> list[str]:
     return [_mark_code(" ".join(paragraph.split())) for paragraph in (text or "").split("\n\n")]
 
 
-def _collect_options(kind: Any) -> dict[str, tuple[str, ...]]:
-    """Write a row for each argument and option of a command, without the task's settings, which are in groups."""
-    written = kind if kind.__module__.startswith("elman.") else kind.__base__  # command_of makes the others
-    docs, hints = docstrings(written), typing.get_type_hints(kind, include_extras=True)
-    arguments, options = {}, {}
-    for field in dataclasses.fields(kind):
-        hint = typing.get_type_hints(kind)[field.name]
-        if dataclasses.is_dataclass(hint):
-            options |= _collect_options(hint) if field.name not in GROUPS else {}
-            continue
-        notes = [note for note in typing.get_args(hints[field.name])[1:] if hasattr(note, "help")]
-        about = docs.get(field.name) or next(note.help for note in notes if note.help)
-        metavar = next((note.metavar for note in notes if note.metavar), field.name.upper())
-        given = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-        default = "required" if given is dataclasses.MISSING else _format_value(given)
-        if "Positional" in repr(hints[field.name]):
-            arguments[metavar] = (f"`{metavar}`", default, _describe_values(hint), about)
-        else:
-            flag = f"--{field.name.replace('_', '-')}"
-            options[flag] = (f"`{flag}`", default, _describe_values(hint), about)
-    return arguments | options
+def _collect_options(kind: Any, leave_out: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Write a row for each argument and option of a command, but for some fields."""
+    rows = {}
+    for argument in sorted(arguments_of(kind), key=lambda argument: not argument.is_positional):
+        if argument.field not in leave_out:
+            default = argument.default or ("required" if argument.is_positional else "not set")
+            if not argument.is_positional and not argument.metavar:
+                default = "off"
+            values = f"`{argument.metavar}`" if argument.metavar else "" if argument.is_positional else "switch"
+            rows[argument.name] = (f"`{argument.name}`", default, values, argument.text)
+    return rows
 
 
 def _format_table(rows: typing.Iterable[tuple[str, ...]], first: str = "setting") -> str:

@@ -16,6 +16,7 @@ from elman.decoding.options import Sampling
 from elman.models.tasks import TASKS
 
 from .pages import PAGES, ROOT, spans_of, text_of
+from .reference import commands_of_tasks, commands_of_verb
 
 EVERYTHING = "\n".join(text_of(page) for page in PAGES)
 NAMED = {span for page in PAGES for span in spans_of(page)}
@@ -29,21 +30,14 @@ def flags_of(field):
 
 def command_kinds():
     """The dataclasses that describe the commands."""
-    from elman.cli import bench, compare, data, demo, doctor, evaluate, generate, info, predict, train
-
-    kinds = [bench.Bench, data.List, data.Show, demo.Demo, doctor.Doctor, evaluate.Evaluate, generate.Generate]
-    kinds += [info.Info, predict.Predict, Sampling]
-    for row in TASKS.values():
-        kinds.append(train.command_of(row, row.settings_class()))
-        if row.comparison:
-            kinds.append(compare.command_of(row, row.comparison))
-    return kinds
+    for verb in VERBS:
+        yield from (commands_of_tasks(verb) or commands_of_verb(verb)).values()
 
 
 def all_flags():
-    kinds = [*command_kinds(), *(row.model_class for row in TASKS.values())]
+    kinds = [*command_kinds(), Sampling, *(row.model_class for row in TASKS.values())]
     flags = {flag for kind in kinds for field in dataclasses.fields(kind) for flag in flags_of(field)}
-    return flags | {"--help", "--version"}
+    return flags | {"--help", "--help-all", "--version"}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -120,3 +114,15 @@ def _exists(module):
 def test_every_page_is_in_the_navigation():
     named = re.findall(r"^\s+- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(f"docs/{page}" for page in named) == sorted(page for page in PAGES if page != "README.md")
+
+
+def test_every_package_is_on_its_floor_in_contributing():
+    """The table of floors and import-linter's layers, read from the bottom up, name the same packages."""
+    floors = {}
+    for number, names in re.findall(r"^\| (\d) \| (`.*?`) \|", text_of("CONTRIBUTING.md"), re.MULTILINE):
+        floors.setdefault(int(number), set()).update(re.findall(r"`(\w+)`", names))
+    (layers,) = re.findall(r'type = "layers"\nlayers = \[\n(.*?)\]', text_of("pyproject.toml"), re.DOTALL)
+    lines = [set(re.findall(r"elman\.(\w+)", line)) for line in layers.splitlines()]
+    files = [line for line in lines if line <= floors[0]]  # each of the lowest files has a layer of its own
+    assert set().union(*files) == floors[0]
+    assert [line for line in reversed(lines) if line not in files] == [floors[number] for number in sorted(floors)[1:]]

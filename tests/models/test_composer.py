@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
@@ -125,8 +125,9 @@ def test_a_tune_that_ends_too_soon_says_so(caplog):
     assert "ends after max_events 20, before it is as long as asked" in caplog.text
 
 
-def test_the_same_seed_writes_the_same_tune():
-    composer = Composer(**SMALL, steps=5).fit(SCALES)
+@pytest.mark.parametrize("initial_state", ["zeros", "random"])
+def test_the_same_seed_writes_the_same_tune(initial_state):
+    composer = Composer(**SMALL, steps=5, initial_state=initial_state).fit(SCALES)
     one, other = (composer.compose(seconds=5, seed=3).midi() for _ in range(2))
     assert one == other
     assert one != composer.compose(seconds=5, seed=4).midi()

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.data.tokens.tokenizer import Tokenizer

@@ -28,7 +28,7 @@ from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.saved.folder import Texts, check_width
-from elman.nn.inputs.numbers import Standardised, mean_and_deviation
+from elman.nn.inputs.numbers import Standardize, mean_and_deviation
 from elman.nn.inputs.words import WordEncoder
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class SentenceInputs:
     def initialize(self, front: WordEncoder) -> None:
         """Begin from the pretrained vectors, where there are any; they are not kept here beyond that."""
         if self._vectors is not None:
-            front.take(self._vectors, self.lexicon)
+            front.load_vectors(self._vectors, self.lexicon)
             self._vectors = None
 
     def batches(self, items: Sequence[Any]) -> WordSequences:
@@ -285,11 +285,11 @@ class NumberInputs:
                 f"a sequence has {other} features a time step, but the model has learned from {self._width}"
             )
 
-    def front(self) -> Standardised:
+    def front(self) -> Standardize:
         """Return what standardises numbers."""
-        return Standardised(*self._spread)
+        return Standardize(*self._spread)
 
-    def initialize(self, front: Standardised) -> None:
+    def initialize(self, front: Standardize) -> None:
         """Nothing is missing: the spread is in the layer since it was built."""
 
     def tokens(self, item: Any) -> Sequence[Any]:
@@ -301,7 +301,7 @@ class NumberInputs:
         """Put items into batches for training."""
         return NumberSequences(items)
 
-    def table(self, front: Standardised) -> NumberTable:
+    def table(self, front: Standardize) -> NumberTable:
         """Return what standardises items for prediction."""
         return NumberTable(front)
 
@@ -352,7 +352,7 @@ class WordTable:
 class NumberTable:
     """Arrays of numbers, standardised; see :class:`Table`."""
 
-    def __init__(self, front: Standardised) -> None:
+    def __init__(self, front: Standardize) -> None:
         self._front = front
 
     def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,7 @@ from elman.data.values.columns import check_present, take_items
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
+from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
@@ -240,6 +241,16 @@ class Composer(ComposerSettings, NextTokenModel):
         except DataError as error:
             return Problem(tune.name, str(error), is_reported=False)
 
+    # Looking inside.
+
+    @property
+    def _token_names(self) -> Sequence[str]:
+        return self.tokenizer_.names
+
+    def _read_ids(self, X: Music, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
+        for tune in self._read(X, Problems()):
+            yield np.concatenate(([self.tokenizer_.begin_id], tune, [self.tokenizer_.end_id]))
+
     # Writing.
 
     def compose(
@@ -314,7 +325,8 @@ class Composer(ComposerSettings, NextTokenModel):
     ) -> list[int]:
         """Write events after the given ones, until one of the limits is reached."""
         tokenizer, network = self.tokenizer_, self.network_.eval()
-        with torch.inference_mode():
+        key = draw_key(torch.Generator().seed() if seed is None else seed)
+        with torch.inference_mode(), drawing(key):  # a random initial state
             prompt = torch.tensor([[tokenizer.begin_id, *given]])
             _, state = network(prompt.to(next(network.parameters()).device))
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
@@ -323,7 +335,7 @@ class Composer(ComposerSettings, NextTokenModel):
         music = _TuneInProgress(tokenizer, given, seconds, bars)
         stream = Stream(
             sampling=sampling,
-            key=draw_key(torch.Generator().seed() if seed is None else seed),
+            key=key,
             max_tokens=max_events,
             stop=music.take,
             forbidden=forbidden,
