@@ -7,11 +7,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from elman.cli.main import main
 from elman.models.language_model import LanguageModel
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("untimed")
 
 EASY = "the quick brown fox jumps over the lazy dog .\n" * 30
 

@@ -46,8 +46,8 @@ elman train lm input.txt --out runs/mine
 elman generate runs/mine --prompt "ROMEO:"
 ```
 
-`elman --help` lists the commands, and `elman COMMAND --help` the options of one. `elman train TASK --help` and `elman
-compare TASK --help` list the common options, and with `--help-all` all of them. Every command ends with one of the
+`elman --help` lists the commands, and `elman COMMAND --help` the options of one. For `train` and `compare`, `--help`
+lists the common options of a task, and `--help-all` all of them. Every command ends with one of the
 [exit codes](folders.md#exit-codes), prints its answer on standard output, and sends everything else to standard error.
 
 Where a command takes a file, `sample:NAME` names a built-in data set, `hub:NAME` one of the Hugging Face hub (for this

@@ -57,7 +57,7 @@ nested = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(state=nested)
 def test_any_nested_value_comes_back(state, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"

@@ -200,6 +200,13 @@ class PooledNetwork(nn.Module):
         pooled: Tensor = self.pooling(outputs, last, lengths)
         return pooled
 
+    def classify(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Turn vectors (B, T, E) into logits (B, 1, K) and, where steps are weighed, their weights (B, 1, T)."""
+        outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
+        logits: Tensor = self.head(self.pooling(outputs, last, lengths))
+        weights = self.pooling.weights(outputs, lengths)[:, None] if self.pooling.kind == "attention" else None
+        return logits[:, None], weights
+
 
 class SequenceBatches:
     """Training examples in batches of about equal length, with an answer to each.

@@ -241,6 +241,16 @@ class Composer(ComposerSettings, NextTokenModel):
         except DataError as error:
             return Problem(tune.name, str(error), is_reported=False)
 
+    # Looking inside.
+
+    @property
+    def _token_names(self) -> Sequence[str]:
+        return self.tokenizer_.names
+
+    def _read_ids(self, X: Music, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
+        for tune in self._read(X, Problems()):
+            yield np.concatenate(([self.tokenizer_.begin_id], tune, [self.tokenizer_.end_id]))
+
     # Writing.
 
     def compose(
@@ -298,7 +308,7 @@ class Composer(ComposerSettings, NextTokenModel):
         given: list[int] = self.tokenizer_.encode(tune).tolist()
         if bars is not None and len(places := self.tokenizer_.bars(given)) > bars:
             logger.warning(
-                "the primer has %d bars, and the whole tune is to have %d: it begins with the first %d of them",
+                "the primer has %d bars, but the whole tune should have %d: only its first %d bars are used",
                 *(len(places), bars, bars // 2),
             )
             given = given[: places[bars // 2]]
