@@ -23,7 +23,7 @@ demo: $(VENV)/.core
 	$(BIN)/elman demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --minutes $(MINUTES) $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
@@ -37,7 +37,7 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-wheel: | $(BIN)/python
+wheel: $(VENV)/.core
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python tests/wheel.py dist

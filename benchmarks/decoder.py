@@ -1,4 +1,4 @@
-"""Where a translator's training step spends its time, for each kind of attention: forward and backward, medians.
+"""Where a translator's training step spends its time, for each kind of attention: medians of forward and backward.
 
 python benchmarks/decoder.py [--batch 64] [--source 14] [--target 15] [--vocab 8000] [--repeats 15]
 """
@@ -56,7 +56,7 @@ def parts(network: TranslatorNetwork, batch: PairBatch) -> list[Callable[[], Ten
     state = network.encode_batch(batch)
     embedded = network.embedding(batch.inputs).detach()
     hidden = network.decoder(embedded, state)[0].detach().requires_grad_()
-    fixed = type(state)(*(_detached(part) for part in state))
+    fixed = type(state)(*(_detach(part) for part in state))
 
     def encoder() -> Tensor:
         read = network.encode_batch(batch)
@@ -69,11 +69,11 @@ def parts(network: TranslatorNetwork, batch: PairBatch) -> list[Callable[[], Ten
     ]
 
 
-def _detached(part: object) -> object:
+def _detach(part: object) -> object:
     if isinstance(part, Tensor):
         return part.detach().requires_grad_(part.is_floating_point())
     if isinstance(part, tuple):
-        made = [_detached(one) for one in part]
+        made = [_detach(one) for one in part]
         return type(part)(*made) if hasattr(part, "_fields") else tuple(made)
     return part
 

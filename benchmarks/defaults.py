@@ -1,9 +1,9 @@
-"""How the language model's defaults were chosen: variants of one setting at a time, each with the same time.
+"""How the language model's defaults were chosen: one setting varied at a time, all runs equally long.
 
     python benchmarks/defaults.py input.txt --minutes 1.6 [--variant hidden_size=512 --variant dropout=0.2,batch_size=8]
 
-Each variant is trained on the first 90 % of the text for so many minutes, evaluation and saving included, and judged on
-the rest. The table goes to the screen; a dated one is in RESULTS.md.
+Each variant is trained on the first 90 % of the text for so many minutes, validation and saving included, and evaluated
+on the rest. Prints a table; RESULTS.md has a dated one.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", type=Path)
     parser.add_argument("--minutes", type=float, default=1.6)
-    parser.add_argument("--variant", action="append", help="settings as in TOML, commas between; several may be given")
+    parser.add_argument("--variant", action="append", help="settings as in TOML, separated by commas; repeatable")
     given = parser.parse_args()
     print("| variant | nats/char | steps | tokens/s | seconds |\n|---|---|---|---|---|")
     for variant in given.variant or VARIANTS:

@@ -1,6 +1,6 @@
-"""How fast text becomes ids, at each level, in MB of UTF-8 a second.
+"""How fast text is encoded into ids, at each level, in MB of UTF-8 per second.
 
-python benchmarks/encoding.py [FILE]        (the documentation of Python itself where no file is given)
+python benchmarks/encoding.py [FILE]        (default: the documentation of Python)
 """
 
 import statistics

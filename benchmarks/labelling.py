@@ -1,9 +1,9 @@
-"""Taggers and classifiers on public data: mean and spread over seeds, chosen on dev, judged on test.
+"""Taggers and classifiers on public data: mean and spread over seeds, chosen on dev, evaluated on test.
 
     python benchmarks/labelling.py DATA ewt|ewt-vectors|wnut17|sst2|airline [--seeds 1 2 3] [--minutes M] [--speed]
 
-DATA holds the folders ud_english_ewt, wnut17, sst2, twitter_airline and glove_wink_100d. With --speed, how fast the
-last model tags the test file, 40 times over, from file to file.
+DATA holds the folders ud_english_ewt, wnut17, sst2, twitter_airline and glove_wink_100d. With --speed, it also
+times how fast the last model tags the test file, 40 times over, from file to file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 from elman import Classifier, Tagger
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.lines import Lines, Problems
 from elman.training.progress import Progress
 
@@ -39,7 +39,7 @@ def main() -> None:
         changes[name] = json.loads(value) if value[0].isdigit() or value in ("true", "false") else value
     results = []
     for seed in arguments.seeds:
-        model, train, valid, test = prepared(arguments.data, arguments.task)
+        model, train, valid, test = prepare(arguments.data, arguments.task)
         if {"epochs", "steps"} & set(changes):
             model.set_params(minutes=None)
         model.set_params(seed=seed, **changes)
@@ -79,8 +79,8 @@ def words_per_second(model: Tagger, path: Path) -> float:
     return 40 * words / seconds
 
 
-def prepared(data: Path, task: str) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
-    """Return the model, and what it is trained, validated and tested on."""
+def prepare(data: Path, task: str) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+    """Return the model, and its training, validation and test data."""
     vectors = data / "glove_wink_100d" / "glove.wink.100d.txt.gz"
     if task.startswith("ewt"):
         train, valid, test = (data / "ud_english_ewt" / f"en_ewt-ud-{part}.conllu" for part in ("train", "dev", "test"))

@@ -1,6 +1,6 @@
-"""What the training loop costs: elman's tokens per second against a bare torch.nn loop with the same model and batch.
+"""Overhead of the training loop: tokens per second against a bare torch.nn loop with the same model and batch.
 
-Both train the same network on the same random text, in turn, round after round in one process; the medians count.
+Both train the same network on the same random text, in turn, round after round in one process. Reports medians.
 
     python benchmarks/loop_overhead.py [--rounds 7] [--steps 60] [--hidden-size 384] [--json]
 """

@@ -1,4 +1,4 @@
-"""Draw the README's picture: a network learning to write, beside what the Markov model reaches on the same text.
+"""Draw the README's picture: a network learning to write, beside a Markov model on the same text.
 
 python benchmarks/picture.py input.txt docs/learning.svg [--minutes 1.6] [--title "Shakespeare"]
 """
@@ -16,7 +16,7 @@ from elman.training.progress import Progress
 
 
 class Recorder(Progress):
-    """Remembers every validation with its sample."""
+    """Records every validation with its sample."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()

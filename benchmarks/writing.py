@@ -38,11 +38,11 @@ def main() -> None:
         for name, value in (pair.split("=", 1) for pair in arguments.set):
             settings[name] = json.loads(value) if value[0].isdigit() or value in ("true", "false") else value
         figures = TASKS[arguments.task](arguments.data, settings, arguments.minutes)
-        print(arguments.task, settings, {name: _rounded(value) for name, value in figures.items()}, flush=True)
+        print(arguments.task, settings, {name: _round(value) for name, value in figures.items()}, flush=True)
 
 
 def multi30k(data: Path, settings: dict[str, Any], minutes: float | None, folder: str = "raw") -> dict[str, Any]:
-    """English to German, judged on test_2016_flickr; of the tokenised text BLEU as papers quote it, too."""
+    """Translate English to German, evaluated on test_2016_flickr; for tokenised text also with the papers' BLEU."""
     ending = ".lc.norm.tok" if folder == "tok" else ""
     files = {part: [data / "multi30k" / folder / f"{part}{ending}.{side}" for side in ("en", "de")] for part in PARTS}
     model = Translator(minutes=minutes or 20, **settings)
@@ -56,63 +56,66 @@ def multi30k(data: Path, settings: dict[str, Any], minutes: float | None, folder
         figures["bleu_tokenised_lower_case"] = (
             BLEU(tokenize="none", lowercase=True, force=True).corpus_score(written, [targets]).score
         )
-    return {**_trained(model), **figures, "sentences_per_second": len(sources) / seconds}
+    return {**_training_figures(model), **figures, "sentences_per_second": len(sources) / seconds}
 
 
 def multi30k_tok(data: Path, settings: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    """Learn from text that is tokenised already."""
+    """Translate text that is already tokenised."""
     return multi30k(data, settings, minutes, "tok")
 
 
 def reports(data: Path, settings: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    """Summaries: a tenth is for choosing, another tenth for judging; beside it, copying the first sentence."""
+    """Summarise reports: one tenth for validation, another for testing, with copying the first sentence as baseline."""
     rows = [line.split("\t") for line in sample_text("reports").splitlines()[1:]]
     valid, test, train = rows[::10], rows[5::10], [row for index, row in enumerate(rows) if index % 5]
     model = Translator(minutes=minutes or 3, **settings)
-    model.fit(*_columns(train), valid=_columns(valid), progress=Progress())
-    sources, targets = _columns(test)
-    return {**_trained(model), **model.evaluate(sources, targets)}
+    model.fit(*_split_columns(train), valid=_split_columns(valid), progress=Progress())
+    sources, targets = _split_columns(test)
+    return {**_training_figures(model), **model.evaluate(sources, targets)}
 
 
 def shapes(data: Path, settings: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    """Captions of pictures that show combinations which training never saw."""
+    """Caption pictures of combinations that training never saw."""
     model = Captioner(minutes=minutes or 5, **settings)
     model.fit(sample_pictures("shapes"), sample_text("shapes"), progress=Progress())
-    return {**_trained(model), **model.evaluate(sample_pictures("unseen-shapes"), sample_text("unseen-shapes"))}
+    return {
+        **_training_figures(model),
+        **model.evaluate(sample_pictures("unseen-shapes"), sample_text("unseen-shapes")),
+    }
 
 
 def nottingham(data: Path, settings: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    """Folk tunes, every tenth held out, beside 5-grams over the same events."""
+    """Model folk tunes, every tenth held out, beside 5-grams over the same events."""
     tunes = read_tunes(data / "nottingham_midi" / "MIDI", Problems())
     test, rest = tunes[9::10], [tune for index, tune in enumerate(tunes, start=1) if index % 10]
-    return _composed(
+    return _compose(
         rest[19::20], [tune for index, tune in enumerate(rest, start=1) if index % 20], test, settings, minutes
     )
 
 
 def jsb(data: Path, settings: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    """Bach's chorales on a grid of quarter notes: nats for each time step, too."""
+    """Model Bach's chorales on a grid of quarter notes, with nats per time step as well."""
     parts = json.loads((data / "jsb_chorales" / "jsb-chorales-quarter.json").read_text())
     steps = sum(len(chorale) for chorale in parts["test"])
-    tunes = {part: [_chorale(chorale) for chorale in parts[part]] for part in ("train", "valid", "test")}
-    figures = _composed(tunes["valid"], tunes["train"], tunes["test"], settings, minutes)
+    tunes = {part: [_make_chorale(chorale) for chorale in parts[part]] for part in ("train", "valid", "test")}
+    figures = _compose(tunes["valid"], tunes["train"], tunes["test"], settings, minutes)
     figures["nats_per_time_step"] = figures["nats_per_event"] * figures["events"] / steps
     figures["time_steps"] = steps
     return figures
 
 
-def _composed(
+def _compose(
     valid: list[Tune], train: list[Tune], test: list[Tune], settings: dict[str, Any], minutes: float | None
 ) -> dict[str, Any]:
     model = Composer(minutes=minutes or 8, **settings).fit(train, valid=valid, progress=Progress())
     corpora = [model._corpus(tunes) for tunes in (train, test)]
     markov = NgramModel(order=5).fit(np.asarray(corpora[0].ids), np.asarray(corpora[0].offsets), model._vocab_size)
     log_probs = markov.log_probs(np.asarray(corpora[1].ids), np.asarray(corpora[1].offsets))
-    return {**_trained(model), **model.evaluate(test), "markov_nats_per_event": -float(np.mean(log_probs))}
+    return {**_training_figures(model), **model.evaluate(test), "markov_nats_per_event": -float(np.mean(log_probs))}
 
 
-def _chorale(chords: list[list[int]]) -> Tune:
-    """Write chords, a quarter note each, as a tune; a pitch that goes on is held."""
+def _make_chorale(chords: list[list[int]]) -> Tune:
+    """Return chords of a quarter note each as a tune; a repeated pitch is held."""
     score = Score(4)
     score.tempos.append(Tempo(0, 120))
     notes = []
@@ -128,15 +131,15 @@ def _chorale(chords: list[list[int]]) -> Tune:
     return Tune.read(score.dumps_midi(), "chorale")
 
 
-def _columns(rows: list[list[str]]) -> tuple[list[str], list[str]]:
+def _split_columns(rows: list[list[str]]) -> tuple[list[str], list[str]]:
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-def _trained(model: Any) -> dict[str, Any]:
+def _training_figures(model: Any) -> dict[str, Any]:
     return {"parameters": model.metrics_["parameters"], **model.metrics_["train"]}
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 

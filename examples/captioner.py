@@ -1,4 +1,4 @@
-"""Train a captioner on pictures of two shapes, then show it shapes in combinations that it never saw."""
+"""Train a captioner on pictures of two shapes, then test it on combinations of shapes that it has never seen."""
 
 import csv
 from itertools import groupby
@@ -8,7 +8,7 @@ from elman.data.samples import sample_pictures, sample_text
 
 
 def pictures_and_captions(name: str) -> tuple[list, list[list[str]]]:
-    """Return the pictures of a sample, and the captions of each."""
+    """Return the pictures of a built-in data set, and the captions of each."""
     pictures = sample_pictures(name)
     rows = csv.reader(sample_text(name).splitlines(), delimiter="\t")
     captions = {image: [text for _, text in some] for image, some in groupby(rows, key=lambda row: row[0])}

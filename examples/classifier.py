@@ -1,4 +1,4 @@
-"""Train a classifier on messages to a shop, and see which labels it takes for which."""
+"""Train a classifier on messages to a shop, and see which labels it confuses."""
 
 import elman
 from elman.data.samples import sample_text

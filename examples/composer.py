@@ -1,4 +1,4 @@
-"""Train a composer on country dances, and let it write one; needs the extra music."""
+"""Train a composer on country dances, and let it write one. Needs the extra music."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Train a tagger on sentences with their parts of speech; it reads a sentence from both sides."""
+"""Train a part-of-speech tagger, and see how the context decides what a word is."""
 
 import elman
 from elman.data.samples import sample_text

@@ -1,4 +1,4 @@
-"""Train a translator to sum up short reports, then look at where it looked while it wrote."""
+"""Train a translator to summarise short reports, then inspect its attention."""
 
 import elman
 from elman.data.samples import sample_text
@@ -14,4 +14,4 @@ for text, score in translator.set_params(n_best=3).translate([source])[0]:
 
 read, written, weights = translator.attention_of(source)  # weights (len(written), len(read)); each row sums to 1
 for token, row in zip(written, weights, strict=True):
-    print(f"{token!r:<16} looked most at {read[int(row.argmax())]!r}")
+    print(f"{token!r:<16} attended most to {read[int(row.argmax())]!r}")

@@ -7,11 +7,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from elman.cli.main import main
 from elman.models.language_model import LanguageModel
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("untimed")
 
 EASY = "the quick brown fox jumps over the lazy dog .\n" * 30
 
@@ -123,7 +127,9 @@ class ElmanProcess:
 
 
 _SERVER = multiprocessing.get_context("forkserver")  # it imports once, then each process starts in milliseconds
-_SERVER.set_forkserver_preload(["elman.cli.train", "elman.cli.generate", "lightning_fabric", "matplotlib.figure"])
+_SERVER.set_forkserver_preload(
+    ["elman.cli.train", "elman.cli.generate", "elman.models.language_model", "lightning_fabric", "matplotlib.figure"]
+)
 _CHILD = """
 import os, signal, sys
 os.chdir(folder)

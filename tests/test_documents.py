@@ -53,7 +53,7 @@ def test_what_is_written_is_json_and_comes_back(value):
         ('{"a": [1, "x"]}', {"a": [int]}, r'a\[1\] is "x", expected a whole number'),
         ('{"a": 1}', {"a": [int]}, "a is 1, expected a list"),
         ('{"a": []}', {"a": {str: int}}, "a is .., expected an object"),
-        ('{"a": {"x": null}}', {"a": {str: (int, str)}}, "a.x is null, expected a whole number or a text"),
+        ('{"a": {"x": null}}', {"a": {str: (int, str)}}, "a.x is null, expected a whole number or a string"),
         ('{"a": "x"}', {"a": ([int], None)}, 'a is "x", expected a list'),
         ('{"a": 1}', {"a": bool}, "a is 1, expected true or false"),
         ('"' + "x" * 999 + '"', int, r"it is \"xxxx.*\.\.\., expected"),

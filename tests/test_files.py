@@ -122,7 +122,7 @@ def test_a_name_that_cannot_be_replaced_is_found_beside(tmp_path, caplog):
     (tmp_path / "log").mkdir()
     save(tmp_path, NEW)
     assert contents(tmp_path) == NEW
-    assert "could not be moved into place" in caplog.text
+    assert "cannot be moved into place" in caplog.text
 
 
 DAMAGED = [
@@ -177,9 +177,9 @@ def test_a_folder_that_was_made_for_nothing_goes(tmp_path):
 
 def test_a_folder_that_cannot_be_made_or_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="cannot be made"), working_in(tmp_path / "file"):
+    with pytest.raises(StorageError, match="cannot be created"), working_in(tmp_path / "file"):
         pass
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match="cannot be created"):
         make_folder(tmp_path / "a\0b")
     (tmp_path / LOCK).symlink_to("elsewhere")
     with pytest.raises(StorageError, match="cannot be written"), working_in(tmp_path):
@@ -204,11 +204,11 @@ def outside(path):
 
 
 STRANGE = {
-    "a pipe": (fifo, "no regular file"),
-    "a device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
-    "a folder": (lambda path: path.mkdir(), "no regular file"),
+    "a pipe": (fifo, "not a regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    "a folder": (lambda path: path.mkdir(), "not a regular file"),
     "ten gigabytes": (sparse, "10,737,418,240 bytes"),
-    "a link outside": (outside, "leads out of the folder"),
+    "a link outside": (outside, "outside the folder"),
     "a loop": (lambda path: path.symlink_to(path), "cannot be read"),
     "a link to nothing": (lambda path: path.symlink_to("nothing"), "cannot be read"),
     "nothing": (lambda path: None, "cannot be read"),
@@ -239,8 +239,8 @@ IN_THE_WAY = {
     "folder": "is a folder",
     ".": "is a folder",
     "/": "is a folder",
-    "pipe": "is no regular file",
-    "device": "is no regular file",
+    "pipe": "is not a regular file",
+    "device": "is not a regular file",
     "nowhere/a": "there is no folder nowhere",
     "folder/" + "a" * 255: "File name too long",
     "a" * 5000: "File name too long",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from elman.models.tasks import TASKS
 
 if TYPE_CHECKING:
+    from elman import inspection as inspection
     from elman import nn as nn
     from elman.counting.ngrams import NgramModel as NgramModel
     from elman.decoding.options import Sampling as Sampling
@@ -35,16 +36,18 @@ _HOMES = {
     "load": "elman.models",
 }
 
-__all__ = [*_HOMES, "__version__", "nn"]
+_PACKAGES = ("inspection", "nn")
+
+__all__ = [*_HOMES, *_PACKAGES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nn":
-        return import_module("elman.nn")
+    if name in _PACKAGES:
+        return import_module(f"elman.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, "nn"})
+    return sorted({*globals(), *_HOMES, *_PACKAGES})

@@ -1,13 +1,13 @@
-"""JSON that is JSON, in both directions: NaN is not written, and what is read has the shape that was asked for.
+"""Strict JSON: NaN is never written, and a document that is read is checked against a shape.
 
-A shape is written as the JSON itself looks:
+A shape looks like the JSON that it describes:
 
-    str, int, float, bool, None     a value of that type; an int is a float too, and True is no int
+    str, int, float, bool, None     a value of that type; an int is also a float, but True is not an int
     (str, int)                      one of several types
     ([int], None)                   any shape, or null
     [int]                           a list of any length
     {str: int}                      an object with any keys
-    {"size": int, "words?": [str]}  an object with these keys, those with ? if they like; others are not looked at
+    {"size": int, "words?": [str]}  an object with these keys; a key with ? is optional, other keys are ignored
     object                          anything
 """
 
@@ -17,13 +17,19 @@ import json
 import math
 from typing import Any
 
-MOST_DIGITS = 18  # of a whole number: every int64 and no number that takes seconds to convert
+MOST_DIGITS = 18  # of an integer: enough for an int64, and too few to take seconds to convert
 
-_NAMES: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", None: "null"}
+_NAMES: dict[Any, str] = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    None: "null",
+}
 
 
 def write_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; NaN and infinity, which JSON does not have, become null.
+    """Write a value as JSON; NaN and infinity, which JSON lacks, become null.
 
     Example:
         >>> write_json({"nats": float("nan"), "tokens": 3})
@@ -33,14 +39,14 @@ def write_json(value: Any, indent: int | None = None) -> str:
 
 
 def read_json(content: str | bytes, shape: Any = object) -> Any:
-    """Read JSON from a file that anybody may have written.
+    """Read JSON from an untrusted file.
 
     Args:
-        content: the file's content, in UTF-8.
-        shape: what it must look like; see above.
+        content: the content of the file, in UTF-8.
+        shape: the shape that it must have; see above.
 
     Raises:
-        ValueError: it is no JSON, or has another shape; the message says where.
+        ValueError: it is not JSON or has another shape; the message says where.
 
     Example:
         >>> read_json('{"size": 3}', {"size": int, "words?": [str]})
@@ -48,7 +54,7 @@ def read_json(content: str | bytes, shape: Any = object) -> Any:
         >>> read_json('{"words": [1]}', {"words": [str]})
         Traceback (most recent call last):
             ...
-        ValueError: words[0] is 1, expected a text
+        ValueError: words[0] is 1, expected a string
     """
     text = content.decode() if isinstance(content, bytes) else content
     try:
@@ -60,7 +66,7 @@ def read_json(content: str | bytes, shape: Any = object) -> Any:
 
 
 def check_shape(value: Any, shape: Any, where: str = "") -> None:
-    """Raise ValueError unless a value has a shape; ``where`` says which part of a document it is."""
+    """Raise ValueError unless a value has a shape; ``where`` is its place in the document."""
     if shape is object:
         return
     if isinstance(shape, tuple):
@@ -123,7 +129,7 @@ def _parse_number(digits: str) -> float:
 
 
 def _replace_non_finite(value: Any) -> Any:
-    """Copy a value with null in place of every number that is not finite."""
+    """Copy a value, with null in place of every number that is not finite."""
     if isinstance(value, dict):
         return {key: _replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,14 +1,14 @@
-"""Every error that Elman raises on purpose, and the exit code that each one becomes in the shell.
+"""The errors that Elman raises on purpose, and the exit code of each one in the shell.
 
-    ElmanError                      1   (the base: catch this one to catch them all)
+    ElmanError                      1   the base class: catch this one to catch them all
     ├── UsageError (ValueError)     2   a setting, a flag or an argument is wrong
-    ├── DataError (ValueError)      3   the user's text cannot be read or is too short
-    ├── ModelError                  4   a saved model is missing, damaged, newer, or in the way
+    ├── DataError (ValueError)      3   the user's data cannot be read, or there is too little of it
+    ├── ModelError                  4   a saved model is missing, damaged, too new, or in the way
     ├── DivergedError               5   the loss became NaN or exploded
-    ├── StorageError (OSError)      6   nothing could be written: disk full, no permission
-    └── Interrupted               130   Ctrl-C (143 for SIGTERM, 129 for SIGHUP): what was learned is saved
+    ├── StorageError (OSError)      6   a file cannot be written: disk full, no permission
+    └── Interrupted               130   Ctrl-C (143 for SIGTERM, 129 for SIGHUP): progress is saved
 
-Each message is one or two lines: the value, the limit, the remedy; with file and line where there is one.
+Each message is one or two lines long: the value, the limit and the remedy, with the file and line where there is one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LONGEST_MESSAGE = 900  # characters
 
 
 class ElmanError(Exception):
-    """The base of the tree: every error that Elman raises on purpose."""
+    """The base class of every error that Elman raises on purpose."""
 
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        if message.count("\n") > 2:  # a name in it has line breaks
+        if message.count("\n") > 2:  # it quotes a name with line breaks
             message = " ".join(message.split())
-        if len(message) > LONGEST_MESSAGE:  # it quotes data, which may be of any length
+        if len(message) > LONGEST_MESSAGE:  # it quotes data of any length
             message = f"{message[: LONGEST_MESSAGE - 300]} ... {message[-300:]}"
         super().__init__(message)
 
@@ -57,13 +57,13 @@ class DivergedError(ElmanError):
 
 
 class StorageError(ElmanError, OSError):
-    """Something could not be written; what stood there before still stands."""
+    """A file cannot be written; its previous content is intact."""
 
     exit_code = 6
 
 
-class Interrupted(ElmanError):  # noqa: N818 (no error: the user asked for it)
-    """Training was stopped by a signal after its state was saved."""
+class Interrupted(ElmanError):  # noqa: N818 (not an error: the user asked for it)
+    """A signal stopped the training, after its state was saved."""
 
     exit_code = 130
 
@@ -73,14 +73,14 @@ class Interrupted(ElmanError):  # noqa: N818 (no error: the user asked for it)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Name the known spelling closest to ``name``, as the tail of an error message.
+    """Suggest the known name closest to ``name``, as the end of an error message.
 
     Args:
-        name: what the user wrote.
-        known: the spellings that exist.
+        name: the name that the user gave.
+        known: the names that exist.
 
     Returns:
-        ``'; did you mean "lstm"?'``, or an empty string where nothing is close.
+        ``'; did you mean "lstm"?'``, or an empty string if no name is close.
 
     Example:
         >>> suggest("lstn", ["rnn", "gru", "lstm"])
@@ -93,7 +93,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def how_to_install(extra: str) -> str:
-    """Say how to install what some tasks need besides, as the tail of an error message.
+    """Return the command that installs an extra, as the end of an error message.
 
     Example:
         >>> how_to_install("music")

@@ -1,11 +1,11 @@
-"""Writing a file or a whole folder as one act, and reading what may come from a stranger.
+"""Atomic writes of a file or of several files in a folder, and reads of untrusted files.
 
-A file is written beside its place, under ``.NAME.new``, and moved there once it is on disk. A folder cannot be moved
+A file is written to ``.NAME.new`` beside its destination and moved there once it is on disk. A folder cannot be moved
 onto another one, so several files of a folder are replaced through a journal:
 
     1. every new file is written as .NAME.new
-    2. .journal.json, which names them (and the files that are to go), is moved into place: this commits them
-    3. the files are moved into place, and the journal goes last
+    2. .journal.json, which names them (and the files to remove), is moved into place: this commits the change
+    3. the new files are moved into place, the old ones removed, and the journal is deleted last
 
 A process that is killed before step 2 leaves the old files, one that is killed after it leaves the new ones:
 :func:`find_current` finds them wherever they are, and the next process that writes into the folder completes the moves.
@@ -36,52 +36,52 @@ logger = logging.getLogger(__name__)
 
 
 class Journal(NamedTuple):
-    """What was committed in a folder, and may not have been moved into place."""
+    """Changes that are committed in a folder but may not be moved into place yet."""
 
     files: frozenset[str] = frozenset()
     """The names of the new files."""
     removed: frozenset[str] = frozenset()
-    """The names of the files that are no longer wanted."""
+    """The names of the files to remove."""
 
 
 # ---------------------------------------------------------------- reading
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """Read a file of a folder that may come from a stranger.
+    """Read a file of an untrusted folder.
 
     Args:
-        path: the file; it must be a regular one, and no link that leads out of its folder.
-        most: the most bytes that it may have.
+        path: a regular file, not a link to outside its folder.
+        most: the largest size allowed, in bytes.
 
     Raises:
-        ModelError: it is too large, something else than a file, or cannot be read.
+        ModelError: it is too large, not a regular file, or cannot be read.
     """
     try:
         check_regular(path, most)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path}: cannot be read ({reason}); train again or copy the folder anew") from error
+        raise ModelError(f"{path}: cannot be read ({reason}); train again or copy the folder again") from error
 
 
 def check_regular(path: Path, most: int) -> int:
-    """Return the size of a file in bytes; raise ModelError where it is too large, no file, or lies elsewhere."""
+    """Return the size of a file in bytes; raise ModelError if it is too large, not a file, or outside its folder."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise ModelError(f"{path}: is no regular file, as every file of a model must be; copy the folder anew")
+        raise ModelError(f"{path}: is not a regular file, as every file of a model must be; copy the folder again")
     if path.is_symlink() and path.resolve().parent != path.parent.resolve():
-        raise ModelError(f"{path}: is a link that leads out of the folder; put the file itself there")
+        raise ModelError(f"{path}: is a link to a file outside the folder; put the file itself there")
     if status.st_size > most:
-        raise ModelError(f"{path}: has {status.st_size:,} bytes, and such a file has at most {most:,}")
+        raise ModelError(f"{path}: has {status.st_size:,} bytes, but the limit for this file is {most:,}")
     return status.st_size
 
 
 def find_current(folder: Path, name: str) -> Path | None:
-    """Find a file of a folder whose files may be about to be replaced.
+    """Find a file of a folder, even while its files are being replaced.
 
     Returns:
-        Where its current content lies; None where there is no such file.
+        The path of its current content; None if there is no such file.
 
     Raises:
         ModelError: the folder's journal is damaged.
@@ -96,7 +96,7 @@ def find_current(folder: Path, name: str) -> Path | None:
 
 
 def read_journal(folder: Path) -> Journal:
-    """Read what was committed in a folder and may not have been moved into place; nothing where there is no journal.
+    """Read the journal of a folder; an empty one if there is none.
 
     Raises:
         ModelError: it is damaged.
@@ -108,9 +108,9 @@ def read_journal(folder: Path) -> Journal:
         found = read_json(read_file(path, MOST_JOURNAL), {"files": [str], "removed": [str]})
         names = [*found["files"], *found["removed"]]
         if any(Path(name).name != name or name.startswith(".") or "\0" in name for name in names):
-            raise ValueError("it names a file outside of the folder")
+            raise ValueError("it names a file outside the folder")
     except ValueError as error:
-        raise ModelError(f"{path}: not the journal of a folder ({error}); delete it or copy the folder anew") from None
+        raise ModelError(f"{path}: not a valid journal ({error}); delete it or copy the folder again") from None
     return Journal(frozenset(found["files"]), frozenset(found["removed"]))
 
 
@@ -118,26 +118,25 @@ def read_journal(folder: Path) -> Journal:
 
 
 def write_files(contents: dict[Path, bytes]) -> None:
-    """Write several files that a user named: all of them, in their order, or, where one cannot be written, none.
+    """Write several files that the user named, in order; if one of them cannot be written, none is.
 
     Raises:
-        StorageError: the disk is full, the folder is missing or may not be written, or no file stands there but a
-            folder or a device.
+        StorageError: the disk is full, the folder is missing or write-protected, or the path is a folder or a device.
     """
     contents = {_resolve_file(path): content for path, content in contents.items()}
-    with ExitStack() as stack:  # the files are moved into place as it unwinds, the last entered first
+    with ExitStack() as stack:  # it moves the files into place as it unwinds, in reverse order
         for path, content in reversed(contents.items()):
             _write(stack.enter_context(replacing(path, "name another file")), content)
 
 
 def _resolve_file(path: Path) -> Path:
-    """Return the file that a path names, through links; what else stands there must not be replaced by a file.
+    """Return the file that a path names, through links; raise StorageError if a folder or a device is there.
 
-    ``os.path`` has no error for a path that is too long or may not be looked at: whoever writes there says it.
+    ``os.path`` raises nothing for a path that is too long or forbidden: writing to it raises the error.
     """
     file = Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
     if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113
-        raise StorageError(f"{path}: is {'a folder' if file.is_dir() else 'no regular file'}; name a file")
+        raise StorageError(f"{path}: is {'a folder' if file.is_dir() else 'not a regular file'}; name a file")
     if not os.path.isdir(file.parent):  # noqa: PTH112
         raise StorageError(f"{path}: there is no folder {file.parent}; make it first")
     return file
@@ -145,30 +144,28 @@ def _resolve_file(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path, remedy: str = _ANOTHER_FOLDER) -> Iterator[Path]:
-    """Give the name of a file beside ``path`` to write; move it into place once it is complete and on disk.
+    """Replace a file atomically: yield a temporary path to write to, and move it into place when the block ends.
 
     Args:
-        path: the file to be written or replaced.
-        remedy: what helps, besides making room, where that cannot be done.
+        path: the file to write or replace.
+        remedy: the advice that the error gives, besides making room.
 
     Yields:
-        The temporary name. Where the block fails it is removed, and what stood at ``path`` still stands.
+        The temporary path. If the block fails it is removed, and the file at ``path`` is unchanged.
 
     Raises:
-        StorageError: the disk is full, the folder is missing or may not be written.
+        StorageError: the disk is full, or the folder is missing or write-protected.
     """
     beside = _temporary_path(path)
     try:
-        with beside.open(
-            "wb"
-        ) as file:  # a file such as any program makes: safetensors would let its owner alone read it
+        with beside.open("wb") as file:  # the usual mode: safetensors would let only the owner read the file
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         yield beside
         beside.chmod(mode)
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)
-    except StorageError:  # of another file, written in the same block
+    except StorageError:  # about another file, written in the same block
         raise
     except OSError as error:
         raise _make_storage_error(path, error, os.path.exists(path), remedy) from error  # noqa: PTH110
@@ -178,15 +175,15 @@ def replacing(path: Path, remedy: str = _ANOTHER_FOLDER) -> Iterator[Path]:
 
 
 def replace_files(folder: Path, contents: dict[str, bytes], removed: Iterable[str] = ()) -> None:
-    """Replace files of a folder in one act; the caller holds the folder's lock.
+    """Replace files of a folder atomically; the caller holds the folder's lock.
 
     Args:
-        folder: it exists.
-        contents: the files by name; none begins with a dot.
-        removed: names of files that are to go.
+        folder: an existing folder.
+        contents: the content of each file by name; no name begins with a dot.
+        removed: the names of files to remove.
 
     Raises:
-        StorageError: a file cannot be written; the folder's files are what they were before.
+        StorageError: a file cannot be written; the folder's files are unchanged.
     """
     complete(folder)
     path = folder
@@ -206,12 +203,12 @@ def replace_files(folder: Path, contents: dict[str, bytes], removed: Iterable[st
         raise _make_storage_error(path, error, any((folder / name).exists() for name in contents)) from error
     try:
         complete(folder)
-    except OSError as error:  # it is committed: whoever reads the folder finds the new files
-        logger.warning("%s: its files are saved, but could not be moved into place (%s)", folder, error.strerror)
+    except OSError as error:  # the change is committed: readers of the folder find the new files
+        logger.warning("%s: its files are saved, but cannot be moved into place (%s)", folder, error.strerror)
 
 
 def complete(folder: Path) -> None:
-    """Move what was committed into place, and clear away what was not; the caller holds the folder's lock.
+    """Move committed files into place, and delete uncommitted ones; the caller holds the folder's lock.
 
     Raises:
         OSError: a file cannot be moved.
@@ -221,7 +218,7 @@ def complete(folder: Path) -> None:
     if journal != Journal():
         _sync_folder(folder)
         for name in journal.files:
-            with suppress(FileNotFoundError):  # it was moved before
+            with suppress(FileNotFoundError):  # it is already moved
                 _temporary_path(folder / name).replace(folder / name)
         for name in journal.removed:
             (folder / name).unlink(missing_ok=True)
@@ -234,14 +231,14 @@ def complete(folder: Path) -> None:
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """Make a folder where it is missing, and keep other processes from writing into it.
+    """Create a folder if it is missing, and lock it against other processes.
 
-    The lock is the process's own: it ends with it, however that ends. A folder that was made here and is still empty at
-    the end is removed.
+    The lock belongs to the process and ends with it, however the process ends. A folder that was created here and is
+    still empty at the end is removed.
 
     Raises:
-        StorageError: the folder cannot be made or written.
-        ModelError: somebody else is writing into it; the message says who.
+        StorageError: the folder cannot be created or written to.
+        ModelError: another process is writing into it; the message says which one.
     """
     made = _make_folder(folder, "name another with `out`")
     try:
@@ -252,13 +249,13 @@ def working_in(folder: Path) -> Iterator[None]:
                 raise _make_storage_error(folder, error, False) from error
             yield
     finally:
-        with suppress(OSError):  # something was saved there
+        with suppress(OSError):  # the folder is not empty
             for one in made:
                 one.rmdir()
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, if it is there.
+    """Remove a file if it exists.
 
     Raises:
         StorageError: it cannot be removed.
@@ -270,22 +267,22 @@ def remove_file(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder where it is missing.
+    """Create a folder if it is missing.
 
     Raises:
-        StorageError: it cannot be made, or a file of that name is in the way.
+        StorageError: it cannot be created, or a file of that name is in the way.
     """
     _make_folder(folder, "name another folder")
 
 
 def _make_folder(folder: Path, remedy: str) -> list[Path]:
-    """Make a folder; return what had to be made, the innermost first."""
+    """Create a folder; return the folders that were created, the innermost first."""
     try:
         made = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"{folder}: the folder cannot be made ({reason}); {remedy}") from error
+        raise StorageError(f"{folder}: the folder cannot be created ({reason}); {remedy}") from error
     return made
 
 
@@ -297,12 +294,12 @@ def _hold_lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _make_storage_error(folder, error, False) from error
     try:
-        with suppress(OSError):  # it is a lock without its holder's name, too
+        with suppress(OSError):  # the lock also works without its holder's name
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}".encode())
         yield
     finally:
-        if sys.platform == "win32":  # there an open file cannot be removed
+        if sys.platform == "win32":  # an open file cannot be removed there
             os.close(descriptor)
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -311,7 +308,7 @@ def _hold_lock(folder: Path) -> Iterator[None]:
 
 
 def _open_lock(path: Path) -> int:
-    """Open a lock file and lock it; raise ModelError where somebody else has."""
+    """Open a lock file and lock it; raise ModelError if another process holds the lock."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
@@ -320,10 +317,10 @@ def _open_lock(path: Path) -> int:
             holder = os.read(descriptor, 200).decode("utf-8", "replace") or "another process"
             os.close(descriptor)
             raise ModelError(
-                f"{path.parent}: {holder} is writing into this folder; wait for its end, or {_ANOTHER_FOLDER}"
+                f"{path.parent}: {holder} is writing into this folder; wait for it to end, or {_ANOTHER_FOLDER}"
             ) from None
         except OSError:
-            pass  # a file system without locks: go on as if alone
+            pass  # a file system without locks: continue without one
         with suppress(OSError):
             if os.path.samestat(path.lstat(), os.fstat(descriptor)):
                 return descriptor
@@ -353,7 +350,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk, where the system can do that."""
+    """Flush the names in a folder to disk, if the system can do that."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

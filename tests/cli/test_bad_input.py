@@ -167,8 +167,8 @@ def test_a_config_that_cannot_be_used_is_told(refused, case):
 
 def test_a_config_that_is_no_file_is_told(refused):
     os.mkfifo("pipe")
-    assert "no regular file" in refused(2, [*TRAIN, "--config", "pipe"])
-    assert "no regular file" in refused(2, [*TRAIN, "--config", "/dev/zero"])
+    assert "not a regular file" in refused(2, [*TRAIN, "--config", "pipe"])
+    assert "not a regular file" in refused(2, [*TRAIN, "--config", "/dev/zero"])
     Path("folder").mkdir()
     assert "Is a directory" in refused(2, [*TRAIN, "--config", "folder"])
 
@@ -228,7 +228,7 @@ def test_the_encoding_that_was_named_works(refused, shell, tiny_flags):
 def test_a_file_that_cannot_be_opened_is_told(refused, command):
     Path("folder").mkdir()
     for name, part in {
-        "folder": "is a directory",
+        "folder": "is a folder",
         "esy.txt": 'did you mean "easy.txt"',
         "nowhere/a.txt": "nor a folder nowhere",
     }.items():

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from elman.bench.generate import bench_generate
 from elman.bench.rows import Shape
 from elman.cli import bench
 
@@ -30,7 +31,7 @@ def timed(monkeypatch):
         asked.append((repeats, peers))
         yield from FULL
 
-    monkeypatch.setattr(bench, "bench_kernels", bench_kernels)
+    monkeypatch.setattr("elman.bench.kernels.bench_kernels", bench_kernels)
     return asked
 
 
@@ -70,7 +71,9 @@ def test_every_table_fits_the_terminal(capsys):
 
 def test_generate_takes_one_thread_and_as_many_as_asked_for(shell, monkeypatch):
     asked = []
-    monkeypatch.setattr(bench, "bench_generate", lambda repeats, threads: asked.append(threads) or iter(()))
+    monkeypatch.setattr(
+        "elman.bench.generate.bench_generate", lambda repeats, threads: asked.append(threads) or iter(())
+    )
     monkeypatch.setattr("elman.bench.machine.cores", lambda: 8)
     shell("bench", "generate", "--json")
     shell("bench", "generate", "--json", "--threads", 3)
@@ -81,7 +84,7 @@ def test_generate_takes_one_thread_and_as_many_as_asked_for(shell, monkeypatch):
 @pytest.mark.parametrize("what", ["generate", "train"])
 def test_the_other_tables_come_through(shell, monkeypatch, what):
     monkeypatch.setattr("elman.bench.limits.PRODUCT", (64, 32, 32))
-    monkeypatch.setattr(bench, "bench_generate", partial(bench.bench_generate, shapes=[Shape(1, 1, 8)]))
+    monkeypatch.setattr("elman.bench.generate.bench_generate", partial(bench_generate, shapes=[Shape(1, 1, 8)]))
     monkeypatch.setattr("elman.bench.train.LanguageModel.dry_run", lambda self, text: {"seconds_per_step": 0.1})
     answer = shell("bench", what, "--repeats", 1, "--threads", 1)
     assert answer.code == 0
@@ -96,7 +99,7 @@ WRONG = {
     "bench kernels --threads -1": ["threads is -1", "above zero"],
     "bench kernels --peers kera": ["kera", 'did you mean "keras"'],
     "bench kernels --peers jax,torchh": ["torchh", "jax, keras"],
-    "bench train --peers jax": ["bench train has torch alone", "bench kernels"],
+    "bench train --peers jax": ["bench train times torch alone", "bench kernels"],
 }
 
 

@@ -62,11 +62,20 @@ def docstrings_of(part):
     return dict(re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', inspect.getsource(part), re.MULTILINE | re.DOTALL))
 
 
+def help_of(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def flags_in(text):
+    return re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
-    with pytest.raises(SystemExit):
-        main(["train", task, "--help"])
-    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    shown = " ".join(help_of(capsys, "train", task, "--help-all").split())
     model = TASKS[task].model_class
     told = docstrings(model)
     for field in dataclasses.fields(model):
@@ -76,6 +85,33 @@ def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
     for garble in ("{None}", "(default: )", "None"):
         assert garble not in shown
     assert "data. (default: a tenth of the data" in shown
+
+
+@pytest.mark.parametrize("verb", ["train", "compare"])
+@pytest.mark.parametrize("task", TASKS)
+def test_help_shows_the_common_options_and_help_all_the_others_too(capsys, verb, task):
+    if verb == "compare" and TASKS[task].comparison is None:
+        return
+    short, long = (help_of(capsys, verb, task, word) for word in ("--help", "--help-all"))
+    common, all_of_them = flags_in(short), flags_in(long)
+    assert len(set(all_of_them)) == len(all_of_them)
+    assert 8 <= len(common) <= 14
+    assert set(common) < set(all_of_them)
+    assert f"{len(all_of_them) - len(common)} more options: elman {verb} {task} --help-all" in short
+    titles = re.findall(r"^(\w+):$", long, re.MULTILINE)
+    assert titles == ["Data", "Network", "Training", "Output"]
+    assert "more options" not in long
+
+
+def test_help_fits_the_terminal(capsys, monkeypatch):
+    for columns in (100, 80, 40):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        for verb in VERBS:
+            words = [verb, "lm"] if verb in ("train", "compare") else [verb, "show"] if verb == "data" else [verb]
+            shown = help_of(capsys, *words, "--help-all")
+            too_long = [line for line in shown.splitlines() if len(line) > columns]
+            assert all(len(line.split()) <= 2 or line.startswith("usage: ") for line in too_long), too_long
+            assert "\033" not in shown
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -246,19 +282,37 @@ def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
     answer = shell("demo", "--seconds", 1.2)
     assert answer.code == 0, answer.err
     assert "ngram:5" in answer.out
-    assert "lstm:1x256" in answer.out  # the least of its networks, in so little time
-    assert re.search(r"The LSTM is still behind: .*\nafter about \d+ minutes: elman demo --minutes \d+\n", answer.out)
+    assert "lstm:1x192" in answer.out  # the smallest of its networks, in so little time
+    said = " ".join(answer.out.split())
+    more = re.search(r"The LSTM is still behind: .* in about (\d+) minutes\. elman demo --minutes (\d+) ", said)
+    assert more
+    assert more[1] == more[2]
     assert elman.load("runs/demo").generate("The", max_tokens=3, seed=1)
     assert "elman generate runs/demo" in answer.out
 
 
-@pytest.mark.parametrize(("steps", "hidden_size"), [(10**6, 384), (1200, 384), (1000, 256), (1, 256)])
-def test_the_demo_takes_the_largest_network_that_has_the_time(monkeypatch, steps, hidden_size):
-    def predicted(model, text):
-        return {"steps": steps * 384 // model.hidden_size}
+@pytest.mark.parametrize(
+    ("seconds", "on_one_thread", "hidden_size", "threads"),
+    [
+        (0.001, 0.002, 384, None),
+        (0.044, 0.044, 384, None),  # 60 s * 0.9 / 1200 steps = 0.045
+        (0.046, 0.046, 256, None),
+        (0.057, 0.057, 256, None),  # 54 s / 1400 steps = 0.0386 for a step of 256 units, of 384 half as much again
+        (0.059, 0.059, 192, None),
+        (10.0, 20.0, 192, None),
+        (10.0, 0.5, 192, 1),  # a busy machine
+    ],
+)
+def test_the_demo_takes_the_largest_network_that_wins(monkeypatch, seconds, on_one_thread, hidden_size, threads):
+    costs = {384: 1.0, 256: 2 / 3, 192: 0.4}
 
-    monkeypatch.setattr(LanguageModel, "dry_run", predicted)
-    assert demo._affordable(LanguageModel(minutes=1), "").hidden_size == hidden_size
+    def predict(model, text):
+        per_step = (seconds if model.threads is None else on_one_thread) * costs[model.hidden_size]
+        return {"steps": int(60 * model.minutes / per_step)}
+
+    monkeypatch.setattr(LanguageModel, "dry_run", predict)
+    chosen = demo.choose_network(LanguageModel(minutes=1), "")
+    assert (chosen.hidden_size, chosen.threads) == (hidden_size, threads)
 
 
 def test_commands_are_printed_as_they_can_be_called(monkeypatch, tmp_path):
@@ -296,13 +350,16 @@ def test_help_imports_nothing_heavy():
     assert not HEAVY & loaded_modules("from elman.cli.main import main\nassert main(['--help']) == 0")
 
 
-def test_a_tasks_help_imports_what_parses_and_no_network():
-    code = """
+def test_the_help_of_a_command_imports_what_parses_and_no_network():
+    code = f"""
 from elman.cli.main import main
-try:
-    main(["train", "lm", "--help"])
-except SystemExit:
-    pass"""
+for verb in {list(VERBS)}:
+    words = [verb, "lm"] if verb in ("train", "compare") else [verb, "list"] if verb == "data" else [verb]
+    for asked in (["help", *words], [*words, "--help"], [*words, "--help-all"], [verb, "--help"]):
+        try:
+            main(asked)
+        except SystemExit as stop:
+            assert stop.code == 0"""
     assert not HEAVY - {"tyro"} & loaded_modules(code)
 
 

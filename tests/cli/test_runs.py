@@ -104,5 +104,5 @@ def test_where_nothing_is_unfinished_resume_is_refused(shell, quick, tiny_flags)
     assert shell("train", "lm", "easy.txt", *tiny_flags).code == 0
     answer = shell("train", "lm", "easy.txt", "--resume")
     assert answer.code == 2
-    assert "no unfinished training of task lm on easy.txt is in runs" in answer.err
+    assert "runs holds no unfinished training of task lm on easy.txt" in answer.err
     assert [folder.name for folder in Path("runs").iterdir()] == ["lm-1"]

@@ -76,7 +76,7 @@ def run(tmp_path, capfd, monkeypatch):
 @pytest.fixture
 def commands(saved, tmp_path, tiny_flags, monkeypatch, quick):
     """Every verb, as quickly as it can be done."""
-    monkeypatch.setattr("elman.cli.bench.bench_kernels", lambda *_: iter(()))
+    monkeypatch.setattr("elman.bench.kernels.bench_kernels", lambda *_: iter(()))
     monkeypatch.chdir(tmp_path)
     text = str(saved.parent / "valid.txt")
     return {
@@ -198,7 +198,7 @@ def test_a_pipe_that_does_not_block_is_written_to_the_end(run):
 
 
 def test_what_the_encoding_lacks_is_written_all_the_same(run, monkeypatch):
-    monkeypatch.setattr("elman.cli.data.sample_text", lambda name: "caf\xe9 \u2192 \U0001d11e\n")
+    monkeypatch.setattr("elman.data.samples.sample_text", lambda name: "caf\xe9 \u2192 \U0001d11e\n")
     assert run("data", "show", "x", encoding="ascii") == (0, "caf\xe9 \u2192 \U0001d11e\n", "")
     code, _, err = run("caf\xe9-\udcff", encoding="ascii")
     assert code == 2

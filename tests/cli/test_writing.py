@@ -46,7 +46,7 @@ def translator(tmp_path_factory):
 @pytest.mark.parametrize("task", list(EXTRA))
 def test_every_setting_is_a_flag(capsys, task):
     with pytest.raises(SystemExit):
-        main(["train", task, "--help"])
+        main(["train", task, "--help-all"])
     shown = capsys.readouterr().out
     model = {"translator": elman.Translator, "captioner": elman.Captioner, "composer": elman.Composer}[task]
     for field in dataclasses.fields(model):
@@ -157,9 +157,9 @@ BAD = {
     "no such file": (["translator", "a.src", "a.tgd"], 3, ["a.tgd", "no such file"]),
     "two files of captions": (["captioner", "c.tsv", "c.tsv"], 2, ["one word too many"]),
     "no pictures named": (["captioner", "c.tsv"], 2, ["the pictures are missing", "--images"]),
-    "no picture fits": (["captioner", "c.tsv", "--images", "empty"], 3, ["holds no pictures"]),
+    "no picture fits": (["captioner", "c.tsv", "--images", "empty"], 3, ["contains no pictures"]),
     "all pictures are broken": (["captioner", "c.tsv", "--images", "broken"], 3, ["x.png:1: not a picture"]),
-    "no music": (["composer", "empty"], 3, ["holds no music"]),
+    "no music": (["composer", "empty"], 3, ["contains no music"]),
     "midi that is none": (["composer", "fake.mid"], 3, ["fake.mid:1: not MIDI"]),
 }
 

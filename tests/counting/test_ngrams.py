@@ -96,7 +96,7 @@ def test_agrees_with_the_textbook_recursion(order, smoothing, lengths):
         np.testing.assert_allclose(model.next_probs(np.array(context, dtype=int)), expected, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(train=texts, test=texts, order=st.integers(1, 6), smoothing=st.sampled_from(SMOOTHINGS))
 def test_agrees_with_the_textbook_on_any_small_text(train, test, order, smoothing):
     train = [*train, [0, 1]]  # at least one token to predict
@@ -233,7 +233,7 @@ def test_a_vocabulary_of_words_and_order_8():
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"order": 0}, "order = 0, where the least is 1"),
+        ({"order": 0}, "order = 0, but the minimum is 1"),
         ({"smoothing": "kneser-nay"}, 'did you mean "kneser-ney"'),
     ],
 )

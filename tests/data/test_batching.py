@@ -168,7 +168,7 @@ def test_evaluation_reads_whole_lines_once_and_in_order(lengths: list[int], batc
 
 
 def test_no_lines() -> None:
-    with pytest.raises(DataError, match=r"no lines with anything to learn from; hint"):
+    with pytest.raises(DataError, match=r"every line of the text is empty, so there is nothing to learn from; hint"):
         LineBatches(Corpus(np.zeros(0, np.uint16), np.array([0]), 0, 0, "; hint"), 100)
 
 

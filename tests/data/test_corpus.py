@@ -104,9 +104,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
             build_corpus(text, TOKENIZERS[0], directory=tmp_path, memory_limit=1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    expected = (
-        rf"^{re.escape(str(tmp_path))}: cannot write the text's ids: File too large; they take about 2\.0 MB there"
-    )
+    expected = rf"^{re.escape(str(tmp_path))}: cannot write the text's ids: File too large; they need about 2\.0 MB"
     assert re.match(expected, str(error.value))
     with pytest.raises(StorageError, match=r"nowhere: cannot write the text's ids: No such file or directory"):
         build_corpus(text, TOKENIZERS[0], directory=tmp_path / "nowhere", memory_limit=1000)

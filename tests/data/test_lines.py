@@ -122,7 +122,7 @@ def test_an_error_counts_lines_by_all_their_ends(tmp_path):
             list(Lines(path, block_size=2))
         problems = Problems(shown=0)
         assert [*Lines(path, problems=problems)][2] == "caf\ufffd au lait"
-        assert problems.first.startswith(f"{path}:3: not all of it is utf-8")
+        assert problems.first.startswith(f"{path}:3: not valid utf-8")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-32"])
@@ -143,7 +143,7 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
     assert list(Lines("one\n" + "x" * 20 + "\n")) == ["one", "x" * 20]
     for end in ("", "\n"):
         for source in (f"one\n{'x' * 21}{end}", Pipe([b"one\nx", *[b"x"] * 20, end.encode()])):
-            with pytest.raises(DataError, match=r":2: the line is longer than 20 characters"):
+            with pytest.raises(DataError, match=r":2: the line is longer than the limit of 20 characters"):
                 list(Lines(source, block_size=7))
     pipe = Pipe([b"x"] * 1000)
     with pytest.raises(DataError, match="longer"):
@@ -154,11 +154,11 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said", "told"),
     [
-        ("a: b:c", "a: b:c:12: is empty: really", "a: b:c:12: is empty: really; it is left out"),
-        ("a: b:c", "a: b:c: is empty; is it whole?", "a: b:c:1: is empty; is it whole? it is left out"),
-        ("a.b", "aXb:12: is empty", "a.b:1: aXb:12: is empty; it is left out"),
-        ("a.abc:12", "a.abc:12: has no notes", "a.abc:12: has no notes; it is left out"),
-        ("a", "abc: 12: x", "a:1: abc: 12: x; it is left out"),
+        ("a: b:c", "a: b:c:12: is empty: really", "a: b:c:12: is empty: really; it is skipped"),
+        ("a: b:c", "a: b:c: is empty; is it whole?", "a: b:c:1: is empty; is it whole? it is skipped"),
+        ("a.b", "aXb:12: is empty", "a.b:1: aXb:12: is empty; it is skipped"),
+        ("a.abc:12", "a.abc:12: has no notes", "a.abc:12: has no notes; it is skipped"),
+        ("a", "abc: 12: x", "a:1: abc: 12: x; it is skipped"),
     ],
 )
 def test_an_error_about_a_file_is_told_with_its_line_once(name, said, told):

@@ -112,7 +112,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_what_is_no_readable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"is a directory; name the files in it"):
+    with pytest.raises(DataError, match=r"is a folder; name the files in it"):
         Text(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=r"is not a regular file"):

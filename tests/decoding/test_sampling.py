@@ -49,7 +49,7 @@ def naive_probabilities(logits, sampling, seen):
 rows = st.lists(st.integers(-9000, 9000).map(lambda thousandths: thousandths / 1000), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     logits=rows,
     temperature=st.floats(0.05, 20),

@@ -16,7 +16,7 @@ def cut_by_hand(text, stops):
     return text[: min(places)] if places else text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     pieces=st.lists(st.text("ab", max_size=4), max_size=10),
     stops=st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
@@ -55,7 +55,7 @@ def test_an_empty_stop_string_is_refused(stop):
         StopBuffer(stop)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     text=st.text("ab", max_size=12),
     cuts=st.sets(st.integers(0, 12)),

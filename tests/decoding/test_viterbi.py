@@ -30,7 +30,7 @@ def best_of_all(logits, transitions, start, end):
 scores = st.one_of(st.integers(-3, 3).map(float), st.just(NEVER))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(size=st.integers(1, 4), lengths=st.lists(st.integers(1, 4), min_size=1, max_size=3), data=st.data())
 def test_the_path_is_the_best_of_all(size, lengths, data):
     def draw(*shape):

@@ -26,11 +26,11 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Command:
-    """A line of a block such as ``echo text | elman predict runs/mine > answers``."""
+    """A line of a code block, such as ``echo text | elman predict runs/mine > answers``."""
 
     line: str
     words: tuple[str, ...]  # after elman
-    typed: tuple[str, str] | None = None  # what stands on standard input: ("text", ...) or ("file", ...)
+    typed: tuple[str, str] | None = None  # standard input: ("text", ...) or ("file", ...)
 
 
 def text_of(page: str) -> str:
@@ -50,7 +50,7 @@ def python_blocks_of(page: str) -> list[str]:
 
 
 def spans_of(page: str) -> list[str]:
-    """What stands in backquotes outside of blocks, its line breaks as blanks."""
+    """Return what is in backquotes outside of code blocks, with line breaks as blanks."""
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", _BLOCK.sub("", text_of(page)))]
 
 
@@ -84,7 +84,7 @@ PROSE = (
 
 
 def write_files(folder: Path) -> None:
-    """Write small files of the names, and of the kinds, that the pages take for granted."""
+    """Write small files of the names and kinds that the pages use."""
     for name in ("input.txt", "a.txt", "b.txt", "dev.txt", "sentences.txt", "text.txt", "other.txt", "YOUR_TEXT.txt"):
         (folder / name).write_text(PROSE)
     (folder / "messages.txt").write_text("all is well\nit never came\n")

@@ -8,7 +8,7 @@ from elman.data import samples
 from elman.models.tasks import TASKS
 
 from .pages import ROOT
-from .test_python import shortened
+from .test_python import shorten
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -31,7 +31,7 @@ def test_an_example_runs(path, tmp_path, monkeypatch, capsys):
         samples, "sample_text", lambda name: "".join(text(name).splitlines(keepends=True)[: few.get(name)])
     )
     monkeypatch.setattr(samples, "sample_pictures", lambda name: pictures("unseen-shapes"))
-    (tmp_path / "script.py").write_text(shortened(script).replace('"shapes"', '"unseen-shapes"'))
+    (tmp_path / "script.py").write_text(shorten(script).replace('"shapes"', '"unseen-shapes"'))
     runpy.run_path(str(tmp_path / "script.py"))
     assert capsys.readouterr().out
     assert list((tmp_path / "runs").glob("example-*/config.json"))

@@ -16,33 +16,33 @@ from elman.decoding.options import Sampling
 from elman.models.tasks import TASKS
 
 from .pages import PAGES, ROOT, spans_of, text_of
+from .reference import commands_of_tasks, commands_of_verb
 
 EVERYTHING = "\n".join(text_of(page) for page in PAGES)
 NAMED = {span for page in PAGES for span in spans_of(page)}
 
 
-def flags_of(kind):
-    """The flags of a command that a dataclass describes."""
-    for field in dataclasses.fields(kind):
-        flag = field.name.replace("_", "-")
-        yield from (f"--{flag}", f"--no-{flag}")
+def flags_of(field):
+    """The flags that a field of a command's dataclass may become."""
+    flag = field.name.replace("_", "-")
+    return f"--{flag}", f"--no-{flag}"
+
+
+def command_kinds():
+    """The dataclasses that describe the commands."""
+    for verb in VERBS:
+        yield from (commands_of_tasks(verb) or commands_of_verb(verb)).values()
 
 
 def all_flags():
-    from elman.cli import bench, compare, data, demo, doctor, evaluate, generate, info, predict, train
-
-    kinds = [bench.Bench, data.List, data.Show, demo.Demo, doctor.Doctor, evaluate.Evaluate, generate.Generate]
-    kinds += [info.Info, predict.Predict, Sampling]
-    for row in TASKS.values():
-        kinds += [train.command_of(row, row.settings_class()), row.model_class]
-        if row.comparison:
-            kinds.append(compare.command_of(row, row.comparison))
-    return {flag for kind in kinds for flag in flags_of(kind)} | {"--help", "--version"}
+    kinds = [*command_kinds(), Sampling, *(row.model_class for row in TASKS.values())]
+    flags = {flag for kind in kinds for field in dataclasses.fields(kind) for flag in flags_of(field)}
+    return flags | {"--help", "--help-all", "--version"}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_is_documented(task):
-    """Where the API page shows a class with what it inherits, all its fields stand there with their docstrings."""
+    """The API page shows the class with inherited members, and every field has a docstring."""
     home = TASKS[task].home.replace(":", ".")
     assert re.search(
         rf"^::: {re.escape(home)}\n    options:\n      inherited_members: true$", text_of("docs/api.md"), re.M
@@ -109,3 +109,20 @@ def _exists(module):
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+def test_every_page_is_in_the_navigation():
+    named = re.findall(r"^\s+- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(f"docs/{page}" for page in named) == sorted(page for page in PAGES if page != "README.md")
+
+
+def test_every_package_is_on_its_floor_in_contributing():
+    """The table of floors and import-linter's layers, read from the bottom up, name the same packages."""
+    floors = {}
+    for number, names in re.findall(r"^\| (\d) \| (`.*?`) \|", text_of("CONTRIBUTING.md"), re.MULTILINE):
+        floors.setdefault(int(number), set()).update(re.findall(r"`(\w+)`", names))
+    (layers,) = re.findall(r'type = "layers"\nlayers = \[\n(.*?)\]', text_of("pyproject.toml"), re.DOTALL)
+    lines = [set(re.findall(r"elman\.(\w+)", line)) for line in layers.splitlines()]
+    files = [line for line in lines if line <= floors[0]]  # each of the lowest files has a layer of its own
+    assert set().union(*files) == floors[0]
+    assert [line for line in reversed(lines) if line not in files] == [floors[number] for number in sorted(floors)[1:]]

@@ -1,4 +1,4 @@
-"""Every Python block on the pages runs, one after the other, beside the files that it names."""
+"""Every Python block on the pages runs, in order, beside the files that it names."""
 
 import re
 from itertools import islice
@@ -14,15 +14,15 @@ WITH_BLOCKS = [page for page in PAGES if python_blocks_of(page)]
 SMALL = "steps=2, evaluations=1, hidden_size=8, embedding_size=8"
 
 
-def shortened(block):
-    """The same block with networks that learn next to nothing in next to no time."""
+def shorten(block):
+    """Return the same block with tiny networks and two steps of training."""
     return re.sub(r"minutes=[\d.]+", SMALL, re.sub(r"hidden_size=\d+, ", "", block))
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_the_blocks_of_a_page_run(page, beside_the_files):
     pictures = list(islice(sample_pictures("unseen-shapes").values(), 20))
-    names = {  # what the blocks take for granted
+    names = {  # what the blocks use without defining it
         "texts": ["all is well", "it never came"] * 10,
         "labels": ["happy", "sad"] * 10,
         "sentences": [["all", "is", "well"], ["it", "never", "came"]] * 10,
@@ -33,7 +33,7 @@ def test_the_blocks_of_a_page_run(page, beside_the_files):
         "captions": [["a shape"]] * len(pictures),
     }
     for number, block in enumerate(python_blocks_of(page), start=1):
-        exec(compile(shortened(block), f"{page}, block {number}", "exec"), names)
+        exec(compile(shorten(block), f"{page}, block {number}", "exec"), names)
 
 
 def test_every_task_has_a_block():

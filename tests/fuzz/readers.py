@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from elman.cli.arguments import settings_from_toml
+from elman.cli.config import settings_from_toml
 from elman.data import schemes
 from elman.data.corpus import build_corpus
 from elman.data.formats.captions import read_captions

@@ -17,9 +17,9 @@ from unittest.mock import patch
 import numpy as np
 
 import elman
-from elman.cli.arguments import examples
+from elman.cli.answers import answers
+from elman.cli.inputs import examples
 from elman.cli.main import main
-from elman.cli.predict import answers
 from elman.data.lines import Lines, Problems
 from elman.errors import ElmanError, Interrupted
 from elman.models.tasks import TASKS

@@ -290,7 +290,7 @@ def test_what_is_off_by_one_thing_is_refused_or_computed_right(name):
     some = {which: tensor for which, tensor in door.tensors.items() if tensor.numel()}  # an RNN keeps no gates
     ways = [(which, change) for which, tensor in some.items() for change in changes(tensor)]
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=40, database=None)
     @given(st.sampled_from(ways))
     def check(way: tuple[str, str]) -> None:
         which, change = way

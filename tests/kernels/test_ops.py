@@ -159,7 +159,7 @@ def test_batches_of_other_shapes(name, steps, batch_size):
         assert_near(ours, results_and_gradients(twin(layer, "reference", torch.float64), inputs, state, lengths))
 
 
-@settings(max_examples=15 if IS_JIT_OFF else 80, deadline=None, derandomize=True)
+@settings(max_examples=15 if IS_JIT_OFF else 80, derandomize=True)
 @given(
     name=some.sampled_from(sorted(CELLS)),
     direction=some.sampled_from(sorted(DIRECTIONS)),

@@ -135,7 +135,7 @@ def test_every_depth(load, rows, depth):
 SIZES = some.integers(1, 50 if IS_JIT_OFF else 150)
 
 
-@settings(max_examples=20 if IS_JIT_OFF else 100, deadline=None, derandomize=True)
+@settings(max_examples=20 if IS_JIT_OFF else 100, derandomize=True)
 @given(
     sizes=some.tuples(SIZES, SIZES, SIZES),
     start=some.sampled_from(["row", "matrix", "itself"]),
@@ -233,7 +233,7 @@ def test_a_transposed_product_at_its_edges(rows, block, depth, has_numbers, has_
     check_transposed(rows, WIDTH + 1, depth, block, (1, 2, 3), has_numbers, has_places)
 
 
-@settings(max_examples=10 if IS_JIT_OFF else 60, deadline=None, derandomize=True)
+@settings(max_examples=10 if IS_JIT_OFF else 60, derandomize=True)
 @given(
     sizes=some.tuples(SIZES, SIZES, SIZES),
     block=some.integers(1, 150),

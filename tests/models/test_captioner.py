@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples
 from elman.data.formats.pictures import Pictures
@@ -240,9 +240,9 @@ def test_a_name_may_hold_a_colon(tmp_path):
             DataError,
             "features of [34] numbers, but the model reads",
         ),
-        ([PICTURES[0] / 255], [["a"]], DataError, "float64 is no picture"),
-        ([PICTURES[0][..., 0]], [["a"]], DataError, r"shape \(16, 16\) and type uint8 is no picture"),
-        (PICTURES[:2], [["a"], [7]], UsageError, r"captions\[1\] holds a int"),
+        ([PICTURES[0] / 255], [["a"]], DataError, "float64 is not a picture"),
+        ([PICTURES[0][..., 0]], [["a"]], DataError, r"shape \(16, 16\) and type uint8 is not a picture"),
+        (PICTURES[:2], [["a"], [7]], UsageError, r"captions\[1\] contains a value of type int"),
         (PICTURES[:2], {"X[0]": [], "X[1]": [" "]}, DataError, "has no caption for it"),
         ([np.array([np.nan])] * 2, [["a"], ["b"]], DataError, "NaN"),
     ],

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError

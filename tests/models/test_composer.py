@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.batching import IGNORED
 from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
@@ -103,10 +103,10 @@ def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
     tune = trained().compose(primer, seconds=4, seed=1)
     np.testing.assert_array_equal(tune.notes[:4, 2], [60, 62, 64, 65])  # of its first two seconds
     assert tune.seconds == pytest.approx(4, abs=0.5)
-    assert "the primer lasts 6.0 seconds, and the whole tune is to last 4: it begins with the first 2" in caplog.text
+    assert "the primer lasts 6.0 seconds, but the whole tune should last 4: only its first 2 seconds" in caplog.text
     tune = trained("remi").compose(primer, bars=2, seed=1)
     np.testing.assert_array_equal(tune.notes[:4, 2], [60, 62, 64, 65])
-    assert "the primer has 3 bars and the tune is to have 2: only its first 1 bars are used" in caplog.text
+    assert "the primer has 3 bars, but the whole tune should have 2: only its first 1" in caplog.text
     assert trained().compose(primer, seconds=8, seed=1).seconds == pytest.approx(8, abs=0.5)
     assert len(trained("remi").compose(primer, bars=3, seed=1).notes) == 12
 
@@ -125,8 +125,9 @@ def test_a_tune_that_ends_too_soon_says_so(caplog):
     assert "reached max_events 20 before its length" in caplog.text
 
 
-def test_the_same_seed_writes_the_same_tune():
-    composer = Composer(**SMALL, steps=5).fit(SCALES)
+@pytest.mark.parametrize("initial_state", ["zeros", "random"])
+def test_the_same_seed_writes_the_same_tune(initial_state):
+    composer = Composer(**SMALL, steps=5, initial_state=initial_state).fit(SCALES)
     one, other = (composer.compose(seconds=5, seed=3).midi() for _ in range(2))
     assert one == other
     assert one != composer.compose(seconds=5, seed=4).midi()
@@ -214,7 +215,7 @@ def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, 
     problems = Problems(shown=0)
     lines = "".join(answers(composer, Lines(tmp_path), problems)).splitlines()
     assert sum(line.startswith("EOS") for line in lines) == 4
-    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is left out"
+    assert problems.first == f"{tmp_path}/t2.abc:1: cannot be told in events; it is skipped"
     with pytest.raises(DataError, match="cannot be told"):
         composer.predict(read_tunes(tmp_path / "t2.abc", Problems()))
     with pytest.raises(DataError, match="cannot be told"):

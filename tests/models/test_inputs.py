@@ -270,7 +270,7 @@ def test_one_text_is_not_several():
         fitted("tagger").predict("bears sleep")
     with pytest.raises(UsageError, match=r"sentence 0 is a text"):
         fitted("tagger").predict(["bears sleep"])
-    with pytest.raises(UsageError, match="give one text"):
+    with pytest.raises(UsageError, match="give a str"):
         fitted("lm").generate(["the", "quick"])
     with pytest.raises(UsageError, match="give a list of texts"):
         fitted("classifier").evaluate("good film", ["pos"])
@@ -305,7 +305,7 @@ def test_answers_beside_a_file_that_holds_them_are_refused(name, tmp_path):
     path.write_text("text,label\ngood,pos\n")
     for method in ("fit", "evaluate", "report", "score"):
         model = UNFITTED[name] if method == "fit" else fitted(name)
-        with pytest.raises(UsageError, match=r"y is given, but .*x\.csv holds the answers itself"):
+        with pytest.raises(UsageError, match=r"y is given, but .*x\.csv already contains the answers"):
             getattr(model, method)(path, Y[name])
         with pytest.raises(UsageError, match="y is given, but X is one text"):
             getattr(model, method)("source,target\na,b\n", Y[name])

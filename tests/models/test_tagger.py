@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import elman
-from elman.cli.predict import answers
+from elman.cli.answers import answers
 from elman.data.examples import Examples
 from elman.data.lines import Lines, Problems
 from elman.errors import DataError, ModelError, UsageError
@@ -329,7 +329,7 @@ def test_inconsistent_tags_are_told_and_read_all_the_same(caplog):
     text = "Ada\tO\nLovelace\tI-PER\n\nBob\tB-PER\nCo\tI-PER\n\n" * 3
     with caplog.at_level(logging.WARNING):
         tagger = Tagger(**SMALL, steps=2).fit(text)
-    assert "text:2: I-PER cannot stand here in BIO" in caplog.text
+    assert "text:2: I-PER is not allowed here in BIO" in caplog.text
     assert tagger.scheme_ == "bio"
 
 

@@ -116,6 +116,6 @@ def test_a_new_cell_in_pieces_is_the_whole_and_has_a_learned_state(peephole):
 
 
 def test_what_a_new_cell_does_not_have_is_refused(peephole):
-    for backend, message in {"reference": "there is none for a Peephole", "fused": "no kernels for a Peephole"}.items():
+    for backend, message in {"reference": "a Peephole has no reference", "fused": "no kernels for a Peephole"}.items():
         with pytest.raises(UsageError, match=message):
             peephole(3, 5, backend=backend)(torch.zeros(2, 1, 3, dtype=DOUBLE))

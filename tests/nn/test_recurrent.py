@@ -373,7 +373,7 @@ def test_dropout_between_layers_in_training_only(merge):
     assert layer.train()(inputs)[1][:2].equal(plain(inputs)[1][:2])  # below the dropout, nothing differs
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(
     name=some.sampled_from(sorted(CELLS)),
     merge=some.sampled_from(sorted(MERGES)),

@@ -35,7 +35,7 @@ def test_a_state_is_a_value():
 
 
 def test_a_state_of_other_rows_is_not_repeated():
-    with pytest.raises(UsageError, match="2 streams, expected 1 or 3"):
+    with pytest.raises(UsageError, match="2 rows, expected 1 or 3"):
         state().expand(3)
 
 

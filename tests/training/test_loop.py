@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,7 @@ import elman
 from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
 from elman.families import next_token
+from elman.models import tagger
 from elman.nn.outputs.heads import cross_entropy_sum
 from elman.training import clock as clock_module
 from elman.training import loop
@@ -243,34 +245,56 @@ def test_runs_side_by_side_leave_the_thread_count():
     assert [torch.get_num_threads(), *found] == [before, before]
 
 
-def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy):
-    """Each step waits for one of the other run, so that they take turns in whatever they share."""
-    settings = [
-        {"seed": 1, "num_layers": 2, "dropout": 0.5},
-        {"seed": 2, "cell": "gru", "dropout": 0.3, "initial_state": "random"},
-    ]
-    settings = [{**one, "steps": 6, "evaluations": 2, "threads": 1} for one in settings]
-    alone = [tiny(**one).fit(easy).network_.state_dict() for one in settings]
-    torch.manual_seed(5)
-    expected = torch.rand(2)
-    torch.manual_seed(5)
-    beside, turns = [None, None], threading.Barrier(2)
+def side_by_side(monkeypatch, task, fits):
+    """Run each fit alone, then all at once in threads that take turns, step by step; return both lists of weights."""
+    alone = [fit().network_.state_dict() for fit in fits]
+    together, turns = [None] * len(fits), threading.Barrier(len(fits))
 
-    def fit(number):
-        beside[number] = tiny(**settings[number]).fit(easy).network_.state_dict()
+    def run(number):
+        together[number] = fits[number]().network_.state_dict()
 
-    training_step = next_token.NextTokenTask.training_step
+    training_step = task.training_step
     wait = lambda self, *arguments: turns.wait(60) >= 0 and training_step(self, *arguments)  # noqa: E731
-    monkeypatch.setattr(next_token.NextTokenTask, "training_step", wait)
-    threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+    monkeypatch.setattr(task, "training_step", wait)
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(fits))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    for one, other in zip(alone, beside, strict=True):
+    return alone, together
+
+
+def side_by_side_fits(tiny, easy):
+    """Two fits of language models and two of taggers, with all that they draw: dropout, word dropout, a first state."""
+    common = {"steps": 6, "evaluations": 2, "threads": 1}
+    models = [
+        tiny(**common, seed=1, num_layers=2, dropout=0.5),
+        tiny(**common, seed=2, cell="gru", dropout=0.3, initial_state="random"),
+    ]
+    sizes = {"hidden_size": 8, "embedding_size": 6, "character_size": 4, "batch_tokens": 20}
+    taggers = [
+        elman.Tagger(**common, **sizes, seed=1, num_layers=2, dropout=0.5),
+        elman.Tagger(**common, **sizes, seed=2, num_layers=1, cell="gru", dropout=0.2, crf=True),
+    ]
+    words = [["the", "dog", "barks"], ["a", "cat"], ["dogs", "bark", "at", "cats"], ["the", "end"]] * 4
+    tags = [["D", "N", "V"], ["D", "N"], ["N", "V", "P", "N"], ["D", "N"]] * 4
+    return {
+        "language model": (next_token.NextTokenTask, [partial(model.fit, easy) for model in models]),
+        "tagger": (tagger._Task, [partial(one.fit, words, tags) for one in taggers]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["language model", "tagger"])
+def test_runs_side_by_side_end_as_they_do_alone(monkeypatch, tiny, easy, kind):
+    task, fits = side_by_side_fits(tiny, easy)[kind]
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    alone, together = side_by_side(monkeypatch, task, fits)
+    for one, other in zip(alone, together, strict=True):
         assert other is not None
         assert all(torch.equal(one[name], other[name]) for name in one)
-    assert torch.equal(torch.rand(2), expected)  # the process's random numbers go on as if there had been no run
+    assert torch.equal(torch.rand(2), expected)  # the process's random numbers are untouched
 
 
 OVERFITTING = {"steps": 60, "evaluations": 60, "learning_rate": 0.05}  # where the held-out text is written backwards

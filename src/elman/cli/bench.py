@@ -1,4 +1,4 @@
-"""``elman bench kernels|generate|train``: how fast, against whom, on this machine."""
+"""``elman bench kernels|generate|train``: Elman's speed on this machine, beside that of other libraries."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from elman.bench import machine
-from elman.bench.generate import bench_generate
-from elman.bench.kernels import bench_kernels
-from elman.bench.peers import load_peers
-from elman.bench.rows import Row, geometric_means
-from elman.bench.timing import computing_on
-from elman.bench.train import bench_train
 from elman.cli.arguments import parse
+from elman.cli.help import About
 from elman.documents import write_json
 from elman.errors import UsageError, suggest
 from elman.settings.base import LIMITS
 from elman.training.schedule import check_positive
+
+if TYPE_CHECKING:
+    from elman.bench.rows import Row
 
 TIMED = ("kernels", "generate", "train")
 
 ABOUT = {
     "full": "layers as wide as their inputs; size: batch x time x units",
     "padded": "both directions, lengths of 5 to 60; size: batch x time x units",
-    "generate": "one stream, a character at a time; size: layers x units; torch on its best threads",
-    "train": "a training step of the default language model; size: batch x time x units",
+    "generate": "one stream, a character at a time; size: layers x units; torch with its best number of threads",
+    "train": "one training step of the default language model; size: batch x time x units",
 }
 
 
@@ -37,7 +34,7 @@ def _milliseconds(time: float) -> str:
     return f"{time:.1f}" if time >= 100 else f"{time:.3f}" if time >= 0.1 else f"{time:.5f}"
 
 
-COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # of a row: the title, and how a value is written
+COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # of a row: its title, and how its values are formatted
     "cell": ("cell", str),
     "pass": ("pass", str),
     "size": ("size", str),
@@ -62,25 +59,25 @@ LEFT = ("cell", "pass", "size", "backend")
 
 @dataclass(kw_only=True)
 class Bench:
-    """Time Elman against torch.nn, in turn in one run; medians.
+    """Time Elman against torch.nn, in turn, in one run; the figures are medians.
 
     kernels: layers, with and without padding. generate: writing character by character. train: whole training steps.
     """
 
     what: tyro.conf.Positional[Literal["kernels", "generate", "train"]]
     """What to time."""
-    peers: str = ""
-    """Other libraries that are to compute the layers too, with commas between: jax, keras (bench kernels only)."""
-    threads: int | None = None
-    """Threads to compute with; torch's own number where not given. generate takes 1 and this number, or 1 and 2."""
+    peers: Annotated[str, About(metavar="NAME,...")] = ""
+    """Other libraries to time the layers of: jax, keras (bench kernels only)."""
+    threads: Annotated[int | None, About(default="torch's number of threads; of generate, 1 and 2")] = None
+    """Number of threads; generate runs on 1 thread, too."""
     repeats: int = 15
-    """Rounds of each row; fifteen of the whole command take a minute or two."""
+    """Rounds of each row; with 15, the command takes a minute or two."""
     json: bool = False
-    """Print a JSON list, one object a row."""
+    """Print a JSON list, one object per row."""
 
 
 def run(words: Sequence[str]) -> int:
-    """Time what ``words`` say; see ``elman bench --help``."""
+    """Print timings; see ``elman bench --help``."""
     command = parse(Bench, words, "elman bench")
     if command.what not in TIMED:
         raise UsageError(f"elman bench has no {command.what}{suggest(command.what, TIMED)}; it has {', '.join(TIMED)}")
@@ -91,25 +88,27 @@ def run(words: Sequence[str]) -> int:
             raise UsageError(f"threads is {command.threads}; it must be at most {LIMITS['threads']:,}")
     names = [name.strip() for name in command.peers.split(",") if name.strip()]
     if names and command.what != "kernels":
-        raise UsageError(f"--peers {command.peers}: bench {command.what} has torch alone; take bench kernels")
-    with computing_on(command.threads) as threads:
-        peers = load_peers(names, threads)
+        raise UsageError(f"--peers {command.peers}: bench {command.what} times torch alone; use bench kernels")
+    from elman.bench import generate, kernels, machine, peers, timing, train
+
+    with timing.computing_on(command.threads) as threads:
+        libraries = peers.load_peers(names, threads)
         if command.what == "kernels":
-            rows = _counted(bench_kernels(command.repeats, peers))
+            rows = _collect(kernels.bench_kernels(command.repeats, libraries))
         elif command.what == "train":
-            rows = _counted(bench_train(command.repeats))
+            rows = _collect(train.bench_train(command.repeats))
         else:
             most = command.threads or min(2, machine.cores())
-            rows = _counted(bench_generate(command.repeats, sorted({1, most})))
+            rows = _collect(generate.bench_generate(command.repeats, sorted({1, most})))
         if command.json:
             print(write_json(rows, indent=2))
         else:
-            print_tables(rows, [package for peer in peers for package in peer.packages])
+            print_tables(rows, [package for library in libraries for package in library.packages])
     return 0
 
 
-def _counted(rows: Iterator[Row]) -> list[Row]:
-    """Collect the rows; count them on the terminal, where there is one."""
+def _collect(rows: Iterator[Row]) -> list[Row]:
+    """Collect the rows, and count them on a terminal."""
     done = []
     for row in rows:
         done.append(row)
@@ -124,6 +123,9 @@ def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
     """Print machine, threads and versions (``also`` of these packages), then each table with its geometric means."""
     from rich.console import Console
     from rich.table import Table
+
+    from elman.bench import machine
+    from elman.bench.rows import geometric_means
 
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)
@@ -146,7 +148,7 @@ def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
         for cell, means in geometric_means(shown).items():
             listed = ", ".join(f"{part} {mean:.2f}" for part, mean in means.items())
             console.print(f"geometric mean of {cell}'s ratios: {listed}", markup=False)
-    console.print("\nratio: torch's time by elman's; of peak: of what the same tile reaches alone, in the same run")
+    console.print("\nratio: torch's time by Elman's; of peak: of what the same tile reaches alone, in the same run")
 
 
 def _size(row: Row) -> str:

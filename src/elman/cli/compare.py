@@ -5,41 +5,50 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, make_dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
-from elman.cli.arguments import Switch, parse, source
+from elman.cli.arguments import parse
+from elman.cli.help import About
+from elman.cli.inputs import resolve
 from elman.cli.settings import setting_fields, settings_of
-from elman.comparison.labels import LabelRow
-from elman.comparison.language_models import LanguageModelRow
+from elman.cli.tasks import choose_task
 from elman.documents import write_json
-from elman.errors import UsageError, suggest
 from elman.models.tasks import TASKS, Comparison, TaskRow
 from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
+
+if TYPE_CHECKING:
+    from elman.comparison.labels import LabelRow
+    from elman.comparison.language_models import LanguageModelRow
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
 
 
 @dataclass(kw_only=True)
 class Compare:
-    """What every ``elman compare TASK`` takes; :func:`command_of` adds a task's own files and settings."""
+    """The options of every ``elman compare TASK``; :func:`compare_command` adds a task's own files and settings."""
 
-    json: Switch = False
-    """Print a JSON list, one object a model."""
+    json: Annotated[bool, About(group="output")] = False
+    """Print a JSON list, one object per model."""
 
 
-def command_of(row: TaskRow, comparison: Comparison) -> type[Compare]:
-    """Return the dataclass of a task's command: its flags, and their help."""
-    files, argument = row.files, tyro.conf.arg
-    conf: Any = tyro.conf
-    metavar, valid = files.metavar.rstrip("."), "File to evaluate on, in place of a part of the data."
-    default = "(default: a tenth of the data; see --valid-fraction)"
+def compare_command(row: TaskRow, comparison: Comparison) -> type[Compare]:
+    """Return the dataclass of a task's command."""
+    positional: Any = tyro.conf.Positional
+    file = About(metavar=row.files.metavar.rstrip("."), text=row.files.help)
+    valid = About(
+        text="File to evaluate on, in place of a part of the data.",
+        metavar="FILE",
+        default="a tenth of the data; see --valid-fraction",
+        group="data",
+    )
+    models = About(text=comparison.models_help, metavar="NAME,...", group="network")
     fields: list[tuple[str, Any, Any]] = [
-        ("file", conf.Positional[Annotated[str, argument(metavar=metavar, help=files.help)]], MISSING),
-        ("models", Annotated[str, argument(help=comparison.models_help)], comparison.models),
-        ("valid", Annotated[str | None, argument(metavar="FILE", help=valid, help_behavior_hint=default)], None),
+        ("file", positional[Annotated[str, file]], MISSING),
+        ("valid", Annotated[str | None, valid], None),
+        ("models", Annotated[str, models], comparison.models),
         *setting_fields(row.settings_class, row.settings_class(minutes=1)),
     ]
     command = make_dataclass(f"Compare{row.class_name}", fields, bases=(Compare,), kw_only=True)
@@ -48,37 +57,33 @@ def command_of(row: TaskRow, comparison: Comparison) -> type[Compare]:
 
 
 def run(words: Sequence[str]) -> int:
-    """Compare what ``words`` say; see ``elman compare TASK --help``."""
+    """Compare models; see ``elman compare TASK --help``."""
     comparisons = {task: row.comparison for task, row in TASKS.items() if row.comparison is not None}
-    listed = ", ".join(comparisons)
-    if not words or words[0] in ("-h", "--help"):
-        print(f"usage: elman compare TASK ...\n\nTASK is one of: {listed}; elman compare TASK --help tells more")
+    task = choose_task("compare", "Train several models on the same data, and compare them.", words, comparisons)
+    if task is None:
         return 0
-    task = words[0]
-    if task not in comparisons:
-        raise UsageError(f"elman compare has no task {task}{suggest(task, comparisons) or ';'} it has {listed}")
-    command: Any = parse(command_of(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
+    command: Any = parse(compare_command(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
     settings = TASKS[task].model_class(**settings_of(command, TASKS[task].settings_class).get_params())
     rows = list(
         comparisons[task].compare(
-            source(command.file, task),
+            resolve(command.file, task),
             [name.strip() for name in command.models.split(",")],
             _with_budget(settings),
-            valid=None if command.valid is None else source(command.valid, task),
+            valid=None if command.valid is None else resolve(command.valid, task),
             progress=progress_for(sys.stderr),
         )
     )
     if command.json:
         print(write_json([asdict(row) for row in rows], indent=2))
-    elif isinstance(rows[0], LabelRow):
-        print_label_comparison(rows)
-    else:
+    elif task == "lm":
         print_comparison(rows)
+    else:
+        print_label_comparison(rows)
     return 0
 
 
 def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
-    """Print the rows as a table, then what each model writes."""
+    """Print the rows as a table, then a sample of each model's text."""
     from rich.console import Console
     from rich.table import Table
 
@@ -98,14 +103,14 @@ def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
         )
     console.print(table)
     if any(row.unseen_contexts is not None for row in rows):
-        console.print("unseen: the held-out contexts that the n-gram model never met; its parameters are n-grams")
+        console.print("unseen: share of held-out contexts that the n-gram model never saw; its parameters are n-grams")
     for row in rows:
         console.rule(f"{row.model} writes", align="left")
         console.print(row.sample.strip("\n"), highlight=False, markup=False)
 
 
 def print_label_comparison(rows: Sequence[LabelRow]) -> None:
-    """Print the rows as a table, the best last."""
+    """Print the rows as a table, the best one last."""
     from rich.console import Console
     from rich.table import Table
 
@@ -116,8 +121,8 @@ def print_label_comparison(rows: Sequence[LabelRow]) -> None:
         "macro_f1": "macro F1",
         "span_f1": "span F1",
         "parameters": "parameters",
-        "seconds": "seconds to learn",
-        "targets_per_second": "predicted a second",
+        "seconds": "training seconds",
+        "targets_per_second": "predictions/s",
     }
     shown = [name for name in titles if any(getattr(row, name) is not None for row in rows)]
     table = Table(box=None, pad_edge=False)
@@ -139,7 +144,7 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _with_budget(settings: Settings) -> Settings:
-    """Let --steps or --epochs stand in place of the default minute."""
+    """Let --steps or --epochs replace the default minute."""
     if settings.minutes == 1 and (settings.steps is not None or settings.epochs is not None):
         settings.minutes = None
     return settings

@@ -1,49 +1,53 @@
-"""``elman doctor``: what Elman finds on this machine, and what it makes of it."""
+"""``elman doctor``: what Elman finds on this machine, and which backends it chooses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import groupby
 from typing import Any
 
 from elman.documents import write_json
 from elman.errors import ElmanError
 
-VECTORS = ("avx", "amx", "fma", "sse4", "neon", "sve", "fullfp16")  # how the features begin that vectors depend on
+VECTORS = ("avx", "amx", "fma", "sse4", "neon", "sve", "fullfp16")  # what the processor's vector features begin with
 
 LAYERS = {
     "openmp": "openmp: the kernels run in torch's own threads",
-    "python": "python: the kernels run in Python's threads, as torch's OpenMP library was not found",
+    "python": "python: the kernels run in Python's threads, because torch's OpenMP library was not found",
 }
 
 
 @dataclass(kw_only=True)
 class Doctor:
-    """Tell processor, threads, versions, the backend of each cell, and whether the kernels are compiled."""
+    """Show the processor, threads and versions, the backend of each cell, and which kernels are compiled."""
 
     compile: bool = False
-    """Compile all kernels now, in place of each when it is first needed."""
+    """Compile all kernels now, instead of each when it is first needed."""
     json: bool = False
     """Print one JSON object."""
 
 
 def run(words: Sequence[str]) -> int:
-    """Tell what ``words`` ask for; see ``elman doctor --help``. The exit code is 1 where something is broken."""
-    try:
-        from elman.bench import machine
-        from elman.cli.arguments import parse
-    except Exception as error:
-        raise ElmanError(
-            f"Elman cannot be imported ({error}); install it anew: pip install --force-reinstall elman"
-        ) from error
-    command = parse(Doctor, words, "elman doctor")
+    """Diagnose this machine; see ``elman doctor --help``. The exit code is 1 where something is broken."""
+    command: Doctor = _import("elman.cli.arguments").parse(Doctor, words, "elman doctor")
+    machine = _import("elman.bench.machine")
     found = machine.diagnose(compile_now=command.compile)
     if command.json:
         print(write_json(found, indent=2))
     else:
         print_findings(found)
     return 1 if found["problems"] else 0
+
+
+def _import(module: str) -> Any:
+    try:
+        return import_module(module)
+    except Exception as error:
+        raise ElmanError(
+            f"Elman cannot be imported ({error}); reinstall it: pip install --force-reinstall elman"
+        ) from error
 
 
 def print_findings(found: dict[str, Any]) -> None:
@@ -61,7 +65,7 @@ def print_findings(found: dict[str, Any]) -> None:
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Put the findings into words; what could not be found is left to the problems."""
+    """Return the findings as names and texts; what was not found is among the problems."""
     lines = []
     if found["versions"]:
         numbers = (f"{name} {number or 'not installed'}" for name, number in found["versions"].items())
@@ -76,7 +80,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     if found["tile"]:
         lines.append(("tile", "{} rows x {} columns".format(*found["tile"])))
     if found["threads"] and found["cores"]:
-        lines.append(("threads", f"{found['threads']}, where {found['cores']} cores may be used"))
+        lines.append(("threads", f"{found['threads']}, with {found['cores']} cores available"))
     if found["threading_layer"]:
         lines.append(("layer", LAYERS[found["threading_layer"]]))
     for cell, cases in groupby(found["backends"] or [], key=lambda case: case["cell"]):
@@ -86,7 +90,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         missing = [name for name, is_compiled in found["kernels"].items() if not is_compiled]
         count = f"{len(found['kernels']) - len(missing)} of {len(found['kernels'])} compiled"
         lines.append(("kernels", f"{count}{', not ' if missing else ''}{', '.join(missing)}"))
-        lines.append(("kept in", found["cache"] or "no folder: they are compiled anew in each process"))
+        lines.append(("kept in", found["cache"] or "no folder: every process compiles them again"))
     if found.get("compile_seconds") is not None:
         lines.append(("compiling", f"took {found['compile_seconds']:.1f} s now"))
     return lines

@@ -1,53 +1,58 @@
-"""``elman evaluate DIR FILE``: judge a model on a file."""
+"""``elman evaluate DIR FILE``: a model's figures on a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from elman.cli.arguments import Switch, check_order, check_svg, examples, parse
+from elman.cli.arguments import parse
+from elman.cli.help import About
+from elman.cli.inputs import check_order, check_svg, examples
 from elman.cli.searching import Searching, search_of
 from elman.documents import write_json
 from elman.errors import UsageError
-from elman.families.reports import Report
 from elman.files import write_files
-from elman.models import load
+
+if TYPE_CHECKING:
+    from elman.families.reports import Report
 
 
 @dataclass(kw_only=True)
 class Evaluate(Searching):
-    """Judge a saved model: of a language model, every token but the first is predicted.
+    """Evaluate a saved model on a file; a language model predicts every token but the first.
 
     A translator takes SRC TGT, or one file of pairs; a captioner CAPTIONS --images DIR; a composer a folder of MIDI.
     """
 
-    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
+    folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR")]]
     """The saved model."""
-    files: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE...")]]
-    """The data, in a format that training reads; sample:NAME names a built-in one."""
-    images: Path | None = None
-    """The pictures that captions are about: their folder, or an .npz of ready features."""
-    encoder: Path | None = None
-    """The ONNX encoder of a captioner that learned with one, where its file lies elsewhere now."""
-    input_format: str | None = None
-    """What the files are written in, by a name of elman predict's; found out from a file where not given."""
-    json: Switch = False
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], About(metavar="FILE...")]]
+    """The data, in a format that training reads; sample:NAME is a built-in data set."""
+    images: Annotated[Path | None, About(metavar="DIR")] = None
+    """The pictures that captions describe: their folder, or an .npz of features."""
+    encoder: Annotated[Path | None, About(metavar="ONNX")] = None
+    """A captioner's ONNX encoder, where it is no longer where it was in training."""
+    input_format: Annotated[str | None, About(metavar="NAME", default="recognized from the file")] = None
+    """Format of the files; elman predict --help lists the names."""
+    json: bool = False
     """Print one flat JSON object."""
-    confusion: Path | None = None
-    """Draw which label was taken for which, as an SVG, into this file."""
+    confusion: Annotated[Path | None, About(metavar="SVG")] = None
+    """Draw the confusion matrix of the labels into this file."""
 
 
 def run(words: Sequence[str]) -> int:
-    """Judge what ``words`` say; see ``elman evaluate --help``."""
+    """Evaluate a model; see ``elman evaluate --help``."""
     command = parse(Evaluate, words, "elman evaluate")
     if not command.files:
         raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
     check_svg("--confusion", command.confusion)
     check_order("evaluate", command.folder, command.files)
+    from elman.models import load
+
     model = load(command.folder)
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)
@@ -72,7 +77,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def print_labels(report: Report) -> None:
-    """Print each label's figures, and which label was taken for which."""
+    """Print each label's figures, and the confusion matrix."""
     from rich.console import Console
     from rich.table import Table
 

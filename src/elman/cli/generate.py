@@ -1,4 +1,4 @@
-"""``elman generate DIR``: write on from a prompt, in text or in music."""
+"""``elman generate DIR``: text or music, written by a model."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import check_svg, parse
-from elman.data.lines import Problems
-from elman.data.music.tunes import read_tunes, shorten_primer
+from elman.cli.arguments import parse
+from elman.cli.flags import flag
+from elman.cli.help import About
+from elman.cli.inputs import check_svg
 from elman.decoding.options import Sampling
-from elman.drawing.roll import piano_roll
 from elman.errors import UsageError
 from elman.files import write_files
-from elman.models import load
 from elman.models.tasks import TASKS
+
+_TEXT = About(group="text")
 
 
 @dataclass(kw_only=True)
 class Generate:
-    """Write on with a saved model: text from a prompt, to the terminal as it is written; or music, into a MIDI file."""
+    """Generate with a saved model: text, printed as it is written, or music, into a MIDI file."""
 
-    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
+    folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR")]]
     """The saved model."""
-    prompt: str = ""
-    """Text to go on from, however long; it is printed too (language models)."""
-    prompt_file: Path | None = None
-    """Read the prompt from this file (language models)."""
-    stop: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Stop before this text; may be given several times (language models)."""
-    primer: Path | None = None
-    """MIDI or ABC file to go on from; it is the beginning of the tune (composers)."""
-    seconds: float | None = None
-    """How long the tune is to be; where neither this nor --bars is given, the network ends it (composers)."""
-    bars: int | None = None
-    """How many bars the tune is to have (composers of remi events)."""
-    out: Path | None = None
-    """MIDI file to write (composers)."""
-    wav: Path | None = None
-    """Play the tune on a simple synthesiser into this WAV file, too (composers)."""
-    roll: Path | None = None
-    """Draw the tune as a piano roll, as an SVG, into this file, too (composers)."""
-    max_tokens: int | None = None
-    """How many tokens or events to write at most; where not given, 400 of text, and of music as many as it takes."""
-    num_samples: int = 1
-    """How many texts or tunes to write; tunes are numbered: tune-1.mid."""
-    seed: int | None = None
+    prompt: Annotated[str, _TEXT] = ""
+    """Text to continue, of any length; it is printed, too."""
+    prompt_file: Annotated[Path | None, About(metavar="FILE", group="text")] = None
+    """Read the prompt from this file."""
+    stop: tyro.conf.UseAppendAction[Annotated[tuple[str, ...], _TEXT]] = ()
+    """Stop before this text; may be given several times."""
+    primer: Annotated[Path | None, About(metavar="FILE", group="music")] = None
+    """MIDI or ABC file to continue; it becomes the beginning of the tune."""
+    seconds: Annotated[float | None, About(group="music", default="the network ends the tune")] = None
+    """Length of the tune."""
+    bars: Annotated[int | None, About(group="music")] = None
+    """Length of the tune in bars (models of remi events)."""
+    out: Annotated[Path | None, About(metavar="MIDI", group="music")] = None
+    """File to write; music needs one."""
+    wav: Annotated[Path | None, About(metavar="WAV", group="music")] = None
+    """Play the tune on a simple synthesizer into this file, too."""
+    roll: Annotated[Path | None, About(metavar="SVG", group="music")] = None
+    """Draw the tune as a piano roll into this file, too."""
+    max_tokens: Annotated[int | None, About(group="length and number", default="400 of text; no limit of music")] = None
+    """Most tokens or events to write."""
+    num_samples: Annotated[int, About(group="length and number")] = 1
+    """Number of texts or tunes to write; tunes are numbered: tune-1.mid."""
+    seed: Annotated[int | None, About(group="sampling")] = None
     """The same seed gives the same text or tune."""
-    sampling: tyro.conf.OmitArgPrefixes[Sampling] = field(default_factory=Sampling)
+    sampling: tyro.conf.OmitArgPrefixes[Annotated[Sampling, About(group="sampling")]] = field(default_factory=Sampling)
 
 
 TEXT_ONLY = ("prompt", "prompt_file", "stop")
@@ -59,12 +60,14 @@ MUSIC_ONLY = ("primer", "seconds", "bars", "out", "wav", "roll")
 
 
 def run(words: Sequence[str]) -> int:
-    """Write what ``words`` say; see ``elman generate --help``."""
+    """Generate text or music; see ``elman generate --help``."""
     command = parse(Generate, words, "elman generate")
     command.sampling.check()
     check_svg("--roll", command.roll)
     if command.num_samples < 1:
         raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
+    from elman.models import load
+
     model = load(command.folder)
     kind = TASKS[model.task].generates
     if kind is None:
@@ -72,9 +75,8 @@ def run(words: Sequence[str]) -> int:
     writes_music = kind == "music"
     for name in TEXT_ONLY if writes_music else MUSIC_ONLY:
         if getattr(command, name):
-            flag = f"--{name.replace('_', '-')}"
             raise UsageError(
-                f"{flag} is for {'texts' if writes_music else 'tunes'}, but {command.folder} is another model"
+                f"{flag(name)} is for {'texts' if writes_music else 'tunes'}, but {command.folder} is another model"
             )
     for index in range(command.num_samples):
         seed = None if command.seed is None else command.seed + index
@@ -86,7 +88,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _write(model: Any, command: Generate, seed: int | None, index: int) -> None:
-    """Print a text as it is written."""
+    """Print a text while it is generated."""
     if command.prompt and command.prompt_file is not None:
         raise UsageError("--prompt and --prompt-file are both given: one of them is the prompt")
     if command.num_samples > 1:
@@ -106,12 +108,16 @@ def _write(model: Any, command: Generate, seed: int | None, index: int) -> None:
 
 
 def _compose(model: Any, command: Generate, seed: int | None, index: int) -> None:
-    """Write a tune into the files that were named."""
+    """Write a tune into the files that the options name."""
     if command.out is None:
         raise UsageError("music goes into a file: name it with --out tune.mid")
     named = [path for path in (command.out, command.wav, command.roll) if path is not None]
     if len(set(named)) < len(named):
         raise UsageError(f"{named[0]} is named twice: --out, --wav and --roll are three files")
+    from elman.data.lines import Problems
+    from elman.data.music.tunes import read_tunes, shorten_primer
+    from elman.drawing.roll import piano_roll
+
     primer = None
     if command.primer is not None:
         primer = shorten_primer(read_tunes(command.primer, Problems(shown=0), model.encoding)[0], command.seconds)

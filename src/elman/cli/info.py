@@ -11,24 +11,26 @@ from typing import Annotated
 import tyro
 
 from elman.cli.arguments import parse
-from elman.families.saved.description import named_shapes, num_parameters
-from elman.models import load
+from elman.cli.help import About
 
 
 @dataclass(kw_only=True)
 class Info:
-    """Show a saved model's settings, figures, and every parameter with its shape and its name in the equations."""
+    """Show a saved model's settings and figures, and every parameter with its shape and its name in the equations."""
 
-    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
+    folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR")]]
     """The saved model."""
 
 
 def run(words: Sequence[str]) -> int:
-    """Show what ``words`` say; see ``elman info --help``."""
+    """Show a model; see ``elman info --help``."""
+    command = parse(Info, words, "elman info")
     from rich.console import Console
     from rich.table import Table
 
-    command = parse(Info, words, "elman info")
+    from elman.families.saved.description import named_shapes, num_parameters
+    from elman.models import load
+
     model = load(command.folder)
     console = Console()
     console.print(f"[bold]{type(model).__name__}[/] in {command.folder}")

@@ -1,4 +1,4 @@
-"""How to call this program again."""
+"""How to call this program again, for the commands that it prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def program() -> str:
-    """Return ``elman`` where the shell finds this very program under that name, and else the path it was called by."""
+    """Return ``elman`` where the shell finds this very program by that name, otherwise the path it was called by."""
     called = Path(sys.argv[0])
     found = shutil.which("elman")
     if called.name != "elman" or not called.exists() or (found and Path(found).exists() and called.samefile(found)):

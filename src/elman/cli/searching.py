@@ -1,39 +1,40 @@
-"""How texts are searched for, or drawn: flags of every command whose model writes about what it reads."""
+"""How texts are searched for or drawn: options of the commands whose model writes texts."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 from elman.cli.flags import with_flags
+from elman.cli.help import About
 from elman.decoding.options import Search
 from elman.errors import UsageError
 
 SEARCH = tuple(field.name for field in fields(Search))
+_AS_TRAINED = About(group="search", default="as in training")
 
 
 @dataclass(kw_only=True)
 class Searching:
-    """The flags; what is not given is as the model was trained."""
+    """The options; what is not given is as the model was trained."""
 
-    beam_size: int | None = None
-    """Texts that are kept at every step of the search; what the model was trained with where not given, as the next
-    two (translator and captioner only)."""
-    length_penalty: float | None = None
-    """Log-probabilities are divided by the length to this power when texts are compared."""
-    temperature: float | None = None
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
-    seed: int | None = None
-    """The same seed draws the same texts; the model's where not given."""
+    beam_size: Annotated[int | None, _AS_TRAINED] = None
+    """Hypotheses kept at every step of the beam search (translators and captioners only, as the options below)."""
+    length_penalty: Annotated[float | None, _AS_TRAINED] = None
+    """Divide log-probabilities by the length to this power when texts are compared."""
+    temperature: Annotated[float | None, _AS_TRAINED] = None
+    """Above 0: draw the tokens, with logits divided by this, instead of searching."""
+    seed: Annotated[int | None, _AS_TRAINED] = None
+    """Seed of what is drawn."""
 
 
 def search_of(command: Any, model: Any, call: Callable[..., Any]) -> dict[str, Any]:
-    """Return the option ``search`` of a call on a model, where a command has some of the flags.
+    """Return the argument ``search`` of a call on a model, where any of the options is given.
 
     Raises:
-        UsageError: the call has no such option, or a value is outside its limits.
+        UsageError: the call takes no such argument, or a value is outside its limits.
     """
     given = {name: value for name in SEARCH if (value := getattr(command, name, None)) is not None}
     if not given:

@@ -1,84 +1,55 @@
-"""A task's settings as flags: in groups, each with its docstring for help, and with the default in words."""
+"""A task's settings as options of a command: in groups, the common ones first."""
 
 from __future__ import annotations
 
-import ast
-import inspect
-import sys
-from dataclasses import field, fields, is_dataclass, make_dataclass
-from functools import cache
-from itertools import pairwise
+from dataclasses import field, fields
 from typing import Annotated, Any, TypeVar, get_type_hints
 
-import tyro
-
+from elman.cli.help import About, docstrings
 from elman.settings.base import ModelSettings
 from elman.training.schedule import TrainingSettings
 
 Kind = TypeVar("Kind", bound=ModelSettings)
 
-GROUPS = {  # the others say what the network is
+GROUPS = {  # the other settings belong to the network
     "data": {
         *("encoding", "valid_fraction", "valid_characters", "level", "lines", "vocab_size", "min_count", "lowercase"),
         *("text", "label", "no_header", "source", "target", "column", "word_column", "max_length", "source_length"),
-        *("shared_vocabulary", "events", "transpose", "longest"),
+        *("input_format", "shared_vocabulary", "events", "transpose", "longest"),
     },
-    "network": set(),
     "training": {
         *(field.name for field in fields(TrainingSettings)),
         *("batch_size", "bptt_length", "batch_tokens", "dropout", "word_dropout", "label_smoothing", "class_weights"),
     },
-    "writing": {"beam_size", "length_penalty", "n_best", "temperature"},
+    "output": {"beam_size", "length_penalty", "n_best", "temperature"},
+}
+
+COMMON = {  # what --help shows; --help-all shows the rest, too
+    *("level", "text", "label", "source", "target", "column", "events", "transpose"),
+    *("cell", "hidden_size", "num_layers", "vectors", "attention", "encoder", "crf"),
+    *("minutes", "seed"),
 }
 
 
-def docstrings(kind: type) -> dict[str, str]:
-    """Return the docstring below each field of a dataclass; a field that only has another default keeps its base's."""
-    found: dict[str, str] = {}
-    for part in reversed([part for part in kind.__mro__ if is_dataclass(part)]):
-        body = _classes(part.__module__)[part.__name__].body
-        for line, below in pairwise(body):
-            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(below, ast.Expr):
-                found[line.target.id] = " ".join(ast.literal_eval(below.value).split())
-    return found
-
-
-@cache
-def _classes(module: str) -> dict[str, ast.ClassDef]:
-    """Return the classes that stand in a module's source."""
-    return {
-        one.name: one for one in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(one, ast.ClassDef)
-    }
-
-
 def setting_fields(kind: type[ModelSettings], default: ModelSettings) -> list[tuple[str, Any, Any]]:
-    """Return the fields of a command that takes a task's settings: a dataclass for each group of flags."""
-    told, hints = docstrings(kind), get_type_hints(kind)
-    members: dict[str, list[tuple[str, Any, Any]]] = {group: [] for group in GROUPS}
-    for one in sorted(fields(kind), key=lambda one: one.name != "cell"):  # the first that one wants to know
-        value, help = getattr(default, one.name), told[one.name]
-        if value is True:  # the flag is --no-lowercase
-            help = f"Switch this off: {help}"
-        argument: Any = Annotated[hints[one.name], tyro.conf.arg(help=help, help_behavior_hint=_default_in_words)]
-        members[_group(one.name)].append((one.name, argument, field(default=value)))
-    command: list[tuple[str, Any, Any]] = []
-    for group, settings in members.items():
-        if settings:
-            conf: Any = tyro.conf
-            flags = make_dataclass(group.capitalize(), settings, kw_only=True)
-            command.append((group, conf.OmitArgPrefixes[flags], field(default_factory=flags)))
+    """Return a task's settings as the fields of a command, for ``make_dataclass``.
+
+    Args:
+        kind: the task's settings.
+        default: the values of those that are not given.
+    """
+    texts, hints = docstrings(kind), get_type_hints(kind)
+    command = []
+    for one in sorted(fields(kind), key=lambda one: one.name != "cell"):  # the first thing that one wants to know
+        about = About(text=texts[one.name], group=_group(one.name), is_advanced=one.name not in COMMON)
+        command.append((one.name, Annotated[hints[one.name], about], field(default=getattr(default, one.name))))
     return command
 
 
 def settings_of(command: Any, kind: type[Kind]) -> Kind:
-    """Return the settings that a parsed command holds in its groups."""
-    return kind(**{one.name: getattr(getattr(command, _group(one.name)), one.name) for one in fields(kind)})
+    """Return the settings that a parsed command holds."""
+    return kind(**{one.name: getattr(command, one.name) for one in fields(kind)})
 
 
 def _group(name: str) -> str:
     return next((group for group, names in GROUPS.items() if name in names), "network")
-
-
-def _default_in_words(value: str) -> str:
-    """Say the default where there is one; where not, the docstring says what happens then."""
-    return {"none": "", "False": "", "True": "(default: on)"}.get(value, f"(default: {value})")

@@ -14,11 +14,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from elman.cli.arguments import Switch, check_there, examples, named_path, parse, settings_from_toml
-from elman.cli.flags import with_flags
+from elman.cli.arguments import parse
+from elman.cli.config import settings_from_toml
+from elman.cli.flags import flag
+from elman.cli.help import About
+from elman.cli.inputs import check_data_exist, examples
 from elman.cli.program import program
 from elman.cli.settings import setting_fields, settings_of
-from elman.errors import Interrupted, StorageError, UsageError, suggest
+from elman.cli.tasks import choose_task
+from elman.cli.values import parse_path
+from elman.errors import Interrupted, StorageError, UsageError
 from elman.models.tasks import TASKS, TaskRow
 from elman.settings.base import ModelSettings, saved_settings
 from elman.training.progress import clock, describe_metrics, progress_for
@@ -28,42 +33,50 @@ LENGTHS = ("minutes", "epochs", "steps")
 
 @dataclass(kw_only=True)
 class Train:
-    """What every ``elman train TASK`` takes; :func:`command_of` adds a task's own files and settings."""
+    """The options of every ``elman train TASK``; :func:`train_command` adds a task's own files and settings."""
 
-    out: Path | None = None
-    """Folder for the run and then the model; the next free runs/TASK-N where not given."""
-    resume: Switch = False
-    """Go on from the checkpoint in the folder, with the settings that it began with; without --out, in the newest
-    unfinished folder in runs that has the same task and data."""
-    overwrite: Switch = False
-    """Replace the model or the unfinished training in the folder."""
-    init_from: Path | None = None
-    """Begin from this saved model: its architecture, vocabulary and weights."""
-    config: Path | None = None
-    """Take settings from this TOML file; flags go before it."""
-    dry_run: Switch = False
-    """Tell parameters, memory, predicted steps and time, then stop."""
+    resume: Annotated[bool, About(group="training")] = False
+    """Continue from the checkpoint in the folder, with the settings that the run began with. Without --out: in the
+    newest unfinished folder in runs that has the same task and data."""
+    init_from: Annotated[Path | None, About(metavar="DIR", group="training", is_advanced=True)] = None
+    """Start from this saved model: its architecture, vocabulary and weights."""
+    config: Annotated[Path | None, About(metavar="FILE", group="training", is_advanced=True)] = None
+    """Take settings from this TOML file; options on the command line override it."""
+    dry_run: Annotated[bool, About(group="training", is_advanced=True)] = False
+    """Print parameters, memory, and the predicted steps and time; train nothing."""
+    out: Annotated[Path | None, About(metavar="DIR", default="the next free runs/TASK-N", group="output")] = None
+    """Folder for the run, and then for the model."""
+    overwrite: Annotated[bool, About(group="output")] = False
+    """Replace the model or the unfinished run in the folder."""
 
 
-def command_of(row: TaskRow, settings: ModelSettings) -> type[Train]:
-    """Return the dataclass of a task's command: its flags, their help, and these settings where none is given."""
-    files, argument = row.files, tyro.conf.arg
-    conf: Any = tyro.conf
-    word: Any = str if files.most == 1 else tuple[str, ...]
-    positional: Any = Annotated[word, argument(metavar=files.metavar, help=files.help, help_behavior_hint="")]
-    fields: list[tuple[str, Any, Any]] = [("files", conf.Positional[positional], MISSING)]
-    several = files.most == 2
-    about = f"{'File or files' if several else 'File'} to validate on, in place of a part of the training data."
-    validation: Any = tuple[str, ...] if several else str | None
-    in_words = argument(help=about, help_behavior_hint="(default: a tenth of the data; see --valid-fraction)")
-    metavar = argument(metavar="FILE [FILE]" if several else "FILE")
-    fields.append(("valid", Annotated[validation, in_words, metavar], () if several else None))
+def train_command(row: TaskRow, settings: ModelSettings) -> type[Train]:
+    """Return the dataclass of a task's command.
+
+    Args:
+        row: the task.
+        settings: the values of those that are not given.
+    """
+    files = row.files
+    words: Any = str if files.most == 1 else tuple[str, ...]
+    positional: Any = tyro.conf.Positional
+    fields: list[tuple[str, Any, Any]] = [
+        ("files", positional[Annotated[words, About(metavar=files.metavar, text=files.help)]], MISSING)
+    ]
+    takes_two = files.most == 2
+    about = About(
+        text=f"{'File or files' if takes_two else 'File'} to validate on, in place of a part of the training data.",
+        metavar="FILE [FILE]" if takes_two else "FILE",
+        default="a tenth of the data; see --valid-fraction",
+        group="data",
+    )
+    validation: Any = tuple[str, ...] if takes_two else str | None
+    fields.append(("valid", Annotated[validation, about], () if takes_two else None))
     if files.of_pictures:
-        for name, help in {
-            "images": "The folder of the pictures, or an .npz of ready features.",
-            "valid_images": "The pictures of --valid, where they lie elsewhere.",
-        }.items():
-            fields.append((name, Annotated[Path | None, argument(help=help)], None))
+        about = About(text="Folder of the pictures, or an .npz of features.", group="data")
+        fields.append(("images", Annotated[Path | None, about], None))
+        about = About(text="The pictures of --valid, where they are elsewhere.", group="data", is_advanced=True)
+        fields.append(("valid_images", Annotated[Path | None, about], None))
     fields += setting_fields(type(settings), settings)
     command = make_dataclass(f"Train{row.class_name}", fields, bases=(Train,), kw_only=True)
     command.__doc__ = row.help
@@ -71,26 +84,21 @@ def command_of(row: TaskRow, settings: ModelSettings) -> type[Train]:
 
 
 def run(words: Sequence[str]) -> int:
-    """Train what ``words`` say; see ``elman train TASK --help``."""
-    if not words or words[0] in ("-h", "--help"):
-        print(f"usage: elman train TASK ...\n\nTASK is one of: {', '.join(TASKS)}; elman train TASK --help tells more")
+    """Train a model; see ``elman train TASK --help``."""
+    task = choose_task("train", "Train a model on your own data.", words, TASKS)
+    if task is None:
         return 0
-    if words[0] not in TASKS:
-        raise UsageError(
-            f"elman train has no task {words[0]}{suggest(words[0], TASKS) or ';'} it has {', '.join(TASKS)}"
-        )
-    task = words[0]
-    command, model = _parsed(task, words[1:])
-    files, valid_files = _listed(command.files), _listed(command.valid)
+    command, model = _parse(task, words[1:])
+    files, valid_files = _as_list(command.files), _as_list(command.valid)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
-    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # few tasks have them
+    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
     data, targets = examples(task, files, images)
     valid = None
     if valid_files:
         pair = examples(task, valid_files, valid_images or images)
         valid = pair[0] if pair[1] is None else pair
-    check_there(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
+    check_data_exist(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
     if command.dry_run:
         _print_prediction(model.dry_run(data, targets, valid=valid))
         return 0
@@ -101,7 +109,7 @@ def run(words: Sequence[str]) -> int:
             if command.overwrite:
                 raise UsageError("`overwrite` replaces what a folder holds: name the folder with `out`")
             if command.resume:
-                command, model = _parsed(task, [*words[1:], "--out", str(_unfinished(task, files, data, targets))])
+                command, model = _parse(task, [*words[1:], "--out", str(_find_unfinished(task, files, data, targets))])
             else:
                 model.check()
                 command.out = stack.enter_context(next_folder(task))
@@ -109,31 +117,31 @@ def run(words: Sequence[str]) -> int:
         return _train(task, command, model, data, targets, valid)
 
 
-def _parsed(task: str, words: Sequence[str]) -> tuple[Any, Any]:
-    """Return the command that the words after the task are, and the model with the settings in it."""
+def _parse(task: str, words: Sequence[str]) -> tuple[Any, Any]:
+    """Parse the words after the task into the command, and the unfitted model with the settings that they give."""
     row = TASKS[task]
-    command = parse(command_of(row, _defaults(words, row.settings_class)), words, f"elman train {task}")
+    command = parse(train_command(row, _defaults(words, row.settings_class)), words, f"elman train {task}")
     return command, row.model_class(**settings_of(command, row.settings_class).get_params())
 
 
-def _unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
-    """Return the folder to go on in, where none is named."""
+def _find_unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
+    """Return the folder to resume, where none is named."""
     from elman.cli.runs import RUNS, newest_unfinished
 
     named = [one for source in sources for one in (source if isinstance(source, list) else [source])]
     folder = newest_unfinished(task, [one for one in named if isinstance(one, Path)])
     if folder is None:
         raise UsageError(
-            f"no unfinished training of task {task} on {' '.join(files)} is in {RUNS}; name its folder with `out`, or "
+            f"{RUNS} holds no unfinished training of task {task} on {' '.join(files)}; name its folder with `out`, or "
             "leave out `resume`"
         )
     return folder
 
 
 def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: Any) -> int:
-    """Train, and say what came of it."""
+    """Train, and print the figures and the next step."""
     progress = progress_for(sys.stderr)
-    logging.getLogger("elman.nn").setLevel(logging.INFO)  # what computes the layers, and why
+    logging.getLogger("elman.nn").setLevel(logging.INFO)  # which backend computes the layers, and why
     try:
         model.fit(
             data,
@@ -150,11 +158,11 @@ def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: 
 
         if not (command.out / FILE_NAME).exists():
             raise
-        said, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
-        named = {name: getattr(command, name, None) for name in ("images", "valid", "valid_images")}
-        flags = [word for name, value in named.items() if value for word in (with_flags(f"`{name}`"), *_listed(value))]
-        again = shlex.join([*_listed(command.files), *flags, "--out", str(command.out), "--resume"])
-        raise Interrupted(f"{said}\nGo on with: {program()} train {task} {again}", number) from None
+        message, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
+        given = {name: getattr(command, name, None) for name in ("images", "valid", "valid_images")}
+        options = [word for name, value in given.items() if value for word in (flag(name), *_as_list(value))]
+        again = shlex.join([*_as_list(command.files), *options, "--out", str(command.out), "--resume"])
+        raise Interrupted(f"{message}\nContinue with: {program()} train {task} {again}", number) from None
     figures = model.metrics_.get("valid", {})
     if figures:
         unit = next(name for name in ("examples", "tokens", "events") if name in figures)
@@ -168,22 +176,22 @@ def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: 
     return 0
 
 
-def _listed(words: Any) -> list[str]:
-    """Return the words of an option that takes none, one or several."""
+def _as_list(words: Any) -> list[str]:
+    """Return the words of an option that takes one or several, or was not given."""
     if words is None:
         return []
     return [str(words)] if isinstance(words, str | Path) else list(words)
 
 
 def _defaults(words: Sequence[str], model: type[ModelSettings]) -> ModelSettings:
-    """Return the settings that flags are laid over: an earlier run's, a file's, or the model's own."""
+    """Return the settings of what the options leave open: an earlier run's, a file's, or the model's defaults."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for flag in ("--out", "--init-from", "--config"):
-        early.add_argument(flag, type=named_path)
+    for option in ("--out", "--init-from", "--config"):
+        early.add_argument(option, type=parse_path)
     early.add_argument("--resume", action="store_true")
     try:
         given, _ = early.parse_known_args(words)
-    except argparse.ArgumentError:  # a flag without its value, or an empty one: the real parser says it better
+    except argparse.ArgumentError:  # an option without its value, or an empty one: the full parser reports it
         return model()
     settings: dict[str, Any] = {}
     if given.init_from is not None or given.resume:
@@ -196,8 +204,8 @@ def _defaults(words: Sequence[str], model: type[ModelSettings]) -> ModelSettings
         settings |= saved_settings(model, config, given.out)
     if given.config is not None:
         from_file = settings_from_toml(given.config, model)
-        flags = {word.partition("=")[0] for word in words}
-        if flags & {f"--{name}" for name in LENGTHS}:  # a flag goes before the file, whichever of them each names
+        options = {word.partition("=")[0] for word in words}
+        if options & {flag(name) for name in LENGTHS}:  # they override the file, whichever of the three it holds
             from_file = {name: value for name, value in from_file.items() if name not in LENGTHS}
         settings |= from_file
     return replace(model(), **settings)
@@ -206,7 +214,6 @@ def _defaults(words: Sequence[str], model: type[ModelSettings]) -> ModelSettings
 def _print_prediction(prediction: dict[str, float | int]) -> None:
     print(f"parameters  {prediction['parameters']:,}")
     print(f"memory      {prediction['memory_bytes'] / 2**20:,.1f} MiB for weights, gradients and the optimizer")
-    print(f"steps       {prediction['steps']:,} ({prediction['batches_per_epoch']:,} to a pass over the data)")
-    print(
-        f"time        {clock(prediction['seconds'])} ({1000 * prediction['seconds_per_step']:.0f} ms a step, measured)"
-    )
+    print(f"steps       {prediction['steps']:,} ({prediction['batches_per_epoch']:,} per pass over the data)")
+    milliseconds = 1000 * prediction["seconds_per_step"]
+    print(f"time        {clock(prediction['seconds'])} ({milliseconds:.0f} ms per step, measured)")

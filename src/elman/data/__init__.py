@@ -1,1 +1,1 @@
-"""Files, text, ids and batches: everything before the network."""
+"""Files, text, ids and batches: everything that comes before the network."""

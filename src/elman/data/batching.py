@@ -1,13 +1,13 @@
-"""Ids to batches, each a pure function of the seed and the number of the step.
+"""Ids to batches, each a pure function of the seed and the step number.
 
-So the place in the data *is* the step number, and training resumes from it with nothing else to restore.
+The position in the data *is* the step number, so training resumes from it with nothing else to restore.
 
     StreamBatches   one long text as parallel streams, for truncated backpropagation through time: row b of chunk k + 1
-                    goes on where row b of chunk k ended, and so the state is carried from one to the next
-    LineBatches     many sequences, grouped by length so that little is padded
-    LengthBuckets   which sequences make a batch together, for data that is no text
-    line_chunks     many sequences once, in order, for evaluation
-    stream_chunks   one long text once, in order, for evaluation: every token but the first is predicted once
+                    continues where row b of chunk k ended, so the state is carried from one chunk to the next
+    LineBatches     independent sequences, grouped by length to keep padding low
+    LengthBuckets   the grouping by length alone, for data other than text
+    line_chunks     independent sequences, once and in order, for evaluation
+    stream_chunks   one long text, once and in order, for evaluation: every token but the first is predicted once
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from elman.data.corpus import Corpus, IdArray
 from elman.errors import DataError
 
 IGNORED = -100
-"""The target beyond a row's end; torch's losses ignore it."""
+"""The target of padding; torch's losses ignore it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one step reads, and what it is to predict: at each place, the token that follows.
+    """The inputs of one step and its targets: at each position, the next token.
 
     Args:
-        inputs: (B, T) int64; beyond a row's length, 0.
-        lengths: (B,) int64, at least 1; None where every row is T long.
-        targets: (B, T) int64; beyond a row's length, -100.
-        first: the rows begin anew, so a state carried from the batch before must be dropped.
+        inputs: (B, T) int64, padded with 0.
+        lengths: (B,) int64, at least 1; None if every row has length T.
+        targets: (B, T) int64, padded with -100.
+        first: whether the rows start new sequences, so that a state from the previous batch must be dropped.
     """
 
     inputs: torch.Tensor
@@ -45,26 +45,25 @@ class Batch:
 
     @property
     def num_targets(self) -> int:
-        """How many tokens are to be predicted."""
+        """The number of tokens to predict."""
         return self.targets.numel() if self.lengths is None else int(self.lengths.sum())
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch with its tokens on ``device``; the lengths stay on the CPU, where they are read."""
+        """Move the tokens to ``device``; the lengths stay on the CPU, where they are needed."""
         return Batch(self.inputs.to(device), self.lengths, self.targets.to(device), self.first)
 
 
 class StreamBatches:
-    """A text as ``batch_size`` contiguous streams, read side by side in chunks of ``bptt_length`` tokens.
+    """A text as ``batch_size`` contiguous streams, read in parallel in chunks of ``bptt_length`` tokens.
 
-    Each pass begins at another place, up to ``bptt_length - 1`` tokens into the text, so that the chunks are not cut
-    at the same places every time, and so that the tokens left over at the end of a stream (less than a chunk) get
-    their turn in another pass.
+    Each pass starts at a random offset of up to ``bptt_length - 1`` tokens. So the chunks are cut at other positions in
+    every pass, and the tokens left over at the end of a stream (less than a chunk) are used in other passes.
 
     Args:
-        corpus: the text; its sequences are read as one.
-        batch_size: the number of streams; it shrinks where the text is too short for so many.
-        bptt_length: tokens in a chunk, through which gradients flow.
-        seed: with the number of the pass, it decides where the pass begins.
+        corpus: the text; its sequences are joined into one.
+        batch_size: the number of streams; it is reduced if the text is too short.
+        bptt_length: the number of tokens in a chunk, through which gradients flow.
+        seed: the seed of the offsets.
 
     Raises:
         DataError: the text is too short for a single stream.
@@ -77,7 +76,7 @@ class StreamBatches:
     """
 
     def __init__(self, corpus: Corpus, batch_size: int, bptt_length: int, seed: int) -> None:
-        room = corpus.num_tokens - bptt_length  # the targets, wherever a pass begins
+        room = corpus.num_tokens - bptt_length  # the number of targets at any offset
         if room < bptt_length:
             raise DataError(
                 f"the text has {corpus.num_tokens} tokens and at least {2 * bptt_length} are needed: "
@@ -90,11 +89,11 @@ class StreamBatches:
         self._stream_length = room // self.batch_size
 
     def __len__(self) -> int:
-        """Batches in one pass over the text."""
+        """Return the number of batches in one pass over the text."""
         return self._stream_length // self.bptt_length
 
     def batch(self, step: int) -> Batch:
-        """Give the batch of a step, counted from 0 and on through all passes."""
+        """Return the batch of a step; steps are numbered from 0 through all passes."""
         epoch, index = divmod(step, len(self))
         offset = int(np.random.default_rng((self._seed, epoch)).integers(self.bptt_length))
         starts = offset + index * self.bptt_length + np.arange(self.batch_size) * self._stream_length  # (B,)
@@ -102,21 +101,21 @@ class StreamBatches:
 
 
 BLOCK_SIZE = 1 << 20
-"""Sequences that are shuffled and sorted together: block after block where there are more, to bound the memory."""
+"""The number of sequences that are shuffled and sorted at a time, which bounds the memory."""
 
 
 class LineBatches:
-    """Sequences of about equal length together, as many as fit into ``batch_tokens`` when padded.
+    """Batches of sequences of similar length, as many as fit into ``batch_tokens`` when padded.
 
-    Every sequence comes exactly once in a pass. Which sequences of one length share a batch, and the order of the
-    batches, is drawn anew for each pass. A sequence longer than ``max_length`` is cut into several; all its tokens
-    are still predicted, but the later pieces without what came before: `num_cut` counts such sequences.
+    Each pass uses every sequence exactly once, and shuffles anew which sequences of one length share a batch and the
+    order of the batches. A sequence longer than ``max_length`` is split: all its tokens are predicted, but the later
+    pieces start without a state. `num_cut` counts such sequences.
 
     Args:
         corpus: the sequences.
-        batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
-        seed: with the number of the pass, it decides the order.
-        max_length: the most tokens in a row.
+        batch_tokens: the maximum number of tokens in a batch, padding included (a single sequence may be longer).
+        seed: the seed of the order.
+        max_length: the maximum number of tokens in a row.
         block_size: see `BLOCK_SIZE`.
 
     Raises:
@@ -133,7 +132,7 @@ class LineBatches:
         self, corpus: Corpus, batch_tokens: int, seed: int = 0, max_length: int = 4096, block_size: int = BLOCK_SIZE
     ) -> None:
         if not corpus.num_targets:
-            raise DataError(f"the text has no lines with anything to learn from{corpus.hint}")
+            raise DataError(f"every line of the text is empty, so there is nothing to learn from{corpus.hint}")
         self._corpus = corpus
         self._batch_tokens = batch_tokens
         self._max_length = max_length
@@ -143,14 +142,14 @@ class LineBatches:
         counts = [self._block(number).counts() for number in range(num_blocks)]  # one block in memory at a time
         self._num_batches = np.array([num_batches for num_batches, _ in counts])  # (blocks,)
         self.num_cut = sum(num_cut for _, num_cut in counts)
-        self._drawn: tuple[int, int, _Block] | None = None  # the pass, the number of the block, and the block itself
+        self._drawn: tuple[int, int, _Block] | None = None  # the pass, the block's number, and the block itself
 
     def __len__(self) -> int:
-        """Batches in one pass over the sequences."""
+        """Return the number of batches in one pass over the sequences."""
         return int(self._num_batches.sum())
 
     def batch(self, step: int) -> Batch:
-        """Give the batch of a step, counted from 0 and on through all passes."""
+        """Return the batch of a step; steps are numbered from 0 through all passes."""
         epoch, index = divmod(step, len(self))
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._num_batches))  # of the blocks
         ends = np.cumsum(self._num_batches[order])
@@ -169,7 +168,7 @@ class LineBatches:
 
 
 class _Block:
-    """Sequences cut into pieces of at most ``max_length``, and these by their length into batches."""
+    """Sequences split into pieces of at most ``max_length`` tokens, and the pieces grouped by length into batches."""
 
     def __init__(self, offsets: NDArray[np.int64], batch_tokens: int, max_length: int) -> None:
         starts, lengths = offsets[:-1], np.diff(offsets) - 1  # (sequences,), lengths in targets
@@ -180,35 +179,35 @@ class _Block:
             starts = np.repeat(starts, num_pieces) + rank * max_length  # (pieces,)
             lengths = np.minimum(np.repeat(lengths, num_pieces) - rank * max_length, max_length)
         self._starts = starts
-        self._lengths = lengths.astype(np.min_scalar_type(max_length))  # small, and so quick to sort
+        self._lengths = lengths.astype(np.min_scalar_type(max_length))  # a small type sorts faster
         self.cuts = _cut_into_batches(self._lengths, batch_tokens)
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of batches, and of sequences that were cut."""
+        """Return the number of batches and the number of split sequences."""
         return len(self.cuts) - 1, self.num_cut
 
     def shuffle(self, generator: np.random.Generator) -> None:
-        """Order the pieces by length, ties at random, and the batches at random."""
+        """Order the pieces by length (ties at random) and the batches at random."""
         self._pieces = _order_by_length(self._lengths, generator)
         self._batches = generator.permutation(len(self.cuts) - 1)
 
     def rows(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where the rows of a batch start, and how long they are."""
+        """Return the start and the length of each row of a batch."""
         bucket = self._batches[index]
         rows = self._pieces[self.cuts[bucket] : self.cuts[bucket + 1]]
         return self._starts[rows], self._lengths[rows].astype(np.int64)
 
 
 class LengthBuckets:
-    """Sequences of about equal length together, as many as fit into ``batch_tokens`` when padded.
+    """A grouping of sequences of similar length, as many as fit into ``batch_tokens`` when padded.
 
-    Every sequence comes exactly once in a pass; which sequences of one length share a batch, and the order of the
-    batches, is drawn anew for each pass.
+    Each pass uses every sequence exactly once, and shuffles anew which sequences of one length share a batch and the
+    order of the batches.
 
     Args:
         lengths: (N,) the length of each sequence.
-        batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
-        seed: with the number of the pass, it decides the order.
+        batch_tokens: the maximum number of tokens in a batch, padding included (a single sequence may be longer).
+        seed: the seed of the order.
 
     Example:
         >>> buckets = LengthBuckets(np.array([3, 9, 3]), batch_tokens=8, seed=0)
@@ -223,11 +222,11 @@ class LengthBuckets:
         self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # the pass, its rows, its batches
 
     def __len__(self) -> int:
-        """Batches in one pass over the sequences."""
+        """Return the number of batches in one pass over the sequences."""
         return len(self._cuts) - 1
 
     def rows(self, step: int) -> NDArray[np.int64]:
-        """Return the numbers of the sequences of a step's batch, counted from 0 and on through all passes."""
+        """Return the indices of the sequences in a step's batch; steps are numbered from 0 through all passes."""
         epoch, index = divmod(step, len(self))
         if self._drawn is None or self._drawn[0] != epoch:
             generator = np.random.default_rng((self._seed, epoch))
@@ -238,7 +237,7 @@ class LengthBuckets:
 
 
 def _cut_into_batches(lengths: NDArray[Any], batch_tokens: int) -> list[int]:
-    """Return where batches begin among sequences sorted by length, and where the last one ends."""
+    """Return where each batch starts among the sequences sorted by length, and where the last batch ends."""
     ascending = np.sort(lengths)
     cuts = [len(ascending)]  # from the end
     while stop := cuts[-1]:
@@ -247,22 +246,23 @@ def _cut_into_batches(lengths: NDArray[Any], batch_tokens: int) -> list[int]:
 
 
 def _order_by_length(lengths: NDArray[Any], generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return the numbers of sequences by their length, ties at random."""
+    """Return the indices of sequences in order of length, ties at random."""
     shuffled = generator.permutation(len(lengths))
     return shuffled[np.argsort(lengths[shuffled], kind="stable")]
 
 
 def stream_chunks(corpus: Corpus, num_streams: int, chunk_length: int) -> Iterator[Batch]:
-    """Read a text once, in order, predicting every token but the first exactly once.
+    """Read a text once and in order; every token but the first is a target exactly once.
 
     Args:
-        corpus: the text; its sequences are read as one.
-        num_streams: contiguous parts to read side by side (fewer where the text has fewer tokens), whose lengths
-            differ by one at most. 1 is the exact order; with more, each part but the first begins without a state.
-        chunk_length: tokens in a chunk; the last may be shorter, or longer by one.
+        corpus: the text; its sequences are joined into one.
+        num_streams: the number of contiguous parts to read in parallel (fewer if the text has fewer tokens), whose
+            lengths differ by at most one. 1 keeps the exact order; otherwise each part but the first starts without a
+            state.
+        chunk_length: the number of tokens in a chunk; the last chunk may be shorter, or longer by one.
 
     Returns:
-        Batches, the state to be carried from each to the next.
+        Batches, between which the state is carried on.
 
     Raises:
         DataError: there is nothing to predict.
@@ -276,7 +276,7 @@ def stream_chunks(corpus: Corpus, num_streams: int, chunk_length: int) -> Iterat
     if num_targets < 1:
         raise DataError(f"the text has {corpus.num_tokens} tokens and at least 2 are needed: give more{corpus.hint}")
     num_streams = min(num_streams, num_targets)
-    bounds = -(-num_targets * np.arange(num_streams + 1) // num_streams)  # (streams + 1,), of their first inputs
+    bounds = -(-num_targets * np.arange(num_streams + 1) // num_streams)  # (streams + 1,) where each stream starts
     lengths = np.diff(bounds)
     num_chunks = -(-int(lengths.min()) // chunk_length)
     for index in range(num_chunks):
@@ -286,14 +286,14 @@ def stream_chunks(corpus: Corpus, num_streams: int, chunk_length: int) -> Iterat
 
 
 def line_chunks(corpus: Corpus, batch_tokens: int) -> Iterator[Batch]:
-    """Read sequences once, whole and in order, as many at a time as fit into ``batch_tokens`` when padded.
+    """Read whole sequences once and in order, as many at a time as fit into ``batch_tokens`` when padded.
 
     Args:
         corpus: the sequences.
-        batch_tokens: the most tokens in a batch, padding included (a single sequence may be longer).
+        batch_tokens: the maximum number of tokens in a batch, padding included (a single sequence may be longer).
 
     Returns:
-        Batches, each of which begins anew.
+        Batches, each of which starts without a state.
 
     Example:
         >>> corpus = Corpus(np.array([1, 5, 2, 1, 6, 7, 2], dtype=np.uint16), np.array([0, 3, 7]), 5, 0)
@@ -309,13 +309,13 @@ def line_chunks(corpus: Corpus, batch_tokens: int) -> Iterator[Batch]:
             while stop < len(lengths) and max(width, lengths[stop]) * (stop + 1 - start) <= batch_tokens:
                 width = max(width, lengths[stop])
                 stop += 1
-            stop = max(stop, start + 1)  # one sequence may be longer than all batch_tokens
+            stop = max(stop, start + 1)  # a single sequence may be longer than batch_tokens
             yield _gather(corpus.ids, offsets[start:stop], lengths[start:stop], first=True)
             start = stop
 
 
 def _gather(ids: IdArray, starts: NDArray[np.int64], lengths: NDArray[np.int64], first: bool) -> Batch:
-    """Put ``ids[start : start + length + 1]`` for each row into a batch: the last is only a target, the first not."""
+    """Gather ``ids[start : start + length + 1]`` as the rows of a batch; the targets are shifted by one."""
     width = int(lengths.max())
     is_ragged = int(lengths.min()) < width
     inputs = np.zeros((len(starts), width), np.int64)  # (B, T)

@@ -1,4 +1,4 @@
-"""A text as ids: encoded once, kept in memory when small and in a temporary file when not."""
+"""A text as ids: encoded once, kept in memory if it is small and in a temporary file if not."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from elman.errors import StorageError
 
 
 class IdFile:
-    """Ids in a file without a name, which reads like a one-dimensional array: ``len(ids)``, ``ids[start:stop]``.
+    """Ids in an unnamed temporary file, used like a one-dimensional array: ``len(ids)``, ``ids[start:stop]``.
 
-    A slice is read into a small array of its own. A memory map would do the same, but every page that it has touched
-    counts as the process's own memory. The file is gone when this object is, or its process, however that ends.
+    A slice is read into a new array. (With a memory map, every page read would count as memory of the process.) The
+    file disappears with this object, or with its process, however that ends.
 
     Args:
         dtype: the type of one id.
-        directory: where the file is; None for the system's temporary folder.
-        memory_limit: bytes up to which there is no file yet.
+        directory: the folder for the file; None for the system's temporary folder.
+        memory_limit: the size in bytes up to which the ids stay in memory.
     """
 
     def __init__(self, dtype: np.dtype[Any], directory: Path | None, memory_limit: int) -> None:
@@ -37,13 +37,13 @@ class IdFile:
         weakref.finalize(self, _close, self._file)
 
     def append(self, ids: NDArray[Any]) -> None:
-        """Write ids at the end; an OSError says that there is no room."""
+        """Append ids; an OSError means that the disk is full."""
         self._file.write(ids.astype(self.dtype).data)
         self._file.flush()
         self._size += len(ids)
 
     def settle(self) -> NDArray[Any] | IdFile:
-        """Return the ids as an array where they are few, and as the file that they are in where they are many."""
+        """Return the ids as an array if they fit into the memory limit, otherwise as this file."""
         return self[:] if self._size * self.dtype.itemsize <= self._memory_limit else self
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class IdFile:
 
 
 def _close(file: tempfile.SpooledTemporaryFile[bytes]) -> None:
-    with contextlib.suppress(OSError):  # closing a file on a full disk tries to write once more
+    with contextlib.suppress(OSError):  # on a full disk, closing the file tries to write once more
         file.close()
 
 
@@ -71,12 +71,12 @@ class Corpus:
     """An encoded text.
 
     Args:
-        ids: (N,) uint16, or uint32 where the vocabulary is larger than 65536; read-only.
+        ids: (N,) uint16, or uint32 if the vocabulary is larger than 65536; read-only.
         offsets: (number of sequences + 1,) int64: sequence k is ``ids[offsets[k]:offsets[k + 1]]``. A stream is one
-            sequence; of lines, each is one, ``<s> tokens </s>``, and lines without tokens are left out.
-        num_characters: characters of the text that the ids stand for; the newlines of lines left out do not count.
-        num_unknown: how many of the ids are ``<unk>``.
-        hint: the tail of an error message about too little text; see `elman.data.text.Text.hint`.
+            sequence; with lines, each line is one, ``<s> tokens </s>``, and lines without tokens are skipped.
+        num_characters: the number of characters that the ids stand for; the newlines of skipped lines do not count.
+        num_unknown: the number of ids that are ``<unk>``.
+        hint: the end of an error message about too little text; see `elman.data.text.Text.hint`.
     """
 
     ids: IdArray
@@ -87,17 +87,17 @@ class Corpus:
 
     @property
     def num_tokens(self) -> int:
-        """Number of ids, those of ``<s>`` and ``</s>`` among them."""
+        """The number of ids, including ``<s>`` and ``</s>``."""
         return len(self.ids)
 
     @property
     def num_sequences(self) -> int:
-        """Number of sequences: 1 for a stream."""
+        """The number of sequences: 1 for a stream."""
         return len(self.offsets) - 1
 
     @property
     def num_targets(self) -> int:
-        """Number of ids that can be predicted: all but the first of each sequence."""
+        """The number of ids that are predicted: all but the first of each sequence."""
         return max(self.num_tokens - self.num_sequences, 0)
 
 
@@ -115,18 +115,18 @@ def build_corpus(
 
     Args:
         text: the text.
-        tokenizer: what turns it into ids.
-        start: the first character to encode.
-        stop: the character after the last one; None for all.
-        lines: make each line a sequence ``<s> tokens </s>`` (its "\n" left out); lines without tokens are left out.
-        directory: where a large corpus puts its file; None for the system's temporary folder.
-        memory_limit: bytes of ids to keep in memory; more go to a file, which is gone when the corpus is.
+        tokenizer: the tokenizer.
+        start: the index of the first character to encode.
+        stop: the index after the last character to encode; None for the end of the text.
+        lines: make each line a sequence ``<s> tokens </s>``, without its "\n"; lines without tokens are skipped.
+        directory: the folder for the temporary file of a large corpus; None for the system's temporary folder.
+        memory_limit: the size in bytes up to which the ids stay in memory; larger ones go to a temporary file.
 
     Returns:
-        The ids and where the sequences begin.
+        The ids and the offsets of the sequences.
 
     Raises:
-        StorageError: the file could not be written, such as on a full disk.
+        StorageError: the temporary file cannot be written, for example because the disk is full.
 
     Example:
         >>> from elman.data.tokens.characters import CharacterTokenizer
@@ -140,13 +140,13 @@ def build_corpus(
     stored = IdFile(dtype, directory, memory_limit)
     offsets = IdFile(np.dtype(np.int64), directory, memory_limit)
     offsets.append(np.zeros(1, np.int64))
-    num_read = num_left_out = num_unknown = 0
+    num_read = num_skipped = num_unknown = 0
     for chunk in text.chunks(start, stop, keep_lines=lines):
         num_read += len(chunk)
         if lines:
             ids, line_lengths = tokenizer.encode_lines(chunk.removesuffix("\n"))
             kept = line_lengths[line_lengths > 0]
-            num_left_out += len(line_lengths) - len(kept)
+            num_skipped += len(line_lengths) - len(kept)
             ends = len(stored) + np.cumsum(kept + 2)
         else:
             ids = tokenizer.encode(chunk)
@@ -160,15 +160,15 @@ def build_corpus(
             needed = (len(stored) + len(ids)) * dtype.itemsize * total / num_read
             raise StorageError(
                 f"{directory or tempfile.gettempdir()}: cannot write the text's ids: {error.strerror}; "
-                f"they take about {needed / 1e6:,.1f} MB there. Make room, or name another folder"
+                f"they need about {needed / 1e6:,.1f} MB. Make room, or name another folder"
             ) from None
     if not lines:
         offsets.append(np.array([len(stored)]))
-    return Corpus(stored.settle(), offsets.settle(), num_read - num_left_out, num_unknown, text.hint)
+    return Corpus(stored.settle(), offsets.settle(), num_read - num_skipped, num_unknown, text.hint)
 
 
 def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids:
-    """Put ``<s>`` before and ``</s>`` after each sequence."""
+    """Add ``<s>`` before and ``</s>`` after each sequence."""
     stops = np.cumsum(lengths + 2)
     framed = np.empty(len(ids) + 2 * len(lengths), ids.dtype)
     is_token = np.ones(len(framed), np.bool_)
@@ -180,7 +180,7 @@ def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids
 
 
 def count_predicted_characters(corpus: Corpus, tokenizer: Tokenizer, lines: bool) -> int:
-    """Count the characters that the predicted tokens stand for: all but those of a stream's first token."""
+    """Count the characters of the predicted tokens: all but those of a stream's first token."""
     if lines:
         return corpus.num_characters
     first = 1 if tokenizer.level == "char" else len(tokenizer.decode(corpus.ids[:1]))  # <unk> is one character

@@ -1,4 +1,4 @@
-"""Inputs with their labels, as the tagger and the classifier learn from them and are judged on."""
+"""Inputs with their labels, for training and evaluating the tagger and the classifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from elman.errors import DataError
 
 
 class Numbering:
-    """Labels, numbered in their order.
+    """Labels and their ids, which number them in order.
 
     Example:
         >>> Numbering(["bad", "good"]).ids(["good", "so, so", "bad"]).tolist()
@@ -27,23 +27,23 @@ class Numbering:
         self._numbers = {label: number for number, label in enumerate(labels)}
 
     def ids(self, labels: Iterable[Any]) -> NDArray[np.int64]:
-        """Return the number of each label (N,); `IGNORED` for one that is not among them."""
+        """Return the id of each label, (N,); `IGNORED` for an unknown label."""
         return np.array([self._numbers.get(label, IGNORED) for label in labels], np.int64)
 
 
 class Examples(NamedTuple):
-    """Inputs, the label (or labels) of each, and how many more could not be read."""
+    """Inputs, the label (or labels) of each one, and the number of examples that were skipped as unreadable."""
 
     inputs: list[Any]
     labels: list[Any]
     num_skipped: int = 0
 
     def select(self, rows: Sequence[int]) -> Examples:
-        """Return some of the examples."""
+        """Return the examples with these indices."""
         return Examples([self.inputs[row] for row in rows], [self.labels[row] for row in rows])
 
     def respell(self, known: Iterable[Label]) -> Examples:
-        """Write each label as the known one that it is; see :class:`~elman.data.spelling.Spelling`.
+        """Spell each label as the known label that it equals; see :class:`~elman.data.spelling.Spelling`.
 
         Example:
             >>> Examples(["so", "so, so"], ["1", "1.0"]).respell([0, 1]).labels
@@ -55,15 +55,15 @@ class Examples(NamedTuple):
         )
 
     def split(self, fraction: float, seed: int, strata: Sequence[Hashable]) -> tuple[Examples, Examples]:
-        """Hold a part of the examples out, drawn with the seed.
+        """Split off a random, stratified held-out set.
 
         Args:
-            fraction: the share to hold out.
-            seed: the same seed draws the same examples.
-            strata: the group of each example; of every group with two or more, the same share is held out.
+            fraction: the fraction to hold out.
+            seed: the seed of the random choice.
+            strata: the group of each example; the same fraction of every group with two or more examples is held out.
 
         Returns:
-            The examples to learn from, and those held out; both in their order.
+            The training examples and the held-out ones, both in their original order.
 
         Raises:
             DataError: no group has two examples.
@@ -83,14 +83,14 @@ class Examples(NamedTuple):
             held_out += generator.permutation(rows)[:number].tolist()
         if not held_out:
             raise DataError(
-                f"too few examples ({len(strata)}) to learn from some and hold others out: give more, or name data to "
-                "judge on with `valid`"
+                f"too few examples ({len(strata)}) to train on some and hold out others: give more, or name "
+                "validation data with `valid`"
             )
         rest = sorted(set(range(len(strata))) - set(held_out))
         return self.select(rest), self.select(sorted(held_out))
 
     def describe(self, *sources: Any) -> dict[str, Any]:
-        """Say what data this is: where it came from, how many examples, and a hash of them."""
+        """Describe the data: its files, the number of examples, and a hash of them."""
         digest = hashlib.sha256()
         for item, label in zip(self.inputs, self.labels, strict=True):
             digest.update(item.tobytes() if isinstance(item, np.ndarray) else repr(item).encode("utf-8", "replace"))

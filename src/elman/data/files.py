@@ -1,9 +1,9 @@
-r"""The user's files: opened, listed, decoded and unpacked; what goes wrong on the way is an error that names the file.
+r"""Opening, listing, decoding and unpacking the user's files; every error names the file.
 
-    Path | str | stream ──text_blocks──▶ text, its lines ended by "\n", in blocks as they come
+    Path | str | stream ──text_blocks──▶ blocks of text, as they arrive, with "\n" at the end of each line
 
-A line ends with "\n", "\r\n" or "\r", whichever the file has, and with nothing else: U+2028, U+0085, a form feed and a
-vertical tab are characters like any other.
+A line ends with "\n", "\r\n" or "\r" and with nothing else: U+2028, U+0085, a form feed and a vertical tab are ordinary
+characters.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from typing import IO
 from elman.data.signatures import detect_kind
 from elman.errors import DataError, ElmanError, UsageError, suggest
 
-LONGEST_LINE = 16 << 20  # characters; a file with a longer line is taken for something else than text
-LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may hold
-LARGEST_RATIO = 100  # a file that holds more than that many times its own size is taken for a bomb
-DAMAGED = "is not a whole file, or none of its kind; download it again?"
-SHOWN = 300  # characters of the user's data in a message
+LONGEST_LINE = 16 << 20  # characters; a file with a longer line is probably not text
+LARGEST_UNPACKED = 256 << 20  # bytes that any compressed file may unpack to
+LARGEST_RATIO = 100  # a larger file that unpacks to more than this many times its size is refused as a bomb
+DAMAGED = "is damaged, or not a file of this kind; download it again?"
+SHOWN = 300  # characters of the user's data that a message quotes
 
 logger = logging.getLogger(__name__)
 
 
 def open_file(path: Path) -> io.BufferedReader:
-    """Open a file of the user's for reading, or say plainly why that cannot be done.
+    """Open a file for reading.
 
     Args:
         path: the file.
@@ -43,12 +43,12 @@ def open_file(path: Path) -> io.BufferedReader:
         The open file, in binary mode.
 
     Raises:
-        DataError: there is no such file, it is a directory or a pipe, or it may not be read.
+        DataError: there is no such file, it is a folder or a pipe, or the permission is missing.
     """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise DataError(f"{path}: is a directory; name the files in it, such as {path}/*.txt")
+            raise DataError(f"{path}: is a folder; name the files in it, such as {path}/*.txt")
         if not stat.S_ISREG(mode):
             raise DataError(f"{path}: is not a regular file; a text is read several times, so save it first")
         return path.open("rb")
@@ -56,18 +56,18 @@ def open_file(path: Path) -> io.BufferedReader:
         raise
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
-            raise DataError(f"{path}: is a link to a file that is not there") from None
+            raise DataError(f"{path}: is a link to a file that does not exist") from None
         folder, siblings = path.parent, list[str]()
-        with suppress(OSError):  # a folder that may be entered need not be one that may be listed
+        with suppress(OSError):  # the folder may lack the permission to list it
             siblings += [child.name for child in folder.iterdir()]
         where = "" if is_folder(folder) else f" (nor a folder {folder})"
         raise DataError(f"{path}: there is no such file{where}{suggest(path.name, siblings)}") from None
-    except (OSError, ValueError) as error:  # ValueError: it holds a NUL
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{str(path)[:SHOWN]}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a path names a folder; where it names nothing, whoever opens it says why."""
+    """Tell whether a path names a folder; False for a path that cannot be looked up, which opening it reports."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -77,15 +77,15 @@ def is_folder(path: Path) -> bool:
 def list_files(
     folder: Path, endings: Collection[str], note: Callable[[str, DataError], None] | None = None
 ) -> list[Path]:
-    """List the files of a folder, and of the folders in it, by name; whether they can be read shows when they are.
+    """List the files of a folder and its subfolders, sorted by name.
 
     Args:
         folder: the folder.
-        endings: what their names may end in, in lower case.
-        note: who is told of a folder in it that may not be listed: its name, and why. A warning where not given.
+        endings: the endings to look for, in lower case.
+        note: is called with the name of a subfolder that cannot be listed and the error. By default, a warning.
 
     Raises:
-        DataError: the folder itself may not be listed.
+        DataError: the folder itself cannot be listed.
     """
 
     def skip(error: OSError) -> None:
@@ -101,22 +101,22 @@ def list_files(
 
 
 def _warn(name: str, problem: DataError) -> None:
-    logger.warning("%s; what is in it is left out", problem)
+    logger.warning("%s; it is skipped", problem)
 
 
 @contextmanager
 def as_data_error(name: str, what: str = "cannot be read") -> Iterator[None]:
-    """Turn whatever a library raises while it reads one file into an error that names the file.
+    """Convert any exception that a library raises while it reads a file into a DataError that names the file.
 
-    Files come from anywhere, and the libraries that read them raise anything for one that is damaged, a lack of memory
-    and too deep a recursion included. Each is that file's problem, so that a folder is read on without it.
+    Libraries raise all kinds of exceptions for a damaged file, including MemoryError and RecursionError. Each is the
+    problem of one file, so that the other files of a folder can still be read.
 
     Args:
-        name: what to call the file.
-        what: what is wrong with it, before the reason.
+        name: the name of the file.
+        what: what is wrong with it; the reason follows in brackets.
 
     Raises:
-        DataError: in place of an exception that is none of Elman's own.
+        DataError: in place of an exception that is not one of Elman's.
 
     Example:
         >>> with as_data_error("a.mid", "not MIDI"):
@@ -133,7 +133,7 @@ def as_data_error(name: str, what: str = "cannot be read") -> Iterator[None]:
 
 
 def describe_error(error: Exception) -> str:
-    """Return the first line of what an exception says, cut where it is long; its type where it says nothing."""
+    """Return the first line of an exception's message, shortened if it is long; its type if it has no message."""
     if isinstance(error, MemoryError):
         return "it does not fit into memory"
     if isinstance(error, RecursionError):
@@ -143,7 +143,7 @@ def describe_error(error: Exception) -> str:
 
 
 def join_names(names: Iterable[str]) -> str:
-    r"""Return names with commas between them, for a message: on one line and, of very many, the first.
+    r"""Join names with commas for a message, on one line; a long list is cut off.
 
     Example:
         >>> join_names(["text", "two\nlines"])
@@ -155,7 +155,7 @@ def join_names(names: Iterable[str]) -> str:
 
 
 def suggest_among(names: Collection[str], wanted: str) -> str:
-    """Return the tail of a message about a name that is not there: the nearest one, and what there is.
+    """Return the end of a message about an unknown name: the closest known name, and a list of all of them.
 
     Example:
         >>> suggest_among(["text", "lable"], "label")
@@ -166,23 +166,23 @@ def suggest_among(names: Collection[str], wanted: str) -> str:
 
 
 def text_problem(text: str) -> str:
-    r"""Say why a text that is written in escapes or by its numbers cannot be used: nothing, where it can.
+    r"""Return what is wrong with a decoded text: NUL characters or surrogates; an empty string if nothing is.
 
     Example:
         >>> text_problem("a\0"), text_problem("so, so")
-        ('holds NUL characters; is the encoding another one, such as utf-16?', '')
+        ('contains NUL characters; is it in another encoding, such as utf-16?', '')
     """
     if "\0" in text:
-        return "holds NUL characters; is the encoding another one, such as utf-16?"
+        return "contains NUL characters; is it in another encoding, such as utf-16?"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "holds half a character (a surrogate without its other half)"
+        return "contains half a character (a lone surrogate)"
     return ""
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise UsageError unless text can be read in an encoding of this name.
+    """Raise UsageError unless Python has a text encoding of this name.
 
     Example:
         >>> check_encoding("utf8")
@@ -191,7 +191,7 @@ def check_encoding(encoding: str) -> None:
         elman.errors.UsageError: `encoding` utf9: no such text encoding; did you mean "utf-8"?
     """
     try:
-        b"a\n".decode(encoding, "replace")  # idna, for one, cannot go on after what it does not know
+        b"a\n".decode(encoding, "replace")  # some codecs, such as idna, cannot replace errors
         codecs.getincrementaldecoder(encoding)("replace")
     except (LookupError, ValueError):
         known = {name.replace("_", "-") for name in aliases.values() if not name.endswith("_codec")}
@@ -208,16 +208,16 @@ def text_blocks(
     by_line: bool = False,
     digest: hashlib._Hash | None = None,
 ) -> Iterator[str]:
-    r"""Yield a text in blocks, as soon as they are there, without its byte order mark; lines end with "\n".
+    r"""Yield a text in blocks, as soon as they arrive, without its byte order mark and with "\n" at each line's end.
 
     Args:
-        source: a ``Path`` names a file, a ``str`` is text, an open binary stream is read as it comes.
-        encoding: how the bytes are encoded.
-        name: what to call the source in messages.
-        size: bytes (of a string: characters) to read at a time, at most.
-        errors: ``replace`` puts U+FFFD in place of what is not in this encoding.
-        by_line: let the error begin with the file and the line.
-        digest: what is fed the raw bytes (of a string: its UTF-8).
+        source: a ``Path`` names a file, a ``str`` is text, an open binary stream is read as its data arrives.
+        encoding: the encoding of the bytes.
+        name: the name of the source in messages.
+        size: the maximum number of bytes (for a string: characters) to read at a time.
+        errors: ``replace`` replaces invalid bytes with U+FFFD, ``strict`` raises.
+        by_line: begin an error message with the file and the line.
+        digest: a hash to update with the raw bytes (for a string: its UTF-8).
 
     Raises:
         UsageError: there is no such encoding.
@@ -237,7 +237,7 @@ def text_blocks(
 
 
 def join_lines(text: str) -> str:
-    r"""Return a text with a space in place of each end of a line, but for the last; lines end as those of files do.
+    r"""Join the lines of a text with spaces; lines end as in a file.
 
     Example:
         >>> join_lines("one\r\ntwo\rthree\n"), join_lines("no\u2028end\x85of\x0ca line")
@@ -247,7 +247,7 @@ def join_lines(text: str) -> str:
 
 
 class _Newlines:
-    r"""Makes every end of a line "\n", block by block; a line that ends with "\r" need not wait for the next block."""
+    r"""Converts line ends to "\n", block by block; a line that ends with "\r" does not wait for the next block."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -310,7 +310,7 @@ def _decode(
                     f"{where(byte, newlines.count + 1)} is not valid {encoding}; "
                     f"it may be {other}: try `encoding` {other}"
                 ) from None
-            except UnicodeError as error:  # UTF-16 without its mark
+            except UnicodeError as error:  # UTF-16 without a byte order mark
                 raise DataError(f"{name}: is not valid {encoding} ({describe_error(error)})") from None
             yield block
             if not raw:
@@ -321,7 +321,7 @@ def _decode(
 
 
 def _detect_mark(raw: bytes, encoding: str) -> str:
-    """Return which encoding a text's first bytes mark it as, where that is another one than the given."""
+    """Return the encoding that a byte order mark stands for, if it is not the one given; else an empty string."""
     marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
     marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
     found = next((other for mark, other in marks.items() if raw.startswith(mark)), "")
@@ -329,7 +329,7 @@ def _detect_mark(raw: bytes, encoding: str) -> str:
 
 
 def guess_encoding(path: Path, failed: str) -> str:
-    """Find an encoding that reads the whole file; Latin-1 reads anything."""
+    """Find an encoding that can decode the whole file; Latin-1 can decode anything."""
     with open_file(path) as file:
         for encoding in filter(None, (_detect_mark(file.read(4), failed), "utf-8", "cp1252")):
             if codecs.lookup(encoding) == codecs.lookup(failed):
@@ -347,11 +347,11 @@ def guess_encoding(path: Path, failed: str) -> str:
 
 
 class Unpacked(io.RawIOBase):
-    """The content of a compressed file, as far as a file of its size may be expected to hold.
+    """The content of a compressed file, up to the limit of `check_unpacked`.
 
     Args:
-        read: reads so many bytes of what is unpacked.
-        name: what to call the file in messages.
+        read: reads a number of unpacked bytes.
+        name: the name of the file in messages.
         packed: the size of the compressed file in bytes.
     """
 
@@ -362,14 +362,14 @@ class Unpacked(io.RawIOBase):
         self._read = 0
 
     def readable(self) -> bool:
-        """Say that it is for reading."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read what comes next; see :class:`io.RawIOBase`.
+        """Read the next bytes; see :class:`io.RawIOBase`.
 
         Raises:
-            DataError: it is damaged, or more than may be expected.
+            DataError: the file is damaged, or unpacks to more than the limit.
         """
         with as_data_error(self._name, DAMAGED):
             piece = self._unpack(len(buffer))
@@ -380,14 +380,14 @@ class Unpacked(io.RawIOBase):
 
 
 def check_unpacked(name: str, unpacked: int, packed: int) -> None:
-    """Refuse a compressed file that holds so much more than its size that it can only be meant to fill the memory.
+    """Refuse a decompression bomb: a file that unpacks to far more than its size.
 
     Raises:
-        DataError: it holds more than `LARGEST_UNPACKED` bytes and more than `LARGEST_RATIO` times its size.
+        DataError: it unpacks to more than `LARGEST_UNPACKED` bytes and more than `LARGEST_RATIO` times its size.
     """
     most = max(LARGEST_UNPACKED, LARGEST_RATIO * packed)
     if unpacked > most:
         raise DataError(
-            f"{name}: holds more than {most:,} bytes in a file of {packed:,}, where a compressed file may hold "
-            f"{LARGEST_UNPACKED:,} or {LARGEST_RATIO} times its size; save it uncompressed"
+            f"{name}: unpacks from {packed:,} bytes to more than {most:,}, but the limit is {LARGEST_UNPACKED:,} bytes "
+            f"or {LARGEST_RATIO} times its size; save it uncompressed"
         )

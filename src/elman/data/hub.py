@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub as texts: the same readers read them that read files.
+"""Data sets of the Hugging Face hub, written as text for the readers that also read files.
 
 NAME[@SPLIT] ──datasets.load_dataset──▶ rows ──▶ plain text | columns | JSON lines
 """
@@ -20,19 +20,19 @@ logger = logging.getLogger(__name__)
 
 
 def load_hub_text(name: str, form: HubFormat) -> str:
-    r"""Load a data set and write it as text in a form that training reads.
+    r"""Load a data set and write it as text that training can read.
 
-    ``text`` is the column ``text``, a row a line; ``columns`` a word a line, with every column that has a tag for each
-    word; ``records`` a JSON object a row, in which labels have their names.
+    ``text`` is the column ``text``, one line for each row; ``columns`` has one line for each word, with every column
+    that holds a tag for each word; ``records`` has one JSON object for each row, with the names of the labels.
 
     Args:
-        name: ``NAME``, ``NAME@SPLIT`` (``train`` where not given), or ``NAME:CONFIGURATION@SPLIT``; a NAME that is a
-            folder here is read from it.
-        form: how to write it down.
+        name: ``NAME``, ``NAME@SPLIT`` (by default ``train``), or ``NAME:CONFIGURATION@SPLIT``; NAME may be a local
+            folder.
+        form: the format to write.
 
     Raises:
-        UsageError: there is no name, or the extra ``hub`` is not installed.
-        DataError: there is no such data set or split, or it lacks what the form needs.
+        UsageError: the name is missing, or the extra ``hub`` is not installed.
+        DataError: there is no such data set or split, or it lacks the columns that the format needs.
     """
     writers: dict[HubFormat, Callable[[str, Any], str]] = {
         "text": _write_text,
@@ -47,7 +47,7 @@ def load_hub_text(name: str, form: HubFormat) -> str:
         import datasets
     except ImportError:
         raise UsageError(f"hub: needs datasets, which is not installed: {how_to_install('hub')}") from None
-    with as_data_error(f"hub:{name}", "cannot be loaded"):  # what datasets raises has no common base
+    with as_data_error(f"hub:{name}", "cannot be loaded"):  # the errors of datasets have no common base class
         loaded = datasets.load_dataset(path, configuration or None)
         split = split or "train"
         if split not in loaded:
@@ -62,7 +62,7 @@ def _write_text(name: str, rows: Any) -> str:
 
 
 def _write_json_lines(name: str, rows: Any) -> str:
-    """Write a JSON object a row: labels by their names, and what is nested (en, de) as if it were not."""
+    """Write one JSON object for each row, with labels by their names and nested fields (en, de) flattened."""
     named = _find_label_names(rows.features)
 
     def flat(row: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -78,7 +78,7 @@ def _write_json_lines(name: str, rows: Any) -> str:
 
 
 def _write_columns(name: str, rows: Any) -> str:
-    """Write a word a line, with its tags: the words are the first column of lists of texts."""
+    """Write one line for each word and its tags; the words are the first column with lists of strings."""
     named = _find_label_names(rows.features)
     lists = [column for column, value in rows[0].items() if isinstance(value, list)] if len(rows) else []
     words = next((column for column in lists if column not in named and _holds_texts(rows, column)), None)
@@ -99,11 +99,11 @@ def _write_columns(name: str, rows: Any) -> str:
 
 
 def _format_cell(named: Mapping[str, list[str]], column: str, value: Any) -> str:
-    """Write a word or a tag; one that is missing is empty, which the reader reports and leaves out."""
+    """Write a word or a tag; a missing one becomes an empty cell, which the reader reports and skips."""
     if value is None or (column in named and value == -1):
         return ""
     written = named[column][value] if column in named and isinstance(value, int) else str(value)
-    return re.sub(r"[\t\r\n]", " ", written)  # a cell is one word of one line
+    return re.sub(r"[\t\r\n]", " ", written)  # they would end the cell
 
 
 def _holds_texts(rows: Any, column: str) -> bool:
@@ -112,6 +112,6 @@ def _holds_texts(rows: Any, column: str) -> bool:
 
 
 def _find_label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the names of a column's labels, where its numbers stand for labels."""
+    """Return the label names of each column whose numbers stand for labels."""
     kinds = {column: getattr(kind, "feature", kind) for column, kind in features.items()}
     return {column: kind.names for column, kind in kinds.items() if hasattr(kind, "names")}

@@ -1,7 +1,7 @@
-r"""Line after line of a file, a text or a stream that may never end, and what was wrong with some of them.
+r"""Numbered lines of a file, a string or an endless stream, and the problems found in them.
 
-Path | str | stream ──text_blocks──▶ lines, numbered ──a reader of some format──▶ records
-                                                            └──▶ Problems: told, counted, gone on from
+Path | str | stream ──text_blocks──▶ numbered lines ──the reader of a format──▶ records
+                                                            └──▶ Problems: logged and counted; reading continues
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ logger = logging.getLogger(__name__)
 
 
 class Problems:
-    """Places in the user's data that had to be left out: the first few are told in full, all are counted.
+    """Problems in the user's data: the first few are logged, all are counted.
 
     Args:
-        shown: how many to tell in full.
+        shown: how many problems to log.
 
     Example:
         >>> problems = Problems(shown=0)
-        >>> problems.add("train.conllu", 17, "9 columns where CoNLL-U has 10; the sentence is left out")
+        >>> problems.add("train.conllu", 17, "9 columns where CoNLL-U has 10; the sentence is skipped")
         >>> problems.count, problems.first
-        (1, 'train.conllu:17: 9 columns where CoNLL-U has 10; the sentence is left out')
+        (1, 'train.conllu:17: 9 columns where CoNLL-U has 10; the sentence is skipped')
     """
 
     def __init__(self, shown: int = 5) -> None:
@@ -40,7 +40,7 @@ class Problems:
         self._shown = shown
 
     def add(self, name: str, line: int, what: str, count: int = 1) -> None:
-        """Note what is wrong in a line of a file, or with so many things, and what becomes of it."""
+        """Add a problem in a line of a file that affects ``count`` records, and say how it is handled."""
         self.count += count
         self._places += 1
         message = f"{name}:{line}: {what}"
@@ -48,19 +48,19 @@ class Problems:
         if self._places <= self._shown:
             logger.warning("%s", message)
 
-    def add_error(self, name: str, error: DataError, fate: str = "it is left out") -> None:
-        """Note why a file, or what begins in some line of it, cannot be used, and what becomes of it.
+    def add_error(self, name: str, error: DataError, fate: str = "it is skipped") -> None:
+        """Add an error about a file, or about a record that starts at a line of it.
 
         Args:
-            name: how the error's message begins: the file's name, or that with the line.
+            name: the start of the error's message: the file's name, with or without the line.
             error: the error.
-            fate: what becomes of it.
+            fate: how the problem is handled.
 
         Example:
             >>> problems = Problems(shown=0)
             >>> problems.add_error("a.mid", DataError("a.mid: has no notes"))
             >>> problems.first
-            'a.mid:1: has no notes; it is left out'
+            'a.mid:1: has no notes; it is skipped'
         """
         said = str(error)
         begins = re.match(rf"{re.escape(name)}(?::([0-9]+))?: ", said)
@@ -70,22 +70,22 @@ class Problems:
         self.add(file, int((begins and begins[1]) or line or 1), f"{what}{pause} {fate}")
 
     def close(self) -> None:
-        """Tell how many there were beyond those told in full."""
+        """Log how many problems were not shown."""
         if self._places > self._shown:
-            logger.warning("and %s more such places", f"{self._places - self._shown:,}")
+            logger.warning("and %s more problems of this kind", f"{self._places - self._shown:,}")
 
 
 class Lines:
-    r"""The lines of a file, a text or a stream, one by one, without their ends ("\n", "\r\n", "\r"); each is numbered.
+    r"""The numbered lines of a file, a string or a stream, without their ends ("\n", "\r\n", "\r").
 
     Args:
         source: a ``Path`` names a file, a ``str`` is text, an open binary stream (such as ``sys.stdin.buffer``) is read
-            as it comes.
-        encoding: how the bytes are encoded.
-        problems: who is told of a line that is not in this encoding; it is read with U+FFFD in place of what is wrong.
-            Where not given, such a line is an error.
-        name: what to call the source in messages; the file's name, "text" or "standard input" where not given.
-        block_size: bytes to read at a time, at most.
+            as its data arrives.
+        encoding: the encoding of the bytes.
+        problems: collects the lines with invalid bytes, which are replaced with U+FFFD. If None, such a line is an
+            error.
+        name: the name of the source in messages; by default the file's name, "text" or "standard input".
+        block_size: the maximum number of bytes to read at a time.
 
     Raises:
         DataError: there is no such file, or (while reading) a line is not in this encoding or has more than
@@ -111,19 +111,19 @@ class Lines:
         known = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "standard input"
         self.name = name or known
         self.block_size = block_size
-        self._stream: Iterator[str] | None = None  # of a stream whose beginning was looked at: what follows it
+        self._stream: Iterator[str] | None = None  # of a stream that was peeked at: the blocks that follow
         self._begun = ""
         self.number = 0
-        """The number of the line handed out last."""
+        """The number of the last line yielded."""
         self.is_waiting = False
-        """Whether no further line is at hand: to ask for one may mean to wait for it."""
-        if isinstance(source, Path) and not is_folder(source):  # of a folder, who reads lines hears it then
+        """Whether no further line is available yet, so that reading the next one may block."""
+        if isinstance(source, Path) and not is_folder(source):  # a folder is an error when its lines are read
             open_file(source).close()
 
     def __iter__(self) -> Iterator[str]:
         """Yield the lines."""
         self.number = 0
-        rest: list[str] = []  # what there is of a line that has not ended yet
+        rest: list[str] = []  # the parts of a line that has not ended yet
         length = 0
         for block in self._blocks():
             *lines, last = block.split("\n")
@@ -140,14 +140,14 @@ class Lines:
             yield self._count("".join(rest))
 
     def read_all(self) -> str:
-        r"""Return all of it as one text, its lines ended by "\n"."""
+        r"""Return everything as one string, with "\n" at the end of each line."""
         return "".join(self._blocks())
 
     def peek(self) -> str:
-        """Return what it begins with, so that its format can be found out: a block or, of a stream, its first lines.
+        """Return the beginning, for detecting the format: a block or, of a stream, its first lines.
 
-        A stream is waited for until its first line that is not blank has ended, and then read from its beginning all
-        the same.
+        Of a stream, this waits for the end of the first line that is not blank; iteration still starts at the first
+        line.
         """
         if isinstance(self.source, Path | str):
             return next((block for block in self._blocks() if block.strip()), "")
@@ -164,14 +164,14 @@ class Lines:
         self._check_length(len(line))
         self.number += 1
         if self.problems is not None and "\ufffd" in line:
-            self.problems.add(self.name, self.number, f"not all of it is {self.encoding}; U+FFFD stands for the rest")
+            self.problems.add(self.name, self.number, f"not valid {self.encoding}; bad bytes are replaced with U+FFFD")
         return line
 
     def _check_length(self, length: int) -> None:
         if length > LONGEST_LINE:
             raise DataError(
-                f"{self.name}:{self.number + 1}: the line is longer than {LONGEST_LINE:,} characters, the most that a "
-                "line may have; is it text? If so, break the line"
+                f"{self.name}:{self.number + 1}: the line is longer than the limit of {LONGEST_LINE:,} characters; "
+                "is it text? If so, break the line"
             )
 
     def _blocks(self) -> Iterator[str]:
@@ -187,9 +187,9 @@ class Lines:
 
 
 def group_available(records: Iterable[Record], lines: Lines, most: int) -> Iterator[list[Record]]:
-    r"""Group what is read from ``lines``: up to ``most`` records, and no more than are there without waiting.
+    r"""Group records that are read from ``lines``: up to ``most``, but only as many as are available without waiting.
 
-    So a long file is worked off in large pieces, and what comes through a pipe is answered at once.
+    So a long file is processed in large groups, and input from a pipe is answered at once.
 
     Example:
         >>> lines = Lines("a\nb\nc\n")

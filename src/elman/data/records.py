@@ -1,7 +1,7 @@
-"""What passes between files and models: the records that are read, and the records that a model answers with.
+"""The records that pass between files and models: those that are read, and those that a model answers with.
 
 Lines ──a format's read──▶ Sentence | Example | Passage ... ──Model.answer──▶ TaggedSentence | Classification ...
-                       └─▶ Problem, where something cannot be read ──────────▶ the same Problem, in its place
+                       └─▶ Problem, for an unreadable input ─────────────────▶ the same Problem, in the same position
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Problem:
-    """What stands in place of an input that cannot be read, and in place of the answer to it."""
+    """A placeholder for an input that cannot be read, and for the answer to it."""
 
     where: int | str
     """The number of its line, or its name."""
     what: str
     """Why it cannot be read."""
     text: str = ""
-    """Its lines as they came, for a format that copies them."""
+    """Its original lines, for a format that copies them."""
     is_reported: bool = True
-    """Whether the user has been told, as a format that reads tells with file and line."""
+    """Whether the user has seen it already, as a format's reader reports it with file and line."""
 
 
-# What is read.
+# Records that are read.
 
 
 @dataclass(frozen=True, eq=False)
 class Sentence:
-    """Words, their tags, and the lines that they came in."""
+    """Words, their tags, and the lines that they were read from."""
 
     words: list[str]
     tags: list[str] | None
-    """None where they were not asked for."""
+    """None if the tags were not requested."""
     line: int
     """The number of its first line."""
     lines: list[str] = field(default_factory=list)
-    """As read, without the blank line after them; none where the sentence came from no such file."""
+    """Its original lines, without the blank line after them; empty if the format has no lines to copy."""
     rows: list[int] = field(default_factory=list)
-    """Which of the lines each word stands in."""
+    """The index of each word's line in ``lines``."""
     format: str = ""
-    """What its lines are written in: the format's name."""
+    """The name of the format of its lines."""
     closing: str = ""
-    """The blank line after it, as read: it may hold blanks."""
+    """The blank line after it as read, which may contain spaces."""
 
     @property
     def is_comment(self) -> bool:
-        """Whether it consists of comments: lines without a word."""
+        """Whether it has only comments: lines without a word."""
         return bool(self.lines) and not self.words
 
 
@@ -63,37 +63,37 @@ class Example(NamedTuple):
 
     text: str
     label: str | None
-    """None where it was not asked for."""
+    """None if it was not requested."""
     line: int
     """The number of its first line."""
 
 
 class NumberSequence(NamedTuple):
-    """Numbers (T, F), a row a time step, and their label."""
+    """Numbers (T, F), one row for each time step, and their label."""
 
     values: NDArray[np.float32]
     label: str | None
-    """None where it was not asked for."""
+    """None if it was not requested."""
     line: int
-    """The number of its first line; of an array, of its row from 0."""
+    """The number of its first line; in an array, the index of its row."""
 
 
 class Passage(NamedTuple):
-    """A piece of a running text, cut where tokens end: the pieces give the same tokens as the whole text."""
+    """A piece of a running text, split at a token boundary: the pieces give the same tokens as the whole text."""
 
     text: str
     more: bool
-    """Whether the next piece is at hand, so that this one need not be answered before that is read."""
+    """Whether the next piece is available, so that it can be read before this one is answered."""
 
 
 class Picture(NamedTuple):
-    """A picture (S, S, 3) uint8, or ready features of one (R, F) float32."""
+    """A picture (S, S, 3) uint8, or the precomputed features of one, (R, F) float32."""
 
     name: str
     array: NDArray[Any]
 
 
-# What a model answers.
+# Records that a model answers with.
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +103,12 @@ class TaggedSentence:
     sentence: Sentence
     tags: list[str]
     probabilities: list[float]
-    """How likely each tag is; empty where that was not asked for."""
+    """The probability of each tag; empty if it was not requested."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """The likeliest label, and how likely each one is."""
+    """The most probable label, and the probability of each label."""
 
     label: Any
     probabilities: dict[Any, float]
@@ -116,19 +116,19 @@ class Classification:
 
 @dataclass(frozen=True)
 class Translation:
-    """A source and the texts written for it, the best first, each with its score."""
+    """A source and its candidate translations, the best first, each with its score."""
 
     source: str
     candidates: list[tuple[str, float]]
     line: int = 0
     """The number of the source's first line."""
     warning: str = ""
-    """What was not read of the source; empty where all of it was."""
+    """What part of the source was cut off; empty if all of it was read."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A picture's name and the captions written for it, the best first, each with its score."""
+    """The name of a picture and its candidate captions, the best first, each with its score."""
 
     picture: str
     candidates: list[tuple[str, float]]
@@ -136,20 +136,20 @@ class Caption:
 
 @dataclass(frozen=True)
 class Surprisals:
-    """Tokens of a text, or events of a tune, each with its surprisal: -log p(token | all before it), in nats."""
+    """The tokens of a text, or the events of a tune, each with its surprisal, -log p(token | history), in nats."""
 
     tokens: list[str]
     nats: list[float | None]
-    """None for a first token, before which there is nothing."""
+    """None for a first token, which has no history."""
 
 
 def drop_problems(items: Iterable[Item | Problem]) -> list[Item]:
-    """Return the items that could be read."""
+    """Return the items that are not problems."""
     return [item for item in items if not isinstance(item, Problem)]
 
 
 def restore_problems(items: Sequence[Any], records: Iterable[Record]) -> Iterator[Record | Problem]:
-    """Yield the records of the readable items, and each problem where it stands among them.
+    """Yield one record for each readable item, and each problem in its original position.
 
     Example:
         >>> list(restore_problems(["a", Problem(2, "no text"), "b"], ["A", "B"]))

@@ -1,12 +1,12 @@
-"""How tags mark spans such as entities: IOB1, BIO, BIOES and their like in, BIO inside, and back as they came.
+"""Tagging schemes for spans such as entities: IOB1, BIO, BIOES and similar; models use BIO internally.
 
     words    Ada  Lovelace  met  Charles  Babbage  in  London
-    IOB1     I-P  I-P       O    I-P      I-P      O   I-L       B- only where a span touches one of its own type
+    IOB1     I-P  I-P       O    I-P      I-P      O   I-L       B- only directly after a span of the same type
     BIO      B-P  I-P       O    B-P      I-P      O   B-L       every span begins with B-
-    BIOES    B-P  E-P       O    B-P      E-P      O   S-L       its last word has E-, a span of one word S-
+    BIOES    B-P  E-P       O    B-P      E-P      O   S-L       a span ends with E-; a span of one word is S-
 
-BILOU is BIOES with L for E and U for S, BMES is BIOES with M for I. Where there is one type only, tags may lack it:
-B, I and O, or B, M, E and S for the words of a text without blanks.
+BILOU is BIOES with L for E and U for S; BMES is BIOES with M for I. If there is only one type, tags may omit it:
+B, I and O, or B, M, E and S for word segmentation.
 """
 
 from __future__ import annotations
@@ -25,26 +25,25 @@ Span = tuple[int, int, str]
 SCHEMES = ("iob1", "bio", "bioes", "bilou", "bmes")
 
 _ALL = "BIMESLU"
-# The first word of a span, inner ones, the last, a word alone:
-_LETTERS = {
+_LETTERS = {  # of the first word of a span, an inner one, the last one, and a single word
     "iob1": "IIII",
     "bio": "BIIB",
     "bioes": "BIES",
     "bilou": "BILU",
     "bmes": "BMES",
-}  # the first word, inner, last, alone
+}
 
 
 def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
-    """Find out which scheme the tags of some sentences follow.
+    """Detect the scheme of the tags of some sentences.
 
-    Tags are of spans where each is ``O`` or a letter of the scheme, a hyphen and a type, and at least one is not ``O``;
-    or where each is ``O`` or a letter, and some begin with B or I. M- makes it BMES, E- or S- BIOES, L- or U- BILOU.
-    Otherwise it is IOB1 where more spans begin with I- than with B-; a B- right
-    after a span of its own type, which both schemes write, does not count.
+    Tags mark spans if each of them is ``O`` or a letter, a hyphen and a type, and not all are ``O``; or if each is
+    ``O`` or a single letter, with at least one B or I. M makes it BMES, E or S BIOES, L or U BILOU. Otherwise it is
+    IOB1 if more spans begin with I- than with B-; a B- directly after a span of the same type, which both schemes
+    have, does not count.
 
     Returns:
-        One of `SCHEMES`, or an empty string where the tags are of single words, such as parts of speech.
+        One of `SCHEMES`, or an empty string if the tags are of single words, such as parts of speech.
 
     Example:
         >>> [detect_scheme([tags]) for tags in (["B-PER", "I-PER", "O"], ["I-PER", "I-PER", "O"], ["S-PER", "O"])]
@@ -80,7 +79,7 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
 
 
 def find_stray_tags(sentences: Iterable[Sequence[str]]) -> list[str]:
-    """Say which tags keep the others from being of spans: none, where the others do not look so.
+    """Find the tags that prevent the others from being read as spans; none if most tags do not look like spans.
 
     Example:
         >>> find_stray_tags([["B-PER", "I-PER", "o", "B-LOC"]]), find_stray_tags([["NOUN", "B-", "VERB"]])
@@ -96,10 +95,10 @@ def find_stray_tags(sentences: Iterable[Sequence[str]]) -> list[str]:
 
 
 def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write tags of a scheme as BIO; a span that does not begin as the scheme has it begins with B- all the same.
+    """Convert tags of a scheme to BIO; a span that breaks the rules of the scheme also begins with B-.
 
     Args:
-        tags: of a sentence; what is no tag of the scheme stays as it is.
+        tags: the tags of a sentence; a tag that does not belong to the scheme is kept.
         scheme: one of `SCHEMES`.
 
     Raises:
@@ -113,7 +112,7 @@ def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
 
 
 def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write BIO tags in another scheme: the inverse of `to_bio`.
+    """Convert BIO tags to another scheme: the inverse of `to_bio`.
 
     Example:
         >>> from_bio(["B-PER", "I-PER", "B-PER", "O"], "iob1"), from_bio(["B-LOC", "B-PER", "I-PER"], "bioes")
@@ -123,7 +122,7 @@ def from_bio(tags: Sequence[str], scheme: str) -> list[str]:
 
 
 def find_spans(bio: Sequence[str]) -> list[Span]:
-    """Find the spans that BIO tags mark; an I- after O, or after another type, begins one, as conlleval has it.
+    """Find the spans that BIO tags mark; an I- after O or after another type begins a span, as in conlleval.
 
     Example:
         >>> find_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
@@ -133,17 +132,17 @@ def find_spans(bio: Sequence[str]) -> list[Span]:
 
 
 def find_inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
-    """Return the places of tags that are none of the scheme's, or that it would write otherwise, such as I- after O.
+    """Find the positions of tags that the scheme does not have, or not in this place, such as I- after O.
 
     Example:
         >>> find_inconsistencies(["O", "I-PER", "B-LOC", "I-PER"], "bio"), find_inconsistencies(["B-PER", "O"], "bioes")
         ([1, 3], [0])
     """
     letters = "B" + _letters(scheme)
-    due = from_bio(to_bio(tags, scheme), scheme)
+    expected = from_bio(to_bio(tags, scheme), scheme)
     return [
-        place
-        for place, (tag, other) in enumerate(zip(tags, due, strict=True))
+        position
+        for position, (tag, other) in enumerate(zip(tags, expected, strict=True))
         if tag != other or not (tag == "O" or _is_span_tag(tag, letters))
     ]
 
@@ -156,12 +155,12 @@ def _letters(scheme: str) -> str:
 
 
 def _is_span_tag(tag: str, letters: str) -> bool:
-    """Tell whether a tag marks a word of a span: one of the letters alone, or with a hyphen and a type."""
+    """Tell whether a tag marks a word of a span: one of the letters, alone or with a hyphen and a type."""
     return tag[:1] in tuple(letters) and (len(tag) == 1 or (tag[1] == "-" and len(tag) > 2))
 
 
 def _find_spans(tags: Sequence[str], scheme: str) -> list[Span]:
-    """Find spans: I, M, E and L go on with a span of their type that has not ended; everything else begins one."""
+    """Find spans: I, M, E and L continue an open span of the same type; any other tag begins a new span."""
     letters = "B" + _letters(scheme)
     found: list[Span] = []
     before = "O"
@@ -178,7 +177,7 @@ def _find_spans(tags: Sequence[str], scheme: str) -> list[Span]:
 
 
 def _write_spans(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> list[str]:
-    """Write spans in a scheme; a tag of no span stays as it is."""
+    """Write spans in a scheme; the other tags are kept."""
     first, inner, last, alone = list(_letters(scheme))
     written = list(tags)
     before = (-1, -1, "")
@@ -193,13 +192,13 @@ def _write_spans(tags: Sequence[str], spans: Sequence[Span], scheme: str) -> lis
 
 
 def allowed_transitions(tags: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which BIO tag may follow which, and which may come first: an I- goes on with a span of its own type.
+    """Return which BIO tag may follow which, and which may come first: an I- needs a span of the same type before it.
 
     Args:
         tags: the K distinct tags.
 
     Returns:
-        (K, K), from the row's tag to the column's, and (K,); all True where the tags are not BIO.
+        (K, K), from the row's tag to the column's, and (K,) for the first tag; all True if the tags are not BIO.
 
     Example:
         >>> allowed_transitions(["B-PER", "I-PER", "O"])[0].tolist()

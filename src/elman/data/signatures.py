@@ -1,4 +1,4 @@
-"""What a file is that is no text, by its first bytes."""
+"""The kind of a file that is not text, by its first bytes."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ KINDS = {
     b"\xff\xd8\xff": "a picture",
     b"MThd": "a MIDI file",
 }
-"""What a file is that begins with these bytes, and what to do."""
+"""What a file that begins with these bytes is, and what to do with it."""
 
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a]")
-_LOOKED_AT = 512  # bytes
+_HEAD = 512  # bytes to look at
 
 
 def detect_kind(raw: bytes, encoding: str) -> str:
-    r"""Return what a file is that is no text; nothing where it may be text in this encoding.
+    r"""Return the kind of a file that is not text; an empty string if it may be text in this encoding.
 
     Args:
-        raw: what it begins with.
-        encoding: how it would be encoded as text.
+        raw: its first bytes.
+        encoding: the encoding that it would have as text.
 
     Example:
         >>> detect_kind(b"\x1f\x8b\x08", "utf-8"), detect_kind(b"BZh, said the bee", "utf-8")
         ('compressed by gzip; unpack it: gunzip FILE', '')
     """
     kind = next((kind for begins, kind in KINDS.items() if raw.startswith(begins)), "")
-    head = raw[:_LOOKED_AT]
+    head = raw[:_HEAD]
     try:
         is_text = not _CONTROL.search(head) and "\ufffd" not in head.decode(encoding, "replace")[:-1]
     except UnicodeError:  # some codecs, such as idna, replace nothing

@@ -1,14 +1,14 @@
-"""When two labels are one: 1, 1.0 and "1"; True and "True".
+"""When two labels are equal: 1, 1.0 and "1"; True and "True".
 
-A label is what its text says. In Python it may be a number or a truth value, in a file it is always a text, and pandas
-writes whole numbers as 1.0 where the column had a gap; so labels are compared here, and nowhere else:
+In Python a label may be a number or a boolean. In a file it is always a string, and pandas writes integers as 1.0 if a
+column has gaps. So labels are compared here and nowhere else:
 
-    labels are one where their texts are the same        1, 1.0, numpy.int64(1) and "1"; True and "True"
-    where all known labels are whole numbers             "1.0" is 1, too
-    where all known labels are truth values              "true" and "TRUE" are True, too
+    labels with the same text are equal        1, 1.0, numpy.int64(1) and "1"; True and "True"
+    if all known labels are integers           "1.0" also equals 1
+    if all known labels are booleans           "true" and "TRUE" also equal True
 
-Other texts are never taken for each other: among words, "true" and "True" are two labels, and so are the versions "1"
-and "1.0" where the known labels hold both.
+No other texts are equal: among words, "true" and "True" are two labels, and so are the versions "1" and "1.0" if the
+known labels include both.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 Label: TypeAlias = str | bool | int | float
-"""A label as Python has it; floats are whole numbers."""
+"""A label in Python; a float must be a whole number."""
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
 
 def format_label(label: Label) -> str:
-    """Write a label as a text, a whole float as the whole number that it is.
+    """Write a label as text, a float as an integer.
 
     Example:
         >>> format_label(1.0), format_label(True), format_label("1.0")
@@ -34,10 +34,10 @@ def format_label(label: Label) -> str:
 
 
 class Spelling:
-    """How the labels that are known are written.
+    """The spelling of the known labels.
 
     Args:
-        known: the labels, each a different one.
+        known: the labels, all different.
 
     Example:
         >>> Spelling([0, 1]).match("1.0"), Spelling(["0", "1"]).match(1), Spelling([False, True]).match("true")
@@ -52,13 +52,13 @@ class Spelling:
             self._by_value.setdefault(self._value(text), label)
 
     def match(self, label: Label) -> Label:
-        """Return the known label that this one is; where it is none of them, its text."""
+        """Return the known label that equals this one, or its text if there is none."""
         text = format_label(label)
         return self._by_text[text] if text in self._by_text else self._by_value.get(self._value(text), text)
 
 
 def unify_labels(labels: Sequence[Label]) -> list[str]:
-    """Write labels of several types as texts, the same label always in the same way.
+    """Write labels of several types as strings, so that equal labels become equal strings.
 
     Example:
         >>> unify_labels([1, "1.0", 2.0]), unify_labels([True, "true"]), unify_labels([1, "1.0", "spam"])
@@ -69,15 +69,15 @@ def unify_labels(labels: Sequence[Label]) -> list[str]:
 
 
 def _choose_normaliser(texts: Iterable[str]) -> Callable[[str], str]:
-    """Find out how to read texts so that those that say the same are the same: as numbers, truth values, or words."""
-    for read in (_normalise_whole_number, _normalise_truth_value):
-        if all(map(read, texts)):
-            return read
+    """Return the function that maps equal labels to the same string: labels are integers, booleans or words."""
+    for normalise in (_normalise_whole_number, _normalise_truth_value):
+        if all(map(normalise, texts)):
+            return normalise
     return str
 
 
 def _normalise_whole_number(text: str) -> str:
-    """Return the whole number that a text is, an empty text where it is none."""
+    """Return an integer without its decimal point; an empty string if the text is not an integer."""
     number = _WHOLE.fullmatch(text)
     return "0" if number and number[1] == "-0" else number[1] if number else ""
 

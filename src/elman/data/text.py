@@ -1,9 +1,9 @@
-r"""Readers of plain text: files or strings in, pieces of characters out, never a whole large file in memory.
+r"""Plain text from files or strings, in chunks, so that a large file is never in memory as a whole.
 
-    sources ──text_blocks──▶ decoded, "\r\n" and "\r" made "\n" ──chunks──▶ strings of about four million characters
+    sources ──text_blocks──▶ decoded text, with "\n" at each line's end ──chunks──▶ about four million characters each
 
-A chunk ends where no tokenizer can mind: before a space or newline that follows something else, so that no word,
-no ``<unk>`` and no run of blanks is split; or after a "\n", where lines are wanted.
+A chunk ends where no tokenizer is affected: before whitespace that follows something else, so that no word, no
+``<unk>`` and no run of whitespace is split; or after a "\n" if whole lines are wanted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from elman.data.files import check_encoding, open_file, text_blocks
 from elman.errors import DataError, UsageError
 
 Source: TypeAlias = Path | str | Sequence[Path | str]
-"""A ``Path`` names a file, a ``str`` is text; a sequence of these is read one after the other, as one text."""
+"""A ``Path`` names a file, a ``str`` is text; the items of a sequence are joined into one text."""
 
-_LAST_BORDER = re.compile(r".*\S(?=[ \t\n])", re.DOTALL)  # its end is the last place to cut
+_LAST_BORDER = re.compile(r".*\S(?=[ \t\n])", re.DOTALL)  # the match ends at the last place to cut
 _NEXT_BORDER = re.compile(r"(?<=\S)(?=[ \t\n])")
 
 
 class TextScan(NamedTuple):
-    """What one pass over a text tells."""
+    """The results of one pass over a text."""
 
     num_characters: int
     num_lines: int
@@ -34,19 +34,19 @@ class TextScan(NamedTuple):
 
 
 class Text:
-    r"""A text to be read as often as needed, from files, strings or both.
+    r"""A text from files, strings or both, which can be read several times.
 
-    Newlines are universal ("\r\n" and "\r" read as "\n") and a byte order mark at the start of a file is dropped.
+    Newlines are universal ("\r\n" and "\r" are read as "\n"), and a byte order mark at the start of a file is dropped.
 
     Args:
-        sources: where the text comes from; see `Source`.
-        encoding: how the files are encoded, by any name that Python knows.
-        block_size: bytes read at a time, and the characters that a chunk has at least (but for the last). A chunk
-            without a place to cut grows to four times this size, and is then cut anywhere.
+        sources: the files and strings; see `Source`.
+        encoding: the encoding of the files, by any name that Python knows.
+        block_size: the number of bytes to read at a time, and the minimum number of characters in a chunk (except the
+            last). A chunk without a place to cut grows to four times this size and is then cut anywhere.
 
     Raises:
         UsageError: the encoding is unknown, or a source is neither a path nor a string.
-        DataError: a file is missing, cannot be read or, found when it is read, is empty or not in this encoding.
+        DataError: a file is missing or cannot be read or, which shows later, is empty or not in this encoding.
 
     Example:
         >>> text = Text(["To be, or not to be,\r\n", "that is the question"])
@@ -71,12 +71,12 @@ class Text:
 
     @property
     def names(self) -> list[str]:
-        """The files' names as they were given; ``"text"`` for a string."""
+        """The name of each file, as given; ``"text"`` for a string."""
         return [str(source) if isinstance(source, Path) else "text" for source in self.sources]
 
     @property
     def hint(self) -> str:
-        """The tail of an error message about too little text, where a file's name was passed as text; else empty."""
+        """The end of an error message about too little text if the text is the name of a file; otherwise empty."""
         name = self.sources[0]
         if len(self.sources) > 1 or isinstance(name, Path) or not name.isprintable() or len(name.encode()) > 255:
             return ""
@@ -86,29 +86,29 @@ class Text:
 
     @property
     def num_characters(self) -> int:
-        """Characters in the text, after newlines have been made one character each."""
+        """The number of characters in the text; each newline is one character."""
         return self._scan.num_characters
 
     @property
     def num_lines(self) -> int:
-        """Lines in the text, with or without a newline at the end of the last."""
+        """The number of lines in the text, with or without a newline at its end."""
         return self._scan.num_lines
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the raw bytes (of strings: their UTF-8), in hexadecimal."""
+        """The SHA-256 of the raw bytes (for strings: their UTF-8), in hexadecimal."""
         return self._scan.sha256
 
     def chunks(self, start: int = 0, stop: int | None = None, keep_lines: bool = False) -> Iterator[str]:
-        r"""Yield the characters from ``start`` to ``stop`` in pieces of about ``block_size`` characters.
+        r"""Yield the characters from ``start`` to ``stop`` in chunks of about ``block_size`` characters.
 
         Args:
-            start: first character wanted.
-            stop: the character after the last one wanted; None for all.
-            keep_lines: cut after a "\n" rather than before a blank.
+            start: the index of the first character.
+            stop: the index after the last character; None for the end of the text.
+            keep_lines: cut after a "\n" rather than before whitespace.
 
         Returns:
-            Strings, none of them empty, which together are exactly ``text[start:stop]``.
+            Non-empty strings that together are exactly ``text[start:stop]``.
         """
         pending = ""
         for block in self._slice(start, stop):
@@ -129,11 +129,11 @@ class Text:
             yield pending
 
     def split(self, fraction: float, by_line: bool = False) -> int:
-        r"""Find the character at which the last ``fraction`` of the text begins, such as its validation part.
+        r"""Return the index at which the last ``fraction`` of the text begins, such as its validation part.
 
         Args:
-            fraction: the part to split off, from 0 to less than 1.
-            by_line: move on to the next start of a line (or the end of the text).
+            fraction: the fraction to split off, from 0 to less than 1.
+            by_line: move the split to the next start of a line (or the end of the text).
 
         Returns:
             ``int(num_characters * (1 - fraction))``, which is nanoGPT's split at 0.1.
@@ -150,7 +150,7 @@ class Text:
         position = int(self.num_characters * (1 - fraction))
         if not by_line or position == 0:
             return position
-        position -= 1  # where the newline stands if a line starts here already
+        position -= 1  # the newline is here if a line starts at the split already
         for block in self._slice(position, None):
             newline = block.find("\n")
             if newline >= 0:
@@ -180,7 +180,7 @@ class Text:
                 return
 
     def _blocks(self, digest: hashlib._Hash | None = None) -> Iterator[str]:
-        """Yield all sources as strings, none of them empty, feeding the raw bytes to ``digest`` on the way."""
+        """Yield all sources as non-empty strings, and update ``digest`` with their raw bytes."""
         for name, source in zip(self.names, self.sources, strict=True):
             is_empty = True
             for block in text_blocks(source, self.encoding, name, self.block_size, digest=digest):
@@ -188,22 +188,22 @@ class Text:
                     is_empty = False
                     yield block
             if is_empty:
-                raise DataError(f"{name}: is empty; Elman learns from characters, and here are none")
+                raise DataError(f"{name}: is empty; give a file with text")
 
 
 def read_text(text: str | Path, encoding: str = "utf-8") -> str:
-    """Return a text, or a file's content, whole, with newlines as training reads them.
+    """Return a string, or the content of a file, with newlines as in training.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither a string nor a path.
     """
     if not isinstance(text, str | Path):
-        raise UsageError(f"the text is of type {type(text).__name__}; give one text, or the Path of a file")
+        raise UsageError(f"the text is of type {type(text).__name__}; give a str, or the Path of a file")
     return "".join(Text(text, encoding).chunks()) if text != "" else ""
 
 
 def split_text(text: str, size: int) -> Iterator[str]:
-    """Cut a string into pieces of at least ``size`` characters, each ending before a blank that follows a non-blank.
+    """Split a string into pieces of at least ``size`` characters, each ending before whitespace that follows a word.
 
     Example:
         >>> list(split_text("the cat  sat on", 2))

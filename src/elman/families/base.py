@@ -43,6 +43,7 @@ from elman.families.saved.folder import (
     write_folder,
 )
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
+from elman.families.unrolled import Unrolled
 from elman.files import remove_file, working_in
 from elman.settings.base import ModelSettings, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
@@ -98,6 +99,16 @@ class Model(ModelSettings, ABC):
             DataError: the data cannot be read.
         """
         return Report(self.evaluate(X))
+
+    @abstractmethod
+    def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
+        """Lay the network out over each input, for :mod:`elman.inspection`.
+
+        Args:
+            X: the inputs, as ``predict`` takes them; of a language model and a composer, as ``evaluate`` does.
+            y: the answers, for the models that learn from them; the model's own take their place where not given.
+            steps: stop reading after so many, where a model reads only forward.
+        """
 
     @abstractmethod
     def answer(self, batches: Iterable[Sequence[Any]], *args: Any, **options: Any) -> Iterator[Any]:

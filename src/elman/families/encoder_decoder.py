@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +30,7 @@ from elman.families.base import Model
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.supervised import Supervised
+from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
 from elman.settings.encoder_decoder import EncoderDecoderSettings
@@ -181,6 +182,61 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             logits[:, Tokenizer.unknown_id] = -torch.inf
         return logits, state
 
+    # Looking inside.
+
+    @property
+    @abstractmethod
+    def _target_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the generated texts."""
+
+    @abstractmethod
+    def _take_inputs(self, X: Any) -> Sequence[Any]:  # noqa: N803
+        """Take inputs as ``predict`` does."""
+
+    @abstractmethod
+    def _take_answers(self, y: Any, number: int) -> Sequence[str]:
+        """Take the target text of each of ``number`` inputs."""
+
+    @abstractmethod
+    def _lay_out(self, item: Any) -> Layout:
+        """Return the layout of the encoder for one input."""
+
+    def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
+        """Unroll the network over each input; see :meth:`elman.families.base.Model.unroll`."""
+        self._check_fitted()
+        items, tokenizer = self._take_inputs(X), self._target_tokenizer
+        answers = None if y is None else self._take_answers(y, len(items))
+        network, names = self.network_.eval(), tokenizer.tokens(range(tokenizer.vocab_size))
+        for row, item in enumerate(items):
+            if answers is not None:
+                pair = Targets([answers[row]], tokenizer, self.max_length).gather(np.array([0]))
+                read, targets = (part[0] for part in pair)
+            else:
+                ids = list(next(self._generate([item]))[0].ids)
+                ends = [tokenizer.end_id] * (len(ids) < self.max_length)
+                whole = torch.tensor([tokenizer.begin_id, *ids, *ends])
+                read, targets = whole[:-1], whole[1:]
+            layout = self._lay_out(item)
+            with torch.no_grad():
+                embedded = network.embedding(read.to(network.head.weight.device))  # (T, E)
+
+            def run(rows: Tensor, layout: Layout = layout, embedded: Tensor = embedded) -> tuple[Tensor, Tensor | None]:
+                state = layout.start(rows)
+                outputs, _, weights = network.decoder(embedded.expand(len(rows), -1, -1), state)
+                return network.head(outputs), weights
+
+            decoder = Stack(
+                layer=network.decoder.rnn, tokens=[names[number] for number in read.tolist()], is_aligned=True
+            )
+            yield Unrolled(
+                stacks={**layout.stacks, "decoder": decoder},
+                inputs=layout.inputs,
+                run=run,
+                names=names,
+                targets=targets,
+                places=layout.places,
+            )
+
     # Evaluating.
 
     def _final_metrics(self) -> dict[str, float | int]:
@@ -255,6 +311,20 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         figures = language_metrics(nats, tokens, 0, batches.targets.num_unknown)
         kept = {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
         return {**kept, "cut": sum(batches.num_cut.values())}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """The part of the network before the decoder, for one input."""
+
+    inputs: Tensor
+    """The vectors that the network reads."""
+    start: Callable[[Tensor], DecoderState]
+    """Takes R such inputs and returns the decoder's first state."""
+    stacks: dict[str, Stack] = field(default_factory=dict)
+    """The recurrent layers that read the input, if any."""
+    places: Sequence[str] = ()
+    """The positions that attention covers, if no recurrent layers read the input."""
 
 
 class TargetBatches(Protocol):

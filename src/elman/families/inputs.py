@@ -28,7 +28,7 @@ from elman.data.values.texts import take_sentences, take_texts
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 from elman.families.saved.folder import Texts, check_width
-from elman.nn.inputs.numbers import Standardised, mean_and_deviation
+from elman.nn.inputs.numbers import Standardize, mean_and_deviation
 from elman.nn.inputs.words import WordEncoder
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class SentenceInputs:
     def initialize(self, front: WordEncoder) -> None:
         """Initialize the encoder from the pretrained vectors, if there are any, and drop them from here."""
         if self._vectors is not None:
-            front.take(self._vectors, self.lexicon)
+            front.load_vectors(self._vectors, self.lexicon)
             self._vectors = None
 
     def batches(self, items: Sequence[Any]) -> WordSequences:
@@ -286,11 +286,11 @@ class NumberInputs:
                 f"a sequence has {other} features per time step, but the model was trained on {self._width}"
             )
 
-    def front(self) -> Standardised:
+    def front(self) -> Standardize:
         """Return the layer that standardizes numbers."""
-        return Standardised(*self._spread)
+        return Standardize(*self._spread)
 
-    def initialize(self, front: Standardised) -> None:
+    def initialize(self, front: Standardize) -> None:
         """Do nothing: the layer was built with the mean and deviation."""
 
     def tokens(self, item: Any) -> Sequence[Any]:
@@ -302,7 +302,7 @@ class NumberInputs:
         """Return the arrays, ready to be gathered into training batches."""
         return NumberSequences(items)
 
-    def table(self, front: Standardised) -> NumberTable:
+    def table(self, front: Standardize) -> NumberTable:
         """Return the table that standardizes arrays for prediction."""
         return NumberTable(front)
 
@@ -353,7 +353,7 @@ class WordTable:
 class NumberTable:
     """Standardizes arrays of numbers for prediction; see :class:`Table`."""
 
-    def __init__(self, front: Standardised) -> None:
+    def __init__(self, front: Standardize) -> None:
         self._front = front
 
     def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
@@ -21,6 +23,7 @@ from elman.data.corpus import Corpus
 from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
+from elman.families.unrolled import Stack, Unrolled, check_no_targets, recurrent, shifted
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
@@ -87,6 +90,42 @@ class NextTokenModel(NextTokenSettings, Model):
     @abstractmethod
     def _sample(self) -> str:
         """Generate a sample to show during training."""
+
+    @abstractmethod
+    def _read_ids(self, X: Any, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
+        """Yield the ids of each sequence, with its begin and end tokens if any; it may stop after ``most`` ids."""
+
+    @property
+    @abstractmethod
+    def _token_names(self) -> Sequence[str]:
+        """The names of all tokens, by id."""
+
+    # Looking inside.
+
+    def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
+        """Unroll the network over each sequence; see :meth:`elman.families.base.Model.unroll`."""
+        self._check_fitted()
+        check_no_targets(y, self)
+        network, names = self.network_.eval(), self._token_names
+        layer, device = recurrent(network.rnn, self), network.head.weight.device
+
+        def run(inputs: Tensor) -> tuple[Tensor, None]:
+            return network.read_vectors(inputs)[0], None
+
+        for found in self._read_ids(X, None if steps is None else steps + 2):
+            ids = torch.from_numpy(found.astype(np.int64))
+            inputs, targets = shifted(ids, self._independent)
+            is_cut = steps is not None and len(inputs) > steps
+            inputs, targets = inputs[:steps], targets[:steps]
+            tokens = [names[number] for number in inputs.tolist()]
+            yield Unrolled(
+                stacks={"rnn": Stack(layer=layer, tokens=tokens, is_aligned=True)},
+                inputs=network.embedding(inputs.to(device)).detach(),
+                run=run,
+                names=names,
+                targets=targets,
+                is_cut=is_cut,
+            )
 
     # Training and evaluating on ids.
 
@@ -189,7 +228,10 @@ class LanguageNetwork(nn.Module):
 
     def forward(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Return the logits (B, T, V) of ids (B, T), read from a state, and the state after the last id of each row."""
-        embedded = self.embedding(inputs)  # (B, T, E)
+        return self.read_vectors(self.embedding(inputs), state, lengths)
+
+    def read_vectors(self, embedded: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """Do as :meth:`forward` for ids given as vectors (B, T, E)."""
         hidden, after = self.rnn.run(embedded, state, lengths)  # (B, T, H)
         logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
         return logits, after
@@ -203,7 +245,7 @@ class LanguageNetwork(nn.Module):
     def is_fused(self) -> bool:
         """Whether the compiled kernels can generate with this network."""
         weight = self.head.weight
-        can = isinstance(self.rnn, Recurrent) and self.rnn.cell.kernels is not None
+        can = isinstance(self.rnn, Recurrent) and self.rnn.cell.kernels is not None and not self.rnn.interventions
         can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 

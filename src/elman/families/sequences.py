@@ -29,7 +29,7 @@ from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
 from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.outputs.pooling import Pooling
-from elman.settings.labelling import SequenceSettings
+from elman.settings.labelling import LabellingSettings
 from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ PREDICTION_TOKENS = 8192  # in a batch of predictions, padding included
 
 
 @dataclass(kw_only=True, eq=False)
-class SequenceModel(SequenceSettings, Supervised, Model):
+class SequenceModel(LabellingSettings, Supervised, Model):
     """A model that reads whole sequences with recurrent layers and predicts something for each."""
 
     def check(self) -> None:
@@ -199,6 +199,13 @@ class PooledNetwork(nn.Module):
         outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
         pooled: Tensor = self.pooling(outputs, last, lengths)
         return pooled
+
+    def classify(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits (B, 1, K) for vectors (B, T, E) and, with attention, the weights (B, 1, T) of the steps."""
+        outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
+        logits: Tensor = self.head(self.pooling(outputs, last, lengths))
+        weights = self.pooling.weights(outputs, lengths)[:, None] if self.pooling.kind == "attention" else None
+        return logits[:, None], weights
 
 
 class SequenceBatches:

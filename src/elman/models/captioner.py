@@ -34,7 +34,7 @@ from elman.decoding.options import Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTask
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTask, Layout
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts, check_width
@@ -309,13 +309,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        pictures = Pictures(take_pictures(X), self._pixels)
-        inputs: list[NDArray[Any]] = []
-        for name, array in self._load_pictures(pictures, pictures.names):
-            if isinstance(array, str):
-                raise DataError(f"{name}: {array}")
-            inputs.append(array)
-        return list(self._captions(inputs, search=search))
+        return list(self._captions(self._take_inputs(X), search=search))
 
     def _captions(
         self,
@@ -330,6 +324,40 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return self.tokenizer_.decode(list(hypothesis.ids))
+
+    # Looking inside.
+
+    @property
+    def _target_tokenizer(self) -> Tokenizer:
+        return self.tokenizer_
+
+    def _take_inputs(self, X: Images) -> list[NDArray[Any]]:  # noqa: N803
+        pictures = Pictures(take_pictures(X), self._pixels)
+        inputs: list[NDArray[Any]] = []
+        for name, array in self._load_pictures(pictures, pictures.names):
+            if isinstance(array, str):
+                raise DataError(f"{name}: {array}")
+            inputs.append(array)
+        self._check_kind(inputs)
+        return inputs
+
+    def _take_answers(self, y: Any, number: int) -> list[str]:
+        captions = take_captions(y).values()
+        check_pairs(number, len(captions), "pictures", "captions of {:,}")
+        return [some[0] if some else "" for some in captions]
+
+    def _lay_out(self, item: NDArray[Any]) -> Layout:
+        network = self.network_.eval()
+        pictures, lengths = stack_pictures([item])
+        side = self.picture_size // 8
+        places = [f"row {place // side + 1}, column {place % side + 1}" for place in range(side * side)]
+        if lengths is not None:
+            places = [f"region {number + 1}" for number in range(len(item))]
+        return Layout(
+            inputs=pictures[0].to(network.head.weight.device).float(),
+            start=lambda rows: network.encode(rows, None if lengths is None else lengths.expand(len(rows))),
+            places=places,
+        )
 
     @property
     def _writes_unknown(self) -> bool:

@@ -34,6 +34,7 @@ from elman.families.labelling import LabellingModel
 from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
 from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
+from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.labels import calibration_error
 from elman.settings.labelling import ClassifierSettings
 from elman.training.schedule import check_positive
@@ -247,6 +248,33 @@ class Classifier(ClassifierSettings, LabellingModel):
         self._check_fitted()
         return self._probabilities(self._sequences(X))
 
+    def unroll(self, X: ClassifierInput, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
+        """Lay the network out over each text; see :meth:`elman.families.base.Model.unroll`."""
+        self._check_fitted()
+        if y is None:
+            items, labels = self._sequences(X), None
+        else:
+            examples = self._take_examples(X, y).respell(self.labels_)
+            items, labels = examples.inputs, Numbering(self.labels_).ids(examples.labels)
+        self.inputs_.check(items)
+        network, table = self.network_.eval(), self._table()
+        for row, item in enumerate(items):
+            tokens = self.inputs_.tokens(item)
+            with torch.no_grad():
+                inputs, lengths = table.gather([tokens])
+
+            def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, Tensor | None]:
+                found: tuple[Tensor, Tensor | None] = network.classify(rows, lengths.expand(len(rows)))
+                return found
+
+            yield Unrolled(
+                stacks={"rnn": Stack(layer=network.encoder.rnn, tokens=_name_steps(tokens), is_aligned=False)},
+                inputs=inputs[0],
+                run=run,
+                names=[str(label) for label in self.labels_],
+                targets=None if labels is None else torch.from_numpy(labels[row : row + 1]),
+            )
+
     def transform(self, X: ClassifierInput) -> NDArray[np.float64]:  # noqa: N803
         """Return the input of the output layer for each text, (N, features) float64, as features for other models.
 
@@ -287,6 +315,13 @@ class Classifier(ClassifierSettings, LabellingModel):
             logits = self.network_.head(hidden.to(self.network_.head.weight.device))
             probabilities: NDArray[np.float64] = logits.double().softmax(dim=-1).cpu().numpy()
         return probabilities
+
+
+def _name_steps(tokens: Sequence[Any]) -> list[str]:
+    """Name the time steps of a sequence: tokens by themselves, numbers by the first few of them."""
+    if not isinstance(tokens, np.ndarray):
+        return list(tokens)
+    return [" ".join(f"{number:.3g}" for number in row[:4]) + " …" * (len(row) > 4) for row in tokens]
 
 
 class _Task:

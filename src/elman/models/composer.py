@@ -29,6 +29,7 @@ from elman.data.values.columns import check_present, take_items
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
+from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
@@ -268,6 +269,16 @@ class Composer(ComposerSettings, NextTokenModel):
         except DataError as error:
             return Problem(tune.name, str(error), is_reported=False)
 
+    # Looking inside.
+
+    @property
+    def _token_names(self) -> Sequence[str]:
+        return self.tokenizer_.names
+
+    def _read_ids(self, X: Music, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
+        for tune in self._read(X, Problems()):
+            yield np.concatenate(([self.tokenizer_.begin_id], tune, [self.tokenizer_.end_id]))
+
     # Composing.
 
     def compose(
@@ -328,7 +339,7 @@ class Composer(ComposerSettings, NextTokenModel):
         given: list[int] = self.tokenizer_.encode(tune).tolist()
         if bars is not None and len(places := self.tokenizer_.bars(given)) > bars:
             logger.warning(
-                "the primer has %d bars and the tune is to have %d: only its first %d bars are used",
+                "the primer has %d bars, but the whole tune should have %d: only its first %d bars are used",
                 *(len(places), bars, bars // 2),
             )
             given = given[: places[bars // 2]]
@@ -345,7 +356,8 @@ class Composer(ComposerSettings, NextTokenModel):
     ) -> list[int]:
         """Generate events after the given ones until a limit is reached; return all, without the end token."""
         tokenizer, network = self.tokenizer_, self.network_.eval()
-        with torch.inference_mode():
+        key = draw_key(torch.Generator().seed() if seed is None else seed)
+        with torch.inference_mode(), drawing(key):  # a random initial state
             prompt = torch.tensor([[tokenizer.begin_id, *given]])
             _, state = network(prompt.to(next(network.parameters()).device))
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
@@ -354,7 +366,7 @@ class Composer(ComposerSettings, NextTokenModel):
         music = _TuneInProgress(tokenizer, given, seconds, bars)
         stream = Stream(
             sampling=sampling,
-            key=draw_key(torch.Generator().seed() if seed is None else seed),
+            key=key,
             max_tokens=max_events,
             stop=music.take,
             forbidden=forbidden,

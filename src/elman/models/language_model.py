@@ -15,7 +15,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data.corpus import Corpus, build_corpus, count_predicted_characters
@@ -25,11 +27,13 @@ from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.values.texts import take_sources
 from elman.decoding.options import Sampling
+from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.families.surprisals import line_surprisals, stream_surprisals
+from elman.families.unrolled import check_any_known
 from elman.families.writing import Completion, Request, TextWriting
 from elman.metrics.likelihood import language_metrics
 from elman.nn.inputs.words import load_embedding
@@ -254,6 +258,33 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             nats, corpus.num_targets, count_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
         )
 
+    # Looking inside.
+
+    @property
+    def _token_names(self) -> list[str]:
+        return self.tokenizer_.tokens(range(self._vocab_size))
+
+    def _read_ids(self, X: Source, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
+        text = Text(take_sources(X), self.encoding)
+        held = np.zeros(0, np.int64)  # the ids of a stream so far
+        for chunk in text.chunks(keep_lines=self.lines):
+            if self.lines:
+                ids, lengths = self.tokenizer_.encode_lines(chunk.removesuffix("\n"))
+                begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
+                for line in np.split(ids, np.cumsum(lengths)[:-1]):
+                    if len(line):
+                        check_any_known(line, self.tokenizer_.unknown_id)
+                        yield np.concatenate((begin, line, end))
+                continue
+            held = np.concatenate((held, self.tokenizer_.encode(chunk)))
+            if most is not None and len(held) >= most:
+                break
+        if not self.lines:
+            if not len(held):
+                raise DataError(f"{', '.join(text.names)}: contains no tokens, only white space{text.hint}")
+            check_any_known(held, self.tokenizer_.unknown_id)
+            yield held[:most]
+
     # Reading and generating.
 
     def read(self, text: str | Path, state: PublicState | None = None) -> tuple[Tensor, PublicState]:
@@ -418,9 +449,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         for unresolved in requests:
             content, request = read_text(unresolved.prompt, self.encoding), unresolved.resolve()
             seed = request.seed or 0
-            with torch.random.fork_rng(enabled=self.initial_state == "random"):
-                if self.initial_state == "random":
-                    torch.manual_seed(seed % 2**63)
+            with drawing(seed):  # a random initial state
                 state = self._read_prompt(content, request.state).expand(num_samples)
             states.append(state)
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]

@@ -43,6 +43,7 @@ from elman.families.labelling import LabellingModel
 from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
 from elman.families.sequences import Encoder, SequenceBatch, batch_by_length
+from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.labels import span_metrics
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
@@ -236,6 +237,10 @@ class Tagger(TaggerSettings, LabellingModel):
             DataError: a word is missing, or a file cannot be read.
         """
         self._check_fitted()
+        return [tags for tags, _ in self._tag(self._take_sentences(X), self._table(), False)]
+
+    def _take_sentences(self, X: Sentences) -> list[list[str]]:  # noqa: N803
+        """Take what is to be tagged: sentences, or a file or its text."""
         if isinstance(X, str) and "\n" not in X:
             raise UsageError(f"X is a single line; give a list of words for each sentence, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
@@ -244,10 +249,39 @@ class Tagger(TaggerSettings, LabellingModel):
             found: list[list[str] | None] = [
                 [] if isinstance(sentence, Problem) else sentence.words or None for sentence in read
             ]
-            sentences = [words for words in found if words is not None]
+            return [words for words in found if words is not None]
+        return take_sentences(X)
+
+    def unroll(self, X: Sentences, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
+        """Lay the network out over each sentence; see :meth:`elman.families.base.Model.unroll`."""
+        self._check_fitted()
+        if y is None:
+            sentences, tags = self._take_sentences(X), None
         else:
-            sentences = take_sentences(X)
-        return [tags for tags, _ in self._tag(sentences, self._table(), False)]
+            examples = take_tagged(X, y).respell(self.labels_)
+            sentences, tags = examples.inputs, examples.labels
+        network, table, numbering = self.network_.eval(), self._table(), Numbering(self.labels_)
+        for row, words in enumerate(sentences):
+            for start in range(0, len(words), MAX_PIECE):
+                piece = words[start : start + MAX_PIECE]
+                with torch.no_grad():
+                    inputs, lengths = table.gather([piece])
+                targets = None
+                if tags is not None:
+                    own = self._to_bio(tags[row])[start : start + MAX_PIECE]
+                    targets = torch.from_numpy(numbering.ids(own))
+
+                def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, None]:
+                    return network.compute_logits(rows, lengths.expand(len(rows))), None
+
+                yield Unrolled(
+                    stacks={"rnn": Stack(layer=network.encoder.rnn, tokens=piece, is_aligned=True)},
+                    inputs=inputs[0],
+                    run=run,
+                    names=self.labels_,
+                    targets=targets,
+                    log_probabilities=network.log_probabilities,
+                )
 
     def answer(
         self, batches: Iterable[Sequence[Sentence | Problem]], *, probabilities: bool = True
@@ -379,6 +413,12 @@ class TaggerNetwork(nn.Module):
             return logits.argmax(dim=-1)
         transitions, start = self._constraints
         return viterbi(logits.log_softmax(dim=-1), lengths, transitions, start, torch.zeros(len(start)))[0]
+
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Return how likely each tag is for each word of rows of one length (B, T, K), as a logarithm."""
+        if self.crf is None:
+            return logits.float().log_softmax(dim=-1)
+        return self.crf.marginals(logits, None).clamp(min=torch.finfo(logits.dtype).tiny).log()
 
     def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
         """Return the probability of each tag of each word (B, T, K)."""

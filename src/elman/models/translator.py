@@ -30,16 +30,17 @@ from elman.data.tokens.pairs import PairBatch, PairBatches
 from elman.data.tokens.targets import Targets, encode_texts
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.words import restore_spelling
-from elman.data.values.columns import check_no_answers
+from elman.data.values.columns import check_no_answers, check_pairs
 from elman.data.values.examples import take_pairs
 from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis
 from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
-from elman.families.encoder_decoder import EncoderDecoderModel
+from elman.families.encoder_decoder import EncoderDecoderModel, Layout
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
+from elman.families.unrolled import Stack, check_any_known
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
@@ -195,7 +196,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             DataError: a text is missing or cannot be read.
         """
         self._check_fitted()
-        return self._translate_best(self._take_sources(X))
+        return self._translate_best(self._take_inputs(X))
 
     def translate(self, X: TranslatorInput, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
         """Return the ``n_best`` translations of each text with their scores, best first.
@@ -216,9 +217,9 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        return list(self._translate(self._take_sources(X), search=search))
+        return list(self._translate(self._take_inputs(X), search=search))
 
-    def _take_sources(self, X: TranslatorInput) -> list[str]:  # noqa: N803
+    def _take_inputs(self, X: TranslatorInput) -> list[str]:  # noqa: N803
         """Take the sources to translate: texts, or a file of them without a single problem."""
         if not isinstance(X, Path):
             return take_texts(X)
@@ -300,6 +301,31 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             network = self.network_
             _, _, weights = network.decoder(network.embedding(inputs.to(network.head.weight.device)), state)
         return tokens, weights[0].float().cpu().numpy()
+
+    # Looking inside.
+
+    @property
+    def _target_tokenizer(self) -> Tokenizer:
+        return self.target_tokenizer_
+
+    def _take_answers(self, y: Any, number: int) -> list[str]:
+        answers = take_texts(y, "y")
+        check_pairs(number, len(answers), "sources", "{:,} targets")
+        return answers
+
+    def _lay_out(self, item: str) -> Layout:
+        network = self.network_.eval()
+        (ids,) = self._source_ids([item])
+        ids = ids[: self.source_length]
+        check_any_known(ids, self.source_tokenizer_.unknown_id)
+        with torch.no_grad():
+            vectors = network.source_embedding(torch.from_numpy(ids).to(network.head.weight.device))  # (S, E)
+        tokens = self.source_tokenizer_.tokens(ids)
+        return Layout(
+            inputs=vectors,
+            start=lambda rows: network.encode_vectors(rows, torch.full((len(rows),), len(ids))),
+            stacks={"encoder": Stack(layer=network.encoder, tokens=tokens, is_aligned=False)},
+        )
 
     @property
     def _writes_unknown(self) -> bool:
@@ -410,7 +436,11 @@ class TranslatorNetwork(EncoderDecoderNetwork):
 
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Encode sources (B, S) with lengths (B,); return the decoder's first state."""
-        outputs, state = self.encoder.run(self.dropout(self.source_embedding(sources)), lengths=lengths)  # (B, S, M)
+        return self.encode_vectors(self.source_embedding(sources), lengths)
+
+    def encode_vectors(self, vectors: Tensor, lengths: Tensor) -> DecoderState:
+        """Do as :meth:`encode` for sources given as vectors (B, S, E)."""
+        outputs, state = self.encoder.run(self.dropout(vectors), lengths=lengths)  # (B, S, M)
         merged = self.encoder.merge_directions(state).items()  # each part (L, B, state_size)
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))
         bridged["hidden"] = torch.tanh(bridged["hidden"])  # (L, B, H)

@@ -1,4 +1,4 @@
-"""Layers: the reference, and the fast ones tested against it; each is imported when it is first used."""
+"""Recurrent layers: a readable reference, and the fast layers tested against it. Each is imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

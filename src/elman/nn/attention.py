@@ -1,4 +1,4 @@
-"""Attention: which of the encoder's outputs the decoder looks at, and how strongly."""
+"""Attention: how strongly the decoder attends to each of the encoder's outputs."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ ATTENTION_KINDS = ("bahdanau", "luong")
 
 
 class Memory(NamedTuple):
-    """What an encoder read, prepared for being looked at."""
+    """An encoder's outputs, prepared for attention."""
 
     outputs: Tensor
-    """(B, S, M) the encoder's outputs."""
+    """The encoder's outputs, (B, S, M)."""
     keys: Tensor
-    """(B, S, Q) what queries are compared with."""
+    """What queries are compared with, (B, S, Q)."""
     is_padding: Tensor
-    """(B, S) bool, true beyond a row's length."""
+    """True beyond a row's length, (B, S) bool."""
 
     def select(self, rows: Tensor) -> Memory:
-        """Return some of the rows; where that is all of them in their order, nothing is copied."""
+        """Return the given rows; nothing is copied if those are all rows in order."""
         if len(rows) == len(self.outputs) and torch.equal(rows.cpu(), torch.arange(len(rows))):
             return self
         return Memory(*(part[rows] for part in self))
 
 
 class Attention(nn.Module):
-    """For each query, a mean of the memory, weighted by how well query and memory fit together.
+    """Average the memory for each query, weighted by how well each position matches the query.
 
         bahdanau   score(q, m) = v · tanh(W q + U m)
         luong      score(q, m) = q · U m                      ("general")
 
-        weights = softmax of the scores over the memory's true length;   context = Σ weights · m
+        weights = softmax of the scores over each row's true length;   context = Σ weights · m
 
     Source: Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly learning to align and translate",
     appendix A.1.2; Luong, Pham and Manning (2015), "Effective approaches to attention-based neural machine
@@ -44,11 +44,11 @@ class Attention(nn.Module):
 
     Args:
         kind: ``bahdanau`` or ``luong``.
-        query_size: Q, the size of a query: the decoder's hidden state.
-        memory_size: M, the size of one of the encoder's outputs.
+        query_size: Q, the size of a query, which is the decoder's hidden size.
+        memory_size: M, the size of one encoder output.
 
     Raises:
-        UsageError: there is no such kind.
+        UsageError: the kind is unknown.
 
     Example:
         >>> attention = Attention("luong", 4, 6)
@@ -68,11 +68,11 @@ class Attention(nn.Module):
             self.score = nn.Linear(query_size, 1, bias=False)  # v
 
     def remember(self, outputs: Tensor, lengths: Tensor | None = None) -> Memory:
-        """Prepare the encoder's outputs, once for all queries.
+        """Prepare the encoder's outputs once for all queries.
 
         Args:
             outputs: (B, S, M) float.
-            lengths: (B,) integers in 1 … S; None where every row is S long.
+            lengths: (B,) integers in 1 … S; None if every row has S positions.
 
         Raises:
             UsageError: a shape, a dtype or a length does not fit.
@@ -83,23 +83,23 @@ class Attention(nn.Module):
         lengths = torch.full((rows,), steps) if lengths is None else check_lengths(lengths, rows, steps)
         if (lengths < 1).any():
             raise UsageError(
-                f"lengths are {lengths.tolist()}, expected 1 … {steps}: there must be something to look at"
+                f"lengths are {lengths.tolist()}, expected 1 … {steps}: attention needs at least one position"
             )
         is_padding = (torch.arange(steps) >= lengths[:, None]).to(outputs.device)  # (B, S)
         return Memory(outputs, self.keys(outputs), is_padding)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Look things up.
+        """Attend to the memory.
 
         Args:
             queries: (B, T, Q) float.
-            memory: what :meth:`remember` returned.
+            memory: the result of :meth:`remember`.
 
         Returns:
-            The contexts (B, T, M), and the weights (B, T, S): each row sums to 1, and all is 0 beyond its length.
+            The contexts (B, T, M) and the weights (B, T, S). The weights of a query sum to 1 and are 0 at padding.
 
         Raises:
-            UsageError: queries and memory do not fit.
+            UsageError: the queries do not fit the memory.
         """
         weight = self.keys.weight  # (Q, M)
         dtype, device = dtype_beside(weight), weight.device

@@ -1,6 +1,6 @@
-"""What computes a recurrent layer: Elman's kernels, torch's, torch's operations, or the loops of nn/reference.py.
+"""The backends of a recurrent layer: Elman's kernels, torch's kernels or operations, and the loops of nn/reference.py.
 
-Time first; lengths lie on the CPU; the weights of a direction come by name, such as ``weight_ih``.
+Tensors are time first, lengths are on the CPU, and the weights of a direction go by name, such as ``weight_ih``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ LayerWeights = dict[str, Any]
 """The weights of one layer and direction by name: ``weight_ih`` (G·H, I), ``weight_hh`` (G·H, H) and so on."""
 
 Unroll = Callable[[Tensor, State, LayerWeights], State]
-"""Takes inputs (T, B, I) and a state, each part (B, H); gives the states after every step, each part (T, B, H)."""
+"""Maps inputs (T, B, I) and a state, each part (B, H), to the states after every step, each part (T, B, H)."""
 
 
 def is_tracing() -> bool:
-    """Whether torch.jit.trace is recording: sizes are tensors then, and a comparison would make a constant of one."""
+    """Return whether torch.jit.trace is recording: sizes are tensors then, and comparing one makes it a constant."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
@@ -44,28 +44,28 @@ def choose_backend(
     obstacle: str = "",
     needs_gates: bool = False,
 ) -> tuple[str, str]:
-    """Choose what computes a layer.
+    """Choose the backend that computes a layer.
 
     Args:
         backend: ``auto``, ``fused``, ``torch`` or ``reference``.
-        cell: the layer's entry in the table.
+        cell: the layer's entry in the table of cells.
         inputs: (T, B, I).
         size: H.
         lengths: (B,), or None when every row has T steps.
         needs_gradient: whether there will be a backward pass.
-        obstacle: what else keeps Elman's kernels from this layer; empty if nothing does.
-        needs_gates: whether the gates of every step are asked for, which torch's kernels do not hand out.
+        obstacle: another reason why Elman's kernels cannot run this layer; empty if there is none.
+        needs_gates: whether the gates of every step are needed, which torch's kernels do not return.
 
     Returns:
-        ``fused``, ``torch`` or ``reference``, and the reason.
+        ``fused``, ``torch`` or ``reference``, and the reason for the choice.
 
     Raises:
-        UsageError: ``fused`` was asked for and cannot be had.
+        UsageError: ``fused`` was requested and cannot run here.
     """
     if is_tracing() or torch.compiler.is_exporting():
-        return "torch", "what is traced or exported must run without Elman"
+        return "torch", "a traced or exported model must run without Elman"
     if backend in ("torch", "reference"):
-        return backend, "as asked for"
+        return backend, "as requested"
     if cell.kernels is None:
         obstacle = f"there are no kernels for a {cell.layer.__name__}"
     elif inputs.device.type != "cpu":
@@ -79,7 +79,7 @@ def choose_backend(
     if backend == "fused":
         if obstacle:
             raise UsageError(f'backend="fused" computes float32 on the CPU, but {obstacle}; use backend="auto"')
-        return backend, "as asked for"
+        return backend, "as requested"
     if obstacle:
         return "torch", obstacle
     rows = inputs.shape[1]
@@ -98,10 +98,11 @@ def run_fused(
     *,
     needs_gates: bool = False,
 ) -> tuple[Tensor, State, Tensor, Tensor]:
-    """One layer in all its directions through kernels/: outputs (T, B, D·H) and state, each part (D, B, H).
+    """Run one layer in all its directions with Elman's kernels.
 
-    Beside them come the gates and the cells before each step, as :mod:`elman.kernels.ops` lays them out: where there
-    will be a backward pass, or ``needs_gates`` asks for them.
+    Returns:
+        Outputs (T, B, D·H), the final state, each part (D, B, H), and the gates and the cells before each step in the
+        layout of :mod:`elman.kernels.ops`: those are empty unless there will be a backward pass or ``needs_gates``.
     """
     from elman.kernels import ops  # noqa: F401 (it registers the operators; numba takes its time to import)
 
@@ -132,10 +133,10 @@ def run_torch(
     lengths: Tensor | None,
     settings: tuple[Any, ...],
 ) -> tuple[Tensor, State]:
-    """Call torch's fused kernel; rows of different lengths are packed, so that padding is not even copied.
+    """Call torch's fused kernel; rows of different lengths are packed.
 
-    ``settings`` are bias, number of layers, dropout, training, bidirectional. Empty rows, which torch cannot pack, stay
-    out.
+    ``settings`` are bias, number of layers, dropout, training, bidirectional. Empty rows, which torch cannot pack, are
+    left out.
     """
     if lengths is None:
         is_batch_first = False
@@ -145,7 +146,7 @@ def run_torch(
     num_steps, batch_size, _ = inputs.shape
     size = state["hidden"].shape[-1] * (2 if settings[-1] else 1)
     order = lengths.argsort(descending=True)  # longest first
-    if not is_tracing():  # in a trace, the number of empty rows would be a constant: there must be none
+    if not is_tracing():  # a trace must have no empty rows: their number would become a constant
         order = order[: int((lengths > 0).sum())]
         if len(order) == 0:
             return inputs.new_zeros(num_steps, batch_size, size), state
@@ -161,7 +162,7 @@ def run_torch(
 def run_unrolled(
     unroll: Unroll, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """One layer in one direction through torch's operations: outputs (T, B, H) and state, each part (B, H)."""
+    """Run one layer in one direction with torch's operations: outputs (T, B, H) and state, each part (B, H)."""
     if lengths is None:
         states = unroll(inputs, state, weights)
         return states["hidden"], states.map(lambda part: part[-1])
@@ -177,9 +178,9 @@ def run_unrolled(
 def run_reference(
     cell: Cell, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """One layer in one direction through nn/reference.py; what a layer lacks, a bias or U, is zero or has no rows."""
+    """Run one layer in one direction with nn/reference.py; a missing bias is zero, a missing U has no rows."""
     if cell.reference is None:
-        raise UsageError(f'backend="reference": there is none for a {cell.layer.__name__}; use backend="auto"')
+        raise UsageError(f'backend="reference": a {cell.layer.__name__} has no reference; use backend="auto"')
     row_lengths = np.full(inputs.shape[1], len(inputs)) if lengths is None else lengths.numpy()
     w = weights["weight_ih"]
     u = weights["weight_hh"] if "weight_hh" in weights else w.new_zeros(0, state["hidden"].shape[-1])
@@ -190,7 +191,7 @@ def run_reference(
 
 
 class _Reference(torch.autograd.Function):
-    """nn/reference.py as a torch function: float64 inside, results cast back; rows of equal length run together."""
+    """Wrap nn/reference.py as a torch function: float64 inside, results cast back; equally long rows run together."""
 
     @staticmethod
     def forward(ctx: Any, cell: reference.Cell, lengths: Any, inputs: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:

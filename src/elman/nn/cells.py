@@ -1,7 +1,7 @@
-"""The table of cells: all that the layers, the models, the shell and the benchmarks know of a cell, in one place.
+"""The table of cells: everything that layers, models, the shell and the benchmarks know about a cell, in one place.
 
-To add a cell, write its layer in a file of its own (``nn/mingru.py`` is an example; tests/nn/test_cells.py has an LSTM
-with peepholes) and enter it here. The choices of ``--cell``, the networks of ``compare`` and the rows of ``bench``
+To add a cell, write its layer in a new file (``nn/mingru.py`` is an example; tests/nn/test_cells.py has an LSTM with
+peepholes) and add an entry here. The choices of ``--cell``, the networks of ``compare`` and the rows of ``bench``
 follow.
 """
 
@@ -16,31 +16,31 @@ from typing import TYPE_CHECKING, Any, Literal
 
 @dataclass(frozen=True)
 class Cell:
-    """What there is to know of a cell."""
+    """An entry of the table."""
 
     home: str | type[Any]
-    """Its layer, stacked, in one direction or both: the class, or ``module:class``, which is imported when it is first
-    used: settings and help read this table and do not wait for torch."""
+    """The layer class, or ``module:class``, which is imported on first use: settings and help read this table without
+    importing torch."""
     gates: tuple[str, ...]
-    """The names of the blocks of H rows that weight_ih and bias_ih consist of, in order."""
+    """The names of the blocks of H rows in weight_ih and bias_ih, in order."""
     symbols: str = ""
     """Their letters in the equations, one for each; none for the simple network, whose candidate is its state."""
     state: tuple[str, ...] = ("hidden",)
-    """The parts of its state, in the order in which torch.nn hands them out; ``hidden`` is the output, too."""
+    """The parts of its state, in the order of torch.nn; ``hidden`` is also the output."""
     reads_hidden: bool = True
     """Whether the gates read h_{t-1}, through U = weight_hh."""
     equations: str | None = None
-    """Its step in nn/reference.py, which knows cells whose weights are W, U and biases; None for another."""
+    """Its name in nn/reference.py; None if it is not there."""
     kernels: str | None = None
-    """What kernels/ call it: its mode; None where they do not have it."""
+    """Its mode in kernels/; None if there are no kernels for it."""
     torch_name: str | None = None
-    """What torch calls its own kernel for a whole stack; None where it has none."""
+    """The name of torch's own kernel for a whole stack; None if torch has none."""
     is_torch_faster: Callable[[int, int, bool], bool] = lambda rows, size, needs_gradient: False
-    """Whether torch was measured to be as fast as the kernels or faster, for rows of one length (see below)."""
+    """Whether torch was measured to be at least as fast as the kernels, for rows of equal length (see below)."""
 
     @cached_property
     def layer(self) -> Any:
-        """Its layer, a subclass of :class:`elman.nn.stack.Recurrent`."""
+        """The layer class, a subclass of :class:`elman.nn.stack.Recurrent`."""
         if not isinstance(self.home, str):
             return self.home
         module, _, name = self.home.partition(":")
@@ -48,7 +48,7 @@ class Cell:
 
     @cached_property
     def reference(self) -> Any:
-        """Its step, a cell of :mod:`elman.nn.reference`."""
+        """The cell of :mod:`elman.nn.reference`."""
         return None if self.equations is None else import_module("elman.nn.reference").CELLS[self.equations]
 
     @cached_property
@@ -58,12 +58,12 @@ class Cell:
 
 
 def _is_torch_faster_for(gates: int) -> Callable[[int, int, bool], bool]:
-    """With few rows, time goes into reading U: in the kernels each thread reads all of it, in torch its share."""
+    """Compare for few rows, where reading U dominates: each of our threads reads all of it, each of torch's a share."""
     return lambda rows, size, needs_gradient: not needs_gradient and rows < 4 and gates * size * size >= 1 << 18
 
 
 def _is_torch_faster_for_lstm(rows: int, size: int, needs_gradient: bool) -> bool:
-    """benchmarks/RESULTS.md says where the borders lie; torch's LSTM on a CPU is oneDNN's."""
+    """Compare with oneDNN's LSTM, which torch uses on a CPU; the thresholds come from benchmarks/RESULTS.md."""
     return rows < 16 and size >= 320 if needs_gradient else size >= 192
 
 
@@ -105,10 +105,10 @@ CELLS: dict[str, Cell] = {
 }
 
 RNN_RELU = replace(CELLS["rnn"], equations="rnn_relu", kernels="RNN_RELU", torch_name="rnn_relu")
-"""The simple network with g = relu: an option of its layer, ``nonlinearity="relu"``, not a cell of its own."""
+"""The simple RNN with g = relu: an option of its layer, ``nonlinearity="relu"``, and so not in the table."""
 
 if TYPE_CHECKING:
     CellName = str
 else:
     CellName = Literal[tuple(CELLS)]
-    """The type of a setting that names a cell: its choices are those of the table."""
+    """The type of a setting that names a cell of the table."""

@@ -1,4 +1,4 @@
-"""The decoder: a recurrent network that goes on from an encoder's state, and may look back at its outputs.
+"""The decoder: a recurrent network that starts from an encoder's state and may attend to its outputs.
 
 encoder ──start──▶ DecoderState ──forward (B,T,E)──▶ attended (B,T,N), DecoderState
 
@@ -7,8 +7,8 @@ encoder ──start──▶ DecoderState ──forward (B,T,E)──▶ attende
     luong, with input feeding    h_t = cell([y_{t-1}; out_{t-1}], h_{t-1})                             the same
     bahdanau                     h_t = cell([y_{t-1}; c_t], h_{t-1})   c_t = attention(h_{t-1})        the same
 
-Where no step needs what the attention of the step before gave, one call runs the recurrent layers over all steps and
-another looks everything up; only input feeding and Bahdanau's attention go step by step.
+Where no step depends on the attention of the previous one, one call runs the recurrent layers over all steps and
+another computes all of the attention. Only input feeding and Bahdanau attention run step by step.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from elman.nn.state import PublicState, State
 
 
 class DecoderState(NamedTuple):
-    """What a decoder carries from step to step, of R rows; K rows in a row may share one memory."""
+    """What a decoder of R rows carries from step to step. K consecutive rows may share one sentence's memory."""
 
     hidden: State
     """The recurrent state, each part (L, R, H)."""
     fed: Tensor | None
-    """(R, N) what the attention of the last step gave, where it is fed to the next."""
+    """The attentional output of the last step, (R, N); None without input feeding."""
     memory: Memory | None
-    """What there is to look at, of R / K sentences; None without attention."""
+    """The memory of R / K sentences; None without attention."""
 
     def select(self, sentences: Tensor, rows: Tensor) -> DecoderState:
-        """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
+        """Select sentences (B,) and rows of them (B · K,); rows are numbered over the whole batch."""
         return DecoderState(
             self.hidden.select_rows(rows),
             None if self.fed is None else self.fed[rows],
@@ -45,21 +45,21 @@ class DecoderState(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """Recurrent layers that are primed with a state and, step by step, may look at a memory.
+    """Recurrent layers that start from a given state and may attend to a memory at every step.
 
     Source: Luong, Pham and Manning (2015), "Effective approaches to attention-based neural machine translation",
     equation 5 and section 3.3 (input feeding); Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly
-    learning to align and translate", section 3.1 (with Luong's output layer in place of its maxout).
+    learning to align and translate", section 3.1 (with Luong's output layer instead of maxout).
 
     Args:
         cell: its name in the table of cells.
-        input_size: E, the size of a token's vector.
+        input_size: E, the size of a token's embedding.
         hidden_size: H.
         num_layers: L.
-        memory_size: M, the size of one output of the encoder.
+        memory_size: M, the size of one encoder output.
         attention: ``bahdanau``, ``luong`` or ``none``.
-        input_feeding: hand what attention gave to the next step (``luong`` only).
-        dropout: between layers, while training.
+        input_feeding: feed the attentional output to the next step (``luong`` only).
+        dropout: dropout between layers while training.
         backend: see :class:`~elman.nn.recurrent.RNN`.
 
     Example:
@@ -94,12 +94,12 @@ class Decoder(nn.Module):
             self.combine = nn.Linear(memory_size + hidden_size, hidden_size, bias=False)  # C
 
     def start(self, hidden: State | PublicState, outputs: Tensor | None, lengths: Tensor | None = None) -> DecoderState:
-        """Begin from a recurrent state and, with attention, an encoder's outputs.
+        """Start from a recurrent state and, with attention, an encoder's outputs.
 
         Args:
             hidden: each part (L, B, H).
             outputs: (B, S, M).
-            lengths: (B,) of the outputs; None where all are S long.
+            lengths: the lengths (B,) of the outputs; None if all have S positions.
 
         Raises:
             UsageError: a shape, a dtype or a length does not fit.
@@ -108,27 +108,27 @@ class Decoder(nn.Module):
         memory = None
         if self.attention is not None:
             if outputs is None:
-                raise UsageError("there is nothing to look at: the decoder has attention, and outputs is None")
+                raise UsageError("outputs is None, expected the encoder's outputs: the decoder has attention")
             memory = self.attention.remember(outputs, lengths)
             if len(memory.outputs) != state.batch_size:
-                rows = f"{len(memory.outputs)} rows of outputs and a state of {state.batch_size}"
-                raise UsageError(f"{rows} came together; the decoder needs as many of both")
+                rows = f"the outputs have {len(memory.outputs)} rows and the state {state.batch_size}"
+                raise UsageError(f"{rows}; the decoder needs the same number of both")
         fed = state["hidden"].new_zeros(state.batch_size, self.fed_size) if self.fed_size else None
         return DecoderState(state, fed, memory)
 
     def forward(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """Go on by T steps.
+        """Run T steps.
 
         Args:
-            inputs: (R, T, E), the tokens before those to be predicted.
-            state: of R rows.
+            inputs: (R, T, E), at each step the embedding of the token before the one to predict.
+            state: the state of R rows.
 
         Returns:
-            What the output layer reads (R, T, H), the state after the last step, and the attention's weights
-            (R, T, S); None without attention.
+            The outputs (R, T, H) for the output layer, the state after the last step, and the attention weights
+            (R, T, S), None without attention.
 
         Raises:
-            UsageError: a shape or a dtype does not fit, or the state is that of another decoder.
+            UsageError: a shape or a dtype does not fit, or the state belongs to a different kind of decoder.
         """
         self._check(inputs, state)
         hidden, fed, memory = state
@@ -137,7 +137,7 @@ class Decoder(nn.Module):
             outputs, weights = self._attend(outputs, memory)
             return outputs, DecoderState(hidden, None, memory), weights
         steps: list[Tensor] = []
-        looked: list[Tensor] = []
+        all_weights: list[Tensor] = []
         for step in range(inputs.shape[1]):
             if self.attention is not None and self.attention.kind == "bahdanau":
                 context, weights = self._look_up(hidden["hidden"][-1][:, None], memory)  # (R, 1, M), (R, 1, S)
@@ -148,8 +148,8 @@ class Decoder(nn.Module):
                 output, weights = self._attend(output, memory)
                 fed = output[:, 0]
             steps.append(output)
-            looked.append(weights)
-        return torch.cat(steps, dim=1), DecoderState(hidden, fed, memory), torch.cat(looked, dim=1)
+            all_weights.append(weights)
+        return torch.cat(steps, dim=1), DecoderState(hidden, fed, memory), torch.cat(all_weights, dim=1)
 
     def _check(self, inputs: Tensor, state: DecoderState) -> None:
         weight: Any = self.rnn.weight_ih_l0
@@ -158,14 +158,14 @@ class Decoder(nn.Module):
         rows = self.rnn.check_state(hidden).batch_size
         check("the inputs", inputs, (rows, "T", self.rnn.input_size - self.fed_size), dtype, device, "(R, T, E)")
         if (fed is None) != (self.fed_size == 0) or (memory is None) != (self.attention is None):
-            raise UsageError("the state is of a decoder with another kind of attention; begin with decoder.start")
+            raise UsageError("the state belongs to a decoder with different attention; start with decoder.start")
         if fed is not None:
             check("state.fed", fed, (rows, self.fed_size), dtype, device, "(R, N)")
         if memory is not None and (rows % max(len(memory.outputs), 1) or (rows > 0) != (len(memory.outputs) > 0)):
             raise UsageError(f"{rows} rows cannot share the memory of {len(memory.outputs)} sentences evenly")
 
     def _attend(self, outputs: Tensor, memory: Memory | None) -> tuple[Tensor, Any]:
-        """Look up what fits the outputs (R, T, H) of the recurrent layers, and join both."""
+        """Attend with the outputs (R, T, H) of the recurrent layers as queries, and combine both."""
         if memory is None:
             return outputs, None
         contexts, weights = self._look_up(outputs, memory)
@@ -176,7 +176,7 @@ class Decoder(nn.Module):
         return torch.tanh(self.combine(torch.cat((contexts, outputs), dim=-1)))
 
     def _look_up(self, queries: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
-        """Let each row look at its sentence's memory: rows that share one ask it together."""
+        """Attend to the memory of each row's sentence; rows that share a memory are queried together."""
         assert self.attention is not None
         assert memory is not None
         sentences, rows, steps = len(memory.outputs), *queries.shape[:2]

@@ -1,4 +1,4 @@
-"""Dropout for sequences: what is dropped at one time step is dropped at all of them."""
+"""Dropout for sequences: one mask for all time steps."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from elman.draws import bernoulli
 
 
 class LockedDropout(nn.Module):
-    """Zero the same random entries of a row at every time step of a batch, and scale up the others.
+    """Zero the same random entries of a row at every time step, and scale up the others.
 
-    One mask for a sequence disturbs what a recurrent network carries less than a fresh one at each step, and costs next
-    to nothing to draw.
+    One mask for the whole sequence disturbs the recurrent state less than a new one at each step, and costs almost
+    nothing to draw.
 
     Source: Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks",
     arXiv:1512.05287, section 4.
@@ -31,7 +31,7 @@ class LockedDropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop from (B, T, N) while training; return it as it is otherwise."""
+        """Apply dropout to (B, T, N) while training; return it unchanged otherwise."""
         if not self.training or self.p == 0:
             return x
         kept = bernoulli((x.shape[0], 1, x.shape[2]), 1 - self.p, x)  # (B, 1, N)

@@ -17,7 +17,7 @@ def flip(values: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def pack_like(packed: PackedSequence, outputs: Tensor, lengths: Tensor) -> PackedSequence:
-    """Pack outputs (T, B, N), whose rows are in the caller's order, as the input was packed."""
+    """Pack outputs (T, B, N), with rows in the caller's order, the way the input was packed."""
     if packed.sorted_indices is not None:
         outputs = outputs.index_select(1, packed.sorted_indices)
     sorted_lengths = lengths.sort(descending=True).values

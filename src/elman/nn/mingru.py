@@ -1,4 +1,4 @@
-"""The minimal GRU: gates that read the input alone, so that all time steps can be computed together."""
+"""The minimal GRU: its gates read only the input, so all time steps can be computed together."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class MinGRU(Recurrent):
         n = W_n x_t + b_n
         h_t = (1 - z) * h_{t-1} + z * n
 
-    Given the gates, h_t is linear in h_{t-1}, and all steps are computed together (``scan``). There are no kernels for
-    it; ``backend="torch"`` and ``"auto"`` are torch's operations.
+    Given the gates, h_t is linear in h_{t-1}, so all steps are computed together (``scan``). Elman has no kernels for
+    it; ``backend="torch"`` and ``"auto"`` both use torch's operations.
 
-    Source: Feng et al. (2024), "Were RNNs all we needed?", arXiv:2410.01201, section 3.1. Theirs computes logarithms,
-    for which n must be positive; the scan here needs none and takes n as it is.
+    Source: Feng et al. (2024), "Were RNNs all we needed?", arXiv:2410.01201, section 3.1. Their scan works in log
+    space, which needs a positive n; the scan here does not.
 
     Args and Raises: those of :class:`~elman.nn.recurrent.RNN`, less ``nonlinearity``. W = ``weight_ih_l0`` (2H, I),
     b = ``bias_ih_l0`` (2H,).
@@ -45,7 +45,7 @@ class MinGRU(Recurrent):
         return {"weight_ih": (rows, input_size), **({"bias_ih": (rows,)} if self.bias else {})}
 
     def unroll(self, inputs: Tensor, state: State, weights: LayerWeights) -> State:
-        """Compute all steps: inputs (T, B, I) and h (B, H) to every h (T, B, H)."""
+        """Compute all steps from the inputs (T, B, I) and h (B, H): every h, (T, B, H)."""
         w = weights["weight_ih"]
         gates = functional.linear(inputs, w, weights.get("bias_ih")).to(w.dtype)  # (T, B, 2H); autocast gave bfloat16
         z, n = gates.chunk(2, dim=-1)  # (T, B, H) each
@@ -53,12 +53,12 @@ class MinGRU(Recurrent):
 
 
 def scan(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
-    """Compute h_t = keep_t * h_{t-1} + add_t for all t, in about 2 √T steps in place of T.
+    """Compute h_t = keep_t * h_{t-1} + add_t for all t in about 2 √T steps instead of T.
 
-    The sequence is cut into chunks of about √T steps. All chunks are run together, each from zero, which gives
-    ``added`` and the product ``kept`` of what has been kept so far; then h is carried from chunk to chunk; and every
-    step of a chunk is h_t = kept_t * h_before_the_chunk + added_t. Nothing is divided and no logarithm taken: the error
-    is that of the plain loop.
+    The sequence is cut into chunks of about √T steps. First all chunks run side by side, each from zero, which gives
+    ``added`` and ``kept``, the running product of keep. Then h is carried from chunk to chunk. Finally each step of a
+    chunk is h_t = kept_t * h_before_the_chunk + added_t. There are no divisions and no logarithms, so the rounding
+    error is that of the plain loop.
 
     Args:
         keep: (T, B, H).
@@ -76,7 +76,7 @@ def scan(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
     num_steps = len(keep)
     length = math.isqrt(num_steps)
     padding = -num_steps % length
-    if padding:  # beyond the last step; what stands there is cut off below
+    if padding:  # beyond the last step; cut off below
         keep, add = (functional.pad(each, (0, 0, 0, 0, 0, padding)) for each in (keep, add))
     keeps, adds = (
         each.reshape(-1, length, *each.shape[1:]).unbind(1) for each in (keep, add)

@@ -1,7 +1,7 @@
-"""RNN, GRU and LSTM: drop-in for torch.nn's, that also merge directions, honour lengths and learn a state.
+"""RNN, GRU and LSTM: drop-in replacements for torch.nn's that also merge directions, take lengths and learn a state.
 
-They are stacks as nn/stack.py has them, with two faster ways to run: where torch's own kernel is chosen and can do all
-of it, one call runs the whole stack; where Elman's kernels are chosen, one call runs a layer in all its directions.
+They are the stacks of nn/stack.py with two faster paths: torch's own kernel runs the whole stack in one call where it
+can, and Elman's kernels run a layer in all its directions in one call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Options(TypedDict, total=False):
-    """The keywords that every layer here takes; ``RNN`` tells what they do."""
+    """The keywords that every layer here takes; see ``RNN``."""
 
     device: torch.device | str | None
     dtype: torch.dtype | None
@@ -36,15 +36,16 @@ class Options(TypedDict, total=False):
 
 
 class DropIn(Recurrent, nn.RNNBase):
-    """What RNN, GRU and LSTM share, of which torch has kernels; use one of those."""
+    """The base of RNN, GRU and LSTM, for which torch has kernels; use one of those."""
 
     def _make(self, **settings: Any) -> None:
-        """Let torch.nn keep the settings and make the weights."""
+        """Let torch.nn store the settings and create the weights."""
         if self.backend in ("fused", "reference") and settings.get("proj_size"):
-            raise UsageError(f'proj_size={settings["proj_size"]}, expected 0: backend="{self.backend}" has none')
+            backend = f'backend="{self.backend}"'
+            raise UsageError(f"proj_size={settings['proj_size']}, expected 0: {backend} has no projection")
         super(Recurrent, self).__init__(**settings)  # nn.RNN, nn.GRU or nn.LSTM
         if self.num_directions == 2 and self.merge != "concat" and self.num_layers > 1:
-            for name in self._flat_weights_names:  # above the first layer the input is merged: H columns, not 2H
+            for name in self._flat_weights_names:  # above the first layer the input is merged: H columns instead of 2H
                 if name.startswith("weight_ih") and not name.startswith("weight_ih_l0"):
                     weight = getattr(self, name)
                     setattr(self, name, nn.Parameter(weight.new_empty(len(weight), self.output_size)))
@@ -67,11 +68,11 @@ class DropIn(Recurrent, nn.RNNBase):
 
     @property
     def _is_one_call(self) -> bool:
-        """Whether one call of torch's kernel could compute the whole stack."""
+        """Whether one call of torch's kernel can compute the whole stack."""
         return self.backend != "reference" and (self.merge == "concat" or not self.bidirectional)
 
     def flatten_parameters(self) -> None:
-        """Lay the weights out for cuDNN, where it runs the stack in one call."""
+        """Lay out the weights for cuDNN if one call runs the whole stack."""
         if self._is_one_call:
             super().flatten_parameters()
 
@@ -80,13 +81,13 @@ class DropIn(Recurrent, nn.RNNBase):
         is_packed = isinstance(input, PackedSequence) and lengths is None
         is_given = self.initial_state == "zeros" or hx is not None
         if is_packed and is_given and self._is_one_call and is_tracing():
-            return super(Recurrent, self).forward(input, hx)  # ONNX knows a packed sequence only where it stays one
+            return super(Recurrent, self).forward(input, hx)  # ONNX export needs the sequence to stay packed
         return super().forward(input, hx, lengths)
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
         drops = self.training and self.dropout > 0 and self.num_layers > 1
-        is_apart = drops and is_drawing()  # torch's call draws by itself
-        if backend != "torch" or not self._is_one_call or is_apart or self.is_observed:
+        needs_own_masks = drops and is_drawing()  # torch's call draws its dropout masks itself
+        if backend != "torch" or not self._is_one_call or needs_own_masks or self.is_observed:
             return super()._run_stack(inputs, state, lengths, backend)
         self._update_flat_weights()
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
@@ -110,7 +111,7 @@ class DropIn(Recurrent, nn.RNNBase):
 
 
 class RNN(DropIn, nn.RNN):
-    """The simple (Elman) recurrent network: each state is made of the input and the state before it.
+    """The simple (Elman) recurrent network: each state is computed from the input and the previous state.
 
         h_t = g(W x_t + b_ih + U h_{t-1} + b_hh),   W = weight_ih_l0, U = weight_hh_l0, g = tanh or relu
 
@@ -119,19 +120,18 @@ class RNN(DropIn, nn.RNN):
     Args:
         input_size: I, the size of one input.
         hidden_size: H, the size of the state.
-        num_layers: L, how many are stacked.
+        num_layers: L, the number of stacked layers.
         nonlinearity: g, ``"tanh"`` or ``"relu"``.
-        bias: whether there are b_ih and b_hh.
-        batch_first: whether batches come as (B, T, I), not (T, B, I); the state's layout stays the same.
+        bias: whether to use b_ih and b_hh.
+        batch_first: whether batches are (B, T, I) instead of (T, B, I); the layout of the state stays the same.
         dropout: probability of zeroing an entry between layers while training.
         bidirectional: whether a second direction reads each sequence from its end.
-        **options: ``device`` and ``dtype`` as in torch.nn; ``merge``, how two directions become one output:
-            ``"concat"`` (2H), ``"sum"`` or ``"product"`` (H); ``initial_state``, the state when none is handed in:
-            ``"zeros"``, ``"random"`` (standard normal, from torch's generator) or ``"learned"`` (a parameter, zero at
-            first); and ``backend``: ``"fused"`` for Elman's kernels (float32 on the CPU), ``"torch"`` for torch.nn's,
-            ``"reference"`` for the slow float64 loops of ``nn/reference.py``, ``"auto"`` for the fastest. Gradients of
-            gradients need ``"torch"``; so do outputs that are changed in place before the backward pass, which the
-            kernels still need.
+        **options: ``device`` and ``dtype`` as in torch.nn; ``merge``, how to merge the outputs of two directions:
+            ``"concat"`` (2H), ``"sum"`` or ``"product"`` (H); ``initial_state``, the state when none is passed:
+            ``"zeros"``, ``"random"`` (standard normal) or ``"learned"`` (a parameter that starts at zero); and
+            ``backend``: ``"fused"`` for Elman's kernels (float32 on the CPU), ``"torch"`` for torch.nn's,
+            ``"reference"`` for the slow float64 loops of ``nn/reference.py``, ``"auto"`` for the fastest. Use
+            ``"torch"`` for gradients of gradients, and if you modify outputs in place before the backward pass.
 
     Raises:
         UsageError: a setting is out of range or unknown.
@@ -163,7 +163,7 @@ class RNN(DropIn, nn.RNN):
 
     @property
     def cell(self) -> Cell:
-        """The layer's entry in the table of cells; that with relu stands beside the table."""
+        """The layer's entry in the table of cells; ``RNN_RELU`` for relu."""
         from elman.nn.cells import CELLS, RNN_RELU
 
         return RNN_RELU if self.nonlinearity == "relu" else CELLS[self.cell_name]
@@ -177,9 +177,9 @@ class GRU(DropIn, nn.GRU):
         n = tanh(W_n x_t + b_ih_n + r * (U_n h_{t-1} + b_hh_n))
         h_t = (1 - z) * n + z * h_{t-1}
 
-    Source: Cho et al. (2014), arXiv:1406.1078, equations 5 to 8; with r after the product with U, as cuDNN has it.
+    Source: Cho et al. (2014), arXiv:1406.1078, equations 5 to 8; with r after the product with U, as in cuDNN.
 
-    Args and Raises: those of ``RNN``, less ``nonlinearity``.
+    Args and Raises: as for ``RNN``, without ``nonlinearity``.
 
     Example:
         >>> layer = GRU(3, 5, num_layers=2, bidirectional=True, merge="sum")
@@ -206,17 +206,17 @@ class GRU(DropIn, nn.GRU):
 
 
 class LSTM(DropIn, nn.LSTM):
-    """The long short-term memory: a cell that gates write, keep and read. Gate order i, f, g, o.
+    """The long short-term memory: gates write to, keep and read a cell. Gate order i, f, g, o.
 
-        i, f, o = sigmoid(W x_t + b_ih + U h_{t-1} + b_hh), each with its own rows of W and U;   g = tanh(the same)
+        i, f, o = sigmoid(W x_t + b_ih + U h_{t-1} + b_hh), each with its own rows of W and U;   g = tanh(likewise)
         c_t = f * c_{t-1} + i * g
         h_t = o * tanh(c_t)                                              (times weight_hr_l0 if proj_size > 0)
 
     Source: Hochreiter and Schmidhuber (1997), Neural Computation 9(8); the forget gate: Gers, Schmidhuber, Cummins
     (2000), Neural Computation 12(10); the projection: Sak, Senior, Beaufays (2014), arXiv:1402.1128.
 
-    Args and Raises: those of ``RNN``, less ``nonlinearity``; and ``proj_size``: the size of h when it is projected, 0
-    for no projection. The state is a pair (hidden, cell).
+    Args and Raises: as for ``RNN``, without ``nonlinearity``; and ``proj_size``, the size of the projected h, 0 for no
+    projection. The state is a pair (hidden, cell).
 
     Example:
         >>> layer = LSTM(3, 5, initial_state="learned")

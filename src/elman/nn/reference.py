@@ -1,6 +1,6 @@
-"""The recurrent networks as their equations: plain float64 loops, and back-propagation through time by hand.
+"""Recurrent networks written as their equations: plain float64 loops, and backpropagation through time by hand.
 
-Read this file to see what a recurrent network computes. Nothing in it is fast; everything fast is tested against it.
+Read this file to see what a recurrent network computes. It is slow; everything fast is tested against it.
 
     x (T,B,I) ──forward──▶ outputs (T,B,H), state, trace ──output_layer──▶ logits (T,B,O) ──cross_entropy──▶ loss (nats)
     d_x, d_state, d_weights ◀──backward── d_outputs ◀──output_layer_backward── d_logits (T,B,O) ◀──cross_entropy──┘
@@ -10,21 +10,20 @@ The lecture's equations, and the shapes behind them (T time steps, B rows, I inp
     h_t = g(U h_{t-1} + W x_t + b1)      W (G·H, I), U (G·H, H), with G gates: 1 for RNN, 3 for GRU, 4 for LSTM
     y_t = softmax(V h_t + b2)            V (O, H);  every time step shares W, U, V and the biases
 
-PyTorch keeps b1 as a sum of two vectors, b_ih + b_hh, and so does this file; in the GRU the two do different things.
+PyTorch stores b1 as a sum of two vectors, b_ih + b_hh, and so does this file; in the GRU the two play different roles.
 
-The contract of a cell. A cell sees the input only through ``W x_t + b_ih`` and the past only through
-``U h_{t-1} + b_hh`` and, for all but the RNN, the past state itself. So it is two functions side by side, each for one
-time step:
+The contract of a cell. A cell sees the input only through ``W x_t + b_ih``, and the past only through
+``U h_{t-1} + b_hh`` and, except for the RNN, the previous state itself. So a cell is two functions for one time step:
 
-    forward(from_input (B, G·H), from_hidden (B, G·H), state)  ->  new state, what backward needs
-    backward(d_state, saved)  ->  d_from_input, d_from_hidden, what flows straight back to the past state (past U)
+    forward(from_input (B, G·H), from_hidden (B, G·H), state)  ->  new state, values saved for backward
+    backward(d_state, saved)  ->  d_from_input, d_from_hidden, gradient of the previous state that bypasses U
 
 A state is a tuple of (B, H) arrays: ``(h,)``, or ``(h, c)`` for the LSTM. ``d_name`` is the gradient of the loss with
 respect to ``name`` and has its shape. The matrix products and their gradients are the same for every cell: ``step`` and
-``step_backward``. In the cells, ``d_a`` belongs to what stands inside a sigmoid or tanh.
+``step_backward``. In the cells, ``d_a`` is the gradient of the argument of a sigmoid or tanh.
 """
 
-# The lecture's capitals (W, U, V) are kept on purpose.
+# The capitals W, U and V of the lecture are intentional.
 # ruff: noqa: N803, N806, N815
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from elman.errors import UsageError, suggest
 
 Array = NDArray[np.float64]
 State = tuple[Array, ...]  # (h,) or (h, c), each (B, H)
-Saved = tuple[Array, ...]  # whatever a cell's backward wants to see again
+Saved = tuple[Array, ...]  # the values a cell's backward needs
 
 
 class Weights(NamedTuple):
-    """What a layer learns, shared by every time step; also the shape of its gradients."""
+    """The parameters of a layer, shared by every time step; also used for their gradients."""
 
     W: Array  # (G·H, I)  weight_ih: input to hidden
     U: Array  # (G·H, H)  weight_hh: hidden to hidden
@@ -53,15 +52,15 @@ class Weights(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one time step leaves behind for its backward step."""
+    """The values of one time step that its backward step needs."""
 
     x: Array  # (B, I)
-    h: Array  # (B, H)  the state it started from
+    h: Array  # (B, H)  the state before the step
     saved: Saved
 
 
 class Gradients(NamedTuple):
-    """What ``backward`` returns: d loss / d everything that went in."""
+    """The result of ``backward``: the gradient of the loss with respect to every input."""
 
     x: Array  # (T, B, I)
     state: State  # of the initial state, each (B, H)
@@ -72,16 +71,16 @@ class Gradients(NamedTuple):
 
 
 class Cell(Protocol):
-    """The contract written at the top of this file."""
+    """The contract described at the top of this file."""
 
     gates: int
     num_states: int
 
     def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
-        """One time step for a batch of rows."""
+        """Compute one time step for a batch of rows."""
 
     def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
-        """The same step, backward."""
+        """Compute the gradients of that step."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,19 @@ class RNN:
     num_states = 1
 
     def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
-        """Return the new state (h,) and h itself, which is all that the slope needs."""
+        """Return the new state (h,) and h itself, from which the slope is computed."""
         h = self.g(from_input + from_hidden)  # (B, H)
         return (h,), (h,)
 
     def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
-        """Through g only: the past state has no other way in than U."""
+        """Differentiate g; the previous state enters only through U."""
         (d_h,), (h,) = d_state, saved
         d_a = d_h * self.slope(h)  # (B, H)
         return d_a, d_a, (np.zeros_like(d_h),)
 
 
 class GRU:
-    """The gated recurrent unit, PyTorch's form: the reset gate acts after the product with U. Gate order r, z, n.
+    """The gated recurrent unit in PyTorch's form: the reset gate acts after the product with U. Gate order r, z, n.
 
         r = sigmoid(W_r x + b_ih_r + U_r h + b_hh_r)          reset gate
         z = sigmoid(W_z x + b_ih_z + U_z h + b_hh_z)          update gate
@@ -127,8 +126,8 @@ class GRU:
     def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
         """Return the new state (h,) and the gates."""
         (h_past,) = state
-        x_r, x_z, x_n = np.split(from_input, 3, axis=1)  # (B, H) each
-        h_r, h_z, h_n = np.split(from_hidden, 3, axis=1)  # (B, H) each
+        x_r, x_z, x_n = np.split(from_input, 3, axis=1)  # each (B, H)
+        h_r, h_z, h_n = np.split(from_hidden, 3, axis=1)  # each (B, H)
         r = sigmoid(x_r + h_r)
         z = sigmoid(x_z + h_z)
         n = np.tanh(x_n + r * h_n)
@@ -136,7 +135,7 @@ class GRU:
         return (h,), (r, z, n, h_n, h_past)
 
     def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
-        """The equations, from last to first."""
+        """Differentiate the equations, from last to first."""
         (d_h,), (r, z, n, h_n, h_past) = d_state, saved
         d_n = d_h * (1 - z)
         d_z = d_h * (h_past - n)
@@ -151,7 +150,7 @@ class GRU:
 
 
 class LSTM:
-    """The long short-term memory: a cell c that gates write, keep and read. Gate order i, f, g, o.
+    """The long short-term memory: gates write to, keep and read a cell c. Gate order i, f, g, o.
 
         i = sigmoid(W_i x + b_ih_i + U_i h + b_hh_i)          input gate
         f = sigmoid(W_f x + b_ih_f + U_f h + b_hh_f)          forget gate
@@ -170,14 +169,14 @@ class LSTM:
     def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
         """Return the new state (h, c) and the gates."""
         _, c_past = state
-        a_i, a_f, a_g, a_o = np.split(from_input + from_hidden, 4, axis=1)  # (B, H) each
+        a_i, a_f, a_g, a_o = np.split(from_input + from_hidden, 4, axis=1)  # each (B, H)
         i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
         c = f * c_past + i * g
         h = o * np.tanh(c)
         return (h, c), (i, f, g, o, c, c_past)
 
     def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
-        """The equations from last to first; c is reached from the next step's c and from this step's h."""
+        """Differentiate the equations, from last to first; c affects the next step's c and this step's h."""
         (d_h, d_c), (i, f, g, o, c, c_past) = d_state, saved
         d_o = d_h * np.tanh(c)
         d_c = d_c + d_h * o * (1 - np.tanh(c) ** 2)
@@ -189,7 +188,7 @@ class LSTM:
 
 
 class MinGRU:
-    """The minimal GRU: no gate reads the past state, so U and b_hh have no rows. Gate order z, n.
+    """The minimal GRU: no gate reads the previous state, so U and b_hh have no rows. Gate order z, n.
 
         z = sigmoid(W_z x + b_ih_z)          update gate
         n = W_n x + b_ih_n                   candidate
@@ -204,13 +203,13 @@ class MinGRU:
     def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
         """Return the new state (h,) and the gates."""
         (h_past,) = state
-        a_z, n = np.split(from_input, 2, axis=1)  # (B, H) each
+        a_z, n = np.split(from_input, 2, axis=1)  # each (B, H)
         z = sigmoid(a_z)
         h = (1 - z) * h_past + z * n
         return (h,), (z, n, h_past, from_hidden)
 
     def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
-        """The equations, from last to first; nothing flows through U."""
+        """Differentiate the equations, from last to first; there is no U."""
         (d_h,), (z, n, h_past, from_hidden) = d_state, saved
         d_z = d_h * (n - h_past)
         d_from_input = np.concatenate((d_z * z * (1 - z), d_h * z), axis=1)  # (B, 2H)
@@ -230,7 +229,7 @@ def cell_named(name: str) -> Cell:
     """Look up a cell: ``"rnn_tanh"``, ``"rnn_relu"``, ``"gru"``, ``"lstm"`` or ``"mingru"``.
 
     Raises:
-        UsageError: there is no such cell.
+        UsageError: the name is unknown.
 
     Example:
         >>> cell_named("gru").gates
@@ -242,7 +241,7 @@ def cell_named(name: str) -> Cell:
 
 
 def sigmoid(a: Array) -> Array:
-    """1 / (1 + exp(-a)), written with tanh so that no large ``a`` overflows.
+    """Compute 1 / (1 + exp(-a)), written with tanh so that a large ``a`` does not overflow.
 
     Example:
         >>> sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist()
@@ -252,13 +251,13 @@ def sigmoid(a: Array) -> Array:
     return half
 
 
-# ---------------------------------------------------------------- one step, and all of them
+# ---------------------------------------------------------------- one step, and whole sequences
 
 
 def step(cell: Cell, x: Array, state: State, weights: Weights) -> tuple[State, Step]:
-    """One time step of any cell: h_t = cell(W x_t + b_ih, U h_{t-1} + b_hh, state).
+    """Compute one time step of any cell: h_t = cell(W x_t + b_ih, U h_{t-1} + b_hh, state).
 
-    Takes x (B, I) and the state before it; returns the state after it, and what ``step_backward`` needs.
+    Takes x (B, I) and the state before the step. Returns the state after it, and the values for ``step_backward``.
     """
     W, U, b_ih, b_hh = weights
     h = state[0]
@@ -267,10 +266,10 @@ def step(cell: Cell, x: Array, state: State, weights: Weights) -> tuple[State, S
 
 
 def step_backward(cell: Cell, d_state: State, done: Step, weights: Weights) -> tuple[Array, State, Weights]:
-    """The same step backward: the chain rule through the cell, then through its two matrix products.
+    """Compute the gradients of one time step: the chain rule through the cell, then through its two matrix products.
 
-    Takes the gradient of the state after the step; returns those of x (B, I), of the state before the step, and of the
-    weights (this step's part of their sum).
+    Takes the gradient of the state after the step. Returns the gradients of x (B, I), of the state before the step, and
+    of the weights (the contribution of this step).
     """
     x, h, saved = done
     d_from_input, d_from_hidden, d_past = cell.backward(d_state, saved)  # (B, G·H), (B, G·H)
@@ -281,7 +280,7 @@ def step_backward(cell: Cell, d_state: State, done: Step, weights: Weights) -> t
 
 
 def zero_state(cell: Cell, batch_size: int, hidden_size: int) -> State:
-    """The lecture's h_0 = 0 (and c_0 = 0).
+    """Return the initial state h_0 = 0 (and c_0 = 0).
 
     Example:
         >>> hidden, cell = zero_state(cell_named("lstm"), batch_size=2, hidden_size=3)
@@ -292,7 +291,7 @@ def zero_state(cell: Cell, batch_size: int, hidden_size: int) -> State:
 
 
 def forward(cell: Cell, x: Array, weights: Weights, state: State | None = None) -> tuple[Array, State, list[Step]]:
-    """Run a cell over a whole sequence, one step after the other.
+    """Run a cell over a whole sequence, step by step.
 
     Args:
         cell: one of ``CELLS``.
@@ -301,7 +300,7 @@ def forward(cell: Cell, x: Array, weights: Weights, state: State | None = None) 
         state: the initial state, each (B, H); zeros when None.
 
     Returns:
-        Outputs h_1 … h_T (T, B, H), the final state, and the trace: one ``Step`` per time step.
+        Outputs h_1 … h_T (T, B, H), the final state, and the trace, one ``Step`` per time step.
 
     Raises:
         UsageError: x does not fit W.
@@ -334,21 +333,21 @@ def backward(
     d_final: State | None = None,
     bptt_length: int | None = None,
 ) -> Gradients:
-    """Back-propagation through time: walk the trace from its end and add up what each step contributes.
+    """Backpropagate through time: walk the trace from its end and sum the contributions of all steps.
 
-    h_t matters twice: to the loss at time t (``d_outputs[t]``), and to all that follows (``d_state``, from step t+1).
-    Truncated, what follows counts only within its own chunk of ``bptt_length`` steps: at a chunk's start, what would
-    flow into the chunk before is dropped, as if the state were detached there and the losses of all chunks summed.
+    h_t affects the loss at time t (``d_outputs[t]``) and all later steps (``d_state``, from step t+1). Truncated
+    backpropagation counts later steps only within the same chunk of ``bptt_length`` steps: the gradient that would flow
+    into the previous chunk is dropped, as if the state were detached there and the losses of all chunks were summed.
 
     Source: Werbos (1990), "Backpropagation through time", Proceedings of the IEEE 78(10); truncated: Williams and Peng
     (1990), Neural Computation 2(4).
 
     Args:
-        cell: the cell that made the trace.
-        weights: the parameters it used.
-        trace: as ``forward`` returned it.
-        d_outputs: (T, B, H), gradient of the loss with respect to the outputs.
-        d_final: gradient with respect to the final state, each (B, H); zeros when None.
+        cell: the cell of the forward pass.
+        weights: its parameters.
+        trace: the trace that ``forward`` returned.
+        d_outputs: (T, B, H), the gradient of the loss with respect to the outputs.
+        d_final: the gradient with respect to the final state, each (B, H); zeros when None.
         bptt_length: steps per chunk, counted from the first; None for the whole sequence.
 
     Returns:
@@ -371,8 +370,8 @@ def backward(
     if len(d_outputs) != len(trace):
         raise UsageError(f"d_outputs has {len(d_outputs)} time steps, expected the trace's {len(trace)}")
     batch_size, hidden_size = d_outputs.shape[1:]
-    nothing = zero_state(cell, batch_size, hidden_size)
-    d_state = nothing if d_final is None else d_final
+    zeros = zero_state(cell, batch_size, hidden_size)
+    d_state = zeros if d_final is None else d_final
     d_weights = Weights(*(np.zeros_like(weight) for weight in weights))
     d_x = np.empty((len(trace), batch_size, weights.W.shape[1]))  # (T, B, I)
     for t in reversed(range(len(trace))):
@@ -380,7 +379,7 @@ def backward(
         d_x[t], d_state, of_step = step_backward(cell, d_state, trace[t], weights)
         d_weights = Weights(*(total + part for total, part in zip(d_weights, of_step, strict=True)))
         if bptt_length is not None and t % bptt_length == 0 and t > 0:
-            d_state = nothing
+            d_state = zeros
     return Gradients(d_x, d_state, d_weights)
 
 
@@ -394,14 +393,14 @@ def output_layer(h: Array, V: Array, b2: Array) -> Array:
 
 
 def output_layer_backward(d_logits: Array, h: Array, V: Array) -> tuple[Array, Array, Array]:
-    """Gradients of h (T, B, H), V (O, H) and b2 (O,), given that of the logits (T, B, O)."""
+    """Compute the gradients of h (T, B, H), V (O, H) and b2 (O,) from that of the logits (T, B, O)."""
     d_h = d_logits @ V  # (T, B, H)
     d_V = np.einsum("tbo,tbh->oh", d_logits, h)  # (O, H)
     return d_h, d_V, d_logits.sum((0, 1))
 
 
 def softmax(logits: Array) -> Array:
-    """Turn logits into probabilities over their last axis; shifted by the largest, so that nothing overflows.
+    """Turn logits into probabilities over the last axis, shifted by the largest logit to avoid overflow.
 
     Example:
         >>> softmax(np.array([1000.0, 1000.0])).tolist()
@@ -413,7 +412,7 @@ def softmax(logits: Array) -> Array:
 
 
 def cross_entropy(logits: Array, targets: NDArray[np.integer]) -> tuple[float, Array]:
-    """How surprised the network is by the targets, and the gradient of that.
+    """Compute the negative log-likelihood of the targets and its gradient.
 
         loss = sum over t, b of -log softmax(logits)[target], in nats
         d loss / d logits = softmax(logits) - one_hot(target)
@@ -457,28 +456,28 @@ def language_model(
     state: State | None = None,
     bptt_length: int | None = None,
 ) -> LanguageModelPass:
-    """The whole computation on one page: read ids, predict each next one, and differentiate the summed loss.
+    """Run the whole computation: read ids, predict each next one, and differentiate the summed loss.
 
-    x_t is the one-hot vector of ids[t], so that W x_t is a column of W; the target at time t is ids[t+1].
+    x_t is the one-hot vector of ids[t], so W x_t is a column of W. The target at time t is ids[t+1].
 
     Args:
         cell: one of ``CELLS``.
         ids: (T+1, B) integers in 0 … O-1, time first.
-        weights: the recurrent layer's, with W (G·H, O).
+        weights: the parameters of the recurrent layer, with W (G·H, O).
         V: (O, H), hidden to output.
         b2: (O,), the output's bias.
         state: the initial state, each (B, H); zeros (h_0 = 0) when None.
         bptt_length: steps per chunk of truncated back-propagation; None for the whole sequence.
 
     Returns:
-        The loss in nats, logits, final state, and every gradient.
+        The loss in nats, the logits, the final state, and every gradient.
 
     Example:
         >>> draw = np.random.default_rng(0).standard_normal
         >>> weights = Weights(W=draw((3, 4)), U=draw((3, 3)), b_ih=np.zeros(3), b_hh=np.zeros(3))
         >>> ids = np.array([[0], [1], [2], [3]])
         >>> untrained = language_model(cell_named("rnn_tanh"), ids, weights, V=np.zeros((4, 3)), b2=np.zeros(4))
-        >>> round(untrained.loss / 3, 4), round(float(np.log(4)), 4)  # knows nothing: log 4 nats per target
+        >>> round(untrained.loss / 3, 4), round(float(np.log(4)), 4)  # a uniform guess: log 4 nats per target
         (1.3863, 1.3863)
     """
     inputs, targets = ids[:-1], ids[1:]

@@ -1,14 +1,14 @@
-"""What every recurrent layer is: cells stacked, in one direction or both, over padded batches, from a given state.
+"""The base of every recurrent layer: stacked cells in one or two directions, over padded batches.
 
     input (T, B, I) ─┬─ direction 0, ahead ─┐
                      └─ direction 1, back  ─┴─ merge ─▶ dropout ─▶ the next layer … ─▶ output (T, B, H·D), state
 
-The layers run one by one, each through one door: ``_run_layer``. Everything runs time first; ``run`` holds the one
-transposition from and to batch first. Lengths lie on the CPU.
+The layers run one by one, each through ``_run_layer``. Everything is time first inside; ``run`` holds the only
+transposition from and to batch first. Lengths are on the CPU.
 
-The contract of a layer: it names its entry in the table of cells (``cell_name``), its weights (``weight_shapes``), and
-computes all states of one direction from the inputs (``unroll``). A layer that torch or the kernels have, too, does
-without the last two: see nn/recurrent.py.
+The contract of a layer: it names its entry in the table of cells (``cell_name``) and its weights (``weight_shapes``),
+and computes all states of one direction from the inputs (``unroll``). A layer that torch also has needs only the
+first: see nn/recurrent.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 INITIAL_STATES = ("zeros", "random", "learned")
 BACKENDS = {"auto": "", "fused": "Elman's fused kernels", "torch": "torch.nn", "reference": "the float64 reference"}
-USUAL = {  # settings that ``repr`` shows only where they are others
+REPR_DEFAULTS = {  # settings that ``repr`` shows only if they differ from these
     **{"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False},
     **{"merge": "concat", "initial_state": "zeros", "backend": "auto", "nonlinearity": "tanh"},
 }
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class Recurrent(nn.Module):
-    """What all recurrent layers share; its arguments are those of :class:`~elman.nn.recurrent.RNN`."""
+    """The base of all recurrent layers, with the arguments of :class:`~elman.nn.recurrent.RNN`."""
 
     cell_name: ClassVar[str]
     """The layer's entry in ``CELLS``."""
@@ -56,7 +56,7 @@ class Recurrent(nn.Module):
     bidirectional: bool
     interventions: tuple[Intervention, ...] = ()
     """Units that are set after every step; such a layer runs step by step."""
-    _all_weights: list[list[str]]  # the names of each layer's and direction's, as in torch.nn
+    _all_weights: list[list[str]]  # the weight names of each layer and direction, as in torch.nn
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Recurrent(nn.Module):
         self.merge = merge
         self.initial_state = initial_state
         self.backend = backend
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._make(
             input_size=input_size, hidden_size=hidden_size, num_layers=num_layers, bias=bias, batch_first=batch_first,
             dropout=dropout, bidirectional=bidirectional, device=device, dtype=dtype, **own,
@@ -97,7 +97,7 @@ class Recurrent(nn.Module):
                 self.register_parameter(f"initial_{name}", nn.Parameter(zeros))
 
     def _make(self, *, device: Any, dtype: Any, **settings: Any) -> None:
-        """Keep the settings and make the weights, named as torch.nn names them."""
+        """Store the settings and create the weights, named as in torch.nn."""
         super().__init__()
         vars(self).update(settings)
         self._all_weights = []
@@ -111,7 +111,7 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def weight_shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
-        """Return the weights of one layer and direction by name, such as ``weight_ih``, which comes first."""
+        """Return the weight shapes of one layer and direction by name; ``weight_ih`` comes first."""
         raise NotImplementedError
 
     def unroll(self, inputs: Tensor, state: State, weights: LayerWeights) -> State:
@@ -119,18 +119,18 @@ class Recurrent(nn.Module):
 
         Args:
             inputs: (T, B, I); zero beyond a row's length.
-            state: before the first step, each part (B, H).
-            weights: by name, as ``weight_shapes`` has them.
+            state: the state before the first step, each part (B, H).
+            weights: the weights by the names of ``weight_shapes``.
 
         Returns:
-            The states after every step, each part (T, B, H); ``hidden`` are the outputs.
+            The states after every step, each part (T, B, H); ``hidden`` holds the outputs.
         """
         raise NotImplementedError
 
     @property
     def cell(self) -> Cell:
         """The layer's entry in the table of cells."""
-        from elman.nn.cells import CELLS  # which names this layer
+        from elman.nn.cells import CELLS  # the table names this layer
 
         return CELLS[self.cell_name]
 
@@ -141,13 +141,13 @@ class Recurrent(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """The size of one output: that of the hidden state, twice that where two directions are concatenated."""
+        """The size of one output: that of the hidden state, doubled if two directions are concatenated."""
         size = self._state_sizes["hidden"]
         return size * self.num_directions if self.merge == "concat" else size
 
     @property
     def _state_sizes(self) -> dict[str, int]:
-        """The parts of a state and the size of each."""
+        """The size of each part of the state."""
         return dict.fromkeys(self.cell.state, self.hidden_size)
 
     @property
@@ -157,18 +157,18 @@ class Recurrent(nn.Module):
 
     @property
     def _obstacle(self) -> str:
-        """What keeps Elman's kernels from this layer; empty if nothing does."""
+        """Why Elman's kernels cannot run this layer; empty if they can."""
         dtype = getattr(self, self._all_weights[0][0]).dtype
         return "" if dtype == torch.float32 else f"the weights are {dtype}"
 
     def reset_parameters(self) -> None:
-        """Draw all weights as torch.nn does, and set a learned first state to zero."""
-        spread = 1.0 / math.sqrt(self.hidden_size)
+        """Draw all weights as torch.nn does, and set a learned initial state to zero."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
         for name, parameter in self.named_parameters():
             if name.startswith("initial_"):
                 nn.init.zeros_(parameter)
             else:
-                nn.init.uniform_(parameter, -spread, spread)
+                nn.init.uniform_(parameter, -bound, bound)
 
     @torch.no_grad()
     def shift_gate(self, name: str, amount: float) -> None:
@@ -184,18 +184,18 @@ class Recurrent(nn.Module):
         hx: Tensor | tuple[Tensor, Tensor] | None = None,
         lengths: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, PublicState]:
-        """Run the stack over a batch of sequences, as torch.nn does; :meth:`run` is the same with named states.
+        """Run the stack over a batch of sequences, as in torch.nn; :meth:`run` does the same with named states.
 
         Args:
             input: (T, B, I) float; (B, T, I) if batch first; (T, I) for one sequence; or packed.
-            hx: the state before the first step, of the weights' dtype (autocast casts it): (L·D, B, H), a tuple where
+            hx: the state before the first step, in the weights' dtype (autocast casts it): (L·D, B, H), a tuple if
                 there are several parts, as for the LSTM; (L·D, H) for one sequence; ``initial_state`` when None.
-            lengths: (B,) integers in 0 … T, each row's true length, in any order; all T when None. What lies beyond
-                a row's length is never looked at.
+            lengths: (B,) integers in 0 … T, each row's true length, in any order; all T when None. Padding has no
+                effect on any result.
 
         Returns:
-            The outputs (T, B, output_size), laid out as the input is, zero beyond a row's length; and the state at each
-            row's true end, with the layout of ``hx``. A row of length 0 returns its initial state.
+            The outputs (T, B, output_size) in the layout of the input, zero beyond a row's length; and the state at
+            each row's true end, in the layout of ``hx``. A row of length 0 returns its initial state.
 
         Raises:
             UsageError: a shape, a dtype, a device or a length does not fit.
@@ -207,7 +207,7 @@ class Recurrent(nn.Module):
             )
         if isinstance(input, PackedSequence):
             if lengths is not None:
-                raise UsageError("lengths= came with a packed input, which has its own; leave lengths= out")
+                raise UsageError("lengths= was given with a packed input, which has its own; leave lengths= out")
             padded, lengths = pad_packed_sequence(input)  # (T, B, I), (B,), rows in the caller's order
             outputs, final = self._run(padded, hx, lengths)
             return pack_like(input, outputs, lengths), final.public()
@@ -218,11 +218,11 @@ class Recurrent(nn.Module):
         return outputs, final.public()
 
     def run(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """Run the stack over a batch of sequences: outputs and final state; see :meth:`forward`.
+        """Run the stack over a batch of sequences and return outputs and final state; see :meth:`forward`.
 
         Args:
             inputs: (T, B, I) float; (B, T, I) if batch first.
-            state: what :meth:`check_state` takes; ``initial_state`` when None.
+            state: a state that :meth:`check_state` accepts; ``initial_state`` when None.
             lengths: (B,).
         """
         layout = "(B, T, I)" if self.batch_first else "(T, B, I)"
@@ -238,18 +238,18 @@ class Recurrent(nn.Module):
         return outputs.transpose(0, 1), final
 
     def check_state(self, hx: Any, batch_size: int | None = None, *, is_one_sequence: bool = False) -> State:
-        """Refuse a state that is not this layer's.
+        """Check that a state fits this layer.
 
         Args:
-            hx: a :class:`~elman.nn.state.State`, or what :meth:`forward` takes.
-            batch_size: B; any where not given.
-            is_one_sequence: whether it is (L·D, H).
+            hx: a :class:`~elman.nn.state.State`, or a state in the form that :meth:`forward` takes.
+            batch_size: B; None accepts any.
+            is_one_sequence: whether its parts are (L·D, H).
 
         Returns:
-            Its parts (L·D, B, H) by name; under autocast in the weights' dtype.
+            Its parts (L·D, B, H) by name, under autocast in the weights' dtype.
 
         Raises:
-            UsageError: it has other parts, or one of another shape, dtype or device.
+            UsageError: a part is missing, or its shape, dtype or device does not fit.
 
         Example:
             >>> from elman.nn import GRU
@@ -274,7 +274,7 @@ class Recurrent(nn.Module):
         return state.map(lambda part: part[:, None]) if is_one_sequence else state
 
     def newest(self, state: State) -> Tensor:
-        """Return the top layer's newest output (B, output_size) of a state, its directions merged."""
+        """Return the top layer's newest output (B, output_size) from a state, with directions merged."""
         return self.merge_directions(state)["hidden"][-1]
 
     def merge_directions(self, state: State) -> State:
@@ -285,7 +285,7 @@ class Recurrent(nn.Module):
         first = weights[0][1]
         dtype = dtype_beside(first)
         if dtype is None and (inputs.dtype == torch.float64 or not inputs.is_floating_point()):
-            dtype = first.dtype  # those autocast does not cast
+            dtype = first.dtype  # autocast does not cast these
         check("the input", inputs, ("T", "B", "I"), dtype, first.device)
         for name, weight in weights:
             if dtype is not None and weight.dtype is not dtype:
@@ -300,7 +300,7 @@ class Recurrent(nn.Module):
     def _run(
         self, inputs: Tensor, hx: Any, lengths: Tensor | None, *, is_one_sequence: bool = False
     ) -> tuple[Tensor, State]:
-        """Check everything, find the first state, and run the stack."""
+        """Check all arguments, choose the initial state and the backend, and run the stack."""
         weights = [(name, getattr(self, name)) for names in self._all_weights for name in names]
         self._check_input(inputs, weights)
         if hx is None:
@@ -319,18 +319,18 @@ class Recurrent(nn.Module):
         return self._run_stack(inputs, state, lengths, backend)
 
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
-        """Choose what computes this batch, and tell the log the first choice; of a later one, for debugging."""
+        """Choose the backend for this batch; log the first choice, and later ones at debug level."""
         about = (inputs, self.hidden_size, lengths, is_learning, self._obstacle)
         backend, reason = choose_backend(self.backend, self.cell, *about, needs_gates=is_recording())
-        if backend not in self._told:
-            level = logging.DEBUG if self._told else logging.INFO
-            self._told.add(backend)
+        if backend not in self._logged:
+            level = logging.DEBUG if self._logged else logging.INFO
+            self._logged.add(backend)
             name = type(self).__name__
             logger.log(level, "%s layers of %d units run on %s: %s", name, self.hidden_size, BACKENDS[backend], reason)
         return backend
 
     def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
-        """Layer by layer, merging directions in between."""
+        """Run layer by layer, merging directions in between."""
         finals: list[State] = []  # one per layer, each part (D, B, H)
         for layer in range(self.num_layers):
             if layer > 0:
@@ -347,7 +347,7 @@ class Recurrent(nn.Module):
         return inputs, finals[0] if len(finals) == 1 else State.join(finals, torch.cat)
 
     def _merge(self, outputs: Tensor) -> Tensor:
-        """Make one output of the directions that lie side by side, (T, B, D·H)."""
+        """Merge the outputs of the directions, which are concatenated in (T, B, D·H)."""
         if not self.bidirectional or self.merge == "concat":
             return outputs
         return MERGES[self.merge](*outputs.chunk(2, dim=-1))  # of (T, B, H) each
@@ -355,12 +355,12 @@ class Recurrent(nn.Module):
     def _run_layer(
         self, inputs: Tensor, state: State, weights: list[LayerWeights], lengths: Tensor | None, backend: str
     ) -> tuple[Tensor, State]:
-        """One layer in all its directions: the door through which every backend comes.
+        """Run one layer in all its directions; every backend goes through here.
 
         Args:
-            inputs: (T, B, I), time first; anything may lie beyond a row's length.
-            state: its initial state, each part (D, B, H).
-            weights: those of each direction by name.
+            inputs: (T, B, I), time first, with arbitrary values beyond a row's length.
+            state: the layer's initial state, each part (D, B, H).
+            weights: the weights of each direction by name.
             lengths: (B,) int64 on the CPU, or None when every row has T steps.
             backend: ``fused``, ``torch`` or ``reference``.
 
@@ -382,11 +382,11 @@ class Recurrent(nn.Module):
     def _run_direction(
         self, inputs: Tensor, state: State, weights: LayerWeights, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
-        """One layer in one direction by torch: outputs (T, B, H), and the final state, each part (B, H)."""
+        """Run one layer in one direction with torch: outputs (T, B, H) and the final state, each part (B, H)."""
         return run_unrolled(self.unroll, inputs, state, weights, lengths)
 
     def _first_state(self, inputs: Tensor) -> State:
-        """The state for a caller who gave none, each part (L·D, B, H)."""
+        """Return the initial state when the caller passes none, each part (L·D, B, H)."""
         sizes = self._state_sizes
         if self.initial_state == "learned":
             learned = State((name, getattr(self, f"initial_{name}")) for name in sizes)  # (L·D, H) each
@@ -398,9 +398,9 @@ class Recurrent(nn.Module):
         return State((name, inputs.new_zeros(layers, rows, size)) for name, size in sizes.items())
 
     def extra_repr(self) -> str:
-        """Show in ``repr`` the sizes, and what differs from the defaults."""
+        """Show the sizes in ``repr``, and whatever differs from the defaults."""
         shown = f"{self.input_size}, {self.hidden_size}"
-        for name, default in USUAL.items():
+        for name, default in REPR_DEFAULTS.items():
             if (value := getattr(self, name, default)) != default:
                 shown += f", {name}={value!r}"
         return shown

@@ -1,4 +1,4 @@
-"""The state of a recurrent layer: what it carries from one time step, one chunk or one call to the next."""
+"""The state of a recurrent layer: what it carries from one time step, chunk or call to the next."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sum": torch.add,
     "product": torch.mul,
 }
-"""How the outputs of two directions become one."""
+"""The ways to merge the outputs of two directions into one."""
 
 PublicState = Tensor | tuple[Tensor, ...]
-"""A state as torch.nn has it: a tensor or, where there are several parts, a tuple of them."""
+"""A state in the form of torch.nn: a tensor or, if there are several parts, a tuple of tensors."""
 
 
 class State(dict[str, Tensor]):
-    """The parts of a state by name, such as ``hidden`` and ``cell``, in the order of the cell's entry in the table.
+    """The parts of a state by name, such as ``hidden`` and ``cell``, in the order given in the table of cells.
 
-    Between layers and models a part is (L·D, B, H): layers and directions, then the rows of the batch. A part need not
-    be floating-point numbers; nothing here computes with them. A state is a value: no method changes it in place.
+    Between layers and models a part is (L·D, B, H): layers and directions, then the rows of the batch. A part may have
+    any dtype; nothing here computes with it. A state is a value: no method changes it in place.
 
     Example:
         >>> import torch
@@ -37,72 +37,72 @@ class State(dict[str, Tensor]):
 
     @classmethod
     def of(cls, names: Sequence[str], given: Any) -> State:
-        """Name the parts of what a caller hands in.
+        """Name the parts of a state passed by a caller.
 
         Args:
             names: the parts that the state must have, in order.
-            given: a state, a mapping of the same names or, as torch.nn has it, a tensor or a tuple of tensors.
+            given: a state, a mapping with the same names or, as in torch.nn, a tensor or a tuple of tensors.
 
         Raises:
-            UsageError: it has other parts.
+            UsageError: the parts are different ones.
 
         Example:
             >>> State.of(["hidden"], {"hidden": 1, "cell": 2})
             Traceback (most recent call last):
             elman.errors.UsageError: the state has the parts (hidden, cell), expected (hidden)
         """
-        listed = ", ".join(names)
+        expected = ", ".join(names)
         if isinstance(given, Mapping):
             if set(given) != set(names):
-                raise UsageError(f"the state has the parts ({', '.join(map(str, given))}), expected ({listed})")
+                raise UsageError(f"the state has the parts ({', '.join(map(str, given))}), expected ({expected})")
             return cls((name, given[name]) for name in names)
         if len(names) == 1:
             if not isinstance(given, Tensor):
-                raise UsageError(f"the state is a {type(given).__name__}, expected one tensor, the {listed} state")
+                raise UsageError(f"the state is a {type(given).__name__}, expected one tensor, the {expected} state")
             return cls({names[0]: given})
         if not isinstance(given, tuple | list) or len(given) != len(names):
             number = f" of {len(given)}" if isinstance(given, tuple | list) else ""
             wanted = "a pair" if len(names) == 2 else f"{len(names)} tensors"
-            raise UsageError(f"the state is a {type(given).__name__}{number}, expected {wanted} ({listed})")
+            raise UsageError(f"the state is a {type(given).__name__}{number}, expected {wanted} ({expected})")
         return cls(zip(names, given, strict=True))
 
     @classmethod
     def join(cls, states: Sequence[State], join: Callable[[list[Tensor]], Tensor]) -> State:
-        """Join several states part by part, such as with ``torch.cat`` or ``torch.stack``."""
+        """Join several states part by part, for example with ``torch.cat`` or ``torch.stack``."""
         return cls((name, join([state[name] for state in states])) for name in states[0])
 
     def public(self) -> PublicState:
-        """Return the state as torch.nn has it: a tensor or, where there are several parts, a tuple of them."""
+        """Return the state in the form of torch.nn: a tensor or, if there are several parts, a tuple of tensors."""
         parts = tuple(self.values())
         return parts[0] if len(parts) == 1 else parts
 
     def map(self, change: Callable[[Tensor], Tensor]) -> State:
-        """Return a state whose parts are changed one by one."""
+        """Apply a function to each part."""
         return State((name, change(part)) for name, part in self.items())
 
     @property
     def batch_size(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return next(iter(self.values())).shape[1]
 
     def select_rows(self, rows: Tensor) -> State:
-        """Choose rows of the batch, in any order, each as often as wanted."""
+        """Select rows of the batch, in any order and with repetitions."""
         return self.map(lambda part: part[:, rows])
 
     def expand(self, batch_size: int) -> State:
         """Repeat the state of one row for a whole batch.
 
         Raises:
-            UsageError: the state is of several rows, but not of as many.
+            UsageError: the state has neither one row nor ``batch_size`` rows.
         """
         if self.batch_size not in (1, batch_size):
-            raise UsageError(f"the state is of {self.batch_size} streams, expected 1 or {batch_size}")
+            raise UsageError(f"the state has {self.batch_size} rows, expected 1 or {batch_size}")
         return self.map(lambda part: part.expand(-1, batch_size, *part.shape[2:]).contiguous())
 
     def merge_directions(self, merge: str) -> State:
-        """Merge the two directions of each layer, as :data:`MERGES` does: each part (L, B, ...)."""
+        """Merge the two directions of each layer; see :data:`MERGES`. Each part becomes (L, B, ...)."""
         return self.map(lambda part: MERGES[merge](part[0::2], part[1::2]))
 
     def detach(self) -> State:
-        """Return the same numbers, cut off from what computed them."""
+        """Detach every part from the graph that computed it."""
         return self.map(Tensor.detach)

@@ -1,4 +1,4 @@
-"""A feed-forward network over a fixed window of inputs: what language models were before they were recurrent."""
+"""A feed-forward network over a fixed window of inputs, as in the neural language models before recurrent ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from elman.nn.state import State
 
 
 class Window(nn.Module):
-    """See the last ``window`` inputs, and nothing before them; the contract is that of the recurrent layers.
+    """A layer that sees only the last ``window`` inputs, with the interface of the recurrent layers.
 
         h_t = tanh(W [x_{t-N+1}; …; x_t] + b),   N = window; further layers: h_t = tanh(W' h_t + b')
 
-    The state is the last N inputs, zeros at the start; the newest output can be computed from it again (`hidden`).
+    The state is the last N inputs, zeros at the start. The newest output can be recomputed from it (:meth:`hidden`).
 
     Source: Bengio, Ducharme, Vincent, Jauvin (2003), "A neural probabilistic language model", JMLR 3, equation 1,
     without the direct connections.
@@ -27,8 +27,8 @@ class Window(nn.Module):
     Args:
         input_size: E, the size of one input.
         hidden_size: H, the size of one output.
-        num_layers: dense layers, the first of which sees the window.
-        window: N, how many inputs an output sees, its own included.
+        num_layers: how many dense layers there are; the first reads the window.
+        window: N, how many inputs each output depends on, including the current one.
         dropout: probability of zeroing an entry between layers while training.
 
     Raises:
@@ -73,7 +73,7 @@ class Window(nn.Module):
         Args:
             input: (B, T, E) float, batch first.
             hx: the state, (1, B, N·E): the N inputs before these, oldest first; zeros when None.
-            lengths: (B,) integers in 0 … T, each row's true length; all T when None. Padding is never looked at.
+            lengths: (B,) integers in 0 … T, each row's true length; all T when None. Padding has no effect.
 
         Returns:
             Outputs (B, T, H), zero beyond a row's length, and the state after each row's true end, (1, B, N·E).
@@ -85,7 +85,7 @@ class Window(nn.Module):
         return outputs, state["inputs"]
 
     def run(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """Compute an output for every window of inputs: outputs and final state; see :meth:`forward`."""
+        """Run over a batch of sequences and return outputs and final state; see :meth:`forward`."""
         weight: Any = self.layers[0].weight
         check("inputs", inputs, ("B", "T", self.input_size), dtype_beside(weight), weight.device)
         batch_size, num_steps, input_size = inputs.shape
@@ -116,7 +116,7 @@ class Window(nn.Module):
         return self._dense(state["inputs"][0])
 
     def check_state(self, hx: Any, batch_size: int | None = None) -> State:
-        """Refuse a state that is not this layer's; see :meth:`elman.nn.stack.Recurrent.check_state`."""
+        """Check that a state fits this layer; see :meth:`elman.nn.stack.Recurrent.check_state`."""
         weight: Any = self.layers[0].weight
         sizes = (1, "B" if batch_size is None else batch_size, self.window * self.input_size)
         state = State.of(("inputs",), hx)

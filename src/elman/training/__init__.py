@@ -1,1 +1,1 @@
-"""The one training loop, the pieces of a run, its checkpoints and its display."""
+"""The training loop, the parts of a run, its checkpoints and its progress display."""

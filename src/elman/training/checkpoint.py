@@ -1,8 +1,8 @@
-"""Everything a run needs to go on, in one file that is either the old one or the new one, never half.
+"""Checkpoints: everything that is needed to resume a run, in one file that is replaced atomically.
 
 A checkpoint is a nested value: dictionaries, lists and tuples with tensors and plain JSON scalars at the leaves.
-``flatten`` takes the tensors out, so that safetensors can keep them, and leaves their places in a JSON skeleton that
-goes into the file's metadata. Nothing is pickled; reading a stranger's checkpoint runs no code.
+``flatten`` moves the tensors out for safetensors and leaves a JSON skeleton, which becomes the file's metadata. Nothing
+is pickled; reading a stranger's checkpoint runs no code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from elman.errors import ModelError
 from elman.files import check_regular, replacing
 
 FILE_NAME = "checkpoint.safetensors"
-MOST_BYTES = 8 << 30  # of a checkpoint, and of a model's weights
+MOST_BYTES = 8 << 30  # limit for a checkpoint and for a model's weights
 
 _TENSOR, _TUPLE, _ITEMS, _FLOAT = "$tensor", "$tuple", "$items", "$float"
 
@@ -30,11 +30,11 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
 
     Args:
         value: dictionaries, lists and tuples of tensors, strings, numbers, booleans and None.
-        tensors: where the tensors go, by their path.
+        tensors: receives the tensors by their path.
         path: the path of ``value`` itself.
 
     Returns:
-        A JSON value in which ``{"$tensor": path}`` stands for a tensor.
+        A JSON value with ``{"$tensor": path}`` in place of each tensor.
 
     Example:
         >>> tensors = {}
@@ -48,7 +48,7 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
         return flatten(item, tensors, f"{path}.{key}" if path else str(key))
 
     if isinstance(value, torch.Tensor):
-        while path in tensors:  # {"a.b": x, "a": {"b": y}} has two tensors of one path
+        while path in tensors:  # {"a.b": x, "a": {"b": y}} has two tensors with the same path
             path += "'"
         tensors[path] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: path}
@@ -86,7 +86,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a nested state as one file, atomically.
 
     Args:
-        path: the file; what stands there is replaced only when the new one is complete and on disk.
+        path: the file; it is replaced only when the new one is complete and on disk.
         state: see :func:`flatten`.
 
     Raises:
@@ -102,7 +102,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 class Stored(NamedTuple):
-    """A checkpoint of which only the header has been read: what it holds, without the tensors' numbers."""
+    """A checkpoint whose header has been read, but none of its tensors."""
 
     path: Path
     skeleton: Any
@@ -111,7 +111,7 @@ class Stored(NamedTuple):
     """The shape of each tensor, by its path."""
 
     def shapes_of(self, *keys: str) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of a part of the state that holds tensors by name, such as a network's.
+        """Return the tensor shapes, by name, of a part of the state such as the network.
 
         Raises:
             ModelError: there is no such part.
@@ -122,33 +122,32 @@ class Stored(NamedTuple):
                 part = part[key]
             return {name: self.shapes[tensor[_TENSOR]] for name, tensor in part.items()}
         except (KeyError, TypeError, AttributeError):
-            raise self._damaged(f"it holds no weights under {'.'.join(keys)}") from None
+            raise self.damaged(f"it has no weights under {'.'.join(keys)}") from None
 
     def load(self) -> dict[str, Any]:
-        """Read all of it.
+        """Read the whole checkpoint.
 
         Raises:
-            ModelError: the file is not a whole Elman checkpoint.
+            ModelError: the file is not a complete Elman checkpoint.
         """
         try:
             with safetensors.safe_open(self.path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in self.shapes}
             state: dict[str, Any] = unflatten(self.skeleton, tensors)
         except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
         return state
 
-    def _damaged(self, reason: object) -> ModelError:
-        return ModelError(
-            f"{self.path}: not a whole Elman checkpoint ({reason}); delete it to start the training afresh"
-        )
+    def damaged(self, reason: object) -> ModelError:
+        """Return the error that says why the file cannot be used."""
+        return ModelError(f"{self.path}: not a complete Elman checkpoint ({reason}); delete it to train from scratch")
 
 
 def open_checkpoint(path: Path) -> Stored:
-    """Read the header of what :func:`save_checkpoint` wrote, however large its tensors are.
+    """Read only the header of a checkpoint that :func:`save_checkpoint` wrote.
 
     Raises:
-        ModelError: the file is not a whole Elman checkpoint.
+        ModelError: the file is not a complete Elman checkpoint.
     """
     stored = Stored(path, None, {})
     try:
@@ -157,16 +156,16 @@ def open_checkpoint(path: Path) -> Stored:
             skeleton = json.loads((file.metadata() or {})["elman"])
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        raise stored._damaged(error) from error
+        raise stored.damaged(error) from error
     if not isinstance(skeleton, dict):
-        raise stored._damaged("it is not a dictionary")
+        raise stored.damaged("its state is not a dictionary")
     return Stored(path, skeleton, shapes)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what :func:`save_checkpoint` wrote.
+    """Read a checkpoint that :func:`save_checkpoint` wrote.
 
     Raises:
-        ModelError: the file is not a whole Elman checkpoint.
+        ModelError: the file is not a complete Elman checkpoint.
     """
     return open_checkpoint(path).load()

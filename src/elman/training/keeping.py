@@ -1,4 +1,4 @@
-"""What is kept of a run, so that it can go on after an interruption as if there had been none."""
+"""Keeping a run in a checkpoint, so that it can be resumed as if it had never been interrupted."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from elman.training.checkpoint import save_checkpoint
 from elman.training.clock import now
 from elman.training.state import Objective, RunState
 
-CHECKPOINT_SECONDS = 30.0  # no more than so much work is lost to a power cut
+CHECKPOINT_SECONDS = 30.0  # the most work that a power cut can destroy
 
 
 class Keeper:
-    """Keeps a run in its checkpoint: the state, the network and the optimizer.
+    """Saves a run to its checkpoint and restores it: the state, the network and the optimizer.
 
     Args:
-        path: the file; nothing is kept where not given.
-        identity: what the checkpoint is to say about the model besides.
-        network: what is trained.
-        optimizer: what trains it.
+        path: the file; None to save nothing.
+        identity: more entries of the checkpoint, about the model.
+        network: the network to save and restore.
+        optimizer: its optimizer.
     """
 
     def __init__(self, path: Path | None, identity: dict[str, Any], network: nn.Module, optimizer: Any) -> None:
@@ -34,10 +34,10 @@ class Keeper:
         self._saved_at = now()
 
     def save(self, state: RunState) -> None:
-        """Write the checkpoint, in place of the last one.
+        """Replace the checkpoint.
 
         Raises:
-            StorageError: it cannot be written; the last one is still there.
+            StorageError: it cannot be written; the previous one is still there.
         """
         if self.path is not None:
             save_checkpoint(
@@ -53,15 +53,15 @@ class Keeper:
 
     @property
     def is_due(self) -> bool:
-        """Whether so much time has gone by that the run is to be kept again."""
+        """Whether the last save is more than ``CHECKPOINT_SECONDS`` ago."""
         return now() - self._saved_at > CHECKPOINT_SECONDS
 
     def restore(self, saved: dict[str, Any], objective: Objective) -> RunState:
-        """Take network and optimizer back to where a checkpoint was written; return the state there.
+        """Restore network and optimizer from a checkpoint, and return the state of the run.
 
         Args:
             saved: the checkpoint.
-            objective: what later validations are compared by with the best one so far.
+            objective: how later validations will be compared with the best one so far.
 
         Raises:
             ModelError: a part of the checkpoint does not fit.
@@ -69,9 +69,9 @@ class Keeper:
         try:
             state = RunState.from_saved(saved["state"])
             if state.best is not None:
-                objective(state.best["metrics"])  # a figure that it needs may be missing
+                objective(state.best["metrics"])  # fails if a metric is missing
             self._network.load_state_dict(saved["network"])
-            groups = self._optimizer.state_dict()["param_groups"]  # what the settings say, whatever the file does
+            groups = self._optimizer.state_dict()["param_groups"]  # from the settings, not from the file
             self._optimizer.load_state_dict({"state": saved["optimizer"]["state"], "param_groups": groups})
             for parameter, moments in self._optimizer.state.items():
                 if {name: part.shape for name, part in moments.items()} != {
@@ -80,8 +80,8 @@ class Keeper:
                     "exp_avg_sq": parameter.shape,
                 }:
                     shape = tuple(parameter.shape)
-                    raise ValueError(f"the optimizer's state of a weight of shape {shape} is another's")
-        except Exception as error:  # torch checks each part in its own way
+                    raise ValueError(f"the optimizer's state does not fit a weight of shape {shape}")
+        except Exception as error:  # torch raises a different exception for each part
             raise ModelError(
                 f"the checkpoint does not fit the training ({type(error).__name__}: {str(error).splitlines()[0]}); "
                 "start afresh with `overwrite`"

@@ -1,4 +1,4 @@
-"""The one training loop, for every model.
+"""The training loop of every model.
 
     while step < total_steps:
         loss_sum, targets, carry = task.training_step(batch, carry)     # forward
@@ -6,9 +6,9 @@
         clip, learning rate, optimizer.step()
         every eval_every steps:  validate, keep the best, checkpoint
 
-The loop knows a model and its data only through what :mod:`elman.training.task` asks of them. The pieces of a run have
-files of their own: its :class:`~elman.training.state.RunState`, its :class:`~elman.training.clock.Clock`, the
-:class:`~elman.training.keeping.Keeper` of its checkpoint and what takes its :class:`~elman.training.steps.Steps`.
+The loop knows a model and its data only through the protocols of :mod:`elman.training.task`. A run is made of a
+:class:`~elman.training.state.RunState`, a :class:`~elman.training.clock.Clock`, a
+:class:`~elman.training.keeping.Keeper` for its checkpoint and :class:`~elman.training.steps.Steps`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
 
-RESERVE_AFTER = 0.8  # of the time for training, the time for what comes after the last step is measured again
-NOTED_CHANGE = 0.1  # of the number of steps: a new plan is worth a note
+RESERVE_AFTER = 0.8  # of the training time, the time for the work after the last step is measured again
+NOTED_CHANGE = 0.1  # of the number of steps: a larger change is reported
 
 
 def train(
@@ -51,29 +51,29 @@ def train(
     resume: dict[str, Any] | None = None,
     stop: Event | None = None,
 ) -> RunState:
-    """Train a network and return what became of it; ``state.best["network"]`` holds the best weights.
+    """Train a network and return the final state; ``state.best["network"]`` holds the best weights.
 
     Args:
         task: the network and its loss, see :class:`~elman.training.task.Task`.
         batches: the training data.
-        settings: how long, how fast, on what.
-        progress: who is told.
-        started: ``time.perf_counter()`` when the time budget began; now where not given.
-        reserve: measures how many seconds of the time budget to leave for what the caller does afterwards; it is asked
-            before the first step and again towards the end, when the network has learned and the machine may be faster
-            or slower. Only a time budget asks.
-        checkpoint: the file to keep the run in; none where not given.
-        identity: what the checkpoint is to say about the model besides (settings, tokenizer, data).
-        resume: a loaded checkpoint to go on from.
-        stop: ends the run after the step in which it is set, from whatever thread.
+        settings: how to train.
+        progress: the display to report to.
+        started: ``time.perf_counter()`` when the time budget began; None for now.
+        reserve: measures how many seconds of the time budget to leave for the caller's work afterwards. It is called
+            before the first step and again near the end, when the network has learned and the machine may be faster or
+            slower. Used for a time budget only.
+        checkpoint: the file to save the run to; None to save nothing.
+        identity: more entries for the checkpoint (settings, tokenizer, data).
+        resume: a loaded checkpoint to resume from.
+        stop: an event that any thread may set to end the run after the current step.
 
     Returns:
         The final state.
 
     Raises:
         DivergedError: the loss became NaN or exploded.
-        Interrupted: SIGINT, SIGTERM or SIGHUP came, or ``stop`` was set; the checkpoint was written first.
-        ModelError: the checkpoint to go on from does not fit.
+        Interrupted: SIGINT, SIGTERM or SIGHUP arrived, or ``stop`` was set; the checkpoint was written first.
+        ModelError: the checkpoint to resume from does not fit.
     """
     clock = Clock(settings, started)
     steps = Steps(task, batches, settings)
@@ -95,15 +95,15 @@ def train(
                 keeper.save(state)
             if signals.signal_number or (stop is not None and stop.is_set()):
                 keeper.save(state)
-                kept = f"; {checkpoint} holds the training" if checkpoint else "; nothing was kept"
-                raise Interrupted(f"stopped after step {state.step:,}{kept}", signals.signal_number or SIGINT)
+                saved = f"; {checkpoint} holds the training" if checkpoint else "; nothing was saved"
+                raise Interrupted(f"stopped after step {state.step:,}{saved}", signals.signal_number or SIGINT)
         if state.step < run.schedule.total_steps:
             progress.note(f"stopped early: no new best in {state.since_best} validations")
     return state
 
 
 def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tuple[int, float]:
-    """Return how many steps :func:`train` would take, and the seconds that one takes, measured; nothing is changed."""
+    """Return the number of steps that :func:`train` would take and the measured seconds per step; changes nothing."""
     steps = Steps(task, batches, settings)
     step_seconds = steps.trial_seconds()
     seconds = 60 * budget_minutes(settings)
@@ -113,7 +113,7 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
 
 @dataclass
 class _Run:
-    """One training, put together from its pieces."""
+    """A run, assembled from its parts."""
 
     task: Task
     num_batches: int
@@ -129,35 +129,35 @@ class _Run:
 
     @property
     def schedule(self) -> Schedule:
-        """What happens at each step, once that is fixed."""
-        assert self.state.schedule is not None, "a run begins with it"
+        """The schedule, which :meth:`begin` sets."""
+        assert self.state.schedule is not None
         return self.state.schedule
 
     @property
     def has_budget(self) -> bool:
-        """Whether the time decides on the number of steps."""
+        """Whether a time budget determines the number of steps."""
         return plan_schedule(self.settings, self.num_batches) is None
 
     @property
     def is_finished(self) -> bool:
-        """Whether the last step is done, or there was no new best for too long."""
+        """Whether the last step is done, or patience has run out."""
         state, patience = self.state, self.settings.patience
         return state.step >= self.schedule.total_steps or 0 < patience <= state.since_best
 
     @property
     def is_validation_due(self) -> bool:
-        """Whether it is the last step, or so many that there is to be a validation since the last one."""
+        """Whether this was the last step, or ``eval_every`` steps have passed since the last validation."""
         state, schedule = self.state, self.schedule
         last = state.validated[-1] if state.validated else 0
         return state.step == schedule.total_steps or state.step - last >= schedule.eval_every
 
     def begin(self) -> None:
-        """Validate the network as it is, and fix the schedule; a run that is resumed has done so."""
+        """Validate the untrained network and fix the schedule, unless the run is resumed."""
         is_fresh = not self.state.history
         if self.has_budget:
             self.clock.reserve = self.reserve()
         if is_fresh and self.has_budget:
-            self.task.sample()  # the first time, kernels may have to be compiled: that is not to count below
+            self.task.sample()  # compiles the kernels if needed, so that it does not count below
         self.steps.network.train()
         if is_fresh:
             self.validate()
@@ -175,8 +175,8 @@ class _Run:
         learning_rate = self.settings.learning_rate * self.schedule.learning_rate_factor(state.step)
         step = self.steps.take(state.step, state.carry, learning_rate)
         state.carry = step.carry
-        if trouble := state.add_loss(step.loss, step.norm):
-            raise self._diverged(trouble)
+        if problem := state.add_loss(step.loss, step.norm):
+            raise self._diverged(problem)
         state.step += 1
         state.targets += step.targets
         seconds = now() - began
@@ -188,7 +188,7 @@ class _Run:
         self.progress.step(StepReport(state.step, total, state.loss or 0.0, step.targets / recent, left))
 
     def keep_pace(self) -> None:
-        """Change the number of steps where a time budget would be missed at the speed of now."""
+        """Change the number of steps if the time budget would be missed at the current speed."""
         state, clock = self.state, self.clock
         if not (self.has_budget and clock.is_due and state.step < self.schedule.total_steps):
             return
@@ -202,10 +202,10 @@ class _Run:
         steps = self.schedule.total_steps
         if abs(steps - self.noted_steps) > NOTED_CHANGE * self.noted_steps:
             self.noted_steps = steps
-            self.progress.note(f"the speed has changed: {steps:,} steps fit into the time")
+            self.progress.note(f"the speed has changed: {steps:,} steps now fit into the time budget")
 
     def validate(self) -> None:
-        """Validate the network, and keep its weights where they are the best so far."""
+        """Validate the network, and keep its weights if they are the best so far."""
         began = now()
         network, state = self.steps.network, self.state
         metrics = self.steps.validate()
@@ -214,21 +214,21 @@ class _Run:
         network.train()
         state.add_validation(metrics, self.clock.seconds)
         if state.step > 0:
-            for figure in metrics.values():
-                if not math.isfinite(figure):  # the last step may have broken weights that no loss showed
-                    raise self._diverged(f"became {figure} in validation")
+            for value in metrics.values():
+                if not math.isfinite(value):  # the last update may have diverged after the last finite loss
+                    raise self._diverged(f"became {value} in validation")
             state.keep_best(metrics, self.task.objective, network.state_dict())
         self.progress.validated(state.step, metrics, sample, best=state.since_best == 0)
         state.evaluation_seconds = now() - began
 
     def _measure(self) -> Schedule:
-        """Fit a schedule into the time budget, by the speed of steps on trial."""
+        """Fit a schedule into the time budget at the measured speed."""
         step_seconds = self.steps.trial_seconds()
         budget = budget_minutes(self.settings)
         if self.clock.left < step_seconds:
             logger.warning(
-                "%g minutes were over before the first step: reading, measuring and evaluating take as long; there is "
-                "one step now, give more `minutes`",
+                "the %g minutes were over before the first step, after reading, measuring and evaluating; training "
+                "takes one step, give more `minutes`",
                 budget,
             )
         schedule = self.clock.fit(step_seconds, self.state.evaluation_seconds, self.num_batches)
@@ -237,17 +237,17 @@ class _Run:
         self.progress.note(
             f"{steps} fit into {budget:g} min"
             if not self.settings.max_epochs or minutes > 0.8 * budget
-            else f"{steps}, {minutes:.1f} min: no more than {self.settings.max_epochs:g} passes over the data"
+            else f"{steps}, {minutes:.1f} min: at most {self.settings.max_epochs:g} passes over the data"
         )
         return schedule
 
     def _diverged(self, what: str) -> DivergedError:
-        best = "no validation had been made"
+        best = "there was no validation yet"
         if self.state.best is not None:
             place = self.keeper.path or "the state"
-            best = f"the best weights so far (step {self.state.best['step']:,}) are kept in {place}"
+            best = f"the best weights so far (step {self.state.best['step']:,}) are in {place}"
         return DivergedError(
-            f"the loss {what}; {best}. Begin again with "
+            f"the loss {what}; {best}. Train again with "
             f"`overwrite` and a lower `learning_rate` (now {self.settings.learning_rate:g}) or `clip_norm` "
             f"(now {self.settings.clip_norm:g})."
         )

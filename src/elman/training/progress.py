@@ -1,4 +1,4 @@
-"""What a person sees while a network learns: a live display on a terminal, plain lines off it."""
+"""Progress displays for training: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class StepReport(NamedTuple):
-    """Where the training stands after a step."""
+    """The progress of the training after a step."""
 
     step: int
     total_steps: int
-    nats: float  # per target, on the training data, an exponential mean
+    nats: float  # per target on the training data, an exponential moving average
     targets_per_second: float
     seconds_left: float
 
 
 class Messages:
-    """A text stream for messages: what it cannot write is lost, and whoever writes goes on.
+    """A text stream for messages that never raises: a message that cannot be written is dropped.
 
     Args:
-        stream: where they go; None, which Python has in place of a closed standard stream, for nowhere.
+        stream: the stream to write to; None, which Python sets for a closed standard stream, drops everything.
     """
 
-    errors = "backslashreplace"  # how characters are written that the stream's encoding lacks
+    errors = "backslashreplace"  # for characters that the stream's encoding lacks
 
     def __init__(self, stream: IO[str] | None) -> None:
         self.stream = stream
@@ -56,7 +56,7 @@ class Messages:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand over what was written so far."""
+        """Flush the stream."""
         try:
             if self.stream is not None:
                 self.stream.flush()
@@ -64,10 +64,10 @@ class Messages:
             self.fail(error)
 
     def fail(self, error: OSError | ValueError) -> None:
-        """Hear that something could not be written."""
+        """Handle a failed write; does nothing here."""
 
     def isatty(self) -> bool:
-        """Say whether a person reads along."""
+        """Return whether the stream is a terminal."""
         with suppress(OSError, ValueError):
             return self.stream is not None and self.stream.isatty()
         return False
@@ -77,7 +77,7 @@ class Messages:
 
 
 class Progress:
-    """Tells nobody: the base of the displays, and what a library call uses by default."""
+    """The base of the displays, which shows nothing: the default of a library call."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,17 +88,17 @@ class Progress:
         pass
 
     def note(self, text: str) -> None:
-        """Say one thing once."""
+        """Show a message."""
 
     def step(self, report: StepReport) -> None:
-        """Tell that a step is done; called at every step, so it must cost nothing."""
+        """Report that a step is done; called at every step, so it must be cheap."""
 
     def validated(self, step: int, metrics: dict[str, float | int], sample: str, *, best: bool) -> None:
-        """Tell the figures of a validation and show what the network does now."""
+        """Report the metrics of a validation and a sample of what the network can do now."""
 
 
 class LineProgress(Progress):
-    """Plain lines, for logs and pipes: one every ten seconds, and every validation with its sample."""
+    """Plain lines for logs and pipes: one every ten seconds, and one for every validation with its sample."""
 
     def __init__(self, stream: IO[str] | None, every_seconds: float = 10.0) -> None:
         self.stream = Messages(stream)
@@ -123,7 +123,7 @@ class LineProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """A display that stays in place on a terminal: bar, speed, losses, time left, and the newest sample."""
+    """A display that updates in place on a terminal: bar, speed, losses, time left, and the latest sample."""
 
     def __init__(self, stream: IO[str] | None) -> None:
         from rich.console import Console
@@ -186,12 +186,12 @@ class LiveProgress(Progress):
 
 
 def progress_for(stream: IO[str] | None) -> Progress:
-    """Choose the display: live where ``stream`` is a terminal, plain lines where it is not."""
+    """Choose the display: live if ``stream`` is a terminal, otherwise plain lines."""
     return LiveProgress(stream) if Messages(stream).isatty() else LineProgress(stream)
 
 
 def describe(report: StepReport, bits_per_nat: float, target: str) -> str:
-    """Put a step's figures into one line; ``target`` is what is predicted, such as a token.
+    """Describe a step in one line; ``target`` names what is predicted, such as a token.
 
     Example:
         >>> describe(StepReport(40, 200, 1.5, 20480.0, 75.0), 1 / math.log(2), "token")
@@ -205,9 +205,9 @@ def describe(report: StepReport, bits_per_nat: float, target: str) -> str:
 
 
 def describe_metrics(metrics: dict[str, float | int], digits: int = 3) -> str:
-    """Put validation figures into one line: losses with their units and so many digits, other rates by name.
+    """Describe validation metrics in one line: losses with their units, rates by name, with so many digits.
 
-    Where none of those is there, the first three figures that are no counts are shown, each by its name.
+    If none of these is there, show the first three metrics that are not counts.
 
     Example:
         >>> describe_metrics({"nats_per_token": 1.5, "bits_per_character": 2.164, "perplexity": 4.48, "tokens": 9})
@@ -220,13 +220,13 @@ def describe_metrics(metrics: dict[str, float | int], digits: int = 3) -> str:
     units["bits_per_character"] = f"{{:.{digits}f}} bits/char"
     units |= {"perplexity": "perplexity {:.2f}", "accuracy": "accuracy {:.4f}", "macro_f1": "macro F1 {:.4f}"}
     units["span_f1"] = "span F1 {:.4f}"
-    shown = [units[name].format(value) for name, value in metrics.items() if name in units]
+    known = [units[name].format(value) for name, value in metrics.items() if name in units]
     others = (f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, float))
-    return ", ".join(shown or islice(others, 3))
+    return ", ".join(known or islice(others, 3))
 
 
 def target_of(metrics: dict[str, float | int]) -> str:
-    """Return what is predicted, from the name of the loss.
+    """Return the name of what is predicted, taken from the name of the loss.
 
     Example:
         >>> target_of({"nats_per_token": 1.5}), target_of({"nats_per_target": 0.5})
@@ -237,13 +237,13 @@ def target_of(metrics: dict[str, float | int]) -> str:
 
 
 def bits_per_character_per_nat(metrics: dict[str, float | int]) -> float:
-    """Return the factor from nats per token to bits per character on this text (0 where it is not known)."""
+    """Return the factor from nats per token to bits per character on this text, or 0 if it is unknown."""
     nats = metrics.get("nats_per_token", 0.0)
     return metrics.get("bits_per_character", 0.0) / nats if nats else 0.0
 
 
 def clock(seconds: float) -> str:
-    """Write seconds as a person reads them.
+    """Format seconds as minutes and seconds, or hours, minutes and seconds.
 
     Example:
         >>> clock(75), clock(3725)

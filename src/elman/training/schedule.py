@@ -1,4 +1,4 @@
-"""How long a network is trained and how fast it learns at each step: settings in, a schedule out."""
+"""The training settings, and the schedule that follows from them: how many steps, at which learning rate."""
 
 from __future__ import annotations
 
@@ -9,56 +9,53 @@ from typing import Any, Literal
 
 from elman.errors import UsageError
 
-MEASURED_SHARE = 0.02  # of the time budget goes into measuring the speed, before the number of steps is fixed
-MEASURED_STEPS = (
-    8,
-    100,
-)  # at least and at most so many steps on trial, the first two not counted: they warm up the caches
-LEAST_STEPS = 1000  # that a time budget is not cut short before, however many passes over little data they are
-EVALUATION_SHARE = 0.08  # of a time budget may go into validating and sampling along the way
-LEAST_EVALUATIONS = 3  # of a time budget, where so many may be
-SLACK = 0.01  # of a time budget, or a twentieth of what is left of it: by less than that, no plan is changed
+MEASURED_SHARE = 0.02  # of the time budget for measuring the speed, before the number of steps is fixed
+MEASURED_STEPS = 8, 100  # the least and the most steps to measure; the first two warm up and do not count
+LEAST_STEPS = 1000  # max_epochs never ends a time budget before, however small the data
+EVALUATION_SHARE = 0.08  # of a time budget for validating and sampling along the way
+LEAST_EVALUATIONS = 3  # in a time budget, if `evaluations` allows
+SLACK = 0.01  # of a time budget, or a twentieth of the time left: the schedule changes only to correct more than that
 
 
 @dataclass(kw_only=True)
 class TrainingSettings:
-    """How a network is trained: what every model's settings begin with."""
+    """How to train a network: the settings that every model has."""
 
     minutes: float | None = None
-    """Train for this long; evaluation and saving are included. 3 where none of minutes, epochs and steps is given."""
+    """Train for this long, including evaluation and saving. Default: 3, unless epochs or steps are given."""
     epochs: float | None = None
-    """Train for so many passes over the training data, in place of minutes."""
+    """Train for this many passes over the training data instead of minutes."""
     steps: int | None = None
-    """Train for so many optimizer steps, in place of minutes."""
+    """Train for this many optimizer steps instead of minutes."""
     max_epochs: float = 0
-    """End a time budget after so many passes over the training data (but not before step 1000); 0: use all of it."""
+    """End a time budget after this many passes over the training data (but not before step 1000); 0: no limit."""
     learning_rate: float = 6e-3
-    """Peak learning rate of AdamW: reached after the warm-up, then brought down to zero linearly."""
+    """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero."""
     warmup_steps: int = 50
     """Steps over which the learning rate rises from zero (at most a tenth of the run)."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay, on matrices only."""
     clip_norm: float = 1.0
-    """Gradients are scaled down to this norm where it is exceeded; 0: never."""
+    """Clip the norm of the gradient to this value; 0: never."""
     evaluations: int = 20
-    """At most so many validations, the last one after the last step; a time budget spends no more than 8 % of itself on
-    them, but makes three of them if it may."""
+    """The most validations in a run, including the one after the last step. A time budget spends at most 8 % on them,
+    but makes at least three if this allows."""
     patience: int = 10
-    """Stop early after so many validations in a row without a new best; 0: never."""
+    """Stop early after this many validations in a row without a new best; 0: never."""
     seed: int = 1
-    """Seed of everything that is random; the same seed and thread count give the same bits."""
+    """Seed of all random numbers; the same seed and number of threads give the same bits."""
     threads: int | None = None
-    """Processor threads to compute with; all cores where not given."""
+    """Number of CPU threads. Default: all cores."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes the GPU where there is one."""
+    """Device to compute on; auto takes the GPU if there is one."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Numbers to compute with, as Lightning Fabric names them."""
+    """Numeric precision, by its Lightning Fabric name."""
 
     def check_training(self) -> None:
         """Raise UsageError for a value outside its limits."""
         given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} are all given: one of them says how long to train")
+            raise UsageError(f"{' and '.join(given)} are given together; give only one of them")
         for name in given:
             check_positive(name, getattr(self, name))
         for name in ("learning_rate", "evaluations"):
@@ -72,7 +69,7 @@ class TrainingSettings:
 
 
 def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
-    """Raise UsageError unless ``value`` is a finite number above zero (or zero, where that is allowed)."""
+    """Raise UsageError unless ``value`` is a finite number above zero (or zero, if ``or_zero``)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UsageError(f"{name} is of type {type(value).__name__}; it must be a number")
     if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
@@ -88,39 +85,40 @@ def check_whole(**values: int) -> None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many steps there are and what happens at each of them."""
+    """The number of steps, when to validate, and the learning rate of each step."""
 
     total_steps: int
     warmup_steps: int
     eval_every: int
     changed_at: int = 0
-    """The step at which the number of steps was changed last; 0: never."""
+    """The step at which the number of steps was last changed; 0: never."""
     factor_there: float = 1.0
+    """The learning rate factor at that step."""
     planned_steps: int = 0
-    """The number of steps in the first plan, where it was changed."""
+    """The number of steps of the first schedule, if it was changed."""
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> Schedule:
-        """Return the schedule that a checkpoint describes.
+        """Return the schedule in a checkpoint.
 
         Raises:
-            ValueError: it could not be followed.
+            ValueError: the schedule is invalid.
         """
         schedule = cls(**{field.name: saved[field.name] for field in fields(cls) if field.name in saved})
         starts = max(schedule.warmup_steps, schedule.changed_at)
         if not (schedule.warmup_steps >= 0 and schedule.changed_at >= 0 and starts < schedule.total_steps):
             raise ValueError("its schedule has no steps left after the warm-up")
         if schedule.eval_every < 1 or schedule.planned_steps < 0 or not 0 <= schedule.factor_there <= 1:
-            raise ValueError("its schedule cannot be followed")
+            raise ValueError("its schedule is invalid")
         return schedule
 
     @property
     def first_plan(self) -> int:
-        """The number of steps in the first plan, which dropout depends on: it stays the same over the whole run."""
+        """The number of steps of the first schedule. Dropout depends on it, so it stays the same over the whole run."""
         return self.planned_steps or self.total_steps
 
     def learning_rate_factor(self, step: int) -> float:
-        """Rise linearly over the warm-up, then fall linearly to zero after the last step.
+        """Return the factor of a step: it rises linearly over the warm-up, then falls linearly to zero at the end.
 
         Example:
             >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10)
@@ -133,7 +131,7 @@ class Schedule:
         return self.factor_there * (self.total_steps - step) / (self.total_steps - falls_from)
 
     def change_total_steps(self, total_steps: int, step: int, eval_every: int | None = None) -> Schedule:
-        """Change the number of steps at ``step``: from there the learning rate falls to zero in those that are left.
+        """Change the number of steps at ``step``: from there the learning rate falls to zero over the remaining steps.
 
         Example:
             >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10).change_total_steps(25, step=20)
@@ -157,7 +155,7 @@ def budget_minutes(settings: TrainingSettings) -> float:
 
 
 def plan_schedule(settings: TrainingSettings, batches_per_epoch: int) -> Schedule | None:
-    """Return the schedule where steps or epochs say it; None where a time budget waits for the speed."""
+    """Return the schedule for a number of steps or epochs; None for a time budget, which needs the measured speed."""
     if settings.steps is not None:
         total = settings.steps
     elif settings.epochs is not None:
@@ -176,7 +174,7 @@ def _schedule(total_steps: int, evaluations: int, settings: TrainingSettings) ->
 
 
 def is_measured(durations: list[float], settings: TrainingSettings) -> bool:
-    """Say whether enough steps have been timed to trust their median."""
+    """Return whether enough steps have been timed to trust their median."""
     least, most = MEASURED_STEPS
     enough = sum(durations) >= MEASURED_SHARE * 60 * budget_minutes(settings)
     return len(durations) >= most or (len(durations) >= least and enough)
@@ -185,7 +183,7 @@ def is_measured(durations: list[float], settings: TrainingSettings) -> bool:
 def fit_schedule(
     step_seconds: float, left: float, evaluation_seconds: float, batches_per_epoch: int, settings: TrainingSettings
 ) -> Schedule:
-    """Fit the number of steps, at least one, and of validations, into the ``left`` seconds of a time budget."""
+    """Fit the number of steps, at least one, and of validations into the ``left`` seconds of a time budget."""
     evaluations = _evaluations(left, evaluation_seconds, 0, settings)
     steps = int((left - evaluations * evaluation_seconds) / step_seconds)
     return _schedule(max(_cap_steps(steps, batches_per_epoch, settings), 1), evaluations, settings)
@@ -201,20 +199,20 @@ def refit_schedule(
     batches_per_epoch: int,
     settings: TrainingSettings,
 ) -> Schedule:
-    """Fit what is left of a run into what is left of its time budget, at the speed that the machine has now.
+    """Fit the rest of a run into the rest of its time budget at the current speed.
 
     Args:
         schedule: the schedule so far.
         validated: the steps after which there was a validation, in order.
-        step: how many steps are done.
+        step: the number of steps done.
         step_seconds: how long a step takes now.
-        left: seconds of the budget that are left.
+        left: seconds left in the budget.
         evaluation_seconds: how long a validation takes.
         batches_per_epoch: batches in one pass over the data.
         settings: how long to train.
 
     Returns:
-        The schedule; the same one where it misses the budget by little.
+        The new schedule, or the same one if it is close enough to the budget.
     """
     evaluations = _evaluations(left, evaluation_seconds, len(validated), settings)
     rest = max(int((left - evaluations * evaluation_seconds) / step_seconds), 1)
@@ -227,13 +225,13 @@ def refit_schedule(
 
 
 def _evaluations(left: float, evaluation_seconds: float, done: int, settings: TrainingSettings) -> int:
-    """Return how many validations there are to be in the seconds left, the one after the last step among them."""
+    """Return the number of validations for the seconds left, including the one after the last step."""
     worthwhile = max(int(EVALUATION_SHARE * left / max(evaluation_seconds, 1e-3)), LEAST_EVALUATIONS - done)
     return max(min(worthwhile, int(settings.evaluations) - done), 1)
 
 
 def _cap_steps(steps: int, batches_per_epoch: int, settings: TrainingSettings) -> int:
-    """Return the number of steps, or the most that a time budget may have, however much time there is."""
+    """Limit the number of steps of a time budget to ``max_epochs``."""
     if not settings.max_epochs:
         return steps
     return min(steps, max(round(settings.max_epochs * batches_per_epoch), LEAST_STEPS))

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: they wait until the step is done."""
+"""Signals that stop a run after the current step."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 
 class StopRequest:
-    """Remembers that a signal came; the loop looks between two steps."""
+    """Remembers the signal that arrived; the loop checks it between steps."""
 
     signal_number = 0
 
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """Let SIGINT, SIGTERM and SIGHUP wait until the step is done; a second one ends the process at once.
+    """Defer SIGINT, SIGTERM and SIGHUP until the step is done; a second signal ends the process at once.
 
-    SIGHUP comes when the terminal is closed; where it is ignored, as under ``nohup``, it stays so.
+    SIGHUP arrives when the terminal is closed; if it is ignored, as under ``nohup``, it stays ignored.
     """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -34,10 +34,10 @@ def stop_signals() -> Iterator[StopRequest]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    former = {number: signal.signal(number, remember) for number in numbers}
+    previous = {number: signal.signal(number, remember) for number in numbers}
 
     def restore() -> None:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
     try:

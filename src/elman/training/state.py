@@ -1,4 +1,4 @@
-"""The state of a run: everything that changes while a network is trained, but its weights and the optimizer's."""
+"""The state of a run: everything that changes during training, except the weights and the optimizer's state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from elman.documents import check_shape
 from elman.training.schedule import Schedule
 
-STATE = {  # of a state as the checkpoint keeps it
+SAVED_SHAPE = {  # of the state in a checkpoint
     "step": int,
     "targets": int,
     "seconds": float,
@@ -30,32 +30,32 @@ STATE = {  # of a state as the checkpoint keeps it
 
 
 Objective = Callable[[dict[str, Any]], tuple[float, ...]]
-"""Turns the figures of a validation into numbers of which less is better, the first ones first."""
+"""Turns validation metrics into numbers to minimize; later ones break ties."""
 
 
 @dataclass
 class RunState:
-    """Everything that changes while a network is trained, and is kept in the checkpoint."""
+    """Everything that changes during training and is saved in the checkpoint."""
 
     step: int = 0
     targets: int = 0
     seconds: float = 0.0
-    step_seconds: float = 0.0  # of them in training steps, without validation and saving
-    loss: float | None = None  # nats per target, an exponential mean over about 20 steps
+    step_seconds: float = 0.0  # spent in training steps, without validation and saving
+    loss: float | None = None  # nats per target, an exponential moving average over about 20 steps
     first_loss: float | None = None
     carry: Any = None
     schedule: Schedule | None = None
     best: dict[str, Any] | None = None  # step, metrics, network
     since_best: int = 0
-    history: list[dict[str, float | int | None]] = field(default_factory=list)  # one row a validation
-    evaluation_seconds: float = 0.0  # of the last validation
+    history: list[dict[str, float | int | None]] = field(default_factory=list)  # one row per validation
+    evaluation_seconds: float = 0.0  # the time of the last validation
 
     def add_loss(self, loss: float, norm: float) -> str:
-        """Take a step's loss into the running mean; return what went wrong, which is nothing as a rule.
+        """Add a step's loss to the moving average; return what went wrong, or an empty string.
 
         Args:
             loss: nats per target.
-            norm: of the step's gradient.
+            norm: the norm of the step's gradient.
 
         Example:
             >>> state = RunState()
@@ -74,7 +74,7 @@ class RunState:
 
     @property
     def validated(self) -> list[int]:
-        """The steps after which there was a validation; the one before the first step is not among them."""
+        """The steps after which there was a validation, without the validation before the first step."""
         return [step for row in self.history if (step := int(row["step"] or 0)) > 0]
 
     def add_validation(self, metrics: dict[str, float | int], seconds: float) -> None:
@@ -89,7 +89,7 @@ class RunState:
         objective: Objective,
         weights: dict[str, Tensor],
     ) -> None:
-        """Keep a copy of the weights where their validation is the best so far."""
+        """Keep a copy of the weights if their validation is the best so far."""
         if self.best is None or objective(metrics) < objective(self.best["metrics"]):
             copies = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
             self.best = {"step": self.step, "metrics": metrics, "network": copies}
@@ -103,12 +103,12 @@ class RunState:
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> RunState:
-        """Return the state that :meth:`to_saved` described.
+        """Return the state from the value that :meth:`to_saved` returned.
 
         Raises:
-            ValueError: it describes none.
+            ValueError: the value is not such a state.
         """
-        check_shape(saved, STATE)
+        check_shape(saved, SAVED_SHAPE)
         kept = {field.name: saved[field.name] for field in fields(cls) if field.name in saved}
         if saved["schedule"] is not None:
             kept["schedule"] = schedule = Schedule.from_saved(saved["schedule"])

@@ -1,4 +1,4 @@
-"""The steps of a run: forward, backward through time, clip, update, on the device and in the precision asked for."""
+"""The steps of a run: forward, backward through time, clip, update, on the device and in the precision set for it."""
 
 from __future__ import annotations
 
@@ -21,34 +21,39 @@ if TYPE_CHECKING:
 
 
 class StepResult(NamedTuple):
-    """What came of one step."""
+    """The result of one step."""
 
     loss: float
     """Nats per target, before the update."""
     norm: float
-    """Of the gradient, before it was clipped."""
+    """The norm of the gradient, before clipping."""
     targets: int
+    """The number of targets."""
     carry: Any
-    """What is handed to the next batch."""
+    """The state for the next batch."""
 
 
 class Handle(nn.Module):
-    """What Fabric wraps: the network, with everything that training and validation compute with it.
+    """The module that Fabric wraps: the network, with everything that training and validation compute with it.
 
-    A wrapper, for several processes or for another precision, sees what goes through ``forward``. So the loss is
-    computed there, from the batch on, and validation runs there too; the task knows its network as it is.
+    A wrapper, for several processes or for mixed precision, only sees what runs inside ``forward``. So the loss is
+    computed there, and validation runs there too. The task itself holds the unwrapped network.
 
     Args:
-        network: what is trained.
+        network: the network to train.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, work: Callable[[], Any]) -> Any:
-        """Do a work of the task, such as a training step, with the network."""
-        return work()
+    def forward(self, compute: Callable[[], Any]) -> Any:
+        """Call a method of the task, such as a training step on a batch.
+
+        It takes a callable rather than the batch: mixed precision copies every dataclass it is passed, field by field,
+        and refuses frozen ones, which batches are.
+        """
+        return compute()
 
 
 class Steps:
@@ -57,7 +62,7 @@ class Steps:
     Args:
         task: the network and its loss.
         batches: the training data.
-        settings: how fast to learn, on what.
+        settings: how to train: optimizer, device and precision.
     """
 
     def __init__(self, task: Task, batches: Batches, settings: TrainingSettings) -> None:
@@ -72,13 +77,13 @@ class Steps:
         self.optimizer: Any = self.fabric.setup_optimizers(self._adamw(settings.learning_rate))
 
     def take(self, number: int, carry: Any, learning_rate: float) -> StepResult:
-        """Take one step: the number decides on the batch."""
+        """Take one step; its number determines the batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         return self._step(self.optimizer, number, carry)
 
     def trial_seconds(self) -> float:
-        """Time steps at a learning rate of zero: no weight changes."""
+        """Measure how long a step takes, with a learning rate of zero so that no weight changes."""
         optimizer = self._adamw(learning_rate=0.0)
         durations: list[float] = []
         carry = None
@@ -90,18 +95,18 @@ class Steps:
         return statistics.median(durations[2:])
 
     def validate(self) -> dict[str, float | int]:
-        """Validate the network, as :meth:`take` computes: through the same wrapper, in the same precision."""
+        """Validate the network through the same wrapper and in the same precision as :meth:`take`."""
         self._handle.eval()
         with drawing(self._settings.seed):
-            figures: dict[str, float | int] = self._handle(self._task.validate)
+            metrics: dict[str, float | int] = self._handle(self._task.validate)
         self._handle.train()
-        return figures
+        return metrics
 
     def _step(self, optimizer: Any, number: int, carry: Any) -> StepResult:
         batch = self._batches.batch(number).to(self.fabric.device)
-        work = partial(self._task.training_step, batch, None if batch.first else carry)
+        compute = partial(self._task.training_step, batch, None if batch.first else carry)
         with drawing(self._settings.seed, number):
-            loss_sum, targets, carry = self._handle(work)
+            loss_sum, targets, carry = self._handle(compute)
         loss = loss_sum / targets
         optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -111,7 +116,7 @@ class Steps:
         return StepResult(loss.item(), float(norm) if norm is not None else 0.0, targets, carry)
 
     def _adamw(self, learning_rate: float) -> torch.optim.Optimizer:
-        """AdamW; only matrices decay."""
+        """Create AdamW with weight decay on matrices only."""
         parameters: list[nn.Parameter] = list(self.network.parameters())
         matrices = [parameter for parameter in parameters if parameter.ndim > 1]
         others = [parameter for parameter in parameters if parameter.ndim <= 1]

@@ -1,8 +1,8 @@
-"""What the training loop asks of a model and of its data; it knows nothing else of them.
+"""What the training loop requires of a model and of its data; it knows nothing else about them.
 
-batches.batch(step)                     a pure function, so that the position in the data is the step
-task.training_step(batch, carry)        the summed loss in nats, how many targets it is of, what the next batch is told
-task.validate(), task.sample()          figures by name, and a few lines to show
+batches.batch(step)                     a pure function, so the position in the data is the step
+task.training_step(batch, carry)        the summed loss in nats, the number of targets, the state for the next batch
+task.validate(), task.sample()          metrics by name, and a few lines to show
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import nn
 
 
 class TrainingBatch(Protocol):
-    """What the loop asks of a batch."""
+    """What the loop requires of a batch."""
 
     @property
     def first(self) -> bool:
-        """Whether a new pass begins, so that what was carried is dropped."""
+        """Whether a new pass over the data begins, so the carried state is dropped."""
         ...
 
     def to(self, device: torch.device) -> TrainingBatch:
@@ -27,10 +27,10 @@ class TrainingBatch(Protocol):
 
 
 class Batches(Protocol):
-    """The training data: a pure function from the step to its batch."""
+    """The training data, as a pure function from the step to its batch."""
 
     def __len__(self) -> int:
-        """Batches in one pass over the data."""
+        """Return the number of batches in one pass over the data."""
         ...
 
     def batch(self, step: int) -> TrainingBatch:
@@ -39,29 +39,29 @@ class Batches(Protocol):
 
 
 class Task(Protocol):
-    """What the loop asks of a model."""
+    """What the loop requires of a model."""
 
-    network: nn.Module  # its parameters are trained, its state_dict is kept
+    network: nn.Module  # its parameters are trained, its state_dict is saved
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        """Return what of the validation figures is to become small; later ones decide where earlier ones are equal."""
+        """Return the numbers to minimize, computed from the validation metrics; later ones break ties."""
         ...
 
     def plan(self, passes: float) -> None:
-        """Hear, before the first step, how many passes over the training data there will be."""
+        """Prepare for the given number of passes over the training data; called before the first step."""
         ...
 
     def training_step(self, batch: Any, carry: Any) -> tuple[torch.Tensor, int, Any]:
-        """Return the summed loss in nats, the number of targets, and what to carry to the next batch, detached.
+        """Return the summed loss in nats, the number of targets, and the detached state to carry to the next batch.
 
-        It runs inside ``forward`` of what Fabric wraps, as :meth:`validate` does.
+        It runs inside ``forward`` of the module that Fabric wraps, as does :meth:`validate`.
         """
         ...
 
     def validate(self) -> dict[str, float | int]:
-        """Return the validation figures by name."""
+        """Return the validation metrics by name."""
         ...
 
     def sample(self) -> str:
-        """Return a few lines that show what the network does now."""
+        """Return a few lines that show what the network can do now."""
         ...

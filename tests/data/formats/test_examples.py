@@ -63,7 +63,7 @@ def test_json_lines():
 
 def test_lines_of_text_for_prediction():
     assert [example.text for example in read("a\n\n b\n", TextLines(), labelled=False)[0]] == ["a", "", " b"]
-    with pytest.raises(DataError, match="have no labels"):
+    with pytest.raises(DataError, match="has no labels"):
         read("a\n", TextLines())
 
 
@@ -77,10 +77,14 @@ def test_a_folder_of_folders(tmp_path):
     found = [(example.label, example.text) for example in read_text_folder(tmp_path, problems)]
     assert found == [("ham", "hello"), ("spam", "buy\nnow")]
     assert problems.count == 2
-    with pytest.raises(DataError, match="holds no folders"):
+    with pytest.raises(DataError, match="has no subfolders"):
         next(read_text_folder(tmp_path / "ham", problems))
     (tmp_path / "empty" / "label").mkdir(parents=True)
-    for name, message in (("empty", "hold no files"), ("nowhere", "there is no such file"), ("ham/a.txt", "is a file")):
+    for name, message in (
+        ("empty", "contain no files"),
+        ("nowhere", "there is no such file"),
+        ("ham/a.txt", "is a file"),
+    ):
         with pytest.raises(DataError, match=message):
             next(read_text_folder(tmp_path / name, problems))
 
@@ -101,7 +105,7 @@ BAD = [
     (
         '{"text": "a", "label": "x"}\n{"text": 7, "label": "x"}\n{"text": "c", "label": "x"}\n',
         2,
-        '"text" is no text but 7',
+        '"text" is not a string but 7',
     ),
     (
         '{"text": "a", "label": "x"}\n{"text": "b", "label": [1]}\n{"text": "c", "label": "x"}\n',
@@ -114,8 +118,8 @@ BAD = [
         "the label is empty",
     ),
     ('{"text": "a", "label": "x"}\n{"text": "b", "label": NaN}\n{"text": "c", "label": 1}\n', 2, "the label is empty"),
-    ('{"text": "a", "label": "x"}\n{"text": "\\ud83d", "label": 1}\n{"text": "c", "label": 1}\n', 2, "holds half a"),
-    ("label,text\ngood,a\nbad,b\0\ngood,c\n", 3, "holds NUL characters"),
+    ('{"text": "a", "label": "x"}\n{"text": "\\ud83d", "label": 1}\n{"text": "c", "label": 1}\n', 2, "contains half a"),
+    ("label,text\ngood,a\nbad,b\0\ngood,c\n", 3, "contains NUL characters"),
     ("text\tlabel\na\tx\n\t\nc\tx\n", 3, "the text is empty"),
 ]
 
@@ -126,7 +130,7 @@ def test_a_bad_record_is_told_with_its_line_and_the_rest_goes_on(text, line, mes
     assert [example.text for example in examples] == ["a", "c"]
     assert problems.count == 1
     assert problems.first.startswith(f"f:{line}: {message}")
-    assert "left out" in problems.first
+    assert "skipped" in problems.first
 
 
 def test_in_prediction_no_record_is_dropped():
@@ -195,9 +199,9 @@ def test_a_quote_that_is_never_closed_costs_its_own_record_only():
         ("", "is empty"),
         ("\n\n", "is empty"),
         ('"label" x,text\na,b\n', "f:1: the names of the columns cannot be read: not CSV"),
-        ("la\0bel,text\na,b\n", "holds NUL characters"),
+        ("la\0bel,text\na,b\n", "contains NUL characters"),
         ('"la\nbel",text\na,b\n', r'no column is called "label"; did you mean "la\\nbel"? it has la\\nbel, text'),
-        ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write its records a line each"),
+        ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write one record on each line"),
     ],
 )
 def test_tables_that_cannot_be_read_at_all(text, message):
@@ -344,7 +348,7 @@ def test_a_record_with_an_open_quote_ends_at_the_limit(monkeypatch):
     monkeypatch.setattr("elman.data.formats.delimited.LONGEST_LINE", 50)
     examples, problems = read('label,text\nx,"' + "open and\n" * 10 + "y,b\n")
     assert [example.text for example in examples] == ["b"]
-    assert problems.first == "f:2: a quote opens here that is not closed; the example is left out"
+    assert problems.first == "f:2: a quote opens here that is not closed; the example is skipped"
 
 
 def test_files_of_a_folder_that_cannot_be_read_cost_nothing_but_themselves(tmp_path, monkeypatch):
@@ -376,8 +380,8 @@ def test_why_files_of_a_folder_cannot_be_read(tmp_path, caplog):
     assert list(read_text_folder(tmp_path, Problems())) == []
     told = [record.getMessage().removeprefix(f"{tmp_path}/a: b/") for record in caplog.records]
     assert told == [
-        "gone:1: is a link to a file that is not there; it is left out",
-        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try `encoding` cp1252; it is left out",
+        "gone:1: is a link to a file that does not exist; it is skipped",
+        "x: y.txt:2: byte 7 is not valid utf-8; it may be cp1252: try `encoding` cp1252; it is skipped",
     ]
 
 
@@ -393,7 +397,7 @@ def test_a_text_of_several_columns():
     table = "id,title,description,label\n1,Tea,Green and hot,good\n2,Tea,,bad\n3,,,bad\n"
     examples, problems = read(table, Delimited(",", "title, description"))
     assert [(example.text, example.label) for example in examples] == [("Tea\nGreen and hot", "good"), ("Tea", "bad")]
-    assert problems.first == "f:4: the text is empty; the example is left out"
+    assert problems.first == "f:4: the text is empty; the example is skipped"
     with pytest.raises(DataError, match=r'no column is called "descriptoin"; did you mean "description"'):
         read(table, Delimited(",", "title,descriptoin"))
     examples, _ = read('a,b,"title,description",label\nx,y,z,good\n', Delimited(",", "title,description"))
@@ -414,10 +418,10 @@ def test_a_text_of_several_keys_or_sentences():
     examples, problems = read("".join(json.dumps(line) + "\n" for line in lines), JsonLines("title,body"))
     assert [example.text for example in examples] == ["Tea\nIt is hot. It is green."]
     assert problems.count == 3
-    assert problems.first == 'f:2: "body" is no text but a list or an object; the example is left out'
+    assert problems.first == 'f:2: "body" is not a string but a list or an object; the example is skipped'
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "x.ts", "x.npy"])
 def test_sequences_of_numbers_are_no_texts(tmp_path, name):
-    with pytest.raises(UsageError, match=rf"{re.escape(name)}: holds sequences of numbers.*`level` numbers"):
+    with pytest.raises(UsageError, match=rf"{re.escape(name)}: contains sequences of numbers.*`level` numbers"):
         detect_example_format(tmp_path / name, "text", "label", True)

@@ -132,7 +132,7 @@ def test_a_bad_sentence_is_told_with_its_line_and_the_rest_goes_on(good, bad, me
     assert [sentence.words for sentence in sentences] == [["a"], ["a"]]
     assert problems.count == 1
     assert problems.first.startswith(f"f:{3 + place}: {message}")
-    assert "left out" in problems.first
+    assert "skipped" in problems.first
 
 
 def test_in_prediction_a_bad_sentence_is_copied():
@@ -215,7 +215,7 @@ def test_tags_that_cannot_follow_are_told():
     problems = Problems()
     report_inconsistencies("f", sentences, "bio", problems)
     assert problems.count == 1
-    assert problems.first.startswith("f:2: I-LOC cannot stand here in BIO")
+    assert problems.first.startswith("f:2: I-LOC is not allowed here in BIO")
 
 
 class Pipe(io.RawIOBase):

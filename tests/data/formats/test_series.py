@@ -150,9 +150,9 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (["text"], "no array of numbers"),
-        ([[1.0], [np.nan]], r"X\[1\] holds NaN"),
-        ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, where"),
+        (["text"], "not an array of numbers"),
+        ([[1.0], [np.nan]], r"X\[1\] contains NaN"),
+        ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, but"),
         ([np.ones((0, 2))], "at least one time step"),
         ([[1e300]], "too large"),
     ],

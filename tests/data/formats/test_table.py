@@ -1,9 +1,9 @@
 """The table of formats against what people read of it."""
 
-import inspect
 import re
 from pathlib import Path
 
+from elman.cli.help import docstrings
 from elman.cli.predict import Predict
 from elman.data.formats.table import FORMATS
 
@@ -29,9 +29,8 @@ def test_the_page_about_files_has_what_the_table_has():
 
 
 def test_the_help_of_predict_names_every_format():
-    source = inspect.getsource(Predict)
+    about = docstrings(Predict)
     for option, does in (("input_format", "reads"), ("output_format", "writes")):
-        said = re.search(rf'{option}: str \| None = None\n    """(.*?)"""', source, re.DOTALL)[1]
         for formats in FORMATS.values():
             for name in names(formats, does):
-                assert re.search(rf"\b{name}\b", said), (option, name)
+                assert re.search(rf"\b{name}\b", about[option]), (option, name)

@@ -26,7 +26,7 @@ def test_byte_pairs_are_deterministic_silent_and_small(capfd: pytest.CaptureFixt
     assert trained[0] == trained[1]
     assert len(json.loads(trained[0])["model"]["vocab"]) == 290
     assert capfd.readouterr() == ("", "")
-    with pytest.raises(UsageError, match=r"a vocabulary of 258 byte pairs is too small: it takes at least 259"):
+    with pytest.raises(UsageError, match=r"a vocabulary of 258 byte pairs is too small: give at least 259"):
         BytePairTokenizer.train([TEXT], vocab_size=258)
 
 

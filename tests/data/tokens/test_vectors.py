@@ -37,14 +37,14 @@ def test_none_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"the 1 2 3\ncat 1 2\n", ":2: 2 numbers where the lines before have 3; is the file cut off?"),
-        (b"the 1 2 3\ncat 1 2 3 4\n", ":2: 4 numbers where the lines before have 3"),
-        (b"2 3\ncat 1 2\n", ":2: 2 numbers where the lines before have 3"),
-        (b"the 1 2 3\ncat 1 2 x\n", ":2: a vector holds numbers only: could not convert string to float: 'x'"),
-        (b"the 1 2 3\ncat 1 nan 3\n", ":2: a vector holds numbers only, and this one infinity or NaN"),
-        (b"the 1 2 3\ncat 1 1e99 3\n", ":2: a vector holds numbers only, and this one infinity or NaN"),
-        (b"", ": holds no vectors"),
-        (b"the\ncat\n", ": holds no vectors"),
+        (b"the 1 2 3\ncat 1 2\n", ":2: 2 numbers, but the lines before have 3; is the file cut off?"),
+        (b"the 1 2 3\ncat 1 2 3 4\n", ":2: 4 numbers, but the lines before have 3"),
+        (b"2 3\ncat 1 2\n", ":2: 2 numbers, but the lines before have 3"),
+        (b"the 1 2 3\ncat 1 2 x\n", ":2: a vector must contain only numbers: could not convert string to float: 'x'"),
+        (b"the 1 2 3\ncat 1 nan 3\n", ":2: the vector contains infinity or NaN"),
+        (b"the 1 2 3\ncat 1 1e99 3\n", ":2: the vector contains infinity or NaN"),
+        (b"", ": contains no vectors"),
+        (b"the\ncat\n", ": contains no vectors"),
     ],
 )
 def test_damaged_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -58,7 +58,7 @@ def test_damaged_archives(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt.gz"
     for content in (b"the 1 2 3\n", gzip.compress(GLOVE.encode())[:-12]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"is not a whole file, .*; download it again"):
+        with pytest.raises(DataError, match=r"is damaged, .*; download it again"):
             read_vectors(path, ["the"])
     with pytest.raises(DataError, match=r'glov\.txt\.gz: there is no such file; did you mean "glove\.txt\.gz"\?'):
         read_vectors(tmp_path / "glov.txt.gz", [])
@@ -84,7 +84,7 @@ def test_word2vecs_binary_format(tmp_path: Path, newline: bytes) -> None:
     with pytest.raises(DataError, match="ends at word 2 of 3"):
         read_vectors(path, ["the"])
     path.write_bytes(content + b"dog ")
-    with pytest.raises(DataError, match="goes on after its 3 words"):
+    with pytest.raises(DataError, match="continues after its 3 words"):
         read_vectors(path, ["the"])
     path.write_bytes(b"the 1 2\n")
     with pytest.raises(DataError, match="does not begin with the numbers"):
@@ -106,7 +106,7 @@ def test_zip_archives(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("h.txt", "the 1 2\n")
-    with pytest.raises(DataError, match=r"holds 2 files of vectors \(g.txt, h.txt\)"):
+    with pytest.raises(DataError, match=r"contains 2 files of vectors \(g.txt, h.txt\)"):
         read_vectors(path, ["cat"])
 
 
@@ -138,7 +138,7 @@ def test_marks_and_ends_of_lines(tmp_path: Path, name: str, end: str, mark: str,
 def test_utf_16_is_told(tmp_path: Path) -> None:
     path = tmp_path / "g.txt"
     path.write_text("the 1 2\n", encoding="utf-16")
-    with pytest.raises(DataError, match=r"g\.txt: is UTF-16; .*save it so"):
+    with pytest.raises(DataError, match=r"g\.txt: is in UTF-16, .*convert the file"):
         read_vectors(path, ["the"])
 
 
@@ -149,7 +149,7 @@ def test_utf_16_is_told(tmp_path: Path) -> None:
 def test_a_first_line_that_tells_no_numbers_of_words_and_dimensions(tmp_path: Path, header: str) -> None:
     for name, content in (("g.vec", f"{header}\nthe 1 2\n".encode()), ("g.bin", f"{header}\n".encode() + bytes(20))):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=r"g\.(vec|bin):? ?.*numbers of words and of dimensions"):
+        with pytest.raises(DataError, match=r"g\.(vec|bin):? ?.*numbers of words and dimensions"):
             read_vectors(tmp_path / name, ["the"])
 
 
@@ -162,9 +162,9 @@ def test_what_unpacks_to_far_more_than_it_is_is_not_read_to_its_end(
     with zipfile.ZipFile(tmp_path / "g.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("g.vec", content)
     for name in ("g.vec.gz", "g.zip"):
-        with pytest.raises(DataError, match=r"holds more than 262,144 bytes in a file of"):
+        with pytest.raises(DataError, match=r"to more than 262,144, but the limit is"):
             read_vectors(tmp_path / name, ["the"])
     monkeypatch.setattr("elman.data.lines.LONGEST_LINE", 1 << 17)
     (tmp_path / "g.vec").write_bytes(b"the" + b" 1" * (1 << 17))
-    with pytest.raises(DataError, match=r"g\.vec:1: the line is longer than 131,072 characters"):
+    with pytest.raises(DataError, match=r"g\.vec:1: the line is longer than the limit of 131,072 characters"):
         read_vectors(tmp_path / "g.vec", ["the"])

@@ -590,7 +590,7 @@ def test_the_checkpoint_of_the_test_above_can_be_resumed(unfinished, tmp_path, s
 
 
 def test_the_limits_are_documented():
-    rows = [row for row in (Path(__file__).parents[3] / "docs" / "folders.md").read_text().splitlines() if "|" in row]
+    rows = [row for row in (Path(__file__).parents[3] / "docs" / "settings.md").read_text().splitlines() if "|" in row]
     for name, most in LIMITS.items():
         shown = f"{most:,}" if most < 10**12 else "10^12"
         assert any(f"`{name}`" in row and shown in row for row in rows), name

@@ -53,7 +53,7 @@ def test_what_is_added_to_a_pretrained_vector_begins_at_zero():
     lexicon = Lexicon({"Bears": 2, "Teddy": 1}, vector_words=["zebra", "Bears"], vector_size=3)
     encoder = WordEncoder(lexicon.counts, 3, num_vectors=2).eval()
     vectors = torch.arange(6.0).reshape(2, 3)
-    encoder.take(vectors.numpy(), lexicon)
+    encoder.load_vectors(vectors.numpy(), lexicon)
     encoded = encoder(lexicon.look_up(["zebra", "Bears", "Teddy", "unheard"]))
     torch.testing.assert_close(encoded[:2], vectors)
     assert encoded[2].abs().sum() > 0  # a word without a vector begins somewhere of its own

@@ -154,7 +154,7 @@ def test_constraints_are_saved_and_not_trained():
     ],
 )
 def test_constraints_that_lead_nowhere_are_refused(allowed, allowed_start, length):
-    with pytest.raises(UsageError, match=f"leave no sequence of {length} labels"):
+    with pytest.raises(UsageError, match=f"allow no sequence of {length} labels"):
         LinearChainCRF(len(allowed), torch.tensor(allowed), torch.tensor(allowed_start))
 
 

@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_told():
         Pooling("atention", 3)
     with pytest.raises(UsageError, match="size=0, expected at least 1"):
         Pooling("attention", 0)
-    with pytest.raises(UsageError, match='kind="mean" weighs no steps'):
+    with pytest.raises(UsageError, match='kind="mean" has no attention weights'):
         Pooling("mean", 3).weights(torch.zeros(1, 2, 3))
     with pytest.raises(UsageError, match="expected 0 … 2"):
         Pooling("max", 3)(torch.zeros(1, 2, 3), torch.zeros(1, 3), torch.tensor([3]))

@@ -19,14 +19,14 @@ from elman.data.values.numbers import NumberSequences
 
 @dataclass(frozen=True, eq=False)
 class PictureBatch:
-    """What one step looks at, and what it is to write.
+    """The pictures and captions of one step.
 
     Args:
-        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32, zero beyond a picture's number of regions.
-        lengths: (P,) int64, how many regions each has; None for pictures.
-        rows: (B,) int64, which of them each caption is about.
-        inputs: (B, T) int64, the captions behind <s>.
-        targets: (B, T) int64, before </s>; -100 beyond a row's length.
+        pictures: (P, S, S, 3) uint8, or features (P, R, F) float32, padded with zeros.
+        lengths: (P,) int64, the number of regions of each; None for pictures.
+        rows: (B,) int64, the picture of each caption.
+        inputs: (B, T) int64, <s> and the caption, padded with 0.
+        targets: (B, T) int64, the caption and </s>, padded with -100.
     """
 
     pictures: Tensor
@@ -43,15 +43,15 @@ class PictureBatch:
 
 
 class PictureBatches:
-    """Pictures with all their captions, in batches of captions of about equal length.
+    """Pictures with all their captions, in batches of captions of similar length.
 
     Args:
-        pictures: (S, S, 3) each, or features (R, F).
-        captions: of each picture.
-        tokenizer: what the captions are written with.
-        max_length: of longer captions only so many tokens count.
-        batch_tokens: tokens in a batch, padding included.
-        seed: of their order.
+        pictures: pictures (S, S, 3), or features (R, F).
+        captions: the captions of each picture.
+        tokenizer: the tokenizer of the captions.
+        max_length: the number of tokens at which longer captions are cut off.
+        batch_tokens: the maximum number of tokens in a batch, padding included.
+        seed: the seed of the order.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class PictureBatches:
         self._buckets = LengthBuckets(longest * counts, batch_tokens, seed)
 
     def __len__(self) -> int:
-        """Return how many batches there are in one pass."""
+        """Return the number of batches in one pass."""
         return len(self._buckets)
 
     def batch(self, step: int) -> PictureBatch:
-        """Return the batch of this step."""
+        """Return the batch of a step."""
         numbers = self._buckets.rows(step)
         rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
         owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
@@ -88,7 +88,7 @@ class PictureBatches:
 
 
 def stack_pictures(inputs: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor | None]:
-    """Put pictures together (P, S, S, 3); or features (P, R, F), and of how many regions they are (P,)."""
+    """Stack pictures into (P, S, S, 3), or features into (P, R, F), with the numbers of their regions (P,)."""
     if inputs[0].ndim == 3:
         return torch.from_numpy(np.stack(inputs)), None
     _, features, lengths = NumberSequences(inputs).gather(np.arange(len(inputs)))

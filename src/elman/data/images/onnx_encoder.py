@@ -24,29 +24,29 @@ logger = logging.getLogger(__name__)
 def encode_pictures(
     encoder: Path, pictures: Sequence[NDArray[np.uint8]], width: int | None = None
 ) -> list[NDArray[np.float32]]:
-    """Let an ONNX model look at pictures, their colours from 0 to 1, channels first.
+    """Encode pictures with an ONNX model, their colours from 0 to 1 and channels first.
 
     Args:
-        encoder: the model's file: pictures (N, 3, S, S) to features (N, F), to those of R regions (N, R, F), or to maps
-            (N, F, height, width), of which each place is a region.
+        encoder: the model's file. It maps pictures (N, 3, S, S) to features (N, F), to features of R regions (N, R, F),
+            or to feature maps (N, F, height, width), in which each position is a region.
         pictures: (S, S, 3) each.
-        width: how many features are wanted; where it is all that there are of a picture, they are made one row.
+        width: the expected number of features; an output with this many numbers for a picture becomes one row.
 
     Returns:
-        The features of each picture (R, F).
+        The features (R, F) of each picture.
 
     Raises:
         UsageError: onnxruntime is not installed, or there is no such file.
-        DataError: the file is no such model.
+        DataError: the file is not such a model.
     """
     try:
-        import onnxruntime  # noqa: F401 (whether it is there)
+        import onnxruntime  # noqa: F401 (is it installed?)
     except ImportError:
         raise UsageError(
             f"an ONNX encoder needs onnxruntime, which is not installed: {how_to_install('images')}"
         ) from None
     if not encoder.is_file():
-        raise UsageError(f"`encoder` {encoder}: no such file; it must be an ONNX model of pictures (N, 3, S, S)")
+        raise UsageError(f"`encoder` {encoder}: no such file; give an ONNX model that takes pictures (N, 3, S, S)")
     stat = encoder.stat()
     try:
         session = _open_session(encoder, stat.st_mtime_ns, stat.st_size)
@@ -60,35 +60,35 @@ def encode_pictures(
                 output = output.reshape(*output.shape[:2], -1).transpose(0, 2, 1)
             features += list(np.ascontiguousarray(output))
         return features
-    except Exception as error:  # onnxruntime has a dozen of its own, without a common base
+    except Exception as error:  # the errors of onnxruntime have no common base class
         raise DataError(f"`encoder` {encoder}: {describe_error(error)}") from None
 
 
 def encoder_size(encoder: Path) -> int | None:
-    """Return how many pixels wide and high an encoder's pictures are; None where it takes any, or cannot be opened."""
+    """Return the width and height in pixels that an encoder needs; None if it takes any size or cannot be opened."""
     try:
         stat = encoder.stat()
         size = _open_session(encoder, stat.st_mtime_ns, stat.st_size).get_inputs()[0].shape[-1]
-    except Exception:  # whoever lets it look at pictures says what is wrong
+    except Exception:  # encode_pictures reports what is wrong
         return None
     return size if isinstance(size, int) and size > 0 else None
 
 
 class EncodingProgress:
-    """Tells how far pictures have been encoded, where that takes long.
+    """Logs the progress of encoding pictures, if it takes long.
 
     Args:
-        total: how many there are.
+        total: the number of pictures.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._told = time.monotonic()
+        self._last = time.monotonic()
 
     def update(self, number: int) -> None:
-        """Take note that so many have been encoded."""
-        if time.monotonic() - self._told > SECONDS_OF_SILENCE:
-            self._told = time.monotonic()
+        """Log the number of pictures encoded so far, at most every `SECONDS_OF_SILENCE`."""
+        if time.monotonic() - self._last > SECONDS_OF_SILENCE:
+            self._last = time.monotonic()
             logger.warning("%s of %s pictures are encoded", f"{number:,}", f"{self._total:,}")
 
 
@@ -100,7 +100,7 @@ def encoder_hash(encoder: Path) -> str:
 
 @lru_cache(maxsize=1)
 def _open_session(encoder: Path, modified: int, size: int) -> Any:
-    """Open an ONNX model; the same file is opened once."""
+    """Open an ONNX model; the last one is cached."""
     import onnxruntime
 
     return onnxruntime.InferenceSession(str(encoder), providers=["CPUExecutionProvider"])

@@ -1,1 +1,1 @@
-"""Text to ids and back: tokenizers, the words that a network knows, and pretrained vectors of words."""
+"""Text to ids and back: tokenizers, the lexicon of a network, and pretrained word vectors."""

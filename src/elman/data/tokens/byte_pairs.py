@@ -1,8 +1,8 @@
-"""Text at the level of byte pairs (BPE), which Hugging Face tokenizers learns and applies.
+"""Tokenizing text into byte pairs (BPE), which Hugging Face tokenizers learns and applies.
 
-What BPE joins lies within a run of letters, of digits, of blanks or of other characters. A run of more than
-`LONGEST_RUN` characters, as in DNA or in a script that puts no blanks between words, is cut into pieces of that length
-first, because the time to learn merges from it grows with the square of its length.
+BPE merges within a run of letters, digits, whitespace or other characters. A run of more than `LONGEST_RUN` characters,
+as in DNA or in a script without spaces between words, is first split into pieces of that length, because the time to
+learn merges from it grows with the square of its length.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _PIECE_CHARACTERS = 1 << 16
 
 
 class BytePairTokenizer(Tokenizer):
-    r"""Byte-level byte pair encoding: frequent words are one id, rare ones several, and nothing is ever unknown.
+    r"""Byte-level byte pair encoding: frequent words are one id, rare words several, and nothing is unknown.
 
     Source: Sennrich, Haddow and Birch 2016, "Neural Machine Translation of Rare Words with Subword Units", section
     3.2; over bytes as in Radford et al. 2019 (GPT-2), section 2.2.
 
     Args:
-        vocabulary: the tokens in the order of their ids; each byte is written as the character that GPT-2 gave it.
-        merges: the pairs of tokens to join, the first learned first.
-        cut_runs: cut what is longer than `LONGEST_RUN`; a tokenizer that was learned without keeps to that.
+        vocabulary: the tokens in the order of their ids; each byte is written as the character that GPT-2 uses for it.
+        merges: the pairs of tokens to merge, in the order in which they were learned.
+        cut_runs: split runs longer than `LONGEST_RUN`; False for a tokenizer that was learned without splitting.
 
     Raises:
-        ValueError: a token is written with other characters, or one of the 256 bytes is missing.
+        ValueError: a token contains other characters, or one of the 256 bytes is missing.
 
     Example:
         >>> tokenizer = BytePairTokenizer.train(["the cat and the hat and the bat"] * 9, vocab_size=265)
@@ -64,7 +64,7 @@ class BytePairTokenizer(Tokenizer):
     def __init__(self, vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], cut_runs: bool = True) -> None:
         super().__init__(vocabulary)
         byte_of = _byte_alphabet()
-        self._bytes = [UNKNOWN.encode(), b"", b""]  # id -> what it stands for
+        self._bytes = [UNKNOWN.encode(), b"", b""]  # id -> bytes
         self._bytes += [bytes([byte_of[character] for character in token]) for token in vocabulary[3:]]
         self._names[3:] = [token.decode("utf-8", "backslashreplace") for token in self._bytes[3:]]
         if not set(byte_of).issubset(vocabulary):
@@ -74,7 +74,7 @@ class BytePairTokenizer(Tokenizer):
         self._machine = library.Tokenizer(library.models.BPE(vocab=ids, merges=list(merges)))
         self._machine.pre_tokenizer = self._make_pre_tokenizer(cut_runs)
         self._machine.decoder = library.decoders.ByteLevel()
-        self._machine.add_special_tokens([UNKNOWN])  # found in text, as <s> and </s> must not be
+        self._machine.add_special_tokens([UNKNOWN])  # recognised in text, unlike <s> and </s>
 
     @classmethod
     def train(
@@ -84,19 +84,19 @@ class BytePairTokenizer(Tokenizer):
 
         Args:
             chunks: the text, in pieces.
-            vocab_size: the number of tokens wanted: 3 special ones, 256 bytes, and pairs. A short text gives fewer,
+            vocab_size: the number of tokens: 3 special ones, 256 bytes, and merged pairs. A short text gives fewer,
                 because a pair must occur twice.
-            sample_characters: the most characters to learn from.
+            sample_characters: the maximum number of characters to learn from.
 
         Returns:
-            The tokenizer; the same text gives the same one.
+            The tokenizer; the same text always gives the same tokenizer.
 
         Raises:
             UsageError: ``vocab_size`` is too small for the bytes.
         """
         smallest = len(SPECIALS) + 256
         if vocab_size < smallest:
-            raise UsageError(f"a vocabulary of {vocab_size} byte pairs is too small: it takes at least {smallest}")
+            raise UsageError(f"a vocabulary of {vocab_size} byte pairs is too small: give at least {smallest}")
         library = _import_library()
         machine = library.Tokenizer(library.models.BPE())
         machine.pre_tokenizer = cls._make_pre_tokenizer(cut_runs=True)
@@ -114,7 +114,7 @@ class BytePairTokenizer(Tokenizer):
 
     @classmethod
     def _make_pre_tokenizer(cls, cut_runs: bool) -> Any:
-        """Make what cuts a text into the pieces within which pairs are joined."""
+        """Make the pre-tokenizer, which splits a text into the pieces within which pairs are merged."""
         kinds = _import_library().pre_tokenizers
         words = kinds.ByteLevel(add_prefix_space=False)
         return (
@@ -123,24 +123,24 @@ class BytePairTokenizer(Tokenizer):
 
     @classmethod
     def cuts_runs(cls, rule: dict[str, Any]) -> bool:
-        """Tell whether a ``tokenizer.json`` cuts long runs, by what it says under ``pre_tokenizer``.
+        """Tell whether the ``pre_tokenizer`` of a ``tokenizer.json`` splits long runs.
 
         Raises:
-            ValueError: it cuts text in another way.
+            ValueError: it splits text in an unknown way.
         """
         if rule["type"] == "ByteLevel":
             return False
         first, second = rule["pretokenizers"]
         if first["pattern"] != {"Regex": cls.runs} or second["type"] != "ByteLevel":
-            raise ValueError("it cuts text in a way that Elman does not know")
+            raise ValueError("it splits text in a way that Elman does not know")
         return True
 
     def encode(self, text: str) -> Ids:
-        """Turn text into ids, (N,) int32; see `Tokenizer.encode`."""
+        """Convert text to ids, (N,) int32; see `Tokenizer.encode`."""
         return concatenate(self._encode_all(split_text(without_surrogates(text), _PIECE_CHARACTERS)))[0]
 
     def encode_lines(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
-        """Encode each line by itself; see `Tokenizer.encode_lines`."""
+        """Encode each line separately; see `Tokenizer.encode_lines`."""
         return concatenate(self._encode_all(without_surrogates(text).split("\n")))
 
     def _encode_all(self, texts: Iterable[str]) -> list[list[int]]:
@@ -151,12 +151,12 @@ class BytePairTokenizer(Tokenizer):
         return _ByteStreamDecoder(self._bytes)
 
     def to_json(self) -> str:
-        """Write the tokenizer as the text of a ``tokenizer.json``."""
+        """Return the tokenizer as the content of a ``tokenizer.json``."""
         return str(self._machine.to_str())
 
 
 class _ByteStreamDecoder(StreamDecoder):
-    """Holds bytes back until they are a whole character."""
+    """Holds bytes back until they form a whole character."""
 
     def __init__(self, token_bytes: list[bytes]) -> None:
         self._token_bytes = token_bytes
@@ -171,14 +171,14 @@ class _ByteStreamDecoder(StreamDecoder):
 
 @cache
 def _byte_alphabet() -> dict[str, int]:
-    """Map GPT-2's printable stand-ins to bytes: printable bytes stand for themselves, the others follow from 256."""
+    """Map GPT-2's printable characters to bytes: printable bytes are themselves, the others follow from 256 on."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
 
 
 def sample_evenly(chunks: Iterable[str], limit: int) -> list[str]:
-    """Keep every piece, then every second, fourth ... as needed to stay within ``limit`` characters."""
+    """Sample every piece, or every second, fourth, ... piece, to stay within ``limit`` characters."""
     kept: list[str] = []
     num_characters, stride = 0, 1
     for index, piece in enumerate(piece for chunk in chunks for piece in split_text(chunk, _PIECE_CHARACTERS)):
@@ -193,8 +193,8 @@ def sample_evenly(chunks: Iterable[str], limit: int) -> list[str]:
 
 @cache
 def _import_library() -> Any:
-    """Import Hugging Face tokenizers when it is first needed, for it is slow to load."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns in every process forked later
+    """Import Hugging Face tokenizers on first use, because it is slow to import."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # if unset, it warns in every forked process
     import tokenizers
 
     return tokenizers

@@ -1,4 +1,4 @@
-"""Text at the level of characters, which are looked up in a table of code points."""
+"""Tokenizing text into characters, by a table of code points."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.data.tokens.tokenizer import SPECIALS, UNKNOWN, Ids, Tokenizer, word_level_json
 
-_NONCHARACTER = "\U0010ffff"  # Unicode keeps it free for such uses: it stands for <unk> on the way to and from ids
+_NONCHARACTER = "\U0010ffff"  # Unicode reserves it for internal use: it stands for <unk> in the conversion
 
 
 class CharacterTokenizer(Tokenizer):
-    r"""One id for each character of the training text, newline among them, in the order of their code points.
+    r"""One id for each character of the training text, including newline, in the order of their code points.
 
     Example:
         >>> tokenizer = CharacterTokenizer.train(["hello\n"])
@@ -49,20 +49,20 @@ class CharacterTokenizer(Tokenizer):
             chunks: the text, in pieces.
 
         Returns:
-            The tokenizer whose vocabulary is all of them.
+            The tokenizer with these characters as its vocabulary.
         """
         seen = np.zeros(0x110000, np.bool_)
         for chunk in chunks:
             seen[_convert_to_code_points(chunk.replace(UNKNOWN, ""))] = True
-        seen[0xD800:0xE000] = seen[ord(_NONCHARACTER)] = False  # surrogates are halves of characters
+        seen[0xD800:0xE000] = seen[ord(_NONCHARACTER)] = False  # surrogates are not characters
         return cls([*SPECIALS, *map(chr, np.flatnonzero(seen).tolist())])
 
     def encode(self, text: str) -> Ids:
-        """Turn text into ids, (N,) int32, one for each character; see `Tokenizer.encode`."""
+        """Convert text to ids, (N,) int32, one for each character; see `Tokenizer.encode`."""
         return self._lookup(text, self._table)
 
     def encode_lines(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
-        """Encode each line by itself; see `Tokenizer.encode_lines`."""
+        """Encode each line separately; see `Tokenizer.encode_lines`."""
         table = self._table.copy()
         table[ord("\n")] = -1
         ids = self._lookup(text, table)
@@ -73,20 +73,20 @@ class CharacterTokenizer(Tokenizer):
     def _lookup(self, text: str, table: Ids) -> Ids:
         text = text.replace(UNKNOWN, _NONCHARACTER)
         ids = np.empty(len(text), np.int32)
-        for start in range(0, len(text), 1 << 15):  # pieces that stay in the processor's cache are twice as fast
+        for start in range(0, len(text), 1 << 15):  # twice as fast, as each piece stays in the processor's cache
             codes = _convert_to_code_points(text[start : start + (1 << 15)])
             table.take(codes, out=ids[start : start + len(codes)], mode="clip")  # "raise", the default, would copy
         return ids
 
     def decode(self, ids: ArrayLike) -> str:
-        """Turn ids back into text; see `Tokenizer.decode`."""
+        """Convert ids back to text; see `Tokenizer.decode`."""
         array = np.asarray(ids, np.int64)
         array = array[(array != self.begin_id) & (array != self.end_id)]
         text: str = self._codes[array].tobytes().decode("utf-32-le")
         return text.replace(_NONCHARACTER, UNKNOWN)
 
     def to_json(self) -> str:
-        """Write the tokenizer as the text of a ``tokenizer.json``."""
+        """Return the tokenizer as the content of a ``tokenizer.json``."""
         return word_level_json(self._names, self.rule, {"type": "Fuse"})
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer of the level that is asked for."""
+"""Learning a tokenizer of any level: characters, words or byte pairs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def learn_tokenizer(level: str, chunks: Iterable[str], vocab_size: int, min_coun
     Args:
         level: ``char``, ``word`` or ``bpe``.
         chunks: the text, in pieces.
-        vocab_size: the most tokens (of words and byte pairs).
-        min_count: how often a word must occur to be one.
+        vocab_size: the maximum size of the vocabulary (of words and byte pairs).
+        min_count: how often a word must occur to be in the vocabulary.
 
     Example:
         >>> learn_tokenizer("word", ["the cat", "the dog"], vocab_size=9, min_count=2).vocab_size

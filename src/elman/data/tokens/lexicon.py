@@ -1,9 +1,9 @@
-"""What a network is told of a word: its number, its row among pretrained vectors, its characters.
+"""The features of a word that a network reads: its id, its row in the pretrained vectors, and its characters.
 
     sequences ──WordSequences──▶ distinct words ──Lexicon.look_up──▶ Words(ids (U,), rows (U,), characters (U, C), …)
-                             └──gather──▶ places (B, T): which of the distinct words stands where
+                             └──gather──▶ places (B, T): the index of the distinct word at each position
 
-Each distinct word of a batch is looked up, and read by the network, once.
+Each distinct word of a batch is looked up and read by the network only once.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ from elman.documents import read_json, write_json
 from elman.errors import ModelError
 
 MOST_DIMENSIONS = 16_384  # of a pretrained vector
-LONGEST = 40  # characters of a word that are read: of a longer word its first and its last
+LONGEST = 40  # characters of a word that are read: the first and the last ones of a longer word
 
 
 class Words(NamedTuple):
-    """Distinct words as a network reads them."""
+    """Distinct words, as the input of a network."""
 
     ids: torch.Tensor
     """(U,) int64 rows of the learned embedding; 0 is <unk>."""
     rows: torch.Tensor
-    """(U,) int64 rows of the pretrained vectors; 0 where there is none."""
+    """(U,) int64 rows of the pretrained vectors; 0 for a word without one."""
     characters: torch.Tensor
-    """(U, C) int64; beyond a word's length, 0."""
+    """(U, C) int64, padded with 0."""
     lengths: torch.Tensor
-    """(U,) int64, characters of each word, on the CPU."""
+    """(U,) int64, the number of characters of each word, on the CPU."""
 
     def select(self, which: torch.Tensor) -> Words:
-        """Return some of the words (W,), their characters no wider than they need."""
+        """Return the words with these indices (W,), with no more character columns than they need."""
         lengths = self.lengths[which]
         width = max(int(lengths.max()), 1)
         return Words(self.ids[which], self.rows[which], self.characters[which, :width], lengths)
 
     def to(self, device: torch.device) -> Words:
-        """Return the words with their numbers on ``device``; the lengths stay on the CPU, where they are read."""
+        """Move the words to ``device``; the lengths stay on the CPU, where they are needed."""
         return Words(self.ids.to(device), self.rows.to(device), self.characters.to(device), self.lengths)
 
 
 class Lexicon:
-    """The words and characters seen in training, and the words that pretrained vectors know.
+    """The words and characters seen in training, and the words that have a pretrained vector.
 
     Args:
-        counts: how often each word occurred in training, spelled as it was.
-        lowercase: give words that differ in capitals only one row of the embedding.
+        counts: how often each word occurred in training, with its capitals.
+        lowercase: share one row of the embedding between words that differ only in their capitals.
         min_count: words rarer than this are <unk>.
-        vector_words: the word of each pretrained vector, in the order of their rows.
-        vector_size: the length of the pretrained vectors; 0 where there are none.
+        vector_words: the word of each pretrained vector, in the order of the rows.
+        vector_size: the length of the pretrained vectors; 0 if there are none.
 
     Example:
         >>> lexicon = Lexicon({"The": 2, "cat": 1})
@@ -87,16 +87,16 @@ class Lexicon:
         self._rows = {word: row for row, word in enumerate(self.vector_words, start=1)}  # row 0: no vector
 
     def __contains__(self, word: object) -> bool:
-        """Tell whether training has seen a word, spelled just so."""
+        """Tell whether a word occurred in training with exactly this spelling."""
         return word in self._counts
 
     @property
     def words(self) -> list[str]:
-        """The words that training has seen, each spelled as it was."""
+        """The words that occurred in training, with their capitals."""
         return list(self._counts)
 
     def look_up(self, words: Sequence[str]) -> Words:
-        """Turn distinct words into numbers."""
+        """Convert distinct words to ids, rows and characters."""
         ids = self.vocabulary.ids([self._fold_case(word) for word in words])
         rows = [self._rows.get(word) or self._rows.get(word.lower(), 0) for word in words]
         spelled = [word if len(word) <= LONGEST else word[: LONGEST // 2] + word[-LONGEST // 2 :] for word in words]
@@ -106,23 +106,23 @@ class Lexicon:
         return Words(torch.from_numpy(ids), torch.from_numpy(rows_array), characters, torch.from_numpy(lengths))
 
     def to_json(self) -> str:
-        """Write the lexicon as the text of a ``words.json``."""
+        """Return the lexicon as the content of a ``words.json``."""
         vectors = {"size": self.vector_size, "words": self.vector_words}
         return write_json({"counts": self._counts, "vectors": vectors})
 
     @classmethod
     def from_json(cls, text: str, lowercase: bool = True, min_count: int = 1) -> Lexicon:
-        """Read back what :meth:`to_json` wrote.
+        """Make a lexicon from the output of :meth:`to_json`.
 
         Raises:
-            ModelError: it is something else.
+            ModelError: the content is damaged.
         """
         try:
             document = read_json(text, {"counts": {str: int}, "vectors": {"words": [str], "size": int}})
             if not 0 <= document["vectors"]["size"] <= MOST_DIMENSIONS:
                 raise ValueError(f"vectors.size is {document['vectors']['size']}, expected 0 to {MOST_DIMENSIONS:,}")
         except ValueError as error:
-            raise ModelError(f"words.json: not the words of a model ({error}); copy the folder anew") from None
+            raise ModelError(f"words.json: not the words of a model ({error}); copy the folder again") from None
         vectors = document["vectors"]
         return cls(document["counts"], lowercase, min_count, vectors["words"], vectors["size"])
 
@@ -132,7 +132,7 @@ class WordSequences:
 
     Args:
         sequences: the words of each sequence.
-        lexicon: what turns words into numbers.
+        lexicon: the lexicon in which they are looked up.
 
     Example:
         >>> sequences = WordSequences([["a", "b", "a"], ["b"]], Lexicon({"a": 2, "b": 2}))
@@ -150,7 +150,7 @@ class WordSequences:
         self._words = lexicon.look_up(list(numbers))
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Words, torch.Tensor, torch.Tensor]:
-        """Put some sequences into a batch: its distinct words, which stands where (B, T), and the lengths (B,)."""
+        """Gather sequences into a batch: distinct words, their indices (B, T), and the lengths (B,)."""
         lengths = self.lengths[rows]
         pieces = [self._flat[end - length : end] for end, length in zip(self._ends[rows], lengths, strict=True)]
         distinct, inverse = np.unique(np.concatenate(pieces), return_inverse=True)
@@ -159,7 +159,7 @@ class WordSequences:
 
 
 def pad_rows(flat: NDArray[np.int64], lengths: NDArray[np.int64], filling: int) -> torch.Tensor:
-    """Lay sequences that stand one after the other (sum of lengths,) out as rows (B, T)."""
+    """Arrange concatenated sequences (sum of lengths,) as padded rows (B, T)."""
     rows = np.full((len(lengths), max(int(lengths.max(initial=1)), 1)), filling, np.int64)
     rows[np.arange(rows.shape[1]) < lengths[:, None]] = flat
     return torch.from_numpy(rows)

@@ -1,4 +1,4 @@
-"""Pairs of texts in batches: what an encoder reads, and what a decoder is to write."""
+"""Batches of pairs of texts: the input of an encoder and the targets of a decoder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from elman.data.tokens.targets import Targets
 
 @dataclass(frozen=True, eq=False)
 class PairBatch:
-    """What one step reads, and what it is to write.
+    """The sources and targets of one step.
 
     Args:
-        sources: (B, S) int64; beyond a row's length, 0.
-        lengths: (B,) int64 of the sources.
-        inputs: (B, T) int64, the targets behind <s>.
-        targets: (B, T) int64, before </s>; -100 beyond a row's length.
+        sources: (B, S) int64, padded with 0.
+        lengths: (B,) int64, the lengths of the sources.
+        inputs: (B, T) int64, <s> and the target, padded with 0.
+        targets: (B, T) int64, the target and </s>, padded with -100.
     """
 
     sources: Tensor
@@ -33,19 +33,19 @@ class PairBatch:
     first: bool = True
 
     def to(self, device: torch.device) -> PairBatch:
-        """Return the batch on ``device``; the lengths stay on the CPU, where they are read."""
+        """Move the batch to ``device``; the lengths stay on the CPU, where they are needed."""
         return PairBatch(self.sources.to(device), self.lengths, self.inputs.to(device), self.targets.to(device))
 
 
 class PairBatches:
-    """Pairs in batches of about equal length.
+    """Batches of pairs of similar length.
 
     Args:
-        sources: the ids of each source, all of them.
-        targets: what is to be written about each.
-        source_length: of longer sources only so many tokens are read.
-        batch_tokens: tokens in a batch, of sources and targets, padding included.
-        seed: of their order.
+        sources: the ids of each source.
+        targets: the target of each source.
+        source_length: the number of tokens at which longer sources are cut off.
+        batch_tokens: the maximum number of tokens in a batch, of sources and targets, padding included.
+        seed: the seed of the order.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class PairBatches:
         self._buckets = LengthBuckets(self._lengths + targets.lengths, batch_tokens, seed)
 
     def __len__(self) -> int:
-        """Return how many batches there are in one pass."""
+        """Return the number of batches in one pass."""
         return len(self._buckets)
 
     def batch(self, step: int) -> PairBatch:
-        """Return the batch of this step."""
+        """Return the batch of a step."""
         rows = self._buckets.rows(step)
         lengths = self._lengths[rows]
         sources = pad_rows(np.concatenate([self._sources[row] for row in rows]), lengths, 0)

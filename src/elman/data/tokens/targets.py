@@ -1,4 +1,4 @@
-"""Texts that a decoder is to write: what it reads at each step, and what it is to say."""
+"""The texts that a decoder learns to write: its inputs and targets under teacher forcing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from elman.data.tokens.tokenizer import Tokenizer
 
 
 class Targets:
-    """The texts to be written, as ids between <s> and </s>.
+    """Target texts, as ids between <s> and </s>.
 
     Args:
-        texts: N of them.
-        tokenizer: what they are written with.
-        max_length: of longer ones only the first so many tokens are to be written, and not that they end there.
+        texts: N texts.
+        tokenizer: their tokenizer.
+        max_length: the number of tokens at which longer texts are cut off, without </s>.
 
     Example:
         >>> from elman.data.tokens.characters import CharacterTokenizer
@@ -34,13 +34,13 @@ class Targets:
         whole = encode_texts(texts, tokenizer)
         begun = [np.concatenate(([tokenizer.begin_id], ids, [tokenizer.end_id])) for ids in whole]
         self._ids = [ids if len(ids) <= max_length + 2 else ids[: max_length + 1] for ids in begun]
-        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,), </s> counted
+        self.lengths = np.array([len(ids) - 1 for ids in self._ids], np.int64)  # (N,), including </s>
         self.num_unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in self._ids)
         self.num_cut = sum(len(ids) > max_length for ids in whole)
-        """How many texts are longer."""
+        """The number of texts that are cut off."""
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return what the decoder reads (B, T), and what it is to say (B, T)."""
+        """Return the inputs of the decoder (B, T) and its targets (B, T)."""
         lengths = self.lengths[rows]
         inputs = np.concatenate([self._ids[row][:-1] for row in rows]).astype(np.int64)
         wanted = np.concatenate([self._ids[row][1:] for row in rows]).astype(np.int64)
@@ -48,7 +48,7 @@ class Targets:
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
-    """Turn texts into ids; line breaks count as blanks."""
+    """Convert texts to ids; line breaks count as spaces."""
     if not len(texts):
         return []
     flat, lengths = tokenizer.encode_lines("\n".join(map(join_lines, texts)))

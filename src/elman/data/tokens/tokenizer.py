@@ -1,13 +1,13 @@
-"""Text to ids and back, at three levels: characters, words, and byte pairs (BPE); what all levels share.
+"""The base class of the tokenizers, which convert text to ids and back at three levels: characters, words, byte pairs.
 
-Every vocabulary begins with the same three tokens: ``<unk>`` (0, what is not in the vocabulary), ``<s>`` (1) and
-``</s>`` (2), the two ends of a line where lines are learned one by one. ``<unk>`` written in a text, as in Penn
-Treebank or WikiText, is that token; ``<s>`` and ``</s>`` written in a text are ordinary characters.
+Every vocabulary begins with the same three tokens: ``<unk>`` (0, for anything not in the vocabulary), ``<s>`` (1) and
+``</s>`` (2), the start and the end of a line if lines are independent sequences. ``<unk>`` in a text, as in Penn
+Treebank or WikiText, is that token; ``<s>`` and ``</s>`` in a text are ordinary characters.
 
-A tokenizer is saved as one ``tokenizer.json`` in the format of Hugging Face tokenizers, whatever its level. Byte pairs
-are learned and applied by that library; characters and words are looked up here, which is several times faster.
+A tokenizer of any level is saved as one ``tokenizer.json`` in the format of Hugging Face tokenizers. That library
+learns and applies byte pairs; characters and words are looked up here, which is several times faster.
 
-A text may be encoded in pieces, cut before blanks as `elman.data.text` cuts them: the ids are the same.
+A text may be encoded in pieces, cut before whitespace as in `elman.data.text`: the ids are the same.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ SPECIALS = (UNKNOWN, "<s>", "</s>")
 
 
 class StreamDecoder:
-    """Turns ids into text one by one, as they are generated, and holds back only what is not yet a character."""
+    """Converts ids to text one by one, as they are generated; only an incomplete character is held back."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
     def push(self, token_id: int) -> str:
-        """Take one more id and return the text that it completes, which may be empty."""
+        """Add an id and return the text that it completes, which may be empty."""
         return self._tokenizer.decode([token_id])
 
     def finish(self) -> str:
-        """Return what is still held back: the replacement character for a character that was never completed."""
+        """Return the rest: the replacement character for a character that was never completed."""
         return ""
 
 
@@ -51,7 +51,7 @@ _DOCUMENT = {  # of a tokenizer.json
 
 
 class Tokenizer(ABC):
-    """What all levels share.
+    """The base class of all levels.
 
     Args:
         vocabulary: the tokens in the order of their ids, beginning with ``<unk>``, ``<s>``, ``</s>``.
@@ -68,56 +68,56 @@ class Tokenizer(ABC):
             raise ValueError(f"the first three tokens must be {', '.join(SPECIALS)}")
         if "" in vocabulary:
             raise ValueError("a token is empty")
-        "".join(vocabulary).encode()  # half a character raises a ValueError
+        "".join(vocabulary).encode()  # a lone surrogate raises a ValueError
         self._names = list(vocabulary)
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids, the three special ones among them."""
+        """The number of ids, including the three special ones."""
         return len(self._names)
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
-        """Turn text into ids, (N,) int32; what is not in the vocabulary becomes id 0."""
+        """Convert text to ids, (N,) int32; anything not in the vocabulary becomes id 0."""
 
     @abstractmethod
     def encode_lines(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
-        r"""Encode each line by itself, its "\n" left out.
+        r"""Encode each line separately, without its "\n".
 
         Args:
-            text: any number of lines, with "\n" between them (and not after the last).
+            text: any number of lines, with "\n" between them (but not after the last one).
 
         Returns:
-            The ids of all lines, one after the other, (N,) int32; and the number of ids in each line, (lines,) int64.
+            The concatenated ids of all lines, (N,) int32, and the number of ids in each line, (lines,) int64.
         """
 
     def decode(self, ids: ArrayLike) -> str:
-        """Turn ids back into text; ``<s>`` and ``</s>`` leave no trace, an unknown token shows as ``<unk>``."""
+        """Convert ids back to text; ``<s>`` and ``</s>`` are dropped, an unknown token becomes ``<unk>``."""
         decoder = self.stream_decoder()
         return "".join([decoder.push(token_id) for token_id in np.asarray(ids).tolist()]) + decoder.finish()
 
     def stream_decoder(self) -> StreamDecoder:
-        """Start decoding ids one by one; all that is pushed and finished adds up to what `decode` returns."""
+        """Start decoding ids one by one; the joined results are equal to the result of `decode`."""
         return StreamDecoder(self)
 
     def tokens(self, ids: ArrayLike) -> list[str]:
-        r"""Name each token by itself, for people to see; a byte that is not a character shows as ``\xc3``."""
+        r"""Return each token as readable text; a byte that is not a character becomes ``\xc3``."""
         return [self._names[token_id] for token_id in np.asarray(ids).tolist()]
 
     @abstractmethod
     def to_json(self) -> str:
-        """Write the tokenizer as the text of a ``tokenizer.json``."""
+        """Return the tokenizer as the content of a ``tokenizer.json``."""
 
     @staticmethod
     def from_json(text: str, level: str | None = None) -> Tokenizer:
-        """Read back what `to_json` wrote.
+        """Make a tokenizer from the output of `to_json`.
 
         Args:
             text: the content of a ``tokenizer.json``.
-            level: the level that it must have; any where not given.
+            level: the level that it must have; by default any.
 
         Returns:
-            The tokenizer, of the level that was written.
+            The tokenizer, with its original level.
 
         Raises:
             ModelError: the content is damaged or was not written by Elman.
@@ -155,11 +155,11 @@ class Tokenizer(ABC):
             return CharacterTokenizer(vocabulary)
         if document["pre_tokenizer"].get("behavior") == WordTokenizer.rule["behavior"]:
             return WordTokenizer(vocabulary)
-        raise ValueError("it cuts text in a way that Elman does not know")
+        raise ValueError("it splits text in a way that Elman does not know")
 
 
 def without_surrogates(text: str) -> str:
-    """Replace halves of UTF-16 pairs, which no UTF-8 can hold, by the replacement character (or the whole pair)."""
+    """Replace a pair of surrogates with its character, and a lone one, which UTF-8 cannot encode, with U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -168,13 +168,13 @@ def without_surrogates(text: str) -> str:
 
 
 def concatenate(lists: list[list[int]]) -> tuple[Ids, NDArray[np.int64]]:
-    """Put the ids of several texts one after the other (N,), and return how many each has (texts,)."""
+    """Concatenate the ids of several texts (N,), and return the number of ids in each (texts,)."""
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     return np.fromiter(chain.from_iterable(lists), np.int32, int(lengths.sum())), lengths
 
 
 def word_level_json(vocabulary: list[str], rule: dict[str, Any], decoder: dict[str, Any] | None) -> str:
-    """Write a ``tokenizer.json`` in which each token is looked up as it stands, once ``rule`` has cut the text."""
+    """Write a ``tokenizer.json`` that splits text by ``rule`` and looks up each piece in the vocabulary."""
     unknown = {"id": 0, "content": UNKNOWN, "special": True, "normalized": False}
     unknown |= dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
     ids = {token: token_id for token_id, token in enumerate(vocabulary)}

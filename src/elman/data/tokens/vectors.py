@@ -21,23 +21,24 @@ MOST_DIMENSIONS = 100_000
 
 
 def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict[str, int], NDArray[np.float32]]:
-    r"""Read the vectors of the wanted words, so that an embedding need not start from noise.
+    r"""Read the pretrained vectors of the given words from a file.
 
-    A text file has one word a line, followed by its numbers; a first line of two integers (word2vec and fastText write
-    the number of words and of dimensions) is skipped. A file called ``.bin`` is word2vec's binary format. Of a file in
-    lower case the word "The" takes the vector of "the". Where a word occurs twice, the first vector counts. Only the
-    wanted vectors are held in memory.
+    A text file has one word on each line, followed by its numbers; a first line with two integers (the numbers of words
+    and dimensions in files of word2vec and fastText) is skipped. A file with the ending ``.bin`` is in word2vec's
+    binary format. If the file is in lower case, the word "The" gets the vector of "the". If a word occurs twice, its
+    first vector is used. Only the requested vectors are kept in memory.
 
     Args:
-        path: the file; one that ends in ``.gz`` or ``.zip`` is decompressed on the way.
-        words: the words wanted.
-        first: the vectors of so many of the file's first words are taken besides; files begin with frequent words.
+        path: the file; ``.gz`` and ``.zip`` files are decompressed.
+        words: the words to find.
+        first: also read the vectors of this many words at the start of the file, which are usually the most frequent.
 
     Returns:
-        The row of each word that was found, spelled as in the file, and the vectors: (rows, dimensions), float32.
+        The row of each word found, spelled as in the file, and the vectors (rows, dimensions), float32.
 
     Raises:
-        DataError: the file cannot be read, or a line has another length than the first or something else than numbers.
+        DataError: the file cannot be read, the lengths of its lines differ, or a line contains something other than
+            numbers.
 
     Example:
         >>> import tempfile
@@ -59,12 +60,12 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
                 rows[word] = len(vectors)
                 vectors.append(vector)
     if not dimensions:
-        raise DataError(f"{path}: holds no vectors; a line is a word and its numbers, with spaces between them")
+        raise DataError(f"{path}: contains no vectors; a line must be a word and its numbers, separated by spaces")
     return rows, np.array(vectors, np.float32).reshape(-1, dimensions)  # (found, dimensions)
 
 
 def read_vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDArray[np.float32]]:
-    """Return the numbers of the tokens that have a vector in a file, and the vectors: (found, dimensions)."""
+    """Return the indices of the tokens that have a vector in a file, and the vectors (found, dimensions)."""
     rows, matrix = read_vectors(path, tokens)
     found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
     known = {number: row for number, row in found.items() if row is not None}
@@ -73,7 +74,7 @@ def read_vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDAr
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
-    """Open a file, decompressed; its name says what is inside."""
+    """Open a file and decompress it; also return its name without the ending of the compression."""
     with open_file(path) as raw:
         packed = path.stat().st_size
         if path.suffix == ".gz":
@@ -85,7 +86,7 @@ def _open(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
                 kept = [name for name in names if name.endswith((".txt", ".vec", ".bin"))] or names
                 if len(kept) != 1:
                     listed = ", ".join(kept[:5]) or "none"
-                    raise DataError(f"{path}: holds {len(kept)} files of vectors ({listed}); unpack the one you want")
+                    raise DataError(f"{path}: contains {len(kept)} files of vectors ({listed}); unpack one of them")
                 check_unpacked(str(path), archive.getinfo(kept[0]).file_size, packed)
                 with archive.open(kept[0]) as file:
                     yield io.BufferedReader(Unpacked(file.read, str(path), packed)), kept[0]
@@ -96,11 +97,11 @@ def _open(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
 def _read_text(
     path: Path, file: io.BufferedReader, wanted: set[str], first: int
 ) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
-    """Yield each line's word, its vector where it is wanted, and the dimensions."""
+    """Yield the word of each line, its vector if it is requested, and the number of dimensions."""
     dimensions = count = 0
     if file.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{path}: is UTF-16; vectors are read as UTF-8: save it so")
-    lines = Lines(file, problems=Problems(shown=0), name=str(path))  # a word need not be UTF-8
+        raise DataError(f"{path}: is in UTF-16, but vectors must be in UTF-8; convert the file")
+    lines = Lines(file, problems=Problems(shown=0), name=str(path))  # some words are not valid UTF-8
     for line in lines:
         text = line.rstrip(" ")
         blanks = text.count(" ")
@@ -112,25 +113,25 @@ def _read_text(
             return
         if blanks == dimensions:
             word, _, rest = text.partition(" ")
-        else:  # a few words of GloVe's contain spaces themselves
+        else:  # a few words of GloVe contain spaces
             word, *numbers = text.rsplit(" ", dimensions)
             rest = " ".join(numbers)
             if len(numbers) < dimensions or _is_number(word.rsplit(" ", 1)[-1]):
                 raise DataError(
-                    f"{path}:{lines.number}: {blanks} numbers where the lines before have {dimensions}; is the file "
+                    f"{path}:{lines.number}: {blanks} numbers, but the lines before have {dimensions}; is the file "
                     "cut off?"
                 )
         vector = None
         if count < first or word in wanted:
             try:
-                with np.errstate(over="ignore"):  # too large a number becomes infinity, which is then told
+                with np.errstate(over="ignore"):  # a number that is too large becomes infinity, an error below
                     vector = np.array(rest.split(" "), np.float32)
             except ValueError as error:
                 raise DataError(
-                    f"{path}:{lines.number}: a vector holds numbers only: {describe_error(error)}"
+                    f"{path}:{lines.number}: a vector must contain only numbers: {describe_error(error)}"
                 ) from None
             if not np.isfinite(vector).all():
-                raise DataError(f"{path}:{lines.number}: a vector holds numbers only, and this one infinity or NaN")
+                raise DataError(f"{path}:{lines.number}: the vector contains infinity or NaN")
         count += 1
         yield word, vector, dimensions
 
@@ -138,18 +139,18 @@ def _read_text(
 def _read_binary(
     path: Path, file: io.BufferedReader, wanted: set[str], first: int
 ) -> Iterator[tuple[str, NDArray[np.float32] | None, int]]:
-    """Yield each word of word2vec's binary format: a word, a space, little-endian float32; its vector where wanted."""
+    """Yield the same from word2vec's binary format: a word, a space, and its vector as little-endian float32."""
     header = file.readline(100)
     if len(header.split()) != 2 or not all(field.isdigit() for field in header.split()):
         raise DataError(
-            f"{path}: does not begin with the numbers of words and of dimensions, as word2vec's .bin does; "
-            "of a fastText model take the .vec file"
+            f"{path}: does not begin with the numbers of words and dimensions, as a .bin file of word2vec does; "
+            "for a fastText model, give its .vec file"
         )
     dimensions, total = _parse_dimensions(path, header), int(header.split()[0])
     for number in range(total):
         raw_word = bytearray()
         while (byte := file.read(1)) not in (b" ", b""):
-            if byte != b"\n":  # some writers end a vector with one
+            if byte != b"\n":  # some writers add one after each vector
                 raw_word += byte
             if len(raw_word) > 10_000:
                 raise DataError(f"{path}: word {number:,} has no end; is this word2vec's binary format?")
@@ -159,23 +160,23 @@ def _read_binary(
         word = raw_word.decode("utf-8", "replace")
         vector = np.frombuffer(raw, "<f4") if number < first or word in wanted else None
         if vector is not None and not np.isfinite(vector).all():
-            raise DataError(f"{path}: the vector of word {number:,} holds infinity or NaN")
+            raise DataError(f"{path}: the vector of word {number:,} contains infinity or NaN")
         yield word, vector, dimensions
     if file.read(1 << 16).strip():
-        raise DataError(f"{path}: goes on after its {total:,} words; is this word2vec's binary format?")
+        raise DataError(f"{path}: continues after its {total:,} words; is this word2vec's binary format?")
 
 
 def _parse_dimensions(path: Path, header: bytes) -> int:
-    """Return the dimensions that a first line of two numbers tells.
+    """Return the number of dimensions in a header line of two numbers.
 
     Raises:
-        DataError: it does not tell how many words there are, and of how many dimensions.
+        DataError: the line is not a header with the numbers of words and dimensions.
     """
     total, dimensions = header.split()
     if not (total.isdigit() and dimensions.isdigit() and len(header) < 40 and 0 < int(dimensions) <= MOST_DIMENSIONS):
         raise DataError(
-            f"{path}:1: {header.decode()[:80].strip()!r} must be the numbers of words and of dimensions, which are "
-            f"whole and from 1 to {MOST_DIMENSIONS:,}"
+            f"{path}:1: {header.decode()[:80].strip()!r} must be the numbers of words and dimensions, with 1 to "
+            f"{MOST_DIMENSIONS:,} dimensions"
         )
     return int(dimensions)
 

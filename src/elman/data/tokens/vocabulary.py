@@ -1,4 +1,4 @@
-"""Items to numbers and back: the words of an embedding, the characters of words."""
+"""Items and their ids: the words of an embedding, or the characters of words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 class Vocabulary:
-    """Distinct items, each with a number; an item that is not among them has the number of the first.
+    """Distinct items and their ids; any unknown item has the id 0.
 
     Args:
-        items: the items, in the order of their numbers.
+        items: the items, in the order of their ids.
 
     Example:
         >>> vocabulary = Vocabulary(["<unk>", "cat", "dog"])
@@ -26,7 +26,7 @@ class Vocabulary:
 
     @classmethod
     def learn(cls, counts: Mapping[str, int], *, min_count: int = 1, specials: Sequence[str] = ()) -> Vocabulary:
-        """Keep the items that occur often enough: ``specials`` first, then by falling frequency, ties by spelling.
+        """Make a vocabulary of frequent items: ``specials`` first, then by decreasing frequency and by spelling.
 
         Example:
             >>> Vocabulary.learn({"b": 2, "a": 2, "c": 3, "d": 1}, min_count=2, specials=["<unk>"]).items
@@ -36,10 +36,10 @@ class Vocabulary:
         return cls([*specials, *sorted(kept, key=lambda item: (-counts[item], item))])
 
     def ids(self, items: Sequence[str]) -> NDArray[np.int64]:
-        """Return the number of each item, (N,)."""
+        """Return the id of each item, (N,)."""
         known = self._ids
         return np.array([known.get(item, 0) for item in items], np.int64)
 
     def __len__(self) -> int:
-        """Return how many items there are."""
+        """Return the number of items."""
         return len(self.items)

@@ -1,4 +1,4 @@
-"""Text at the level of words and marks, which are found by one pattern and looked up in a dictionary."""
+"""Tokenizing text into words and punctuation marks, by a regular expression and a dictionary."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from elman.errors import DataError, UsageError
 class WordTokenizer(Tokenizer):
     r"""One id for each frequent word, punctuation mark and newline; for texts such as WikiText and Penn Treebank.
 
-    A token is a run of letters, digits and underscores (with apostrophes inside: ``don't``), an English ending left by
-    a tokenized corpus (``'s``), one mark of anything else, or a newline. Other blanks only separate, and so are lost:
-    `decode` puts one space between words and none before ``.,!?;:)'``, after ``(`` or around a newline. Case is kept.
+    A token is a run of letters, digits and underscores (with apostrophes inside: ``don't``), an English suffix from a
+    tokenized corpus (``'s``), any other single character, or a newline. Other whitespace only separates tokens and is
+    lost: `decode` writes one space between words and none before ``.,!?;:)'``, after ``(`` or around a newline. Case is
+    kept.
 
     Example:
         >>> tokenizer = WordTokenizer.train(["No, no!\nNo, I don't.\nI don't.\n"])
@@ -54,24 +55,26 @@ class WordTokenizer(Tokenizer):
 
         Args:
             chunks: the text, in pieces.
-            max_vocab: the most tokens to keep, the three special ones among them.
-            min_count: how often a word must occur to be kept. With 1 and room for all of them, ``<unk>`` never occurs
-                in training, and what a model makes of it later is left to chance.
+            max_vocab: the maximum number of tokens to keep, including the three special ones.
+            min_count: how often a word must occur to be kept. With 1 and room for all words, ``<unk>`` never occurs in
+                training, so a model learns nothing about it.
 
         Returns:
-            The tokenizer, its tokens in the order of their frequency and, where that is equal, of their spelling.
+            The tokenizer, its tokens in order of frequency and then of spelling.
 
         Raises:
-            UsageError: ``max_vocab`` leaves no room for a word.
+            UsageError: ``max_vocab`` leaves no room for words.
             DataError: no word occurs often enough.
         """
         if max_vocab <= len(SPECIALS):
-            raise UsageError(f"a vocabulary of {max_vocab} words is too small: {len(SPECIALS)} are taken")
+            raise UsageError(
+                f"a vocabulary of {max_vocab} words is too small: {len(SPECIALS)} are reserved; give a larger one"
+            )
         counts: Counter[str] = Counter()
         rare = 1
         for chunk in chunks:
             counts.update(_word_pattern().findall(without_surrogates(chunk)))
-            while len(counts) > 4_000_000:  # lossy counting: memory stays bounded, and what is dropped is rare
+            while len(counts) > 4_000_000:  # lossy counting: it bounds the memory and drops only rare words
                 counts = Counter({word: count for word, count in counts.items() if count > rare})
                 rare += 1
         del counts[UNKNOWN]
@@ -82,11 +85,11 @@ class WordTokenizer(Tokenizer):
         return cls([*SPECIALS, *kept[: max_vocab - len(SPECIALS)]])
 
     def encode(self, text: str) -> Ids:
-        """Turn text into ids, (N,) int32, one for each word, mark and newline; see `Tokenizer.encode`."""
+        """Convert text to ids, (N,) int32, one for each word, mark and newline; see `Tokenizer.encode`."""
         return np.fromiter(self._lookup(text), np.int32)
 
     def encode_lines(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
-        """Encode each line by itself; see `Tokenizer.encode_lines`."""
+        """Encode each line separately; see `Tokenizer.encode_lines`."""
         return concatenate([list(self._lookup(line)) for line in text.split("\n")])
 
     def _lookup(self, text: str) -> Iterable[int]:
@@ -97,12 +100,12 @@ class WordTokenizer(Tokenizer):
         return _WordStreamDecoder(self)
 
     def to_json(self) -> str:
-        """Write the tokenizer as the text of a ``tokenizer.json``."""
+        """Return the tokenizer as the content of a ``tokenizer.json``."""
         return word_level_json(self._names, {**self.rule, "pattern": {"Regex": _word_pattern().pattern}}, None)
 
 
 class _WordStreamDecoder(StreamDecoder):
-    """Puts spaces where they belong, which depends on the token before."""
+    """Puts spaces between words, depending on the previous token."""
 
     _joins_next = True
 
@@ -116,7 +119,7 @@ class _WordStreamDecoder(StreamDecoder):
 
 
 def split_words(text: str) -> list[str]:
-    """Split running text into words and marks, as `WordTokenizer` does; line breaks only separate.
+    """Split running text into words and marks, as `WordTokenizer` does; line breaks only separate words.
 
     Example:
         >>> split_words("No, I don't know.")
@@ -126,7 +129,7 @@ def split_words(text: str) -> list[str]:
 
 
 def restore_spelling(source: str, tokens: list[str]) -> list[str]:
-    """Return the words of a source as they are written there, in place of <unk>.
+    """Replace <unk> in the tokens of a source with the words of the source.
 
     Example:
         >>> restore_spelling("a Zebra .", ["a", "<unk>", "."])
@@ -138,6 +141,6 @@ def restore_spelling(source: str, tokens: list[str]) -> list[str]:
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
-    r"""Match one token of the word level; Python's ``\w`` lacks the combining marks that belong to many scripts."""
+    r"""Return the pattern of a token; Python's ``\w`` lacks the combining marks that many scripts need."""
     marks = "".join(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char).startswith("M"))
     return re.compile(rf"\w+(?:[\w{marks}]|'\w)*|'(?:s|d|m|t|ll|re|ve)\b|\n|<unk>|\S")

@@ -1,1 +1,1 @@
-"""Python values as data: what is handed to a model in place of files, taken and checked."""
+"""Python values as data: checking and converting what the user passes instead of files."""

@@ -1,6 +1,6 @@
-"""Inputs and answers as Python has them, side by side.
+"""Inputs and answers from Python values.
 
-A UsageError says that they do not belong together, a DataError that nothing is left of them.
+A UsageError means that they do not match, a DataError that none of them can be used.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from elman.errors import DataError, UsageError
 
 
 def take_tagged(X: Any, y: Any) -> Examples:  # noqa: N803
-    """Take sentences and their tags; a sentence without words is left out."""
+    """Check and convert sentences and their tags; a sentence without words is skipped."""
     if y is None:
-        raise UsageError("the tags are missing: fit(sentences, tags) takes a tag for every word")
+        raise UsageError("the tags are missing: fit(sentences, tags) needs a tag for every word")
     sentences, tags = take_sentences(X), take_tags(y)
     check_pairs(len(sentences), len(tags), "sentences", "tags for {:,}")
     for row, (words, own) in enumerate(zip(sentences, tags, strict=True)):
@@ -25,16 +25,16 @@ def take_tagged(X: Any, y: Any) -> Examples:  # noqa: N803
             raise UsageError(f"sentence {row} has {len(words)} words, but {len(own)} tags")
     rows = [row for row, words in enumerate(sentences) if words]
     if not rows:
-        raise DataError("there are no sentences, or none has a word")
+        raise DataError("there are no sentences with words")
     return Examples(
         [sentences[row] for row in rows], [tags[row] for row in rows], num_skipped=len(sentences) - len(rows)
     )
 
 
 def take_pairs(sources: Any, targets: Any) -> Examples:
-    """Take texts, and the text that is to be written about each."""
+    """Check and convert source texts and their target texts."""
     if targets is None:
-        raise UsageError("the targets are missing: fit(sources, targets) takes a target for every source")
+        raise UsageError("the targets are missing: fit(sources, targets) needs a target for every source")
     examples = Examples(take_texts(sources), take_texts(targets, "y"))
     check_pairs(len(examples.inputs), len(examples.labels), "sources", "{:,} targets")
     if not examples.inputs:

@@ -15,18 +15,18 @@ from elman.data.values.columns import Column, check_present, take_items, take_ne
 from elman.data.values.texts import take_text
 from elman.errors import DataError, UsageError
 
-MOST_MEASURES = 20  # different numbers with fractions may be classes, such as half stars; of more most must repeat
+MOST_MEASURES = 20  # as many different fractions may be classes, such as half stars; of more, most must repeat
 
 _WHOLE = re.compile(r"-?[0-9]+(?:\.0+)?")
 
 
 def take_labels(values: Column, name: str = "y") -> list[Label]:
-    """Take a label for each input: texts, whole numbers or truth values, which keep their type.
+    """Check and convert one label for each input: strings, integers or booleans, which keep their type.
 
-    Texts and others together are all made texts, so that 1 and "1" are one label; see :mod:`elman.data.spelling`.
+    Strings mixed with other types all become strings, so that 1 and "1" are one label; see :mod:`elman.data.spelling`.
 
     Raises:
-        UsageError: a label is something else, or truth values and numbers are mixed; see also ``take_items``.
+        UsageError: a label has another type, or booleans and numbers are mixed; see also ``take_items``.
         DataError: a label is missing or empty.
 
     Example:
@@ -38,15 +38,15 @@ def take_labels(values: Column, name: str = "y") -> list[Label]:
     if str in kinds and len(kinds) > 1:
         return list(unify_labels(labels))
     if bool in kinds and len(kinds) > 1:
-        raise UsageError(f"the labels in {name} are of several types; make them all texts, or all whole numbers")
+        raise UsageError(f"the labels in {name} have several types; make them all strings, or all integers")
     return list(map(float, labels)) if float in kinds else labels
 
 
 def take_tags(values: Column, name: str = "y") -> list[list[str]]:
-    """Take a tag for each word of each sentence; tags are texts, or are made texts.
+    """Check and convert one tag for each word of each sentence; all tags become strings.
 
     Raises:
-        UsageError: a sentence's tags are one text, or a tag is no label; see also ``take_items``.
+        UsageError: the tags of a sentence are a single string, or a tag is not a label; see also ``take_items``.
         DataError: a tag is missing or empty.
 
     Example:
@@ -65,9 +65,9 @@ def take_tags(values: Column, name: str = "y") -> list[list[str]]:
 
 
 def check_classes(labels: Sequence[Label]) -> None:
-    """Raise DataError where the labels of a file are measurements rather than classes.
+    """Raise DataError if the labels of a file are measurements rather than classes.
 
-    They are where there are fractions among them, all of them are numbers, and most examples have one of their own.
+    They are measurements if all of them are numbers, some are fractions, and most of them occur only once.
 
     Example:
         >>> check_classes(["0.5", "1", "1.5"] * 10)
@@ -107,11 +107,13 @@ def _take_label(value: Any, name: str) -> Label:
     check_present(value, name)
     if isinstance(value, str):
         if not value.strip():
-            raise DataError(f"{name} is empty; fill it in, or leave its row out")
+            raise DataError(f"{name} is empty; fill it in, or drop the row")
         return take_text(value, name)
-    wanted = "labels are texts, whole numbers or truth values"
+    wanted = "labels are strings, integers or booleans"
     if not isinstance(value, float | np.floating):
         raise UsageError(f"{name} is of type {type(value).__name__}, not a label; {wanted}, one for each input")
     if not float(value).is_integer():
-        raise UsageError(f"{name} is {value}, a continuous value; {wanted}: bin the numbers, or use str(number)")
+        raise UsageError(
+            f"{name} is {value}, a continuous value; {wanted}: bin the numbers, or convert them with str()"
+        )
     return float(value)

@@ -1,4 +1,4 @@
-"""Sequences of numbers as Python has them, and their batches."""
+"""Sequences of numbers from Python values, and their batches."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Array = NDArray[np.float32]
 
 
 def take_series(inputs: Any) -> list[Array]:
-    """Take arrays as Python hands them over: (N, T), (N, T, F), or a list of (T, F); return them as (T, F) each.
+    """Check and convert sequences of numbers, (N, T), (N, T, F), or a list of (T, F), to arrays (T, F).
 
     Raises:
-        UsageError: one is no array of finite numbers, or their numbers of features differ.
+        UsageError: one is not an array of finite numbers, or their numbers of features differ.
 
     Example:
         >>> [sequence.shape for sequence in take_series([[1, 2, 3], [4, 5]])]
@@ -28,26 +28,26 @@ def take_series(inputs: Any) -> list[Array]:
     sequences: list[Array] = []
     for row, values in enumerate(take_rows(inputs)):
         try:
-            if isinstance(values, np.ndarray) and values.dtype.kind in "cmM":  # NumPy would drop a part of them
-                raise TypeError(f"they are {values.dtype}")
+            if isinstance(values, np.ndarray) and values.dtype.kind in "cmM":  # NumPy would drop a part of each
+                raise TypeError(f"its dtype is {values.dtype}")
             array = to_float32(values)
-        except (TypeError, ValueError, RuntimeError) as error:  # the last is torch's, where gradients are kept
-            raise UsageError(f"X[{row}] is no array of numbers: {error}") from None
+        except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that requires gradients
+            raise UsageError(f"X[{row}] is not an array of numbers: {error}") from None
         array = array[:, None] if array.ndim == 1 else array
         if array.ndim != 2 or not len(array):
             raise UsageError(f"X[{row}] has shape {np.shape(values)}, expected (T, F) with at least one time step")
         if not np.isfinite(array).all():
             raise UsageError(
-                f"X[{row}] holds NaN or infinity (or a number too large); fill in or leave out what is missing"
+                f"X[{row}] contains NaN or infinity (or a number too large); fill in or drop missing values"
             )
         if sequences and array.shape[1] != sequences[0].shape[1]:
-            raise UsageError(f"X[{row}] has {array.shape[1]} features, where X[0] has {sequences[0].shape[1]}")
+            raise UsageError(f"X[{row}] has {array.shape[1]} features, but X[0] has {sequences[0].shape[1]}")
         sequences.append(array)
     return sequences
 
 
 class NumberSequences:
-    """Sequences of numbers, put into batches.
+    """Sequences of numbers, and batches of them.
 
     Args:
         sequences: (T, F) each.
@@ -64,7 +64,7 @@ class NumberSequences:
         self.lengths = np.array([len(sequence) for sequence in sequences], np.int64)  # (N,)
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[None, torch.Tensor, torch.Tensor]:
-        """Put some sequences into a batch: no words, (B, T, F) with zeros beyond their lengths, and these (B,)."""
+        """Gather sequences into a batch: no words, the numbers (B, T, F) padded with zeros, and the lengths (B,)."""
         lengths = self.lengths[rows]
         inputs = np.zeros((len(rows), int(lengths.max()), self._sequences[0].shape[1]), np.float32)  # (B, T, F)
         for row, which in enumerate(rows.tolist()):
@@ -73,6 +73,6 @@ class NumberSequences:
 
 
 def to_float32(values: Any) -> Array:
-    """Return numbers as float32; one that is too large is infinity."""
+    """Convert numbers to float32; a number that is too large becomes infinity."""
     with np.errstate(over="ignore"):
         return np.asarray(values, np.float32)

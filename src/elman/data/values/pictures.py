@@ -15,10 +15,10 @@ from elman.errors import UsageError
 
 
 def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[Any]:
-    """Take pictures, or their features: a ``Path``, arrays by the pictures' names, or arrays in order.
+    """Check and convert pictures, or their features: a ``Path``, arrays by the pictures' names, or arrays in order.
 
     Raises:
-        UsageError: there is one picture, or what is no array; see also ``take_items``.
+        UsageError: it is a single picture, or an item is not an array; see also ``take_items``.
         DataError: a picture is missing.
 
     Example:
@@ -31,7 +31,7 @@ def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[
         raise UsageError(f"the pictures are of type {type(values).__name__}; give a Path, or arrays")
     array = values if isinstance(values, np.ndarray) and values.ndim else None
     if array is not None and array.size and (array.ndim, array.dtype.kind) in ((1, "f"), (1, "i"), (1, "u"), (3, "u")):
-        raise UsageError(f"{name} is one array of shape {array.shape}, where pictures are wanted in a list")
+        raise UsageError(f"{name} is one array of shape {array.shape}, but must be a list of pictures")
     by_name: dict[str, Any] | None = None
     if isinstance(values, Mapping):
         by_name = {str(key): picture for key, picture in values.items()}
@@ -44,19 +44,19 @@ def take_pictures(values: Any, name: str = "X") -> Path | dict[str, Any] | list[
         is_nested = isinstance(picture, Sequence) and not isinstance(picture, str | bytes)
         if not (is_nested or hasattr(picture, "__array__") or hasattr(picture, "__array_interface__")):
             kind = type(picture).__name__
-            raise UsageError(f"{own} is of type {kind}, not an array; a Path takes the place of all pictures")
+            raise UsageError(f"{own} is of type {kind}, not an array; to read pictures from files, give one Path as X")
     return list(named.values()) if by_name is None else by_name
 
 
 def take_captions(values: Any, name: str = "captions") -> dict[Any, list[str]]:
-    """Take the captions of each picture, one or several, by the picture's name or in the pictures' order.
+    """Check and convert the captions of each picture, one or several, by the picture's name or in order.
 
     Returns:
-        The captions by name, or by the picture's number; those that are blank are left out.
+        The captions by the picture's name, or by its index; blank captions are skipped.
 
     Raises:
-        UsageError: a caption is no text; see also ``take_items``.
-        DataError: a caption is missing, or holds half a character.
+        UsageError: a caption is not a string; see also ``take_items``.
+        DataError: a caption is missing, or contains a lone surrogate.
 
     Example:
         >>> take_captions(["a dog", ["a cat", " "]]), take_captions({"a.jpg": "a dog"})
@@ -71,6 +71,6 @@ def take_captions(values: Any, name: str = "captions") -> dict[Any, list[str]]:
         for caption in given:
             check_present(caption, own)
             if not isinstance(caption, str):
-                raise UsageError(f"{own} holds a {type(caption).__name__}; captions are texts")
+                raise UsageError(f"{own} contains a value of type {type(caption).__name__}; captions are strings")
         captions[key] = [take_text(caption, own) for caption in given if caption.strip()]
     return captions

@@ -11,16 +11,16 @@ from elman.errors import DataError, UsageError
 
 
 def take_texts(values: Column, name: str = "X", hint: str = "") -> list[str]:
-    """Take texts.
+    """Check and convert texts.
 
     Args:
         values: the texts.
-        name: what to call them in messages.
-        hint: the tail of the message about a value that is no text.
+        name: their name in messages.
+        hint: the end of the message about a value that is not a text.
 
     Raises:
-        UsageError: a value is no text; see also ``take_items``.
-        DataError: a text is missing, or holds half a character.
+        UsageError: a value is not a text; see also ``take_items``.
+        DataError: a text is missing, or contains a lone surrogate.
 
     Example:
         >>> import numpy as np
@@ -31,11 +31,11 @@ def take_texts(values: Column, name: str = "X", hint: str = "") -> list[str]:
 
 
 def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
-    """Take one text.
+    """Check and convert one text.
 
     Raises:
-        UsageError: it is something else.
-        DataError: it is missing, or holds half a character, which no file can keep.
+        UsageError: it is not a text.
+        DataError: it is missing, or contains a lone surrogate, which cannot be saved in a file.
 
     Example:
         >>> import numpy as np
@@ -50,16 +50,16 @@ def take_text(value: Any, name: str, noun: str = "text", hint: str = "") -> str:
         value.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"{name} holds half a character (a surrogate without its other half); decode it with errors='replace'"
+            f"{name} contains half a character (a lone surrogate); decode it with errors='replace'"
         ) from None
     return str.__str__(value)
 
 
 def take_sources(values: Path | str | Column, name: str = "X") -> Path | str | list[Path | str]:
-    """Take a text in one piece or in several, each a ``str`` or the ``Path`` of a file.
+    """Check and convert a text in one piece or several, each a ``str`` or the ``Path`` of a file.
 
     Raises:
-        UsageError: a value is neither; see also ``take_items``.
+        UsageError: a piece is neither; see also ``take_items``.
         DataError: a piece is missing.
 
     Example:
@@ -77,11 +77,11 @@ def take_sources(values: Path | str | Column, name: str = "X") -> Path | str | l
 
 
 def take_sentences(values: Column, name: str = "X") -> list[list[str]]:
-    """Take the words of each sentence.
+    """Check and convert the words of each sentence.
 
     Raises:
-        UsageError: a sentence is one text, or a word is none; see also ``take_items``.
-        DataError: a sentence or a word is missing, or holds half a character.
+        UsageError: a sentence is a single text, or a word is not a text; see also ``take_items``.
+        DataError: a sentence or a word is missing, or contains a lone surrogate.
 
     Example:
         >>> take_sentences([["Teddy", "bears"], ("sleep",)])

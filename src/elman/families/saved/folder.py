@@ -35,7 +35,7 @@ from elman.errors import ModelError, UsageError
 from elman.families.saved.figures import HISTORY, METRICS, format_history, read_history, read_metrics
 from elman.files import JOURNAL, check_regular, find_current, read_file, replace_files
 from elman.training.checkpoint import FILE_NAME, MOST_BYTES, Stored, open_checkpoint
-from elman.training.state import STATE
+from elman.training.state import SAVED_SHAPE
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -51,7 +51,7 @@ MAX_HASHED = 1 << 30  # bytes of weights that are hashed first; larger files are
 _MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
 _PART = {"files": [str]}  # of the data: its source
 _CHECKPOINT = {
-    "state": STATE,
+    "state": SAVED_SHAPE,
     "network": {str: object},
     "config": {**_MODEL, "data": {"train": _PART, "valid": _PART}},
     "texts": {str: str},

@@ -1,1 +1,1 @@
-"""What turns words, numbers and pictures into vectors that recurrent layers read."""
+"""Encoders of words, numbers and pictures: their vectors are the input of recurrent layers."""

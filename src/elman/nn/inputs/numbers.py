@@ -1,4 +1,4 @@
-"""Numbers as a network likes them: around zero, and about as large as one."""
+"""Standardization of numeric features."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
-class Standardised(nn.Module):
-    """Numbers brought to mean 0 and standard deviation 1, feature by feature, as in the training data.
+class Standardize(nn.Module):
+    """Scale features with the mean and standard deviation of the training data.
 
     Args:
         mean: (F,).
@@ -28,19 +28,19 @@ class Standardised(nn.Module):
         self.output_size = len(mean)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Standardise (B, T, F)."""
+        """Standardize (B, T, F)."""
         return (inputs - self.mean) / self.deviation
 
 
 def mean_and_deviation(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """Return each feature's mean and standard deviation over all time steps; 1 for one that never changes.
+    """Return each feature's mean and standard deviation over all time steps; a constant feature gets a deviation of 1.
 
     Example:
         >>> mean, deviation = mean_and_deviation([np.float32([[1, 5], [3, 5]])])
         >>> mean.tolist(), deviation.tolist()
         ([2.0, 5.0], [1.0, 1.0])
     """
-    number = sum(map(len, sequences))  # a sequence at a time: there may be more numbers than fit in memory twice
+    number = sum(map(len, sequences))  # one sequence at a time: a copy of all of them may not fit in memory
     mean = sum(sequence.sum(axis=0, dtype=np.float64) for sequence in sequences) / number  # (F,)
     variance = sum(((sequence - mean) ** 2).sum(axis=0) for sequence in sequences) / number
     deviation = np.sqrt(variance)

@@ -1,4 +1,4 @@
-"""From a picture, or ready features of one, to what its places show and what it is in all."""
+"""Encoders of pictures and of precomputed picture features: a vector for each place, and one for the whole picture."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from elman.nn.inputs.numbers import Standardised
+from elman.nn.inputs.numbers import Standardize
 
 
 class PictureEncoder(nn.Module):
-    """Three convolutions, after which the picture is an eighth as wide and high, and one layer over all that is left.
+    """A small convolutional encoder: three convolutions shrink the picture eightfold, a dense layer reads the result.
 
     Args:
-        size: S, the pictures' side in pixels, a multiple of 8.
+        size: S, the width and height of the pictures in pixels, a multiple of 8.
         output_size: N.
-        channels: of the first convolution; the later ones have two and four times as many.
+        channels: channels of the first convolution; the later ones have two and four times as many.
 
     Example:
         >>> places, whole = PictureEncoder(32, 10)(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
@@ -37,28 +37,28 @@ class PictureEncoder(nn.Module):
         self.place_size = sizes[-1]
 
     def forward(self, pictures: Tensor, lengths: None = None) -> tuple[Tensor, Tensor]:
-        """Read pictures (B, S, S, 3) uint8 -> what is seen at each place (B, P, C), row by row; and in all (B, N)."""
+        """Encode pictures (B, S, S, 3) uint8: a vector for each place, row by row (B, P, C), and for all (B, N)."""
         scaled = pictures.permute(0, 3, 1, 2).to(self.output.weight.dtype) / 127.5 - 1  # (B, 3, S, S), -1 to 1
         maps = self.convolutions(scaled).flatten(2).transpose(1, 2)  # (B, P, C)
         return maps + self.position, self.output(maps.flatten(1)).relu()
 
 
 class FeatureEncoder(nn.Module):
-    """Looks at ready features: standardised, then one layer over their mean.
+    """An encoder of precomputed features: it standardizes them and applies a dense layer to their mean.
 
     Args:
-        features: their mean and spread (F,).
+        features: the mean and the standard deviation of the features, (F,) each.
         output_size: N.
     """
 
     def __init__(self, features: tuple[Tensor, Tensor], output_size: int) -> None:
         super().__init__()
-        self.standardised = Standardised(*features)
+        self.standardised = Standardize(*features)
         self.output = nn.Linear(len(features[0]), output_size)
         self.place_size = len(features[0])
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Read features (B, R, F) of so many regions (B,) -> the same standardised, and what they are in all (B, N)."""
+        """Encode features (B, R, F) of ``lengths`` (B,) regions: standardized, and as one vector (B, N)."""
         numbers = lengths.to(features.device)[:, None]  # (B, 1)
         is_region = torch.arange(features.shape[1], device=features.device) < numbers  # (B, R)
         regions = self.standardised(features) * is_region[..., None]

@@ -1,4 +1,4 @@
-"""From words to vectors: what is learned of a word, what pretrained vectors know of it, and how it is spelled."""
+"""Word vectors: a learned embedding, pretrained vectors, and an encoding of the characters."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from elman.nn.recurrent import LSTM
 
 
 class WordEncoder(nn.Module):
-    """One vector for each distinct word: ``[embedding + pretrained vector ; characters, read both ways]``.
+    """Encode each distinct word as ``[embedding + pretrained vector ; characters, read in both directions]``.
 
-    The pretrained vectors stay as they are; what training adds to them stands in the embedding, and so a word that
-    training never saw, but the vectors know, lies where its neighbours lie. While training, a word gives way to <unk>
-    now and then, the rarer the more often, so that <unk> is learned and the spelling is listened to.
+    The pretrained vectors are frozen, and the embedding learns an offset to them. So a word that only the vectors know
+    stays close to its neighbors. While training, words are replaced by <unk> at random, rare ones more often, so that
+    the network learns <unk> and relies on the spelling.
 
     Source: Ling et al. (2015), "Finding function in form", section 2 (characters); Kiperwasser and Goldberg (2016),
     "Simple and accurate dependency parsing", section 4.1 (word dropout: probability a / (a + count)).
 
     Args:
-        counts: (V,) how often training saw each word of the embedding; row 0 is <unk>.
+        counts: (V,) how often each word of the embedding occurs in the training data; row 0 is <unk>.
         embedding_size: E.
-        num_characters: characters there are; 0 leaves the spelling out.
-        character_size: K, the length of what the characters give.
-        num_vectors: pretrained vectors; 0 where there are none.
+        num_characters: the number of characters; 0 for no character encoder.
+        character_size: K, the size of the character encoding.
+        num_vectors: the number of pretrained vectors; 0 for none.
         word_dropout: a.
         backend: see :class:`~elman.nn.recurrent.RNN`.
 
@@ -67,10 +67,10 @@ class WordEncoder(nn.Module):
         self.output_size = embedding_size + (character_size if num_characters else 0)
 
     @torch.no_grad()
-    def take(self, vectors: NDArray[np.float32], lexicon: Lexicon) -> None:
-        """Begin from pretrained vectors (num_vectors, E), in the order of the lexicon's.
+    def load_vectors(self, vectors: NDArray[np.float32], lexicon: Lexicon) -> None:
+        """Load pretrained vectors (num_vectors, E), in the order of the lexicon.
 
-        What training adds to a word that has one, and to <unk>, begins at zero.
+        The learned offset starts at zero for every word that has a vector, and for <unk>.
         """
         assert self.vectors is not None
         self.vectors[1:] = torch.from_numpy(vectors)
@@ -79,11 +79,11 @@ class WordEncoder(nn.Module):
         self.embedding.weight[0] = 0.0
 
     def forward(self, words: Words) -> Tensor:
-        """Encode distinct words: U of them -> (U, E + K)."""
+        """Encode U distinct words: (U, E + K)."""
         ids = words.ids
         if self.training:
             dropped: Any = self.dropped
-            # in training, one number for each known word: which words are beside it makes no difference
+            # in training, one number for each known word: independent of the other words in the batch
             numbers = uniform(dropped.shape, dropped)[ids] if is_drawing() else torch.rand(ids.shape, device=ids.device)
             ids = ids.masked_fill(numbers < dropped[ids], 0)
         encoded: Tensor = self.embedding(ids)  # (U, E)
@@ -95,10 +95,10 @@ class WordEncoder(nn.Module):
 
 
 class CharacterEncoder(nn.Module):
-    """A word's spelling as one vector: the last state of an LSTM from either side.
+    """Encode a word's spelling as the final states of a bidirectional LSTM.
 
     Args:
-        num_characters: characters there are.
+        num_characters: the number of characters.
         size: K, an even number: half of it for each direction.
         backend: see :class:`~elman.nn.recurrent.RNN`.
     """
@@ -109,17 +109,17 @@ class CharacterEncoder(nn.Module):
         self.rnn = LSTM(32, size // 2, bidirectional=True, batch_first=True, backend=backend)
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        """Read the characters (U, C) of words of these lengths (U,) -> (U, K)."""
+        """Encode the characters (U, C) of words of the given lengths (U,): (U, K)."""
         _, state = self.rnn.run(self.embedding(characters), lengths=lengths)
         return self.rnn.newest(state)
 
 
 @torch.no_grad()
 def load_embedding(embedding: nn.Embedding, path: Path, tokens: Sequence[str]) -> int:
-    """Begin an embedding from pretrained vectors, for the tokens that have one; return how many have.
+    """Load pretrained vectors into an embedding, and return how many of the tokens have one.
 
     Raises:
-        UsageError: the vectors have another length.
+        UsageError: the vectors have a different size.
         DataError: the file cannot be read.
     """
     numbers, matrix = read_vectors_for(path, tokens)

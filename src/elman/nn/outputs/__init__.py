@@ -1,1 +1,1 @@
-"""From the outputs of the recurrent layers to what is predicted: logits, a sequence of labels, one vector."""
+"""From the outputs of the recurrent layers to predictions: logits, a sequence of labels, or one vector."""

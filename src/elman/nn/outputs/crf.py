@@ -1,4 +1,4 @@
-"""A conditional random field: the labels of a sequence chosen together, not one by one."""
+"""A conditional random field: predicts the labels of a sequence jointly instead of one by one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from elman.kernels.checks import check
 
 
 class LinearChainCRF(nn.Module):
-    """Score a whole sequence of labels, each by its logit and by the label before it.
+    """Score a whole sequence of labels by their logits and by the transitions between them.
 
         score(y) = start[y_1] + Σ_t logits[t, y_t] + Σ_{t > 1} transitions[y_{t-1}, y_t] + end[y_n]
         p(y) = exp(score(y)) / Z,   Z = Σ exp(score) over all sequences of n labels
 
-    All three start at zero, where p(y) is the product of each step's softmax.
+    The three parameters start at zero, where p(y) is the product of the softmax of each step.
 
-    Constraints say which label may follow which (after B-PER no I-LOC), and hold in decoding only: what they forbid is
-    never decoded. Training knows nothing of them: Z runs over all sequences, so that data which breaks a constraint
-    costs a lot, but never an infinite lot.
+    Constraints say which label may follow which (no I-LOC after B-PER) and apply to decoding only. Training ignores
+    them: Z runs over all sequences, so targets that violate a constraint have a large loss, but never an infinite one.
 
     Source: Lafferty, McCallum, Pereira (2001), "Conditional random fields: probabilistic models for segmenting and
     labeling sequence data", section 3; over an LSTM's logits: Lample et al. (2016), "Neural architectures for named
@@ -33,18 +32,18 @@ class LinearChainCRF(nn.Module):
 
     Args:
         num_labels: K.
-        allowed: (K, K) booleans: at [i, j], whether label j may follow label i; None: always.
-        allowed_start: (K,) booleans: which labels may come first; None: all.
+        allowed: (K, K) booleans: at [i, j], whether label j may follow label i; None allows all transitions.
+        allowed_start: (K,) booleans: which labels may come first; None allows all.
 
     Attributes:
-        transitions: (K, K), trained; at [i, j], the score of going from label i to label j.
+        transitions: (K, K), trained; at [i, j], the score of label j after label i.
         start: (K,), trained.
         end: (K,), trained.
         allowed: (K, K) booleans, saved with the weights.
         allowed_start: (K,) booleans, likewise.
 
     Raises:
-        UsageError: K is below 1, a mask's shape does not fit, or the constraints leave no sequence of some length.
+        UsageError: K is below 1, a mask has the wrong shape, or the constraints allow no sequence of some length.
 
     Example:
         >>> crf = LinearChainCRF(3)
@@ -76,28 +75,28 @@ class LinearChainCRF(nn.Module):
             if mask.shape != like.shape:
                 raise UsageError(f"{name} has shape {tuple(mask.shape)}, expected {tuple(like.shape)}")
             self.register_buffer(name, mask)
-        if not self.allowed.is_meta:  # there are masks to look at, not only their shapes
+        if not self.allowed.is_meta:
             self._check_constraints()
 
     def _check_constraints(self) -> None:
         reached = self.allowed_start
-        for length in range(1, len(reached) + 2):  # a sequence of K + 1 labels has a label twice: it can go on for ever
+        for length in range(1, len(reached) + 2):  # K + 1 labels repeat one, so there is a cycle to continue with
             if not reached.any():
-                raise UsageError(f"the constraints leave no sequence of {length} labels; allow more of them")
+                raise UsageError(f"the constraints allow no sequence of {length} labels; allow more transitions")
             reached = self.allowed[reached].any(0)
 
     def loss_sum(self, logits: Tensor, targets: Tensor, lengths: Tensor | None) -> Tensor:
-        """Sum -log p(targets) over the rows, in nats; constraints do not count here.
+        """Sum -log p(targets) over the rows, in nats, ignoring the constraints.
 
-        The gradient is exact (forward-backward) and can be taken once, not of itself.
+        The gradient is exact (forward-backward algorithm). There are no second derivatives.
 
         Args:
-            logits: (B, T, K) float, on any device; what lies beyond a row's length is never looked at.
+            logits: (B, T, K) float, on any device; padding is ignored.
             targets: (B, T) int64; :data:`~elman.data.batching.IGNORED` beyond a row's length, and nowhere else.
-            lengths: (B,) integers in 0 … T; None where every row is T long. A row of length 0 costs nothing.
+            lengths: (B,) integers in 0 … T; None if every row has T steps. A row of length 0 adds nothing.
 
         Returns:
-            A scalar; float32, or float64 for logits in float64.
+            A scalar: float64 for float64 logits, otherwise float32.
 
         Raises:
             UsageError: a shape, a length or a target does not fit.
@@ -110,17 +109,17 @@ class LinearChainCRF(nn.Module):
         return loss
 
     def decode(self, logits: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Find the best labels that the constraints allow; see :func:`~elman.decoding.viterbi.viterbi`.
+        """Find the best sequence of labels that the constraints allow; see :func:`~elman.decoding.viterbi.viterbi`.
 
         Args:
             logits: (B, T, K) float.
-            lengths: (B,) integers in 0 … T; None where every row is T long.
+            lengths: (B,) integers in 0 … T; None if every row has T steps.
 
         Returns:
-            The labels (B, T) int64, IGNORED beyond a row's length, and their scores (B,); log p is a score less log Z.
+            The labels (B, T) int64, IGNORED beyond a row's length, and their scores (B,); log p is score - log Z.
 
         Raises:
-            UsageError: a shape or a length does not fit, or no logit of a step is a number above -inf.
+            UsageError: a shape or a length does not fit, or all logits of a step are -inf or NaN.
         """
         self._check(logits)
         transitions = self.transitions.masked_fill(~self.allowed, -math.inf)
@@ -129,14 +128,14 @@ class LinearChainCRF(nn.Module):
         return labels.to(logits.device), _like(scores, logits)
 
     def marginals(self, logits: Tensor, lengths: Tensor | None) -> Tensor:
-        """Compute how likely each label is at each step, given the whole sequence; constraints do not count here.
+        """Compute the probability of each label at each step given the whole sequence, ignoring the constraints.
 
         Args:
             logits: (B, T, K) float.
-            lengths: (B,) integers in 0 … T; None where every row is T long.
+            lengths: (B,) integers in 0 … T; None if every row has T steps.
 
         Returns:
-            (B, T, K), without a gradient; each step within a row's length sums to 1, the others are zeros.
+            (B, T, K), without a gradient; each step within a row's length sums to 1, padding is 0.
 
         Raises:
             UsageError: a shape or a length does not fit.
@@ -149,7 +148,7 @@ class LinearChainCRF(nn.Module):
         return f"num_labels={len(self.start)}"
 
     def _check(self, logits: Tensor) -> None:
-        """Refuse logits of other labels; what else must fit is checked where paths are summed or searched."""
+        """Check the shape of the logits; the kernels check the rest."""
         size = len(self.start)
         check("the logits", logits, ("B", "T", size), None)
         if logits.shape[1] == 0:
@@ -157,7 +156,7 @@ class LinearChainCRF(nn.Module):
 
 
 class _LossSum(torch.autograd.Function):
-    """The summed loss, whose gradient is at hand as soon as it is: backward only scales it."""
+    """The summed loss. Its gradient is computed along with it, so backward only scales it."""
 
     @staticmethod
     def forward(
@@ -186,5 +185,5 @@ class _LossSum(torch.autograd.Function):
 
 
 def _like(result: Tensor, logits: Tensor) -> Tensor:
-    """Bring a result to where the logits are, in their type, but float32 at least."""
+    """Move a result to the device and dtype of the logits, but at least float32."""
     return result.to(torch.promote_types(logits.dtype, torch.float32)).to(logits.device)

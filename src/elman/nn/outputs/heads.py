@@ -1,4 +1,4 @@
-"""From the hidden state to the output: y_t = softmax(V h_t + b2), kept as logits until the loss or the draw."""
+"""From the hidden state to the output: y_t = softmax(V h_t + b2), kept as logits for the loss and for sampling."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from elman.data.batching import IGNORED
 class SoftmaxHead(nn.Module):
     """The output layer: ``logits = V h + b2`` with V = ``weight`` (O x H) and b2 = ``bias`` (O).
 
-    Tied to an embedding, V is the embedding's matrix, and where its width is not the hidden size a projection comes
-    first. Source: Press and Wolf 2017, "Using the output embedding to improve language models", section 3.
+    If tied, V is the matrix of an embedding; if the embedding size is not the hidden size, a projection comes first.
+    Source: Press and Wolf 2017, "Using the output embedding to improve language models", section 3.
 
     Args:
         hidden_size: H.
-        output_size: O, how many labels or tokens there are.
-        tied: the embedding whose matrix serves as V.
+        output_size: O, the number of labels or tokens.
+        tied: the embedding to share the matrix with.
 
     Example:
         >>> import torch
@@ -34,7 +34,7 @@ class SoftmaxHead(nn.Module):
 
     @property
     def matrix(self) -> Tensor:
-        """V (O, H), with the projection multiplied in where there is one."""
+        """V (O, H), multiplied by the projection if there is one."""
         return self.weight if self.projection is None else self.weight @ self.projection.weight
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -45,11 +45,11 @@ class SoftmaxHead(nn.Module):
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum the negative log-likelihood of the targets, in nats; padded positions cost nothing.
+    """Sum the negative log-likelihood of the targets, in nats; padding does not count.
 
     Args:
         logits: (B, T, O).
-        targets: (B, T) int64; :data:`~elman.data.batching.IGNORED` where there is no target.
+        targets: (B, T) int64; :data:`~elman.data.batching.IGNORED` at padding.
 
     Returns:
         A scalar.

@@ -1,4 +1,4 @@
-"""From the states of a whole sequence to one vector, for a label or a number about all of it."""
+"""Pooling: one vector for a whole sequence, from which its label or value is predicted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ POOLING_KINDS = ("last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
-    """Make one vector of a sequence's outputs; what lies beyond a row's length never counts.
+    """Pool a sequence's outputs into one vector, ignoring padding.
 
         last        the final state
         mean        the mean over all steps
-        max         the largest value over all steps, entry by entry
+        max         the maximum over all steps, entry by entry
         attention   Σ_t a_t h_t,   a = softmax over t of v · tanh(W h_t + b)
 
     Source: attention: Yang et al. (2016), "Hierarchical attention networks for document classification", equations 5
@@ -27,7 +27,7 @@ class Pooling(nn.Module):
         size: N, the size of one output.
 
     Raises:
-        UsageError: there is no such kind, or the size is below 1.
+        UsageError: the kind is unknown, or the size is below 1.
 
     Example:
         >>> outputs = torch.tensor([[[1.0], [3.0], [9.0]]])
@@ -52,10 +52,10 @@ class Pooling(nn.Module):
         Args:
             outputs: (B, T, N) float, T at least 1.
             final: (B, N), the last layer's hidden state at each row's end, directions merged.
-            lengths: (B,) integers in 0 … T; None where every row is T long.
+            lengths: (B,) integers in 0 … T; None if every row has T steps.
 
         Returns:
-            (B, N); zeros for a row of length 0, but ``last`` gives ``final`` as it is.
+            (B, N); zeros for a row of length 0, except that ``last`` always returns ``final``.
 
         Raises:
             UsageError: a shape, a dtype or a length does not fit.
@@ -74,25 +74,25 @@ class Pooling(nn.Module):
         return (self.weights(outputs, lengths)[:, None] @ kept).squeeze(1)
 
     def weights(self, outputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute how much attention goes to each step, to be looked at; only for ``attention``.
+        """Compute the attention weight of each step; only for ``attention``.
 
         Args:
             outputs: (B, T, N) float.
-            lengths: (B,) integers in 0 … T; None where every row is T long.
+            lengths: (B,) integers in 0 … T; None if every row has T steps.
 
         Returns:
-            (B, T); each row sums to 1, and all is 0 beyond its length.
+            (B, T); each row sums to 1 and is 0 beyond its length.
 
         Raises:
-            UsageError: the kind is another one, or a length does not fit.
+            UsageError: the kind is not ``attention``, or a length does not fit.
         """
         if self.kind != "attention":
-            raise UsageError(f'kind="{self.kind}" weighs no steps, expected kind="attention"')
+            raise UsageError(f'kind="{self.kind}" has no attention weights, expected kind="attention"')
         self._check(outputs)
         is_padding = _is_padding(outputs, lengths)  # (B, T)
         hidden = torch.tanh(self.projection(outputs.masked_fill(is_padding[..., None], 0.0)))  # (B, T, N)
         scores: Tensor = self.context(hidden).squeeze(2)  # (B, T)
-        lowest = torch.finfo(scores.dtype).min  # not -inf, of which a row of length 0 would make NaN
+        lowest = torch.finfo(scores.dtype).min  # not -inf, which gives NaN in a row of length 0
         return scores.masked_fill(is_padding, lowest).softmax(1).masked_fill(is_padding, 0.0)
 
     def _check(self, outputs: Tensor) -> None:
@@ -109,7 +109,7 @@ class Pooling(nn.Module):
 
 
 def _is_padding(outputs: Tensor, lengths: Tensor | None) -> Tensor:
-    """Say which steps (B, T) lie beyond their row's length."""
+    """Return which steps (B, T) are beyond their row's length."""
     rows, steps, _ = outputs.shape
     lengths = torch.full((rows,), steps) if lengths is None else check_lengths(lengths, rows, steps)
     return (torch.arange(steps) >= lengths[:, None]).to(outputs.device)

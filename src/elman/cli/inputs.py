@@ -1,0 +1,84 @@
+"""What the FILEs on a command line stand for, and the mistakes that are answered before a model is loaded."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from elman.errors import UsageError
+from elman.models.tasks import TASKS
+
+OTHER_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".eps"}
+
+
+def resolve(word: str, task: str) -> Path | str:
+    """Return what a FILE stands for: a path, or the text of ``sample:NAME`` or ``hub:NAME``.
+
+    Raises:
+        UsageError: it is empty, standard input, or of the hub where the task reads files only.
+    """
+    from elman.data.hub import load_hub_text
+    from elman.data.samples import sample_text
+
+    if word == "-":
+        raise UsageError("-: the data are read several times, and a pipe only once; save them in a file")
+    if not word:
+        raise UsageError("the name of a FILE is empty; is a variable of the shell not set?")
+    if word.startswith("hub:"):
+        form = TASKS[task].hub
+        if form is None:
+            raise UsageError(f"{word}: a {task} reads files only; download the data and name their folder")
+        return load_hub_text(word.removeprefix("hub:"), form)
+    return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
+
+
+def examples(task: str, words: Sequence[str], images: Path | None = None) -> tuple[Any, Any]:
+    """Return what the FILEs of a command stand for, as ``fit`` and ``evaluate`` take it: X, and y or None.
+
+    Args:
+        task: as ``elman train`` names it.
+        words: the FILEs.
+        images: the pictures that a file of captions describes.
+
+    Raises:
+        UsageError: there are too many of them, or the pictures are missing.
+    """
+    from elman.data.samples import sample_pictures
+
+    files = TASKS[task].files
+    if files.most is not None and not 1 <= len(words) <= files.most:
+        most = "one file" if files.most == 1 else "one or two files"
+        raise UsageError(f"a {task} reads {most}, but {len(words)} are given: {' '.join(words)}")
+    pictures: Any = images
+    if files.of_pictures and images is None:
+        if not words[0].startswith("sample:"):
+            raise UsageError(f"{words[0]}: the pictures are missing; name their folder, or an .npz, with --images")
+        pictures = sample_pictures(words[0].removeprefix("sample:"))
+    return files.arrange([resolve(word, task) for word in words], pictures)
+
+
+def check_data_exist(*sources: Any) -> None:
+    """Raise DataError where a file of the data is missing; this comes before any complaint about the output folder."""
+    from elman.data.files import open_file
+
+    for part in sources:
+        for path in part if isinstance(part, list) else [part]:
+            if isinstance(path, Path) and not path.exists():
+                open_file(path).close()
+
+
+def check_order(verb: str, folder: Path, files: Sequence[str]) -> None:
+    """Raise UsageError where the folder of a model follows a file instead of coming first."""
+    if not folder.is_dir():
+        for word in files:
+            if (Path(word) / "config.json").is_file():
+                others = [str(folder), *(other for other in files if other != word)]
+                raise UsageError(f"{word} is the model, and it comes first: elman {verb} {shlex.join([word, *others])}")
+
+
+def check_svg(option: str, path: Path | None) -> None:
+    """Raise UsageError where a picture, which is an SVG, would go into a file that is named as another format."""
+    if path is not None and path.suffix.lower() in OTHER_PICTURES:
+        raise UsageError(f"{option} {path}: the picture is an SVG; name it {path.with_suffix('.svg')}")

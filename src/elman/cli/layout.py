@@ -1,0 +1,64 @@
+"""Text laid out for a terminal: as wide as it is, with bold titles where it shows them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+
+WIDEST = 100  # columns; longer lines are hard to read
+NARROW = 60  # columns; in fewer, an explanation starts on a line of its own
+LONGEST = 24  # characters of a name with its explanation beside it
+
+
+def columns() -> int:
+    """Return the number of columns to fill."""
+    return max(min(shutil.get_terminal_size().columns, WIDEST), 20)
+
+
+def bold(text: str) -> str:
+    """Return the text in bold, where standard output is a terminal that shows it."""
+    is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
+    return text if is_plain or not sys.stdout.isatty() else f"\033[1m{text}\033[0m"
+
+
+def paragraphs(text: str) -> str:
+    """Wrap each paragraph of a text; lines that are indented stay as they are."""
+    parts = textwrap.dedent(text).strip("\n").split("\n\n")
+    return "\n\n".join(part if part.startswith(" ") else _fill(part, "") for part in parts)
+
+
+def listing(rows: Iterable[tuple[str, str]], column: int = 0) -> str:
+    """Lay out names and their explanations, side by side where there is room.
+
+    Args:
+        rows: the names, each with its explanation.
+        column: where explanations begin, see :func:`column_for`; by default, as these names need it.
+    """
+    rows = list(rows)
+    column = column or column_for(name for name, _ in rows)
+    lines = []
+    for name, text in rows:
+        explanation = _fill(text, " " * column)
+        is_beside = columns() >= NARROW and len(name) + 4 <= column
+        lines.append(f"  {name:<{column - 2}}{explanation[column:]}" if is_beside else f"  {name}\n{explanation}")
+    return "\n".join(lines)
+
+
+def column_for(names: Iterable[str]) -> int:
+    """Return the column in which the explanations of some names begin."""
+    beside = [len(name) for name in names if len(name) <= LONGEST]
+    return 6 if columns() < NARROW else max(beside, default=LONGEST) + 4
+
+
+def _fill(text: str, indent: str) -> str:
+    return textwrap.fill(
+        " ".join(text.split()),
+        columns(),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

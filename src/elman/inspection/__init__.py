@@ -1,0 +1,29 @@
+"""Look inside a trained model: what it computes at every step, and how far back it learns.
+
+    trace = elman.inspection.trace(model, "to be or not to be")
+    trace.states                      (layers · directions, T, H)
+    trace["layer0.forward.gate.f"]    (T, H), an LSTM's forget gate
+
+The numbers come from the layers that the model itself runs. Each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.inspection.traces import Trace as Trace
+    from elman.inspection.traces import trace as trace
+
+_HOMES = {"Trace": "traces", "trace": "traces"}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"elman.inspection.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
