@@ -60,7 +60,7 @@ def save(folder, files, removed=()):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-def test_a_process_killed_at_any_moment_leaves_the_old_files_or_the_new_ones(tmp_path):
+def test_a_process_killed_at_any_moment_leaves_the_old_or_the_new_files(tmp_path):
     found = []
 
     def check(moment):
@@ -82,7 +82,7 @@ def test_a_process_killed_at_any_moment_leaves_the_old_files_or_the_new_ones(tmp
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-def test_a_process_killed_while_it_completes_what_another_began(tmp_path):
+def test_a_process_killed_while_completing_the_changes_of_another(tmp_path):
     draw = random.Random(1)
     for first, second in [(draw.randrange(4, 24), draw.randrange(30)) for _ in range(24)]:
         folder = tmp_path / f"{first}-{second}"
@@ -93,7 +93,7 @@ def test_a_process_killed_while_it_completes_what_another_began(tmp_path):
 
 
 @pytest.mark.parametrize("failing", range(1, 12))
-def test_a_disk_that_fills_leaves_the_old_files_or_has_the_new_ones(tmp_path, monkeypatch, failing):
+def test_a_full_disk_leaves_the_old_or_the_new_files(tmp_path, monkeypatch, failing):
     save(tmp_path, OLD)
     plain, calls = os.fsync, []
 
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_leaves_the_old_files_or_has_the_new_ones(tmp_path, mo
     assert {path.name for path in tmp_path.iterdir()} == set(OLD)
 
 
-def test_a_name_that_cannot_be_replaced_is_found_beside(tmp_path, caplog):
+def test_a_file_that_cannot_be_moved_into_place_is_still_found(tmp_path, caplog):
     """A folder stands where a file is to go: what was committed is read all the same."""
     (tmp_path / "log").mkdir()
     save(tmp_path, NEW)
@@ -165,7 +165,7 @@ def test_another_process_holds_the_lock_until_it_dies(tmp_path):
     assert contents(tmp_path) == NEW
 
 
-def test_a_folder_that_was_made_for_nothing_goes(tmp_path):
+def test_a_created_folder_that_stays_empty_is_removed(tmp_path):
     with pytest.raises(KeyError), working_in(tmp_path / "a" / "b"):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
@@ -260,7 +260,7 @@ def test_only_a_file_is_replaced_by_a_file(tmp_path, monkeypatch, name):
     assert Path("device").is_char_device()
 
 
-def test_a_file_that_cannot_be_written_is_named_and_not_a_flag(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_written_is_named_without_flags(tmp_path, monkeypatch):
     def fail(_):
         raise OSError(28, "No space left on device")
 
@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_written_is_named_and_not_a_flag(tmp_path, monkeyp
     assert "--" not in f"{told.value} {also_told.value}"
 
 
-def test_a_file_is_written_where_a_link_leads(tmp_path):
+def test_a_file_is_written_to_the_target_of_a_link(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder/real")
     for content in (b"new", b"newer"):

@@ -121,7 +121,7 @@ def test_every_context_sums_to_one(order, smoothing):
             np.testing.assert_allclose(sums, 1, rtol=0, atol=1e-12)
 
 
-def test_probabilities_worked_by_hand():
+def test_probabilities_computed_by_hand():
     # "0 1 0 1 2": bigrams 01 10 01 12. Distinct left neighbours: 0 has {1}, 1 has {0}, 2 has {1}: no 2s, so D = 1/2.
     ids, offsets = flat([[0, 1, 0, 1, 2]])
     kneser_ney = NgramModel(order=2).fit(ids, offsets, vocab_size=4)
@@ -136,7 +136,7 @@ def test_probabilities_worked_by_hand():
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
-def test_no_context_crosses_a_border(smoothing):
+def test_no_context_crosses_a_boundary(smoothing):
     sequences = random_sequences(5, [20, 7, 13], vocab_size=6)
     model = NgramModel(order=4, smoothing=smoothing).fit(*flat(sequences), vocab_size=6)
     one_by_one = [model.log_probs(*flat([sequence])) for sequence in sequences]
@@ -180,7 +180,7 @@ def test_size_is_that_of_the_ngrams_stored():
     assert 12 * len(grams) <= model.nbytes <= 24 * len(grams)  # a key of 8 bytes, a count of 4, and sums over contexts
 
 
-def test_a_longer_memory_helps_until_the_context_is_long_enough():
+def test_a_higher_order_helps_until_the_context_is_long_enough():
     sequences = [([0, 0, 1, 1, 2] * 40)]  # what follows 1 or 0 depends on two tokens, not on one
     loss = [
         -NgramModel(order=n).fit(*flat(sequences), vocab_size=3).log_probs(*flat(sequences)).mean() for n in (1, 2, 3)
@@ -204,7 +204,7 @@ def test_generation_is_seeded_and_follows_the_model():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_generation_draws_with_the_models_probabilities(temperature):
+def test_generation_samples_with_the_models_probabilities(temperature):
     model = NgramModel(order=1).fit(*flat([[0] * 2 + [1] * 5 + [2] * 9]), vocab_size=4)
     drawn = model.generate(np.array([], dtype=int), 4000, np.random.default_rng(0), temperature=temperature)
     expected = model.next_probs(np.array([], dtype=int)) ** (1 / temperature)
@@ -213,7 +213,7 @@ def test_generation_draws_with_the_models_probabilities(temperature):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
-def test_any_integer_dtype_will_do(dtype):
+def test_any_integer_dtype_is_accepted(dtype):
     ids, offsets = flat([[200, 1, 200, 2, 200, 1]])
     model = NgramModel(order=3).fit(ids, offsets, vocab_size=256)
     other = NgramModel(order=3).fit(ids.astype(dtype), offsets.astype(np.int32), vocab_size=256)

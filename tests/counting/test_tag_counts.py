@@ -88,7 +88,7 @@ def test_what_the_hidden_markov_model_counts():
     assert model.num_parameters == steps + words + wider
 
 
-def test_the_tag_before_decides_between_a_words_tags():
+def test_the_previous_tag_decides_between_the_tags_of_a_word():
     tagger = HiddenMarkovModel(0.1).fit(SENTENCES * 5, TAGS * 5)
     assert tagger.predict([["I", "can"], ["the", "can"]]) == [["PRON", "AUX"], ["DET", "NOUN"]]
 
@@ -114,16 +114,16 @@ def test_one_protocol(tagger):
 
 
 @pytest.mark.parametrize("tagger", TAGGERS)
-def test_what_cannot_be_counted(tagger):
+def test_wrong_data_is_refused(tagger):
     with pytest.raises(UsageError, match=r"2 sentences, but tags for 1"):
         tagger().fit([["a"], ["b"]], [["X"]])
     with pytest.raises(UsageError, match=r"sentence 2: 1 words, but 2 tags"):
         tagger().fit([["a"], ["b"]], [["X"], ["X", "Y"]])
     with pytest.raises(DataError, match=r"2 sentences without a word"):
         tagger().fit([[], []], [[], []])
-    with pytest.raises(UsageError, match=r"counted nothing yet; call fit"):
+    with pytest.raises(UsageError, match=r"is not fitted yet; call fit"):
         tagger().predict([["a"]])
-    with pytest.raises(UsageError, match=r"counted nothing yet; call fit"):
+    with pytest.raises(UsageError, match=r"is not fitted yet; call fit"):
         _ = tagger().num_parameters
 
 

@@ -77,7 +77,7 @@ def test_ids_take_two_bytes_or_four() -> None:
     assert ids_of(corpus) == [65538]
 
 
-def test_a_file_reads_like_an_array_and_leaves_no_litter(tmp_path: Path) -> None:
+def test_a_file_of_ids_is_used_like_an_array_and_leaves_no_file(tmp_path: Path) -> None:
     text = "the cat and the dog " * 500
     in_memory = build_corpus(Text(text), TOKENIZERS[0])
     corpus = build_corpus(Text(text, block_size=100), TOKENIZERS[0], directory=tmp_path, memory_limit=1000)
@@ -110,7 +110,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         build_corpus(text, TOKENIZERS[0], directory=tmp_path / "nowhere", memory_limit=1000)
 
 
-def test_the_hint_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("cat").write_text("x")
     assert "pathlib.Path" in build_corpus(Text("cat"), TOKENIZERS[0]).hint

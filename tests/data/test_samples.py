@@ -63,7 +63,7 @@ def messages():
 
 
 @pytest.mark.parametrize("name", sample_names())
-def test_a_sample_is_plain_text_and_the_same_every_time(name):
+def test_a_sample_is_plain_text_and_always_the_same(name):
     text = sample_text(name)
     assert text == sample_text(name)
     assert text.endswith("\n")
@@ -71,7 +71,7 @@ def test_a_sample_is_plain_text_and_the_same_every_time(name):
     assert SAMPLES[name].description
 
 
-def test_an_unknown_name_says_the_nearest():
+def test_an_unknown_name_suggests_the_closest():
     with pytest.raises(UsageError, match=r'no sample is called "study".*did you mean "studies"'):
         sample_text("study")
 
@@ -106,7 +106,7 @@ def test_studies_never_repeats_the_words_around_cause_and_effect(lines):
     assert len(frames) == len(lines)
 
 
-def test_a_5gram_is_at_chance_where_the_cause_tells_everything(lines):
+def test_a_5gram_can_only_guess_the_profession(lines):
     vocabulary = {
         word: number for number, word in enumerate(["<s>", *sorted({w for line in lines for w in line.split()})])
     }
@@ -127,7 +127,7 @@ def test_a_5gram_is_at_chance_where_the_cause_tells_everything(lines):
 # ---------------------------------------------------------------- sentences
 
 
-def test_sentences_are_as_many_as_told_and_all_different(sentences):
+def test_sentences_have_the_stated_number_and_are_distinct(sentences):
     assert SAMPLES["sentences"].size == f"{len(sentences)} sentences"
     assert len({comments["sent_id"] for comments, _ in sentences}) == len(sentences)
     assert len({comments["text"] for comments, _ in sentences}) == len(sentences)
@@ -175,7 +175,7 @@ def test_the_most_frequent_tag_of_a_word_is_not_enough(sentences):
 # ---------------------------------------------------------------- messages
 
 
-def test_messages_are_as_many_as_told_balanced_and_all_different(messages):
+def test_messages_have_the_stated_number_and_are_balanced_and_distinct(messages):
     assert all(len(row) == 2 for row in messages)
     assert SAMPLES["messages"].size == f"{len(messages)} messages"
     assert Counter(label for _, label in messages) == {"complaint": 100, "question": 100, "praise": 100}
@@ -185,7 +185,7 @@ def test_messages_are_as_many_as_told_balanced_and_all_different(messages):
     assert max(lengths) <= 35
 
 
-def test_messages_are_quoted_as_real_exports_are(messages):
+def test_messages_are_quoted_like_real_exports(messages):
     texts = [text for text, _ in messages]
     for mark in (",", '"', "\n"):
         assert sum(mark in text for text in texts) >= 5, mark

@@ -36,7 +36,7 @@ from elman.data.spelling import Spelling, format_label, unify_labels
         ([], "x", "x"),
     ],
 )
-def test_which_label_it_is(known, label, wanted):
+def test_a_label_is_matched_with_a_known_one(known, label, wanted):
     found = Spelling(known).match(label)
     assert found == wanted
     assert type(found) is type(wanted)
@@ -48,7 +48,7 @@ LABELS = st.one_of(
 
 
 @given(st.lists(st.integers(-30, 30), unique=True), LABELS)
-def test_known_labels_are_themselves_and_others_become_texts(known, label):
+def test_known_labels_match_themselves_and_others_become_strings(known, label):
     spelling = Spelling(known)
     assert [spelling.match(one) for one in known] == known
     assert [spelling.match(str(one)) for one in known] == known
@@ -59,7 +59,7 @@ def test_known_labels_are_themselves_and_others_become_texts(known, label):
 
 
 @given(st.lists(LABELS))
-def test_of_several_types_equal_labels_get_equal_texts(labels):
+def test_equal_labels_of_several_types_become_equal_strings(labels):
     texts = unify_labels(labels)
     for label, text in zip(labels, texts, strict=True):
         for other, its in zip(labels, texts, strict=True):

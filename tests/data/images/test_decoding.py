@@ -72,7 +72,7 @@ MODES = {  # of two pixels: their bytes, the colours that they show, and by how 
 }
 
 
-def test_every_mode_that_pillow_knows_is_worked_out():
+def test_every_mode_of_pillow_has_an_expected_colour():
     assert sorted(MODES) == sorted(Image.MODES)
 
 
@@ -113,7 +113,7 @@ def test_a_grey_picture_is_the_same_in_any_depth(tmp_path, name, kind):
     np.testing.assert_array_equal(read_picture(tmp_path / name, 8), np.dstack([wanted] * 3))
 
 
-def test_pictures_of_numbers_that_are_no_brightness_say_so(tmp_path):
+def test_values_that_cannot_be_brightness_are_refused(tmp_path):
     for values in ([0.0, np.nan], [0.0, np.inf], [0.0, 70_000.0], [-1.0, 5.0], [-0.5, 0.5]):
         saved(tmp_path / "f.tif", Image.fromarray(np.array([values], np.float32)))
         with pytest.raises(DataError, match=r"f\.tif: not a picture that can be read \(its values"):
@@ -155,14 +155,14 @@ def test_a_picture_is_turned_upright(tmp_path, orientation, name, size):
         np.testing.assert_array_equal(read, wanted)
 
 
-def test_orientation_6_was_held_with_its_right_side_up(tmp_path):
+def test_orientation_6_turns_a_picture_clockwise(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the stored left is what was above
     read = read_picture(saved(tmp_path / "p.png", corners(), exif=exif), 2)
     assert read.tolist() == [[[0, 0, 255], [255, 0, 0]], [[255, 255, 255], [0, 255, 0]]]
 
 
-def test_damaged_exif_costs_no_picture(tmp_path):
+def test_damaged_exif_is_ignored(tmp_path):
     plain = read_picture(saved(tmp_path / "a.jpg", corners()), 8)
     for number, exif in enumerate(
         (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"x" * 99)
@@ -179,7 +179,7 @@ def square(mode, ground):
 
 
 @pytest.mark.parametrize("name", ["p.png", "p.webp", "p.gif", "p.tif", "palette.png", "grey.png"])
-def test_what_is_transparent_lies_on_white(tmp_path, name):
+def test_transparent_parts_become_white(tmp_path, name):
     picture = square("LA", (0, 0)) if name == "grey.png" else square("RGBA", (0, 0, 0, 0))
     options = {"lossless": True, "exact": True} if name.endswith("webp") else {}
     if name == "palette.png":
@@ -222,7 +222,7 @@ def test_the_first_of_several_pictures_is_taken(tmp_path, name):
     assert read_picture(path, 1).tolist() == [[[255, 0, 0]]]
 
 
-def test_whatever_pillow_raises_is_a_problem_of_the_file(tmp_path, monkeypatch):
+def test_any_error_of_pillow_becomes_a_data_error(tmp_path, monkeypatch):
     (tmp_path / "p.png").write_bytes(b"")
     for error in (AssertionError(), MemoryError(), RecursionError(), struct.error("short"), ZeroDivisionError("x")):
 
@@ -235,7 +235,7 @@ def test_whatever_pillow_raises_is_a_problem_of_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.gif", "p.bmp", "p.webp", "p.tif"])
-def test_no_damaged_picture_is_more_than_a_data_error(tmp_path, name):
+def test_a_damaged_picture_is_at_most_a_data_error(tmp_path, name):
     stream = io.BytesIO()
     corners(8).save(stream, {"p.jpg": "jpeg", "p.tif": "tiff"}.get(name, name[2:]))
     whole = stream.getvalue()
@@ -246,7 +246,7 @@ def test_no_damaged_picture_is_more_than_a_data_error(tmp_path, name):
                 assert read_picture(tmp_path / name, 4).shape == (4, 4, 3)
 
 
-def test_a_program_is_no_picture(tmp_path):
+def test_a_picture_format_that_is_a_program_is_refused(tmp_path):
     """Pillow would let Ghostscript run it, whatever the file is called."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
     path = (tmp_path / "a.eps").rename(tmp_path / "a.jpg")

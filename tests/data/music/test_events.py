@@ -69,7 +69,7 @@ def test_every_event_is_written_and_read_back():
             EventTokenizer.from_json(text)
 
 
-def test_no_damaged_midi_is_more_than_a_data_error():
+def test_a_damaged_midi_is_at_most_a_data_error():
     tokenizers = [EventTokenizer(kind) for kind in EventTokenizer.kinds]
     for place in range(len(TUNE)):
         for value in (0, 127, 128, 255):
@@ -82,7 +82,7 @@ def test_no_damaged_midi_is_more_than_a_data_error():
 
 
 @pytest.mark.parametrize("kind", EventTokenizer.kinds)
-def test_whatever_the_library_of_events_raises_is_a_problem_of_the_tune(kind, monkeypatch):
+def test_any_error_of_miditok_becomes_a_data_error(kind, monkeypatch):
     tokenizer, tune = EventTokenizer(kind), Tune.read(TUNE, "t.mid")
 
     def fail(_):
