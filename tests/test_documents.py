@@ -1,4 +1,4 @@
-"""JSON that is JSON, and of the shape that was asked for."""
+"""Strict JSON and its shapes."""
 
 import json
 import math

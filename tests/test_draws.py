@@ -1,4 +1,4 @@
-"""What is drawn in training depends on the key and on the row, and on nothing else."""
+"""Random draws in training depend only on the key and the row."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_the_mask_of_a_row_does_not_depend_on_other_rows_or_draws(name):
         part = run(module, X[:10])
     with drawing(3, 10):
         other = run(module, X)
-    assert torch.allclose(whole[:10], part, atol=1e-6)  # products of other shapes may be summed in another order
+    assert torch.allclose(whole[:10], part, atol=1e-6)  # the order of summation depends on the shape
     assert not torch.allclose(whole, other, atol=1e-2)
 
 
@@ -50,7 +50,7 @@ def test_rows_are_numbered_in_order(draw):
     with drawing(1):
         part = draw((5, 7), X)
     assert torch.equal(whole[:5], part)
-    assert not torch.equal(whole, second)  # each place that draws has numbers of its own
+    assert not torch.equal(whole, second)  # each layer draws its own numbers
 
 
 def test_the_dropped_fraction_is_the_requested_one():

@@ -1,4 +1,4 @@
-"""Files that are replaced in one act: whatever stops the process, and whoever else writes there."""
+"""Atomic replacement of files: when the process is killed, and when another process writes to the folder."""
 
 import errno
 import os
@@ -21,18 +21,17 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 
 
 def contents(folder):
-    """What a reader finds, whatever has been moved into place."""
+    """Return the files that a reader finds, moved into place or not."""
     names = {*OLD, *NEW, *NEWER}
     paths = {name: find_current(folder, name) for name in names}
     return {name: path.read_bytes() for name, path in paths.items() if path is not None}
 
 
 def killed(action, moment):
-    """Run ``action`` in a process that dies just before its change to files of that number; False where it came to
-    its end.
+    """Run ``action`` in a process that dies just before its n-th change to files; return False if it finishes.
 
-    Python announces each file that is opened, renamed or removed: that is where the process dies, whatever the code
-    looks like. What it had written into a file and not yet handed to the system is lost with it.
+    Python audits each file that is opened, renamed or removed, and the process dies there, independently of the code.
+    Buffered data that it has not yet passed to the system is lost.
     """
     child = os.fork()
     if child == 0:
@@ -67,7 +66,7 @@ def test_a_process_killed_at_any_moment_leaves_the_old_or_the_new_files(tmp_path
         folder = tmp_path / str(moment)
         assert contents(folder) in (OLD, NEW), moment
         found.append(contents(folder) == NEW)
-        save(folder, NEWER, removed=["log"])  # whoever comes next clears up
+        save(folder, NEWER, removed=["log"])  # the next process cleans up
         assert contents(folder) == NEWER
         assert {path.name for path in folder.iterdir()} == set(NEWER)
 
@@ -118,7 +117,7 @@ def test_a_full_disk_leaves_the_old_or_the_new_files(tmp_path, monkeypatch, fail
 
 
 def test_a_file_that_cannot_be_moved_into_place_is_still_found(tmp_path, caplog):
-    """A folder stands where a file is to go: what was committed is read all the same."""
+    """A folder is in the way of a file: the committed content is still read."""
     (tmp_path / "log").mkdir()
     save(tmp_path, NEW)
     assert contents(tmp_path) == NEW
@@ -160,7 +159,7 @@ def test_another_process_holds_the_lock_until_it_dies(tmp_path):
             save(tmp_path, NEW)
         other.kill()
         other.wait()
-    assert (tmp_path / LOCK).exists()  # it could not clear up, and that does not matter
+    assert (tmp_path / LOCK).exists()  # it cannot clean up, which does not matter
     save(tmp_path, NEW)
     assert contents(tmp_path) == NEW
 
@@ -186,7 +185,7 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path):
         pass
 
 
-# ---------------------------------------------------------------- a stranger's file
+# ---------------------------------------------------------------- untrusted files
 
 
 def fifo(path):

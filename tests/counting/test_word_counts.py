@@ -1,4 +1,4 @@
-"""The baselines for texts: what they are made of, what they can and cannot tell apart, and what goes wrong."""
+"""The baselines for texts: their settings, what they can and cannot distinguish, and their errors."""
 
 import sys
 
@@ -14,7 +14,7 @@ BAGS = [name for name in TEXT_BASELINES if name != "majority"]
 
 
 def one_word_texts(size=1000):
-    """Texts of filler words among which one word gives the label away, and every tenth text is without a word."""
+    """Return texts of filler words in which one word decides the label; every tenth text has no words."""
     generator = np.random.default_rng(0)
     fillers = ["film", "story", "actor", "scene", "music", "plot"]
     labels = generator.choice(["bad", "fine", "good"], size=size).tolist()

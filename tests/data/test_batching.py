@@ -12,18 +12,18 @@ from elman.errors import DataError
 
 
 def stream(num_tokens: int, hint: str = "") -> Corpus:
-    """A text whose every id is its own position."""
+    """Return a text in which each id is its position."""
     return Corpus(np.arange(num_tokens, dtype=np.uint16), np.array([0, num_tokens]), num_tokens, 0, hint)
 
 
 def lines(lengths: list[int]) -> Corpus:
-    """Sequences of these lengths, <s> and </s> included; every id is its own position."""
+    """Return sequences of these lengths, including <s> and </s>; each id is its position."""
     offsets = np.cumsum([0, *lengths])
     return Corpus(np.arange(offsets[-1], dtype=np.uint32), offsets, 0, 0)
 
 
 def rows(batch: Batch) -> list[tuple[list[int], list[int]]]:
-    """The rows without padding, having checked the batch's form."""
+    """Check the form of a batch and return its rows without padding."""
     num_rows, width = batch.inputs.shape
     assert batch.inputs.dtype == batch.targets.dtype == torch.int64
     assert batch.targets.shape == (num_rows, width)
@@ -66,7 +66,7 @@ def test_streams_are_contiguous_parts_of_the_text(
     offset = streams[0][0] - 1
     assert 0 <= offset < bptt_length
     seen = [target for targets in streams for target in targets]
-    assert len(set(seen)) == len(seen)  # none twice
+    assert len(set(seen)) == len(seen)  # no duplicates
     assert seen == sorted(seen)
     assert seen[-1] < num_tokens
     gaps = set(range(offset + 1, seen[-1] + 1)) - set(seen)

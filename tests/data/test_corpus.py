@@ -39,7 +39,7 @@ def test_a_stream_is_the_text_encoded(tokenizer: Tokenizer, text: str, block_siz
     corpus = build_corpus(source, tokenizer, memory_limit=memory_limit)
     expected = [token_id for chunk in source.chunks() for token_id in tokenizer.encode(chunk).tolist()]
     assert ids_of(corpus) == expected
-    if all(len(chunk) < 4 * block_size for chunk in source.chunks()):  # none was cut where it should not be
+    if all(len(chunk) < 4 * block_size for chunk in source.chunks()):  # no chunk is cut anywhere
         assert expected == tokenizer.encode(text).tolist()
     assert corpus.num_unknown == ids_of(corpus).count(0)
     assert np.asarray(corpus.offsets).tolist() == [0, corpus.num_tokens]
@@ -56,9 +56,9 @@ def test_lines_are_sequences(tokenizer: Tokenizer, text: str, start: int, memory
     expected = [[1, *ids, 2] for ids in encoded if ids]
     bounds = zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)
     assert [ids_of(corpus)[begin:end] for begin, end in bounds] == expected
-    left_out = sum(not ids for ids in encoded[:-1])  # after the last there is no newline
+    skipped = sum(not ids for ids in encoded[:-1])  # the last line has no newline
     at_the_end = text[start:].endswith("\n") or not text[start:] or bool(encoded[-1])
-    assert corpus.num_characters == len(text[start:]) - left_out - (not at_the_end)
+    assert corpus.num_characters == len(text[start:]) - skipped - (not at_the_end)
     assert corpus.num_targets == sum(len(ids) + 1 for ids in encoded if ids)
     assert corpus.num_unknown == sum(ids.count(0) for ids in encoded)
 

@@ -1,4 +1,4 @@
-"""The user's files: what libraries raise, what a compressed file may hold, and what lies in a folder."""
+"""The user's files: errors of libraries, limits of compressed files, and the listing of folders."""
 
 import gzip
 import io
@@ -47,7 +47,7 @@ def test_errors_that_are_not_about_the_file_pass_through(error):
 
 def test_a_compressed_file_is_read_up_to_a_limit(monkeypatch):
     monkeypatch.setattr("elman.data.files.LARGEST_UNPACKED", 1000)
-    for size, ratio in ((1000, 1), (5000, 5)):  # no more than the one, or no more than the other
+    for size, ratio in ((1000, 1), (5000, 5)):  # within one limit, or within the other
         monkeypatch.setattr("elman.data.files.LARGEST_RATIO", ratio)
         whole = io.BufferedReader(Unpacked(io.BytesIO(b"x" * size).read, "f.gz", 1000))
         assert whole.read() == b"x" * size
@@ -85,7 +85,7 @@ def test_a_file_of_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
-    """A folder in another one that may not be listed, by root either."""
+    """Return a subfolder that nobody can list, not even root."""
     plain = os.scandir
 
     def scandir(path):

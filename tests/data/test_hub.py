@@ -1,4 +1,4 @@
-"""Data sets of the hub, read from folders that look like them."""
+"""Data sets of the hub, read from local folders in the same format."""
 
 import json
 import sys
@@ -120,7 +120,7 @@ def test_any_error_of_the_library_is_one_error(tmp_path, monkeypatch):
             load_hub_text("x", "text")
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     folder = saved(tmp_path, features, {"train": [{"text": "a", "label": 1}]})
-    monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a shard that is damaged shows when it is read
+    monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a damaged shard is only noticed when it is read
     with pytest.raises(DataError, match=r"cannot be loaded \(OddError\)$"):
         load_hub_text(str(folder), "records")
 

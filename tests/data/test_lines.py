@@ -1,4 +1,4 @@
-"""Lines of files, texts and pipes: the same lines wherever they come from and however they end."""
+"""Lines of files, strings and pipes: the same for every source and every line end."""
 
 import io
 from itertools import pairwise
@@ -17,27 +17,14 @@ from elman.data.lines import Lines, Problems, group_available
 from elman.data.text import Text
 from elman.errors import DataError
 
+from .pipes import Pipe
+
 ENDINGS = ("\n", "\r\n", "\r")
 NOT_ENDINGS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
 
 
-class Pipe(io.RawIOBase):
-    """A pipe that hands out its blocks one by one, and remembers how many were asked for."""
-
-    def __init__(self, blocks):
-        self.blocks = list(blocks)
-        self.given = 0
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        self.given += 1
-        return self.blocks.pop(0) if self.blocks else b""
-
-
 def expected(text):
-    """The lines as Python's own text files have them, whose newlines are universal."""
+    """Return the lines as Python reads them with universal newlines."""
     stream = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline=None)
     return [line.removesuffix("\n") for line in stream]
 
@@ -75,7 +62,7 @@ def test_a_line_end_split_over_two_blocks_counts_once():
     ]
 
 
-CONTENTS = {  # what each reader makes of a file whose lines end in "\n", and how it is read
+CONTENTS = {  # a file with "\n" at each line's end, and the function that reads it
     "columns": ("EU\tB-ORG\nsleeps\tO\n\nYes\tO\n", lambda path: _tagged(path)),
     "conllu": (f"# x\n1\tEU\t_\tX{'	_' * 6}\n\n1\tno\t_\tY{'	_' * 6}\n", lambda path: _tagged(path)),
     "csv": ('text,label\n"so,\nso",a\nno,b\n', lambda path: _examples(path, Delimited(","))),
@@ -148,7 +135,7 @@ def test_a_line_longer_than_the_limit_is_refused_with_its_number(monkeypatch):
     pipe = Pipe([b"x"] * 1000)
     with pytest.raises(DataError, match="longer"):
         list(Lines(pipe))
-    assert pipe.given == 21  # what goes on for ever is not read for ever
+    assert pipe.given == 21  # an endless stream is not read forever
 
 
 @pytest.mark.parametrize(

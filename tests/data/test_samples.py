@@ -1,4 +1,4 @@
-"""The samples: the same every time, well formed, and each what it is for.
+"""The samples: always the same, well formed, and suitable for their purpose.
 
 `studies` is out of an n-gram's reach and within a memory's; in `sentences` a word alone does not tell its tag.
 """
@@ -33,7 +33,7 @@ def cause_of(line):
 
 @pytest.fixture(scope="module")
 def sentences():
-    """Each sentence: its comments by name, and its words as (form, tag) pairs; what is not well formed fails."""
+    """Parse each sentence into its comments by name and its (form, tag) pairs; a malformed line fails."""
     found = []
     for block in sample_text("sentences").removesuffix("\n\n").split("\n\n"):
         comments, rows = {}, []
@@ -116,7 +116,7 @@ def test_a_5gram_can_only_guess_the_profession(lines):
     guesses = [np.argmax(model.next_probs(np.array(sentence[:-2]))) for sentence in held_out]
     accuracy = np.mean([guess == sentence[-2] for guess, sentence in zip(guesses, held_out, strict=True)])
     assert accuracy < 2.5 / len(STUDIES)
-    # It does know that a profession comes: it is the choice among them that it cannot see.
+    # It can predict that a profession comes next, but not which one.
     professions = {vocabulary[word] for word in STUDIES.values()}
     assert np.mean([guess in professions for guess in guesses]) > 0.9
 
@@ -169,7 +169,7 @@ def test_the_most_frequent_tag_of_a_word_is_not_enough(sentences):
                 known = counts.get(form.lower(), Counter(["NOUN"]))
                 right += known.most_common(1)[0][0] == tag
                 total += 1
-    assert 0.7 < right / total < 0.9  # it does learn, but one word in ten or more needs its context
+    assert 0.7 < right / total < 0.9  # it learns something, but at least one word in ten needs its context
 
 
 # ---------------------------------------------------------------- messages

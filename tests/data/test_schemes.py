@@ -1,4 +1,4 @@
-"""Tag schemes against a search by regular expression, and there and back again."""
+"""Tagging schemes against a search by regular expression, and the round trip through BIO."""
 
 import re
 from itertools import pairwise
@@ -22,7 +22,7 @@ def consistent_bio(draw):
 
 
 def spans_by_search(tags):
-    """Every tag as two characters, such as BP or IL; a span is one of any letter and all I of its type after it."""
+    """Find spans by a regular expression over two-character tags: any letter, then each I of the same type."""
     text = "".join("--" if tag == "O" else tag[0] + tag[2] for tag in tags)
     found = []
     for kind, name in LETTERS.items():
@@ -120,7 +120,7 @@ def test_exactly_the_consistent_transitions_are_allowed(tags):
             assert bool(may_follow[before, after]) == clean
 
 
-BROKEN = [  # tags, their scheme, the same as BIO, and what is wrong
+BROKEN = [  # tags, their scheme, the same in BIO, and the wrong positions
     (["O", "I-P", "I-P"], "bio", ["O", "B-P", "I-P"], [1]),
     (["B-P", "I-L"], "bio", ["B-P", "B-L"], [1]),
     (["B-P", "I-P"], "iob1", ["B-P", "I-P"], [0]),

@@ -1,4 +1,4 @@
-"""Files that are no text say what they are, and what to do."""
+"""Files that are not text are refused with their kind and a remedy."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""The figures against scikit-learn, and against naive loops over one prediction, one bin, one span at a time."""
+"""The metrics against scikit-learn, and against plain loops over predictions, bins and spans."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from elman.metrics.labels import calibration_error, confusion, label_metrics, sp
 
 
 @pytest.mark.parametrize("num_labels", [1, 3, 17])
-@pytest.mark.parametrize("num_used", [1, 2, 17])  # of more labels than this, the others are neither true nor predicted
+@pytest.mark.parametrize("num_used", [1, 2, 17])  # the other labels are neither true nor predicted
 @pytest.mark.parametrize("size", [1, 5, 400])
 def test_labels_agree_with_scikit_learn(num_labels, num_used, size):
     generator = np.random.default_rng(num_labels * size)
@@ -68,7 +68,7 @@ def test_a_matrix_that_does_not_match_the_names_is_refused():
 def test_spans_agree_with_counting_one_by_one(seed):
     generator = np.random.default_rng(seed)
 
-    def sentence():  # of 5 spans at most, no two the same
+    def sentence():  # at most 5 distinct spans
         drawn = {tuple(generator.integers(3, size=3).tolist()) for _ in range(generator.integers(6))}
         return [(start, start + length + 1, "XYZ"[kind]) for start, length, kind in drawn]
 

@@ -66,7 +66,7 @@ def test_bleu_and_chrf_agree_with_sacrebleu():
 def test_a_caption_is_compared_with_all_its_references():
     figures = caption_metrics(["A red Circle.", "a dog"], [["a blue square", "a red circle"], ["a cat"]])
     assert figures["exact"] == 0.5
-    # of the six tokens, the mark among them, four stand in a reference; no text is shorter than its references
+    # four of the six tokens, including the full stop, are in a reference; no text is shorter than its references
     assert figures["bleu1"] == pytest.approx(100 * 4 / 6)
     same = caption_metrics(["a red circle left of it"] * 2, [["a red circle left of it", "x"]] * 2)
     assert [same[f"bleu{order}"] for order in range(1, 5)] == pytest.approx([100.0] * 4)

@@ -1,4 +1,4 @@
-"""Pictures, features and captions: in every format, and broken in every way."""
+"""Pictures, features and captions: every format, and every kind of damage."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def saved(path, array, **options):
 
 
 def bomb(path, width=60_000, height=60_000):
-    """Write a PNG that says it is huge and holds next to nothing."""
+    """Write a PNG with a huge size in its header and almost no data."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -356,7 +356,7 @@ def test_a_folder_is_read_on_after_an_unreadable_picture(tmp_path):
 
 
 def test_a_name_with_a_hundred_thousand_endings_is_read_fast():
-    name = ".jpg" * 100_000  # a pattern that tries each of them anew would take minutes
+    name = ".jpg" * 100_000  # a regular expression that tries each of them would take minutes
     assert read_captions(f"{name}\tA dog .\n{name}#1\tA cat .\n", Problems()) == {name: ["A dog .", "A cat ."]}
     assert list(read_captions("a.jpg#2\tx\nb#3\ty\na#1.jpg\tz\nc.jpg#x#1\tw\n", Problems())) == [
         *("a.jpg", "b#3", "a#1.jpg", "c.jpg#x#1")
@@ -431,7 +431,7 @@ def test_names_in_another_unicode_form_or_without_their_folder_are_found(tmp_pat
     assert pictures.find("train/a.png") == "train/a.png"
     assert pictures.find("images/val/a.png") == "val/a.png"
     assert pictures.find("b.png") == "val/b.png"
-    assert pictures.find("a.png") is None  # of two pictures
+    assert pictures.find("a.png") is None  # ambiguous
     assert pictures.find("train/b.png") is None  # in another folder
     alone = Pictures({"cafe\u0301": np.ones(3)}, 8)
     assert alone.find("somewhere/caf\u00e9.jpg") == "cafe\u0301"

@@ -1,4 +1,4 @@
-"""Labelled texts: what the readers make of tables good and bad."""
+"""Labelled texts: valid and invalid tables."""
 
 import csv
 import io
@@ -167,7 +167,7 @@ def test_a_quote_inside_a_cell_opens_nothing():
 
 
 class Waiting:
-    """Lines of a pipe, none of which is read before it is needed."""
+    """The lines of a pipe, none of which is read before it is needed."""
 
     def __init__(self, stream):
         self.number, self._stream = 0, stream
@@ -253,7 +253,7 @@ CELLS = [["id", "label", "text"], ["1", "good", "so, so"], ["2", "bad", "two; or
 
 
 def separated(rows, separator, after=""):
-    """Write cells as Python's own module does, with blanks after the separators."""
+    """Write cells like the csv module, with spaces after the separators."""
     if separator == "\t":
         return "".join("\t".join([row[0], *(after + cell for cell in row[1:])]) + "\n" for row in rows)
     lines = []
@@ -283,10 +283,10 @@ def test_any_separator_is_detected_whatever_the_name_of_the_file(tmp_path, caplo
 @pytest.mark.parametrize(
     ("text", "columns", "header", "found"),
     [
-        ("text\na, b\nc; d\n", ("text", "label"), True, ","),  # one column, and nothing speaks for another
+        ("text\na, b\nc; d\n", ("text", "label"), True, ","),  # one column, and no sign of another separator
         ("text;x\na;b,c\n", ("text", "label"), True, ";"),
-        ("Text;Label\na, b;x\nc;y\n", ("text", "label"), True, ";"),  # its names are then the error's
-        ("a, b;x\nc, d;y\n", ("0", "1"), False, ","),  # either would do
+        ("Text;Label\na, b;x\nc;y\n", ("text", "label"), True, ";"),  # the error then lists its names
+        ("a, b;x\nc, d;y\n", ("0", "1"), False, ","),  # both are possible
         ("a b;x\nc, d;y\n", ("0", "1"), False, ";"),
         ("a|x\nc, d|y\n", ("0", "1"), False, "|"),
         ("a, b\nc\n", ("0", "1"), False, ","),
@@ -401,7 +401,7 @@ def test_a_text_of_several_columns():
     with pytest.raises(DataError, match=r'no column is called "descriptoin"; did you mean "description"'):
         read(table, Delimited(",", "title,descriptoin"))
     examples, _ = read('a,b,"title,description",label\nx,y,z,good\n', Delimited(",", "title,description"))
-    assert [example.text for example in examples] == ["z"]  # a column is called so
+    assert [example.text for example in examples] == ["z"]  # a column has this name
     examples, _ = read("1,Tea,Hot,good\n", Delimited(",", "1,2", "3", header=False))
     assert [example.text for example in examples] == ["Tea\nHot"]
     found = detect_example_format("title;description;label\na, b;c, d;e, f\n", "title,description", "label", True)

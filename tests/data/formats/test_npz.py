@@ -1,4 +1,4 @@
-"""Archives of arrays from anyone: read as data, within bounds, and any damage is one error."""
+"""Untrusted archives of arrays: only data, within the limits, and any damage is one error."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from elman.errors import DataError
 
 
 def member(head, content=b"", version=(1, 0)):
-    """Put an array's file together by hand."""
+    """Build the file of an array by hand."""
     written = repr(head).encode() if isinstance(head, dict) else head
     length = struct.pack("<H" if version == (1, 0) else "<I", len(written))
     return b"\x93NUMPY" + bytes(version) + length + written + content

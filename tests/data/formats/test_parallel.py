@@ -1,4 +1,4 @@
-"""Pairs of texts: parallel files and tables, whole and broken."""
+"""Pairs of texts: valid and invalid parallel files and tables."""
 
 import logging
 
@@ -41,7 +41,7 @@ def test_a_pair_with_an_empty_side_is_reported_skipped_and_counted(tmp_path, cap
     with caplog.at_level(logging.WARNING):
         pairs, problems = parallel(tmp_path, "one\n \n\nfour\n", "eins\nzwei\n\n\t\n")
     assert pairs == [("one", "eins")]
-    assert problems.count == 2  # line 3 is empty on both sides: it only parts
+    assert problems.count == 2  # line 3 is empty on both sides: it is ignored
     assert "a.en:2: the source is empty; the pair is skipped" in caplog.text
     assert "a.de:4: the target is empty; the pair is skipped" in caplog.text
 

@@ -1,4 +1,4 @@
-"""Files that a tagger was given by mistake."""
+"""Files that are given to a tagger by mistake."""
 
 from pathlib import Path
 

@@ -1,6 +1,5 @@
-"""Tagged sentences: what the readers make of files good and bad, and that what they do not change comes back."""
+"""Tagged sentences: valid and invalid files, and that everything but the tags is written back unchanged."""
 
-import io
 import re
 
 import pytest
@@ -13,6 +12,8 @@ from elman.data.formats.text_lines import SentenceLines
 from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import TaggedSentence
 from elman.errors import UsageError
+
+from ..pipes import Pipe
 
 TREEBANK = """\
 # newdoc id = d1
@@ -180,7 +181,7 @@ def test_from_one_format_into_another():
     assert Columns().format_tagged(conllu[1], ["X"]) == "#1\tX\n\n"
     assert Columns().format_tagged(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
     assert [Conllu().format_tagged(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
-        "",  # -DOCSTART- alone
+        "",  # only -DOCSTART-
         "".join(f"{n}\t{word}\t_\tX{ROW}" for n, word in enumerate(["EU", "rejects", "#tag"], start=1)) + "\n",
     ]
     bad = read("1\tb\n", tagged=False, reader=Conllu())[0][0]
@@ -218,21 +219,6 @@ def test_tags_that_cannot_follow_are_reported():
     assert problems.first.startswith("f:2: I-LOC is not allowed here in BIO")
 
 
-class Pipe(io.RawIOBase):
-    """A pipe that hands out what it has, block by block, and remembers how much was asked for."""
-
-    def __init__(self, blocks):
-        self.blocks = list(blocks)
-        self.given = 0
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        self.given += 1
-        return self.blocks.pop(0) if self.blocks else b""
-
-
 def test_a_pipe_is_answered_before_waiting_for_more():
     pipe = Pipe([b"a\tX\n\nb", b"\tX\n\n", b"c\tX\n\n"])
     lines = Lines(pipe)
@@ -249,7 +235,7 @@ def without_comments(text, comments):
     return "".join(kept)
 
 
-WITH_COMMENTS = {  # a file, the words' column, the tags', and the lines that are comments
+WITH_COMMENTS = {  # a file, the columns of the words and the tags, and the lines that are comments
     "germeval": (
         "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n#\thttp://example.org/2\t[2010]\n"
         "1\tKarl\tB-PER\tO\n",

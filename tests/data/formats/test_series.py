@@ -14,7 +14,7 @@ from elman.errors import DataError, UsageError
 
 
 def read_series(source, problems, label="label", *, labelled=True):
-    """Read a file, or the text of a CSV; return what is usable of it, and what stands in each sequence's place."""
+    """Read a file, or the text of a CSV; return the usable sequences, and the record in the place of each sequence."""
     found = list(detect_series_format(source, label).read(Lines(source), problems, labelled=labelled))
     usable = [one for one in found if not isinstance(one, Problem)]
     each = [(one.where, one.what) if isinstance(one, Problem) else (0, "") for one in found]

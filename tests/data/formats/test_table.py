@@ -1,4 +1,4 @@
-"""The table of formats against what people read of it."""
+"""The table of formats against its documentation."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Time series of the UEA archive, written down by hand."""
+"""Time series of the UEA archive, written by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Files to tunes, against notes written down by hand and MIDI bytes put together by hand."""
+"""Reading files as tunes, against notes and MIDI bytes written by hand."""
 
 import logging
 import os
@@ -93,9 +93,11 @@ def melody(pitch=60):
     ("content", "said"),
     [
         (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0), r"not MIDI \(its header has 0 ticks"),
-        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames a second
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames per second
         (
-            midi([(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1),  # a microsecond a quarter
+            midi(
+                [(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1
+            ),  # one microsecond per quarter note
             "has 268,435,465 quarter notes of time, but the limit is 100,000",
         ),
         (midi([(0, on(60)), (480, off(60)), (0x0FFFFFFF, tempo(60))]), "has 559,241 quarter notes of time"),
@@ -188,4 +190,4 @@ def test_errors_in_a_tune_are_reported_once_with_the_line_and_nothing_is_printed
     assert message.endswith("more errors in this tune); the rest of the tune is read")
     out, err = capfd.readouterr()
     assert out == ""
-    assert err in ("", f"elman: {message}\n")  # the shell's own, where it has been used before
+    assert err in ("", f"elman: {message}\n")  # the shell's handler, if another test has installed it

@@ -46,7 +46,7 @@ def test_sample_evenly() -> None:
 
 
 def uncut(tokenizer: Tokenizer) -> str:
-    """The file of a tokenizer that does not cut long runs, as they all were once."""
+    """Return the file of a tokenizer that does not cut long runs, as in earlier versions."""
     document = json.loads(tokenizer.to_json())
     document["pre_tokenizer"] = document["pre_tokenizer"]["pretokenizers"][1]
     return json.dumps(document)
@@ -67,12 +67,12 @@ def test_a_long_run_is_encoded_in_pieces_of_one_length(text: str) -> None:
     tokenizer = BytePairTokenizer.train([text, TEXT], vocab_size=400)
     kind = {"L": "x", "M": ".", "N": "9", "Z": " "}
     runs = [[text[0]]]
-    for char in text[1:]:  # as the rule says it: letters, digits, blanks, and all else
+    for char in text[1:]:  # the kinds of the rule: letters, digits, whitespace, others
         before, now = (
             " " if some.isspace() else kind.get(unicodedata.category(some)[0], ".") for some in (runs[-1][-1], char)
         )
         runs.append([char]) if before != now else runs[-1].append(char)
-    pieces = [""]  # what lies between whole pieces of a long run is encoded as it stands
+    pieces = [""]  # the text between whole pieces of a long run is encoded unchanged
     for run in runs:
         whole = len(run) // LONGEST_RUN * LONGEST_RUN
         for start in range(0, whole, LONGEST_RUN):

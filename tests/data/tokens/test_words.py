@@ -11,7 +11,7 @@ from .texts import texts_of
 
 
 def split_words(text: str) -> list[str]:
-    """The rule of the word level in plain steps, for ASCII."""
+    """Split ASCII text into words without a regular expression."""
     words, word, position = [], "", 0
     while position < len(text):
         char = text[position]

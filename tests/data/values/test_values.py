@@ -1,4 +1,4 @@
-"""Python values as data: what is taken is what a plain list holds, and what is refused is told by its row."""
+"""Python values as data: accepted values equal a plain list, and refused values are reported with their row."""
 
 import datetime
 import enum
@@ -26,7 +26,7 @@ sparse = pytest.importorskip("scipy.sparse")
 TEXTS = ["good", "bad", "né"]
 ODD_INDEX = [7, 7, -1]
 
-FORMS = {  # every way to hand over a column
+FORMS = {  # every type of column
     "list": lambda values: values,
     "tuple": tuple,
     "array": np.array,
@@ -79,7 +79,7 @@ def test_every_container_of_labels_becomes_a_list_and_keeps_the_type(form, label
         ([1, "1", np.float32(1)], ["1", "1", "1"]),
         ([True, "true", "False"], ["True", "True", "False"]),
         (np.array([1, "a"], object), ["1", "a"]),
-        (["1", "1.0", "true"], ["1", "1.0", "true"]),  # all texts: they stay as they are
+        (["1", "1.0", "true"], ["1", "1.0", "true"]),  # all strings: they are kept
         ([enum.IntEnum("Mood", ["GOOD"]).GOOD], [1]),
         ([enum.StrEnum("Mood", {"GOOD": "good"}).GOOD], ["good"]),
     ],
@@ -118,7 +118,7 @@ def test_tags_become_strings():
     assert take_tags([[], ["A"]]) == [[], ["A"]]
 
 
-NOT_A_COLUMN = {  # of any kind of value: what is handed over, and what must be said of it
+NOT_A_COLUMN = {  # for values of any kind: the wrong value and the expected message
     "None": (None, "is None"),
     "number": (5, "single value of type int"),
     "bytes": (b"good", "bytes"),
@@ -242,7 +242,7 @@ def test_rows_of_numbers_from_frames_tensors_and_masked_arrays():
 @given(st.lists(st.text(st.characters(), max_size=5), min_size=3, max_size=3), st.sampled_from(sorted(FORMS)))
 def test_any_texts_in_any_container_are_kept_or_refused(texts, form):
     if any(text.endswith("\0") for text in texts) and form in ("array", "column of an array", "masked, nothing masked"):
-        return  # NumPy's own texts end before a NUL
+        return  # NumPy's strings end before a NUL
     halves = [row for row, text in enumerate(texts) if any("\ud800" <= letter <= "\udfff" for letter in text)]
     try:
         values = FORMS[form](texts)
@@ -267,8 +267,8 @@ def test_optional_libraries_are_not_imported():
     ("labels", "refused"),
     [
         ([f"{number / 7:.3f}" for number in range(40)], True),
-        ([f"{number / 7:.3f}" for number in range(40)] * 3, False),  # each comes three times
-        ([f"{number / 7:.3f}" for number in range(15)], False),  # too few to tell
+        ([f"{number / 7:.3f}" for number in range(40)] * 3, False),  # each occurs three times
+        ([f"{number / 7:.3f}" for number in range(15)], False),  # too few to decide
         ([str(number) for number in range(40)], False),
         ([f"{number}.0" for number in range(40)], False),
         ([f"{number / 7:.3f}" for number in range(40)] + ["spam"], False),
