@@ -182,7 +182,7 @@ def test_a_format_is_named_for_training_and_evaluation_too(shell, tmp_path):
     path = tmp_path / "mails.txt"  # whose ending says lines of text
     path.write_text("text,label\n" + "good film,pos\nbad film,neg\n" * 10)
     answer = shell("train", "classifier", path, "--out", tmp_path / "m", *CLASSIFIER)
-    assert (answer.code, "lines of text have no labels" in answer.err) == (3, True)
+    assert (answer.code, "plain text has no labels" in answer.err) == (3, True)
     answer = shell("train", "classifier", path, "--input-format", "csv", "--out", tmp_path / "m", *CLASSIFIER)
     assert answer.code == 0
     assert shell("evaluate", tmp_path / "m", path).code == 3

@@ -157,9 +157,9 @@ BAD = {
     "no such file": (["translator", "a.src", "a.tgd"], 3, ["a.tgd", "no such file"]),
     "two files of captions": (["captioner", "c.tsv", "c.tsv"], 2, ["one word too many"]),
     "no pictures named": (["captioner", "c.tsv"], 2, ["the pictures are missing", "--images"]),
-    "no picture fits": (["captioner", "c.tsv", "--images", "empty"], 3, ["holds no pictures"]),
+    "no picture fits": (["captioner", "c.tsv", "--images", "empty"], 3, ["contains no pictures"]),
     "all pictures are broken": (["captioner", "c.tsv", "--images", "broken"], 3, ["x.png:1: not a picture"]),
-    "no music": (["composer", "empty"], 3, ["holds no music"]),
+    "no music": (["composer", "empty"], 3, ["contains no music"]),
     "midi that is none": (["composer", "fake.mid"], 3, ["fake.mid:1: not MIDI"]),
 }
 

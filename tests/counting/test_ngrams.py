@@ -233,7 +233,7 @@ def test_a_vocabulary_of_words_and_order_8():
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"order": 0}, "order = 0, where the least is 1"),
+        ({"order": 0}, "order = 0, but the minimum is 1"),
         ({"smoothing": "kneser-nay"}, 'did you mean "kneser-ney"'),
     ],
 )

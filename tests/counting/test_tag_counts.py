@@ -115,7 +115,7 @@ def test_one_protocol(tagger):
 
 @pytest.mark.parametrize("tagger", TAGGERS)
 def test_what_cannot_be_counted(tagger):
-    with pytest.raises(UsageError, match=r"2 sentences, but tags of 1"):
+    with pytest.raises(UsageError, match=r"2 sentences, but tags for 1"):
         tagger().fit([["a"], ["b"]], [["X"]])
     with pytest.raises(UsageError, match=r"sentence 2: 1 words, but 2 tags"):
         tagger().fit([["a"], ["b"]], [["X"], ["X", "Y"]])

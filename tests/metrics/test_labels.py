@@ -48,8 +48,8 @@ def test_no_examples_at_all():
     ("targets", "predictions", "message"),
     [
         ([0, 1], [0], "one prediction for each target"),
-        ([0, 2], [0, 1], "targets hold the id 2, where 2 labels go from 0 to 1"),
-        ([0, 1], [-1, 1], "predictions hold the id -1"),
+        ([0, 2], [0, 1], "targets contain the id 2, but the ids of 2 labels go from 0 to 1"),
+        ([0, 1], [-1, 1], "predictions contain the id -1"),
     ],
 )
 def test_ids_that_cannot_be_counted(targets, predictions, message):

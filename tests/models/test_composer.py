@@ -103,10 +103,10 @@ def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
     tune = trained().compose(primer, seconds=4, seed=1)
     np.testing.assert_array_equal(tune.notes[:4, 2], [60, 62, 64, 65])  # of its first two seconds
     assert tune.seconds == pytest.approx(4, abs=0.5)
-    assert "the primer lasts 6.0 seconds, and the whole tune is to last 4: it begins with the first 2" in caplog.text
+    assert "the primer lasts 6.0 seconds, but the whole tune should last 4: only its first 2 seconds" in caplog.text
     tune = trained("remi").compose(primer, bars=2, seed=1)
     np.testing.assert_array_equal(tune.notes[:4, 2], [60, 62, 64, 65])
-    assert "the primer has 3 bars, and the whole tune is to have 2: it begins with the first 1" in caplog.text
+    assert "the primer has 3 bars, but the whole tune should have 2: only its first 1" in caplog.text
     assert trained().compose(primer, seconds=8, seed=1).seconds == pytest.approx(8, abs=0.5)
     assert len(trained("remi").compose(primer, bars=3, seed=1).notes) == 12
 

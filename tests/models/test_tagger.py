@@ -327,7 +327,7 @@ def test_inconsistent_tags_are_told_and_read_all_the_same(caplog):
     text = "Ada\tO\nLovelace\tI-PER\n\nBob\tB-PER\nCo\tI-PER\n\n" * 3
     with caplog.at_level(logging.WARNING):
         tagger = Tagger(**SMALL, steps=2).fit(text)
-    assert "text:2: I-PER cannot stand here in BIO" in caplog.text
+    assert "text:2: I-PER is not allowed here in BIO" in caplog.text
     assert tagger.scheme_ == "bio"
 
 

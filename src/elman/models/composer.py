@@ -308,7 +308,7 @@ class Composer(ComposerSettings, NextTokenModel):
         given: list[int] = self.tokenizer_.encode(tune).tolist()
         if bars is not None and len(places := self.tokenizer_.bars(given)) > bars:
             logger.warning(
-                "the primer has %d bars, and the whole tune is to have %d: it begins with the first %d of them",
+                "the primer has %d bars, but the whole tune should have %d: only its first %d bars are used",
                 *(len(places), bars, bars // 2),
             )
             given = given[: places[bars // 2]]

@@ -90,7 +90,7 @@ def test_a_folder_names_its_pictures_by_their_place(tmp_path):
 
 
 def test_a_folder_without_pictures_says_what_it_needs(tmp_path):
-    with pytest.raises(DataError, match=r"holds no pictures; there must be files that end in \.jpg"):
+    with pytest.raises(DataError, match=r"contains no pictures; it needs files that end in \.jpg"):
         Pictures(tmp_path, 16)
     with pytest.raises(DataError, match="no such file"):
         Pictures(tmp_path / "missing.png", 16)
@@ -120,22 +120,22 @@ def test_features_that_are_none_say_so(tmp_path):
     np.save(tmp_path / "renamed.npy", np.zeros(3))
     (tmp_path / "renamed.npy").rename(tmp_path / "renamed.npz")
     for name, said in {
-        "pickled": "holds Python objects",
+        "pickled": "contains Python objects",
         "short": "1 names, but features of 2",
-        "no": "no archive of arrays",
-        "empty": "holds no array",
-        "nothing": "no archive of arrays",
-        "renamed": "no archive of arrays",
+        "no": "not an archive of arrays",
+        "empty": "contains no arrays",
+        "nothing": "not an archive of arrays",
+        "renamed": "not an archive of arrays",
     }.items():
         with pytest.raises(DataError, match=said):
             Pictures(tmp_path / f"{name}.npz", 16)
     for path in (tmp_path / ("x" * 5000), tmp_path / "a\0b"):
         with pytest.raises(DataError, match="cannot be read"):
             Pictures(path, 16)
-    for odd, said in (([[1, 2], [3]], "no array"), ([1e300], "a number too large")):
+    for odd, said in (([[1, 2], [3]], "not an array"), ([1e300], "a number too large")):
         with pytest.raises(DataError, match=said):
             Pictures([odd], 16).read("X[0]")
-    for name, said in {"nan": "NaN", "text": "is no features"}.items():
+    for name, said in {"nan": "NaN", "text": "is not features"}.items():
         with pytest.raises(DataError, match=said):
             Pictures(tmp_path / f"{name}.npz", 16).read("x")
 
@@ -186,7 +186,7 @@ def test_captions_that_are_none_are_told_and_left_out(caplog):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no captions"),
+        ("", "contains no captions"),
         ("only words\n", "no tab"),
         ("{broken", "not COCO"),
         ('{"image": [], "annotations": []}', 'no "images"; did you mean "image"'),
@@ -307,9 +307,9 @@ def test_no_record_of_coco_is_more_than_a_problem(changes):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"images": {}, "annotations": []}', '"images" is no list'),
-        ('{"images": [], "annotations": 7}', '"annotations" is no list'),
-        ('{"images": [], "annotations": []}', "holds no captions"),
+        ('{"images": {}, "annotations": []}', '"images" is not a list'),
+        ('{"images": [], "annotations": 7}', '"annotations" is not a list'),
+        ('{"images": [], "annotations": []}', "contains no captions"),
         ('{"images": ' + "[" * 200_000, "nested too deeply|Expecting"),
         ('{"images": [{"id": ' + "9" * 5000 + "}]}", "Exceeds the limit"),
         ('{"a": 1}{', "Extra data"),

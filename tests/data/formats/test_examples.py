@@ -63,7 +63,7 @@ def test_json_lines():
 
 def test_lines_of_text_for_prediction():
     assert [example.text for example in read("a\n\n b\n", TextLines(), labelled=False)[0]] == ["a", "", " b"]
-    with pytest.raises(DataError, match="have no labels"):
+    with pytest.raises(DataError, match="has no labels"):
         read("a\n", TextLines())
 
 
@@ -77,10 +77,14 @@ def test_a_folder_of_folders(tmp_path):
     found = [(example.label, example.text) for example in read_text_folder(tmp_path, problems)]
     assert found == [("ham", "hello"), ("spam", "buy\nnow")]
     assert problems.count == 2
-    with pytest.raises(DataError, match="holds no folders"):
+    with pytest.raises(DataError, match="has no subfolders"):
         next(read_text_folder(tmp_path / "ham", problems))
     (tmp_path / "empty" / "label").mkdir(parents=True)
-    for name, message in (("empty", "hold no files"), ("nowhere", "there is no such file"), ("ham/a.txt", "is a file")):
+    for name, message in (
+        ("empty", "contain no files"),
+        ("nowhere", "there is no such file"),
+        ("ham/a.txt", "is a file"),
+    ):
         with pytest.raises(DataError, match=message):
             next(read_text_folder(tmp_path / name, problems))
 
@@ -101,7 +105,7 @@ BAD = [
     (
         '{"text": "a", "label": "x"}\n{"text": 7, "label": "x"}\n{"text": "c", "label": "x"}\n',
         2,
-        '"text" is no text but 7',
+        '"text" is not a string but 7',
     ),
     (
         '{"text": "a", "label": "x"}\n{"text": "b", "label": [1]}\n{"text": "c", "label": "x"}\n',
@@ -114,7 +118,7 @@ BAD = [
         "the label is empty",
     ),
     ('{"text": "a", "label": "x"}\n{"text": "b", "label": NaN}\n{"text": "c", "label": 1}\n', 2, "the label is empty"),
-    ('{"text": "a", "label": "x"}\n{"text": "\\ud83d", "label": 1}\n{"text": "c", "label": 1}\n', 2, "holds half a"),
+    ('{"text": "a", "label": "x"}\n{"text": "\\ud83d", "label": 1}\n{"text": "c", "label": 1}\n', 2, "contains half a"),
     ("label,text\ngood,a\nbad,b\0\ngood,c\n", 3, "contains NUL characters"),
     ("text\tlabel\na\tx\n\t\nc\tx\n", 3, "the text is empty"),
 ]
@@ -197,7 +201,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_record_only():
         ('"label" x,text\na,b\n', "f:1: the names of the columns cannot be read: not CSV"),
         ("la\0bel,text\na,b\n", "contains NUL characters"),
         ('"la\nbel",text\na,b\n', r'no column is called "label"; did you mean "la\\nbel"? it has la\\nbel, text'),
-        ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write its records a line each"),
+        ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write one record on each line"),
     ],
 )
 def test_tables_that_cannot_be_read_at_all(text, message):
@@ -414,10 +418,10 @@ def test_a_text_of_several_keys_or_sentences():
     examples, problems = read("".join(json.dumps(line) + "\n" for line in lines), JsonLines("title,body"))
     assert [example.text for example in examples] == ["Tea\nIt is hot. It is green."]
     assert problems.count == 3
-    assert problems.first == 'f:2: "body" is no text but a list or an object; the example is skipped'
+    assert problems.first == 'f:2: "body" is not a string but a list or an object; the example is skipped'
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "x.ts", "x.npy"])
 def test_sequences_of_numbers_are_no_texts(tmp_path, name):
-    with pytest.raises(UsageError, match=rf"{re.escape(name)}: holds sequences of numbers.*`level` numbers"):
+    with pytest.raises(UsageError, match=rf"{re.escape(name)}: contains sequences of numbers.*`level` numbers"):
         detect_example_format(tmp_path / name, "text", "label", True)

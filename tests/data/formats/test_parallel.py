@@ -27,8 +27,8 @@ def test_lines_of_the_same_number_belong_together(tmp_path):
 @pytest.mark.parametrize(
     ("sources", "targets", "said"),
     [
-        ("one\ntwo\nthree\n", "eins\nzwei\n", r"a\.de ends after line 2, but .*a\.en goes on at line 3"),
-        ("one\n", "eins\nzwei\n", r"a\.en ends after line 1, but .*a\.de goes on at line 2"),
+        ("one\ntwo\nthree\n", "eins\nzwei\n", r"a\.de ends after line 2, but .*a\.en continues at line 3"),
+        ("one\n", "eins\nzwei\n", r"a\.en ends after line 1, but .*a\.de continues at line 2"),
         ("", "", r"a\.en: is empty"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_table_in_another_encoding_is_known_too(tmp_path):
 def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
     path = tmp_path / "deu.tsv"
     path.write_text("Go.\tGeh.\tCC-BY\nHi.\tHallo!\tCC-BY\n")
-    with pytest.raises(DataError, match=r"has 3 columns, none of which is called source or target.*no_header"):
+    with pytest.raises(DataError, match=r"has 3 columns, but none is called source or target.*no_header"):
         detect_pair_format(path, ("source", "target"), header=True)
     table = detect_pair_format(path, ("0", "1"), header=False)
     pairs = list(table.read(Lines(path), Problems(), labelled=True))
@@ -104,5 +104,5 @@ def test_any_separator_is_found_out(tmp_path, name, separator):
 def test_one_side_alone_says_that_the_other_is_missing(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(DataError, match=rf"{name}: is lines of text, one side of the pairs: give two files"):
+    with pytest.raises(DataError, match=rf"{name}: is plain text, only one side of the pairs: give two files"):
         detect_pair_format(path, ("source", "target"), header=True)

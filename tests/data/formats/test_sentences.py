@@ -215,7 +215,7 @@ def test_tags_that_cannot_follow_are_told():
     problems = Problems()
     report_inconsistencies("f", sentences, "bio", problems)
     assert problems.count == 1
-    assert problems.first.startswith("f:2: I-LOC cannot stand here in BIO")
+    assert problems.first.startswith("f:2: I-LOC is not allowed here in BIO")
 
 
 class Pipe(io.RawIOBase):

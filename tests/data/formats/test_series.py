@@ -151,8 +151,8 @@ def test_files_that_cannot_be_read(tmp_path):
     ("inputs", "message"),
     [
         (["text"], "not an array of numbers"),
-        ([[1.0], [np.nan]], r"X\[1\] holds NaN"),
-        ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, where"),
+        ([[1.0], [np.nan]], r"X\[1\] contains NaN"),
+        ([np.ones((2, 3)), np.ones((2, 2))], "has 2 features, but"),
         ([np.ones((0, 2))], "at least one time step"),
         ([[1e300]], "too large"),
     ],

@@ -120,7 +120,7 @@ def test_pictures_of_numbers_that_are_no_brightness_say_so(tmp_path):
             read_picture(tmp_path / "f.tif", 4)
     for values in ([0, 65_536], [-1, 5]):
         saved(tmp_path / "i.tif", Image.fromarray(np.array([values], np.int32)))
-        with pytest.raises(DataError, match=r"its values go from -?\d+ to \d+, where black is 0 and white"):
+        with pytest.raises(DataError, match=r"its values go from -?\d+ to \d+, but must be from 0, black, to"):
             read_picture(tmp_path / "i.tif", 4)
     saved(tmp_path / "f.tif", Image.fromarray(np.array([[-1e-4, 1.0001]], np.float32)))  # the ends, but for rounding
     assert read_picture(tmp_path / "f.tif", 2)[0, :, 0].tolist() == [0, 255]

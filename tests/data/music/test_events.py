@@ -89,5 +89,5 @@ def test_whatever_the_library_of_events_raises_is_a_problem_of_the_tune(kind, mo
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(tokenizer, "_machine", type("Machine", (), {"encode": staticmethod(fail)}))
-    with pytest.raises(DataError, match=rf"^t\.mid: cannot be told in {kind} events \(division by zero\)"):
+    with pytest.raises(DataError, match=rf"^t\.mid: cannot be represented in {kind} events \(division by zero\)"):
         tokenizer.encode(tune)

@@ -31,7 +31,7 @@ def test_drums_and_other_tracks():
         (b"", "not MIDI"),
         (TUNE[:30], "not MIDI|has no notes"),
         (midi([(0, tempo(60))]), "has no notes"),
-        (midi([(0, tempo(4)), (0, on(60)), (0x0FFFFFF, off(60))]), "hours, where a tune has at most 2"),
+        (midi([(0, tempo(4)), (0, on(60)), (0x0FFFFFF, off(60))]), "hours, but the limit is 2"),
     ],
 )
 def test_what_is_no_tune_says_so(content, said):
@@ -56,13 +56,13 @@ def test_a_folder_is_read_in_order_and_what_is_no_music_is_left_out(tmp_path, ca
 
 
 def test_a_folder_without_music_says_what_it_needs(tmp_path):
-    with pytest.raises(DataError, match=r"holds no music; there must be files that end in \.mid"):
+    with pytest.raises(DataError, match=r"contains no music; it needs files that end in \.mid"):
         read_tunes(tmp_path, Problems())
     with pytest.raises(DataError, match="no such file"):
         read_tunes(tmp_path / "missing.mid", Problems())
-    with pytest.raises(DataError, match="holds no tune"):
+    with pytest.raises(DataError, match="contains no tune"):
         read_tunes("no abc at all", Problems())
-    with pytest.raises(DataError, match=r"^text: holds no tune$"):
+    with pytest.raises(DataError, match=r"^text: contains no tune$"):
         read_tunes("no abc\n" * 99, Problems())
 
 
@@ -92,14 +92,14 @@ def melody(pitch=60):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0), r"not MIDI \(its header tells of 0 ticks"),
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0), r"not MIDI \(its header has 0 ticks"),
         (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames a second
         (
             midi([(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1),  # a microsecond a quarter
-            "has 268,435,465 quarter notes of time, where a tune has at most 100,000",
+            "has 268,435,465 quarter notes of time, but the limit is 100,000",
         ),
         (midi([(0, on(60)), (480, off(60)), (0x0FFFFFFF, tempo(60))]), "has 559,241 quarter notes of time"),
-        (midi([(0, on(60)), (1, off(60))] * 500_001), "has 500,001 notes, where a tune has at most 500,000"),
+        (midi([(0, on(60)), (1, off(60))] * 500_001), "has 500,001 notes, but the limit is 500,000"),
     ],
 )
 def test_a_tune_of_no_measure_says_so(content, said):

@@ -211,7 +211,7 @@ def test_what_is_missing_is_told_by_its_row(take, form):
         (take_labels, np.eye(3), UsageError, r"shape \(3, 3\).*one for each input"),
         (take_captions, [None], DataError, r"captions\[0\] is missing"),
         (take_captions, [["a", None]], DataError, r"captions\[0\] is missing"),
-        (take_captions, [["a", 5]], UsageError, r"captions\[0\] contains the int"),
+        (take_captions, [["a", 5]], UsageError, r"captions\[0\] contains a value of type int"),
         (take_captions, {"x": [pd.NA]}, DataError, r"captions\['x'\] is missing"),
         (take_captions, [{"a"}], UsageError, "no order"),
         (take_pictures, [None], DataError, r"X\[0\] is missing"),
