@@ -20,6 +20,7 @@ from elman.inspection.traces import Trace, check_model, run_recorded, select, tr
 from elman.nn.recording import LayerRun
 
 STEPS = 500  # of an input, unless more are asked for
+_READS = {"char": "character", "word": "word"}  # by level; others read tokens
 SMALL = 16  # units up to which the equation stands there with its numbers
 
 
@@ -73,7 +74,7 @@ def report(
             key: drawn.StackRun(tokens=tokens[key], layers=[_states(run, steps) for run in recording.of(stack.layer)])
             for key, stack in unrolled.stacks.items()
         },
-        outputs=_outputs(found, unrolled.last),
+        outputs=_outputs(found, unrolled),
         attention=found.attention[0] if found.attention else None,
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
         figures=_figures(model, unrolled, found),
@@ -97,7 +98,7 @@ def _plan(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
             drawn.ParameterRow(name=name, symbol=symbol, shape=shape) for name, shape, symbol in named_shapes(network)
         ),
         num_outputs=len(unrolled.names),
-        reads={"char": "character", "numbers": "numbers"}.get(getattr(model, "level", "word"), "word"),
+        reads=_READS.get(getattr(model, "level", ""), "token"),
         vocabulary=None if embedding is None else embedding.num_embeddings,
         pooling=None if pooling is None else pooling.kind,
         crf=getattr(network, "crf", None) is not None,
@@ -162,14 +163,15 @@ def _array(values: Tensor, steps: int | None) -> NDArray[Any]:
     return found
 
 
-def _outputs(found: Trace, last: Stack) -> drawn.Outputs:
+def _outputs(found: Trace, unrolled: Unrolled) -> drawn.Outputs:
+    """Take the likeliest outputs and, where answers are known, the losses; a model's own answers are no targets."""
     number = len(found.targets)
-    losses = [None if np.isnan(loss) else float(loss) for loss in found.losses]
+    losses = [None if np.isnan(loss) or unrolled.targets is None else float(loss) for loss in found.losses]
     return drawn.Outputs(
-        steps=list(range(number)) if last.is_aligned else [len(found.tokens) - 1] * number,
+        steps=list(range(number)) if unrolled.last.is_aligned else [len(found.tokens) - 1] * number,
         names=found.top_tokens.tolist(),
         probabilities=found.top_probabilities.tolist(),
-        targets=found.targets,
+        targets=[None if unrolled.targets is None else target for target in found.targets],
         losses=losses,
         target_probabilities=[None if loss is None else math.exp(-loss) for loss in losses],
     )
@@ -196,7 +198,7 @@ def _figures(model: Model, unrolled: Unrolled, found: Trace) -> dict[str, str]:
     known = found.losses[~np.isnan(found.losses)]
     if not unrolled.last.is_aligned and len(found.top_tokens):
         figures["Answer"] = f"{found.top_tokens[0][0]} ({100 * found.top_probabilities[0][0]:.0f} %)"
-    elif len(known):
+    elif len(known) and unrolled.targets is not None:
         nats = float(known.mean())
         figures["Loss on this input"] = f"{nats:.3f} nats per output"
         figures["Perplexity"] = f"{math.exp(min(nats, 700)):.2f}"

@@ -44,7 +44,7 @@
   const percent = (share) => (share >= 0.0995 ? (100 * share).toFixed(0) : (100 * share).toFixed(1)) + " %";
   const visible = (token) => token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/ /g, "␣") || "∅";
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const partName = (part) => ({ hidden: "state h", cell: "cell c" })[part] || part.replace("gate ", "") + " gate";
+  const partName = (part) => ({ hidden: "state h", cell: "cell c" })[part] || part.replace("gate ", "") + (isGate(part) ? " gate" : "");
   const isGate = (part) => part.startsWith("gate ") && part !== "gate candidate";
 
   // ---------------------------------------------------------------- colours, read from the style sheet
@@ -234,7 +234,7 @@
   views.steps = (element, model) => {
     const ribbon = make("p", { class: "tokens window", "aria-hidden": "true" });
     ribbon.addEventListener("click", (event) => { if (event.target.dataset.step) model.choose({ step: Number(event.target.dataset.step) }); });
-    const reads = make("div", { class: "panel" }), inside = make("div", { class: "panel" }), says = make("div", { class: "panel" });
+    const reads = make("div", { class: "panel" }), inside = make("div", { class: "panel" }), says = make("div", { class: "panel says" });
     const worked = make("div");
     const read = make("output", { class: "readout", "aria-live": "polite" });
     const layer = layerControl(model);
