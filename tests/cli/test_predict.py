@@ -191,7 +191,7 @@ def folders(tmp_path_factory):
         ("translator --beam-size 0", "--beam-size is 0; it must be at least 1"),
         ("translator --n-best 3", "--n-best is 3, but --beam-size 2; a beam keeps no more than that"),
         ("translator --temperature -1", "--temperature is -1.0; it must be a finite number, at least 0"),
-        ("translator --length-penalty 11", "--length-penalty is 11.0; it is at most 10"),
+        ("translator --length-penalty 11", "--length-penalty is 11.0; it must be at most 10"),
         ("translator --encoder x.onnx", "--encoder is no option of a model of task translator; leave it out"),
         ("tagger --beam-size 2", "--beam-size is no option of a model of task tagger; leave it out"),
         ("tagger --attention a.svg", "--attention draws the attention of a translator to the first source of a FILE"),

@@ -12,7 +12,6 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.sequences import SequenceModel
-from elman.settings.labelling import LabellingSettings
 from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ MOST_LABELS = 10_000
 
 
 @dataclass(kw_only=True, eq=False)
-class LabellingModel(LabellingSettings, SequenceModel):
+class LabellingModel(SequenceModel):
     """A model that gives labels to what it reads: words, as a rule."""
 
     def check(self) -> None:

@@ -29,7 +29,7 @@ from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
 from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.outputs.pooling import Pooling
-from elman.settings.labelling import SequenceSettings
+from elman.settings.labelling import LabellingSettings
 from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
 
 
 @dataclass(kw_only=True, eq=False)
-class SequenceModel(SequenceSettings, Supervised, Model):
+class SequenceModel(LabellingSettings, Supervised, Model):
     """A model that reads whole sequences and answers to each: the settings of its encoder, and how it is fed."""
 
     def check(self) -> None:
