@@ -114,6 +114,7 @@ def _data(report: ModelReport) -> dict[str, Any]:
         "stacks": [_stack(name, run, every, is_exact=total <= EXACT_VALUES) for name, run in report.runs.items()],
         "outputs": _outputs(report),
         "attention": None if report.attention is None else packed(report.attention, is_exact=False),
+        "places": {"regions": report.network.regions},
         "gradients": _gradients(report),
         "attributions": [
             {

@@ -44,7 +44,7 @@
   const percent = (share) => (share >= 0.0995 ? (100 * share).toFixed(0) : (100 * share).toFixed(1)) + " %";
   const visible = (token) => token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/ /g, "␣") || "∅";
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const partName = (part) => ({ hidden: "state h", cell: "cell c" })[part] || part.replace("gate ", "") + " gate";
+  const partName = (part) => ({ hidden: "state h", cell: "cell c" })[part] || part.replace("gate ", "") + (isGate(part) ? " gate" : "");
   const isGate = (part) => part.startsWith("gate ") && part !== "gate candidate";
 
   // ---------------------------------------------------------------- colours, read from the style sheet
@@ -170,7 +170,7 @@
   // ---------------------------------------------------------------- pieces of pictures
 
   /** Tokens as running text: words are set apart, characters are not. */
-  const writeTokens = (tokens, first, last, decorate) => {
+  const writeTokens = (tokens, first, last, decorate, isOneLine = false) => {
     const joined = tokens.every((token) => [...token].length <= 1 || /^<.*>$/.test(token)) || tokens.some((token) => /\s/.test(token) && token.length > 1);
     const pieces = [];
     for (let place = first; place < last; place++) {
@@ -179,7 +179,7 @@
       if (token === "\n") span.classList.add("break");
       decorate(span, place);
       pieces.push(span);
-      if (token === "\n") pieces.push("\n");
+      if (token === "\n") pieces.push(isOneLine ? "" : "\n");
       else if (!joined) pieces.push(" ");
     }
     return pieces;
@@ -234,7 +234,7 @@
   views.steps = (element, model) => {
     const ribbon = make("p", { class: "tokens window", "aria-hidden": "true" });
     ribbon.addEventListener("click", (event) => { if (event.target.dataset.step) model.choose({ step: Number(event.target.dataset.step) }); });
-    const reads = make("div", { class: "panel" }), inside = make("div", { class: "panel" }), says = make("div", { class: "panel" });
+    const reads = make("div", { class: "panel" }), inside = make("div", { class: "panel" }), says = make("div", { class: "panel says" });
     const worked = make("div");
     const read = make("output", { class: "readout", "aria-live": "polite" });
     const layer = layerControl(model);
@@ -260,17 +260,17 @@
     const draw = () => {
       const { step } = model.chosen, { tokens } = model.stack, current = model.layer;
       const longest = Math.max(...tokens.slice(Math.max(step - 20, 0), step + 20).map((token) => token.length));
-      const wide = Math.max(7, Math.floor(((element.clientWidth || 600) - 60) / (8.3 * (longest > 2 ? 6 : 1))));
+      const wide = Math.max(7, Math.floor(((element.clientWidth || 600) - 60) / (8.3 * (longest > 2 ? 7 : 1))));
       const first = clamp(step - Math.floor(wide / 2), 0, Math.max(tokens.length - wide, 0)), last = Math.min(first + wide, tokens.length);
       ribbon.replaceChildren(first > 0 ? "… " : "", ...writeTokens(tokens, first, last, (span, place) => {
         span.classList.add(place === step ? "now" : place < step ? "past" : "ahead");
-      }), last < tokens.length ? " …" : "");
+      }, true), last < tokens.length ? " …" : "");
 
       const sizes = current.sizes && current.sizes[step];
       const most = current.sizes ? Math.max(...current.sizes.flat()) || 1 : 1;
       reads.replaceChildren(make("h4", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
         ...(sizes ? [bar("W x", sizes[0] / most, digits(sizes[0]), "w"), bar("U h", sizes[1] / most, digits(sizes[1]), "u"),
-          make("p", { class: "readout" }, `Sizes of W x and of U h, as lengths of vectors: ${percent(sizes[0] / (sizes[0] + sizes[1] || 1))} comes from what is read now, the rest from the past.`)] : []));
+          make("p", { class: "readout" }, sizes[1] ? `Lengths of the two vectors that are added up: what is read now makes ${percent(sizes[0] / (sizes[0] + sizes[1]))} of their sum, the past the rest.` : "The length of this vector. Nothing of the past is added.")] : []));
 
       if (built !== current) buildStrips();
       const before = current.reverse ? step + 1 : step - 1;
@@ -344,6 +344,59 @@
   tables.steps = (element, model) => {
     const { step } = model.chosen, { layer } = model, parts = Object.keys(layer.parts);
     fillTable(element, ["Unit", ...parts.map(partName)], layer.units.map((unit, place) => [unit, ...parts.map((part) => at(unpack(layer.parts[part]), step, place))]));
+  };
+
+  // ---------------------------------------------------------------- attention
+
+  views.attention = (element, model) => {
+    const weights = unpack(model.attention), places = model.places, source = places.regions ? null : model.stacks[0].tokens;
+    const writes = model.stacks[model.stacks.length - 1];
+    const slider = make("input", { type: "range", min: 0, max: weights.rows - 1, "aria-label": "Output", oninput: () => model.choose({ stack: model.stacks.length - 1, step: Number(slider.value) }) });
+    const count = make("output", { class: "count" }), body = make("div"), all = make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Attention of all outputs" });
+    element.append(make("div", { class: "controls" }, make("label", { class: "wide" }, "output", slider), count), body, source ? all : "");
+    const name = (row) => visible(model.outputs.names[row][0]);
+    let row = 0;
+    return (isNew) => {
+      if (model.isLast) row = clamp(model.chosen.step, 0, weights.rows - 1);
+      slider.value = row;
+      count.textContent = `${row + 1} of ${weights.rows}: ${name(row)}`;
+      slider.setAttribute("aria-valuetext", `output ${row + 1}: ${name(row)}`);
+      const shares = Array.from({ length: weights.columns }, (_, place) => at(weights, row, place)), most = Math.max(...shares) || 1;
+      if (!source) {
+        body.replaceChildren(regionGrid(places.regions, shares.map((share) => share / most), (place) => percent(shares[place])));
+        return;
+      }
+      body.replaceChildren(make("p", { class: "tokens" }, ...writeTokens(source, 0, weights.columns, (span, place) => {
+        span.style.backgroundColor = css(textColour(shares[place] / most));
+        span.title = percent(shares[place]);
+      })));
+      if (isNew) all.replaceChildren(make("table", { class: "matrix" },
+        make("thead", {}, make("tr", {}, make("td"), ...source.slice(0, weights.columns).map((token) => make("th", { scope: "col" }, make("span", {}, visible(token)))))),
+        make("tbody", {}, ...Array.from({ length: weights.rows }, (_, y) => make("tr", {}, make("th", { scope: "row" }, name(y)), ...shares.map((_, x) => {
+          const share = at(weights, y, x), cell = make("td", { title: `${name(y)} looks at ${visible(source[x])}: ${percent(share)}` });
+          cell.style.backgroundColor = css(heatColour(clamp(share, 0, 1)));
+          return cell;
+        }))))));
+      all.querySelectorAll("tbody tr").forEach((line, place) => line.classList.toggle("now", place === row));
+    };
+  };
+
+  /** The regions of a picture as squares; values in -1 … 1. */
+  const regionGrid = ([rows, columns], values, title) => {
+    const grid = make("div", { class: "regions", role: "img", "aria-label": `Regions of the picture, ${rows} by ${columns}` });
+    grid.style.gridTemplateColumns = `repeat(${columns}, 1fr)`;
+    values.forEach((value, place) => {
+      const cell = make("span", { title: `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}: ${title(place)}` });
+      cell.style.backgroundColor = css(heatColour(value));
+      grid.append(cell);
+    });
+    return grid;
+  };
+
+  tables.attention = (element, model) => {
+    const weights = unpack(model.attention), columns = Array.from({ length: weights.columns }, (_, place) => place);
+    const source = model.places.regions ? columns.map((place) => `region ${place + 1}`) : model.stacks[0].tokens.map(visible);
+    fillTable(element, ["Output", ...source.slice(0, weights.columns)], Array.from({ length: weights.rows }, (_, row) => [visible(model.outputs.names[row][0]), ...columns.map((place) => at(weights, row, place))]));
   };
 
   // ---------------------------------------------------------------- all units over time
@@ -543,14 +596,7 @@
       const one = model.attributions[model.chosen.attribution], largest = Math.max(...one.scores.map(Math.abs)) || 1;
       control.select.value = model.chosen.attribution;
       if (one.regions) {
-        const grid = make("div", { class: "regions", role: "img", "aria-label": `Regions of the picture, ${one.regions[0]} by ${one.regions[1]}` });
-        grid.style.gridTemplateColumns = `repeat(${one.regions[1]}, 1fr)`;
-        one.scores.forEach((score, place) => {
-          const cell = make("span", { title: `region ${place + 1}: ${short(score)}` });
-          cell.style.backgroundColor = css(heatColour(score / largest));
-          grid.append(cell);
-        });
-        body.replaceChildren(grid);
+        body.replaceChildren(regionGrid(one.regions, one.scores.map((score) => score / largest), (place) => short(one.scores[place])));
       } else body.replaceChildren(make("p", { class: "tokens" }, ...writeTokens(one.tokens, 0, one.tokens.length, (span, place) => {
         span.style.backgroundColor = css(textColour(one.scores[place] / largest));
         span.title = short(one.scores[place]);

@@ -32,7 +32,8 @@ def sections(reports: Sequence[ModelReport]) -> list[Section]:
     curves = _gradients(reports) + _context(reports)
     contents = {
         "network": f'<div class="diagrams">{diagrams}</div>{_parameters(reports)}',
-        "steps": _figure("step", reports, _view("steps", "One time step, chosen with a slider", _has_runs)),
+        "steps": _figure("step", reports, _view("steps", "One time step, chosen with a slider", _has_runs))
+        + _figure("attention", reports, _view("attention", "Where the decoder looks", _has_attention)),
         "memory": _figure("heat", reports, _view("heat", "Units by time", _has_runs))
         + _figure("text", reports, _view("text", "The input, coloured by one unit", _has_runs))
         + _figure("saturation", reports, _saturation)
@@ -133,6 +134,10 @@ def _has_runs(report: ModelReport) -> bool:
     return bool(report.runs)
 
 
+def _has_attention(report: ModelReport) -> bool:
+    return bool(report.runs) and report.attention is not None and report.outputs is not None
+
+
 def _has_gradients(report: ModelReport) -> bool:
     return bool(report.runs) and report.gradients is not None
 
@@ -188,7 +193,7 @@ def _parameters(reports: Sequence[ModelReport]) -> str:
             for row in parameters
         ]
         name = f'<p class="model-name">{escape(report.name)}</p>' if len(reports) > 1 else ""
-        listed = table(("Name", "letter", "shape", "numbers", "share"), rows, f"Parameters of {report.name}")
+        listed = table(("Name", "in the equations", "shape", "numbers", "share"), rows, f"Parameters of {report.name}")
         columns.append(f'<div class="model">{name}<p class="remark">{total:,} numbers.</p>{listed}</div>')
     cells = dict.fromkeys(stack.cell for report in reports for stack in report.network.stacks)
     equations = "".join(
