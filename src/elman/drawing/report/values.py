@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -271,3 +272,9 @@ class ModelReport:
     """Figures for the head of the page, by name."""
     notes: Sequence[str] = ()
     """What a reader must know, such as what was cut off."""
+
+    def _repr_html_(self) -> str:
+        """Show the page in a notebook, in a frame of its own."""
+        from elman.drawing.report.page import html
+
+        return f'<iframe srcdoc="{escape(html(self))}" sandbox="allow-scripts" width="100%" height="800"></iframe>'
