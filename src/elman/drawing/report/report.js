@@ -419,11 +419,13 @@
       canvas.height = height;
       canvas.style.height = clamp(height, Math.min(height * 20, 240), 420) + "px";
       const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-      const colours = Array.from({ length: 511 }, (_, place) => heatColour((place - 255) / 255));
+      const pixels = new Uint32Array(image.data.buffer), colours = Uint32Array.from({ length: 511 }, (_, place) => {
+        const [red, green, blue] = heatColour((place - 255) / 255);
+        return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+      });
       for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
         const share = at(packed, x, sorted[y]) / (gate ? 1 : packed.largest);
-        const colour = colours[clamp(Math.round(share * 255), -255, 255) + 255];
-        image.data.set([...colour, 255], 4 * (y * width + x));
+        pixels[y * width + x] = colours[clamp(Math.round(share * 255), -255, 255) + 255];
       }
       context.putImageData(image, 0, 0);
       const every = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * (height - 1)));
@@ -637,7 +639,7 @@
     picture.draw(true);
     picture.isNew = picture.isStale = false;
   };
-  // A picture is drawn when it comes near the window.
+  // All are drawn once, one after the other; later only what is near the window follows each choice at once.
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const picture = pictures.find((one) => one.element === entry.target);
@@ -646,6 +648,12 @@
     }
   }, { rootMargin: "600px" });
   for (const picture of pictures) near.observe(picture.element);
+  const drawRest = (place) => {
+    if (place === pictures.length) return;
+    if (pictures[place].isNew) drawNow(pictures[place]);
+    setTimeout(drawRest, 0, place + 1);
+  };
+  drawRest(0);
 
   for (const element of document.querySelectorAll("[data-table]")) {
     const model = models[Number(element.dataset.model)], details = element.closest("details");
@@ -677,6 +685,14 @@
   addEventListener("afterprint", repaint);
   let waiting;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => pictures.forEach((picture) => { picture.isNew = true; refresh(picture); }), 120); });
+
+  // In a notebook's frame a link would lead out of the page.
+  if (location.protocol === "about:") for (const link of document.querySelectorAll('a[href^="#"]')) link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const target = document.getElementById(link.hash.slice(1));
+    target.scrollIntoView();
+    target.focus({ preventScroll: true });
+  });
 
   // The section at the top of the window is marked in the list of sections.
   const links = [...document.querySelectorAll("nav a")], parts = links.map((link) => document.getElementById(link.hash.slice(1)));
