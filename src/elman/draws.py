@@ -1,8 +1,8 @@
-"""Random numbers of a training step: from a generator of its own, so that nothing else that draws changes them.
+"""Random numbers of a training step, from generators of its own, so that other draws in the process do not affect them.
 
-Inside ``drawing(seed, step)`` every place that draws has its own stream of numbers, by its turn. On a CPU the numbers
-of a row depend on its place among the rows of the batch, not on how many rows come after it. Outside of ``drawing``,
-as where a layer is used by itself, torch's global generator is used.
+Inside ``drawing(seed, step)`` each call that draws gets its own generator, numbered in the order of the calls. On a CPU
+the numbers of a row depend on its index in the batch, not on the number of rows. Outside of ``drawing``, as when a
+layer is used by itself, torch's global generator is used.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-NORMALS_TOGETHER = 16  # the last ones of a tensor torch draws otherwise
+NORMALS_TOGETHER = 16  # torch draws normal numbers in groups, and the last group of a tensor differently
 
 
 class _Draws:
-    """The generators of one step, one for each place that draws."""
+    """The generators of one step, one for each call that draws."""
 
     def __init__(self, key: tuple[int, ...]) -> None:
         self._key = key
-        self._turns = count()
+        self._calls = count()
 
-    def generator(self, device: torch.device) -> torch.Generator:
-        digest = blake2b(repr((*self._key, next(self._turns))).encode(), digest_size=8).digest()
+    def make_generator(self, device: torch.device) -> torch.Generator:
+        digest = blake2b(repr((*self._key, next(self._calls))).encode(), digest_size=8).digest()
         return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
@@ -37,7 +37,7 @@ _current: ContextVar[_Draws | None] = ContextVar("draws", default=None)
 
 @contextmanager
 def drawing(*key: int) -> Iterator[None]:
-    """Let all that is drawn here, in this thread, depend on the key and on nothing else.
+    """Make all draws in this context, in this thread, depend on the key only.
 
     Example:
         >>> with drawing(1, 7):
@@ -54,22 +54,22 @@ def drawing(*key: int) -> Iterator[None]:
 
 
 def is_drawing() -> bool:
-    """Whether what is drawn depends on a key."""
+    """Return whether draws depend on a key."""
     return _current.get() is not None
 
 
 def bernoulli(shape: Sequence[int], share: float, like: Tensor) -> Tensor:
-    """Draw ones, a share of them on average, and zeros; rows first, in the type and on the device of ``like``."""
+    """Draw ones with probability ``share``, otherwise zeros; rows first, with the dtype and device of ``like``."""
     return like.new_empty(tuple(shape)).bernoulli_(share, generator=_generator(like))
 
 
 def uniform(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Draw float32 numbers from 0 … 1, rows first, on the device of ``like``."""
+    """Draw uniform float32 numbers in 0 … 1; rows first, on the device of ``like``."""
     return torch.rand(tuple(shape), generator=_generator(like), device=like.device)
 
 
 def normal(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Draw numbers of mean 0 and variance 1, rows first, in the type and on the device of ``like``."""
+    """Draw standard normal numbers; rows first, with the dtype and device of ``like``."""
     generator = _generator(like)
     if generator is None:
         return torch.randn(tuple(shape), dtype=like.dtype, device=like.device)
@@ -84,8 +84,8 @@ def dropout(x: Tensor, share: float, is_training: bool, row_dim: int) -> Tensor:
     Args:
         x: any shape.
         share: probability of zeroing an entry.
-        is_training: whether to.
-        row_dim: the dimension of x that counts the rows of the batch.
+        is_training: whether to apply dropout at all.
+        row_dim: the dimension of x for the rows of the batch.
     """
     if not is_drawing() or not is_training or share in (0, 1):
         return functional.dropout(x, share, is_training)
@@ -96,4 +96,4 @@ def dropout(x: Tensor, share: float, is_training: bool, row_dim: int) -> Tensor:
 
 def _generator(like: Tensor) -> torch.Generator | None:
     draws = _current.get()
-    return None if draws is None else draws.generator(like.device)
+    return None if draws is None else draws.make_generator(like.device)

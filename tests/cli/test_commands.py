@@ -282,19 +282,37 @@ def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
     answer = shell("demo", "--seconds", 1.2)
     assert answer.code == 0, answer.err
     assert "ngram:5" in answer.out
-    assert "lstm:1x256" in answer.out  # the least of its networks, in so little time
-    assert re.search(r"The LSTM is still behind: .*\nafter about \d+ minutes: elman demo --minutes \d+\n", answer.out)
+    assert "lstm:1x192" in answer.out  # the smallest of its networks, in so little time
+    said = " ".join(answer.out.split())
+    more = re.search(r"The LSTM is still behind: .* in about (\d+) minutes\. elman demo --minutes (\d+) ", said)
+    assert more
+    assert more[1] == more[2]
     assert elman.load("runs/demo").generate("The", max_tokens=3, seed=1)
     assert "elman generate runs/demo" in answer.out
 
 
-@pytest.mark.parametrize(("steps", "hidden_size"), [(10**6, 384), (1200, 384), (1000, 256), (1, 256)])
-def test_the_demo_takes_the_largest_network_that_has_the_time(monkeypatch, steps, hidden_size):
-    def predicted(model, text):
-        return {"steps": steps * 384 // model.hidden_size}
+@pytest.mark.parametrize(
+    ("seconds", "on_one_thread", "hidden_size", "threads"),
+    [
+        (0.001, 0.002, 384, None),
+        (0.044, 0.044, 384, None),  # 60 s * 0.9 / 1200 steps = 0.045
+        (0.046, 0.046, 256, None),
+        (0.057, 0.057, 256, None),  # 54 s / 1400 steps = 0.0386 for a step of 256 units, of 384 half as much again
+        (0.059, 0.059, 192, None),
+        (10.0, 20.0, 192, None),
+        (10.0, 0.5, 192, 1),  # a busy machine
+    ],
+)
+def test_the_demo_takes_the_largest_network_that_wins(monkeypatch, seconds, on_one_thread, hidden_size, threads):
+    costs = {384: 1.0, 256: 2 / 3, 192: 0.4}
 
-    monkeypatch.setattr(LanguageModel, "dry_run", predicted)
-    assert demo._affordable(LanguageModel(minutes=1), "").hidden_size == hidden_size
+    def predict(model, text):
+        per_step = (seconds if model.threads is None else on_one_thread) * costs[model.hidden_size]
+        return {"steps": int(60 * model.minutes / per_step)}
+
+    monkeypatch.setattr(LanguageModel, "dry_run", predict)
+    chosen = demo.choose_network(LanguageModel(minutes=1), "")
+    assert (chosen.hidden_size, chosen.threads) == (hidden_size, threads)
 
 
 def test_commands_are_printed_as_they_can_be_called(monkeypatch, tmp_path):

@@ -134,7 +134,7 @@ BAD = {
     "train tagger sample:sentences --out out --column uposs": (2, ["uposs", 'did you mean "upos"']),
     "train tagger sample:sentences --out out --cell lstn": (2, ['did you mean "lstm"']),
     "train classifier table.csv --out out": (3, ['no column is called "label"; did you mean "lable"']),
-    "train classifier table.csv --out out --label lable": (3, ["every example is labelled 'x'"]),
+    "train classifier table.csv --out out --label lable": (3, ["every example has the label 'x'"]),
     "train classifier sample:messages --out out --vectors bad.txt": (3, ["bad.txt:2:"]),
     "train classifier latin.csv --out out": (3, ["latin.csv:2", "--encoding"]),
     "compare tagger sample:sentences --models hmn": (2, ['did you mean "hmm"']),
@@ -182,7 +182,7 @@ def test_a_format_is_named_for_training_and_evaluation_too(shell, tmp_path):
     path = tmp_path / "mails.txt"  # whose ending says lines of text
     path.write_text("text,label\n" + "good film,pos\nbad film,neg\n" * 10)
     answer = shell("train", "classifier", path, "--out", tmp_path / "m", *CLASSIFIER)
-    assert (answer.code, "lines of text have no labels" in answer.err) == (3, True)
+    assert (answer.code, "plain text has no labels" in answer.err) == (3, True)
     answer = shell("train", "classifier", path, "--input-format", "csv", "--out", tmp_path / "m", *CLASSIFIER)
     assert answer.code == 0
     assert shell("evaluate", tmp_path / "m", path).code == 3

@@ -144,7 +144,7 @@ def test_a_text_in_pieces_has_the_surprisals_of_the_whole(name, size):
 
 def test_a_stream_without_a_token_is_told():
     words = text_model(level="word", min_count=1, lines=True)
-    for content, message in ((b"", "standard input: is empty"), (b" \n \n", "holds no token, only blanks")):
+    for content, message in ((b"", "standard input: is empty"), (b" \n \n", "contains no tokens, only white space")):
         with pytest.raises(DataError, match=message):
             list(answers(words, Lines(io.BytesIO(content)), Problems()))
 
@@ -191,7 +191,7 @@ def folders(tmp_path_factory):
         ("translator --beam-size 0", "--beam-size is 0; it must be at least 1"),
         ("translator --n-best 3", "--n-best is 3, but --beam-size 2; a beam keeps no more than that"),
         ("translator --temperature -1", "--temperature is -1.0; it must be a finite number, at least 0"),
-        ("translator --length-penalty 11", "--length-penalty is 11.0; it is at most 10"),
+        ("translator --length-penalty 11", "--length-penalty is 11.0; it must be at most 10"),
         ("translator --encoder x.onnx", "--encoder is no option of a model of task translator; leave it out"),
         ("tagger --beam-size 2", "--beam-size is no option of a model of task tagger; leave it out"),
         ("tagger --attention a.svg", "--attention draws the attention of a translator to the first source of a FILE"),

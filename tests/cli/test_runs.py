@@ -95,7 +95,7 @@ def test_resume_takes_the_newest_unfinished_run_of_the_same_data(shell, unfinish
     shutil.rmtree("runs/other")
     answer = shell("train", "lm", "easy.txt", "--resume")
     assert answer.code == 0, answer.err
-    assert "runs/mine: going on after step 1" in answer.err
+    assert "runs/mine: resuming after step 1" in answer.err
     assert elman.load("runs/mine").metrics_["train"]["steps"] == 4  # with the settings it began with
     assert newest_unfinished("lm", [Path("easy.txt")]) == Path("runs/lm-1")
 

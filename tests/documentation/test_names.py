@@ -114,3 +114,15 @@ def _exists(module):
 def test_every_page_is_in_the_navigation():
     named = re.findall(r"^\s+- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(f"docs/{page}" for page in named) == sorted(page for page in PAGES if page != "README.md")
+
+
+def test_every_package_is_on_its_floor_in_contributing():
+    """The table of floors and import-linter's layers, read from the bottom up, name the same packages."""
+    floors = {}
+    for number, names in re.findall(r"^\| (\d) \| (`.*?`) \|", text_of("CONTRIBUTING.md"), re.MULTILINE):
+        floors.setdefault(int(number), set()).update(re.findall(r"`(\w+)`", names))
+    (layers,) = re.findall(r'type = "layers"\nlayers = \[\n(.*?)\]', text_of("pyproject.toml"), re.DOTALL)
+    lines = [set(re.findall(r"elman\.(\w+)", line)) for line in layers.splitlines()]
+    files = [line for line in lines if line <= floors[0]]  # each of the lowest files has a layer of its own
+    assert set().union(*files) == floors[0]
+    assert [line for line in reversed(lines) if line not in files] == [floors[number] for number in sorted(floors)[1:]]

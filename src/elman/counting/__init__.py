@@ -1,1 +1,1 @@
-"""Counting models: what a recurrent network must beat, and what is set beside it."""
+"""Counting models: the baselines that a recurrent network must beat."""

@@ -1,19 +1,19 @@
-"""What a recurrent network must beat: the Markov (n-gram) model, which looks a fixed number of tokens back.
+"""The Markov (n-gram) model, which looks back a fixed number of tokens: a baseline for recurrent networks.
 
-An n-gram model is a lookup table. It knows only what it has counted, so it has the two faults that recurrent networks
-were invented to cure, and this file measures both: most long contexts were never seen (`NgramModel.unseen_contexts`),
-and every n-gram has to be kept in memory (`NgramModel.nbytes`). Within its window it is hard to beat all the same.
+An n-gram model is a lookup table of counts. It has the two weaknesses that recurrent networks were invented for, and
+this module measures both: most long contexts never occur in training (`NgramModel.unseen_contexts`), and every n-gram
+has to be kept in memory (`NgramModel.nbytes`). Within its window it is still hard to beat.
 
-**How it is stored.** A k-gram is numbered by its *rank* among the distinct k-grams of the training text, and its key is
-built one token at a time, as one integer:
+**Storage.** A k-gram is numbered by its *rank* among the distinct k-grams of the training text, and its key is an
+integer that is built one token at a time:
 
     key(w_1 .. w_k) = rank(w_1 .. w_{k-1}) * vocab_size + w_k        the rank of one token is its id
 
-so one sorted array per order holds all k-grams, grouped by context. The context of the k-gram that ends at position t
+So one sorted array per order holds all k-grams, grouped by context. The context of the k-gram that ends at position t
 is the (k-1)-gram that ends at t-1: a whole text is looked up at once, by shifting an array of ranks by one.
 
-**How it is smoothed.** Both methods mix each order with the next lower one; they differ in what they count, and in how
-much they set aside for tokens that never followed the context h (h' is h without its oldest token):
+**Smoothing.** Both methods interpolate each order with the next lower one. They differ in what they count, and in how
+much they reserve for tokens that never followed the context h (h' is h without its oldest token):
 
     p(w | h) = (max(count(h w) - D, 0) + E * types(h) * p(w | h')) / (total(h) + (E - D) * types(h))
 
@@ -22,8 +22,8 @@ much they set aside for tokens that never followed the context h (h' is h withou
 
     total(h) = sum over w of count(h w)        types(h) = how many w have count(h w) > 0
 
-Where total(h) is 0 the lower order speaks alone; below the single token stands the uniform 1 / vocab_size. So no token
-has probability 0, and every distribution sums to 1.
+If total(h) is 0, only the lower order is used; below the single token is the uniform distribution 1 / vocab_size. So no
+token has probability 0, and every distribution sums to 1.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(eq=False, kw_only=True)
 class NgramModel:
-    """A Markov model of order n: the next token given the last n - 1, by counting.
+    """A Markov model of order n, which predicts the next token from counts of the last n - 1.
 
-    A text is given as `ids`, an integer array of shape (num_tokens,), and `offsets`, the borders of its sequences, of
-    shape (num_sequences + 1,): a stream is `[0, num_tokens]`. No context crosses a border. The first token of a
-    sequence is context only and never predicted; the tokens after it are predicted from the contexts that there are.
+    A text is given as `ids`, an integer array of shape (num_tokens,), and `offsets`, the boundaries of its sequences,
+    of shape (num_sequences + 1,): a stream is `[0, num_tokens]`. No context crosses a boundary. The first token of a
+    sequence is only a context and never predicted; the next tokens are predicted from shorter contexts.
 
     Source: Kneser & Ney (1995), "Improved backing-off for m-gram language modeling", ICASSP, pp. 181-184: the lower
     orders' counts of distinct left neighbours. Witten & Bell (1991), "The zero-frequency problem", IEEE Transactions on
@@ -70,10 +70,10 @@ class NgramModel:
     """
 
     order: int = 5
-    """The length n of the longest n-gram, in tokens: n - 1 tokens of context and the one predicted."""
+    """The length n of the longest n-gram, in tokens: n - 1 tokens of context and the predicted token."""
 
     smoothing: Smoothing = "kneser-ney"
-    """How unseen n-grams get their share: `"kneser-ney"` or `"witten-bell"`, both interpolated."""
+    """The smoothing method, which gives unseen n-grams a probability: `"kneser-ney"` or `"witten-bell"`."""
 
     vocab_size: int = field(default=0, init=False, repr=False)
     """The number of tokens that can be predicted, as given to `fit`."""
@@ -84,9 +84,9 @@ class NgramModel:
         """Count every n-gram of a text, up to `order`.
 
         Args:
-            ids: the text's token ids, in [0, vocab_size), shape (num_tokens,).
-            offsets: the borders of its sequences, shape (num_sequences + 1,).
-            vocab_size: the number of tokens that can be predicted, seen or not.
+            ids: the token ids of the text, in [0, vocab_size), shape (num_tokens,).
+            offsets: the boundaries of its sequences, shape (num_sequences + 1,).
+            vocab_size: the number of tokens that can be predicted, including unseen ones.
 
         Returns:
             The model itself.
@@ -96,17 +96,17 @@ class NgramModel:
             DataError: an id is outside the vocabulary, or no sequence has two tokens.
         """
         if self.order < 1:
-            raise UsageError(f"order = {self.order}, where the least is 1; 5 is usual")
+            raise UsageError(f"order = {self.order}, but the minimum is 1; 5 is usual")
         if self.smoothing not in get_args(Smoothing):
             known = ", ".join(get_args(Smoothing))
             hint = suggest(str(self.smoothing), get_args(Smoothing))
             raise UsageError(f"smoothing = {self.smoothing!r} is unknown; there are {known}{hint}")
         if vocab_size < 1:
-            raise UsageError(f"vocab_size = {vocab_size}, where the least is 1; give the size of the tokenizer")
+            raise UsageError(f"vocab_size = {vocab_size}, but the minimum is 1; give the size of the tokenizer")
         tokens, starts = _check_text(ids, offsets, vocab_size)
         if len(tokens) == len(starts):
             raise DataError(
-                f"{len(tokens)} tokens in {len(starts)} sequences leave nothing to count, where a sequence needs 2; "
+                f"{len(tokens)} tokens in {len(starts)} sequences leave nothing to count, as a sequence needs 2; "
                 "give a longer text"
             )
         kneser_ney = self.smoothing == "kneser-ney"
@@ -137,15 +137,15 @@ class NgramModel:
         return self
 
     def log_probs(self, ids: Integers, offsets: Integers) -> Floats:
-        """Score a text: the log probability of every token but the first of each sequence.
+        """Return the log probability of every token of a text except the first of each sequence.
 
         Args:
-            ids: the text's token ids, shape (num_tokens,).
-            offsets: the borders of its sequences, shape (num_sequences + 1,).
+            ids: the token ids of the text, shape (num_tokens,).
+            offsets: the boundaries of its sequences, shape (num_sequences + 1,).
 
         Returns:
-            Natural logarithms, in the order of the text, shape (number of predicted tokens,). Minus their mean is the
-            loss in nats per token.
+            Natural logarithms, in the order of the text, shape (number of predicted tokens,). Their negative mean is
+            the loss in nats per token.
 
         Raises:
             UsageError: the model is not fitted, or the offsets are wrong.
@@ -160,7 +160,7 @@ class NgramModel:
         tables = self._get_tables()
         tokens, starts = _check_text(ids, offsets, self.vocab_size)
         probs = np.full(len(tokens), 1 / self.vocab_size)  # (num_tokens,)
-        contexts = np.zeros_like(tokens)  # (num_tokens,): the rank of each token's context, at first the empty one
+        contexts = np.zeros_like(tokens)  # (num_tokens,): the rank of each token's context, initially the empty one
         for table, ranks in zip(tables, self._find_ranks(tokens, starts), strict=True):
             probs = table.interpolate(contexts, ranks, probs)
             contexts = shift(ranks, starts)
@@ -171,7 +171,7 @@ class NgramModel:
         """Predict the token that follows a context.
 
         Args:
-            context_ids: the tokens so far within this sequence, shape (any length,); the last `order - 1` are used.
+            context_ids: the previous tokens of the sequence, shape (any length,); the last `order - 1` are used.
 
         Returns:
             The probability of every token, summing to 1, shape (vocab_size,).
@@ -187,24 +187,25 @@ class NgramModel:
         probs = np.full(self.vocab_size, 1 / self.vocab_size)  # (vocab_size,)
         for table, rank in zip(tables, chain([0], last_ranks), strict=False):
             if rank < 0:
-                break  # what was never seen does not occur in anything longer either
+                break  # an unseen context cannot be a part of a longer one
             probs = table.distribution(rank, probs)
         return probs
 
     def generate(
         self, prompt_ids: Integers, num_tokens: int, generator: np.random.Generator, temperature: float = 1.0
     ) -> Ints:
-        """Continue a prompt by drawing one token after the other.
+        """Continue a prompt by sampling one token at a time.
 
         Args:
-            prompt_ids: the tokens to continue, shape (any length,); may be empty. Where the training sequences begin
-                with `<s>`, so should the prompt.
-            num_tokens: how many tokens to draw.
-            generator: where the randomness comes from; the same state draws the same text.
-            temperature: probabilities are raised to 1 / temperature: below 1 is bolder, 0 always takes the likeliest.
+            prompt_ids: the tokens to continue, shape (any length,); may be empty. If the training sequences begin with
+                `<s>`, so should the prompt.
+            num_tokens: the number of tokens to sample.
+            generator: the random generator; the same state gives the same text.
+            temperature: probabilities are raised to the power 1 / temperature; 0 always chooses the most probable
+                token.
 
         Returns:
-            The drawn ids, without the prompt, shape (num_tokens,).
+            The sampled ids, without the prompt, shape (num_tokens,).
 
         Raises:
             UsageError: the model is not fitted, or `num_tokens` or `temperature` is negative.
@@ -216,9 +217,9 @@ class NgramModel:
             array([1, 2, 0, 1, 2])
         """
         if num_tokens < 0:
-            raise UsageError(f"num_tokens = {num_tokens}, where the least is 0")
+            raise UsageError(f"num_tokens = {num_tokens}, but the minimum is 0")
         if not 0 <= temperature < np.inf:
-            raise UsageError(f"temperature = {temperature}, where the least is 0; 1 draws from the model as it is")
+            raise UsageError(f"temperature = {temperature}, but it must be finite and at least 0; 1 changes nothing")
         drawn = list(np.asarray(prompt_ids, dtype=np.int64))
         for _ in range(num_tokens):
             probs = self.next_probs(np.array(drawn[max(0, len(drawn) - self.order + 1) :], dtype=np.int64))
@@ -256,7 +257,7 @@ class NgramModel:
 
     @property
     def num_parameters(self) -> int:
-        """The number of n-grams stored, of all orders."""
+        """The number of n-grams stored, over all orders."""
         return sum(int(np.count_nonzero(table.counts)) for table in self._get_tables())
 
     @property
@@ -266,11 +267,11 @@ class NgramModel:
 
     def _get_tables(self) -> list[_Table]:
         if not self._tables:
-            raise UsageError("this NgramModel has counted nothing yet; call fit(ids, offsets, vocab_size) first")
+            raise UsageError("this NgramModel is not fitted yet; call fit(ids, offsets, vocab_size) first")
         return self._tables
 
     def _find_ranks(self, tokens: Ints, starts: Ints) -> Iterator[Ints]:
-        """For k = 1 .. order: the rank of the k-gram that ends at each token, -1 where training has none."""
+        """Yield, for k = 1 .. order, the rank of the k-gram that ends at each token, -1 if it is unseen."""
         ranks = tokens
         yield ranks
         for table in self._tables[1:]:
@@ -280,13 +281,13 @@ class NgramModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """What is stored about the n-grams of one order: their keys and counts, and the sums over each context."""
+    """The n-grams of one order: their keys and counts, and the sums over each context."""
 
-    keys: Ints  # (num_grams,), sorted, so the n-grams of one context lie side by side
+    keys: Ints  # (num_grams,), sorted, so the n-grams of one context are adjacent
     counts: Integers  # (num_grams,)
     totals: Integers  # (num_contexts,), by the rank of the context one order below
     types: Integers  # (num_contexts,)
-    discount: float  # D of the equation at the top of this file
+    discount: float  # D in the equation at the top of this module
     escape: float  # E
 
     @property
@@ -294,17 +295,17 @@ class _Table:
         return self.keys.nbytes + self.counts.nbytes + self.totals.nbytes + self.types.nbytes
 
     def find(self, keys: Ints) -> Ints:
-        """The ranks of some keys, shape (any,); -1 for a key that is not here, as every negative key."""
+        """Return the ranks of some keys, shape (any,); -1 for an unknown or negative key."""
         ranks = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[ranks] == keys, ranks, -1)
 
     def totals_of(self, contexts: Ints) -> Integers:
-        """How often each context was followed by anything, shape (any,); 0 for the rank -1."""
+        """Return how often each context was followed by any token, shape (any,); 0 for the rank -1."""
         return np.where(contexts >= 0, self.totals[contexts], 0)
 
     def interpolate(self, contexts: Ints, ranks: Ints, lower: Floats) -> Floats:
-        """p(w | h) at every token: from the ranks of h and of h w, and p(w | h'), all of shape (num_tokens,)."""
-        seen = np.flatnonzero(self.totals_of(contexts))  # elsewhere the lower order speaks alone
+        """Compute p(w | h) at every token from the ranks of h and of h w, and p(w | h'), each (num_tokens,)."""
+        seen = np.flatnonzero(self.totals_of(contexts))  # elsewhere only the lower order is used
         contexts, ranks = contexts[seen], ranks[seen]
         totals, types = self.totals[contexts], self.types[contexts]
         own = np.maximum(np.where(ranks >= 0, self.counts[ranks], 0) - self.discount, 0)
@@ -313,7 +314,7 @@ class _Table:
         return probs
 
     def distribution(self, context: int, lower: Floats) -> Floats:
-        """p(. | h) of every token: from the rank of h, and p(. | h'), shape (vocab_size,)."""
+        """Compute p(. | h), (vocab_size,), from the rank of h and from p(. | h')."""
         total, types, vocab_size = int(self.totals[context]), int(self.types[context]), len(lower)
         if total == 0:
             return lower
@@ -325,27 +326,27 @@ class _Table:
 
 
 def _estimate_discount(counts: Integers) -> float:
-    """D = n1 / (n1 + 2 n2), from how many n-grams were counted once and twice; one half where either number is 0.
+    """Compute D = n1 / (n1 + 2 n2) from the numbers of n-grams counted once and twice; 0.5 if either number is 0.
 
-    The formula would say 0 or 1 there: nothing left for unseen tokens, or nothing learned from n-grams seen once.
+    The formula would give 0 or 1: no probability left for unseen tokens, or none for n-grams that were seen once.
     """
     ones, twos = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
     return float(ones / (ones + 2 * twos)) if ones and twos else 0.5
 
 
 def _compact(counts: npt.NDArray[Any]) -> Integers:
-    """The same whole numbers in 4 bytes each, where they fit."""
+    """Convert counts to int32 if they fit."""
     small = counts.max(initial=0) <= np.iinfo(np.int32).max
     return counts.astype(np.int32 if small else np.int64)
 
 
 def _check_text(ids: Integers, offsets: Integers, vocab_size: int) -> tuple[Ints, Ints]:
-    """Check a text; return its tokens, shape (num_tokens,), and where each sequence that is not empty starts."""
+    """Check a text; return its tokens, shape (num_tokens,), and the start of each non-empty sequence."""
     ids, offsets = np.asarray(ids), np.asarray(offsets)
     for name, array in (("ids", ids), ("offsets", offsets)):
         if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
             raise UsageError(
-                f"{name} has shape {array.shape} and dtype {array.dtype}, where one dimension of integers is needed; "
+                f"{name} has shape {array.shape} and dtype {array.dtype}, but must be a one-dimensional integer array; "
                 "encode the text first"
             )
     borders = offsets.astype(np.int64)

@@ -1,14 +1,14 @@
-"""What a recurrent tagger must beat: one tag for all, each word's usual tag, and a hidden Markov model.
+"""Baselines for a recurrent tagger: the majority tag, the most frequent tag of each word, and a hidden Markov model.
 
-The first two know no context. The hidden Markov model knows the tag before, and picks a sentence's tags together:
+The first two ignore context. The hidden Markov model uses the previous tag, and chooses all tags of a sentence jointly:
 
     argmax over tags of the sum over i of  log p(tag_i | tag_{i-1}) + log p(word_i | tag_i)
 
     p(tag | tag before) = (count(tag before, tag) + a) / (count(tag before) + a (K + 1))      K tags and the border
-    p(word | tag) = p(tag | word) p(word) / p(tag)                   p(word) is the same whatever the tags: left out
+    p(word | tag) = p(tag | word) p(word) / p(tag)                   p(word) does not depend on the tags: omitted
 
-`p(tag | word)` is read off ever narrower views of the word, each smoothed by the one before; so a word seen often goes
-by its own counts, and a word never seen by how words that are rare, look like it and end like it were tagged:
+`p(tag | word)` is estimated from increasingly specific views of the word, each smoothed by the previous one. So a
+frequent word is tagged by its own counts, and an unseen word like the rare words with the same shape and ending:
 
     every word ──▶ rare words ──▶ of the same shape ──▶ that end in the same letter ──▶ ... 10 letters ──▶ the word
 
@@ -31,12 +31,12 @@ from elman.errors import DataError, UsageError
 Sentences: TypeAlias = Sequence[Sequence[str]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-RARE = 10  # a word seen at most so often helps to guess the tags of unseen words (Brants 2000, section 2.3)
-LONGEST_ENDING = 10  # letters (the same)
+RARE = 10  # the highest count of a word that is used to guess the tags of unseen words (Brants 2000, section 2.3)
+LONGEST_ENDING = 10  # letters (ibid.)
 
 
 class TaggingBaseline(ABC):
-    """What the taggers here share: they count in `fit`, and look up in `predict`."""
+    """The base class of the taggers in this module, which count in `fit` and look up in `predict`."""
 
     _is_fitted = False
 
@@ -51,11 +51,11 @@ class TaggingBaseline(ABC):
             The tagger itself.
 
         Raises:
-            UsageError: words and tags do not pair up.
-            DataError: there is no word.
+            UsageError: words and tags do not match.
+            DataError: there are no words.
         """
         if len(sentences) != len(tags):
-            raise UsageError(f"{len(sentences)} sentences, but tags of {len(tags)}; give a list of tags for each")
+            raise UsageError(f"{len(sentences)} sentences, but tags for {len(tags)}; give a list of tags for each")
         for number, (words, own) in enumerate(zip(sentences, tags, strict=True), start=1):
             if len(words) != len(own):
                 raise UsageError(f"sentence {number}: {len(words)} words, but {len(own)} tags; give one for each word")
@@ -82,13 +82,13 @@ class TaggingBaseline(ABC):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers the tagger has to store."""
+        """The number of values that the tagger stores."""
         self._check_fitted()
         return self._count_parameters()
 
     def _check_fitted(self) -> None:
         if not self._is_fitted:
-            raise UsageError(f"this {type(self).__name__} has counted nothing yet; call fit(sentences, tags) first")
+            raise UsageError(f"this {type(self).__name__} is not fitted yet; call fit(sentences, tags) first")
 
     @abstractmethod
     def _count(self, sentences: Sentences, tags: Sentences) -> None: ...
@@ -101,7 +101,7 @@ class TaggingBaseline(ABC):
 
 
 class MajorityTagger(TaggingBaseline):
-    """Give every word the most frequent tag of all; of several, the one met first.
+    """Tag every word with the most frequent tag overall; in a tie, with the one that occurs first.
 
     Example:
         >>> MajorityTagger().fit([["the", "cat", "sat"]], [["DET", "NOUN", "NOUN"]]).predict([["a", "dog"]])
@@ -119,10 +119,10 @@ class MajorityTagger(TaggingBaseline):
 
 
 class MostFrequentTagger(TaggingBaseline):
-    """Give each word the tag that it had most often; of several, the one that it had first.
+    """Tag each word with its most frequent tag; in a tie, with the one that occurs first.
 
-    A word that was never seen gets the tag that is most frequent among the words seen just once, which are the most
-    like it (or among all words, where none was seen just once).
+    An unseen word gets the most frequent tag of the words that were seen only once, which resemble it most (or of all
+    words if none was seen only once).
 
     Source: Jurafsky and Martin, "Speech and language processing", 3rd edition draft, chapter "Sequence labeling for
     parts of speech and named entities": the most frequent class baseline.
@@ -147,18 +147,17 @@ class MostFrequentTagger(TaggingBaseline):
 
 
 class HiddenMarkovModel(TaggingBaseline):
-    """A first-order hidden Markov model: the tag before, and the word itself, its shape and its ending.
+    """A first-order hidden Markov model, from the previous tag and the word, its shape and its ending.
 
-    How it counts and smooths stands at the top of this file; the best tags of a sentence are found by Viterbi's
-    algorithm, in K² steps for each word.
+    See the top of this module for the equations. The best tags of a sentence are found by the Viterbi algorithm, in K²
+    steps for each word.
 
     Source: Brants (2000), "TnT: a statistical part-of-speech tagger", ANLP, section 2.3: the tags of unseen words from
-    the endings of rare words, capitalised or not, inverted by Bayes' rule. TnT looks two tags back; its interpolation
+    the endings of rare words, capitalised or not, inverted by Bayes' rule. TnT looks back two tags; its interpolation
     weights are replaced here by one pseudo-count for every view.
 
     Args:
-        smoothing: how many imagined observations stand beside the counted ones: this many for each transition, and
-            this many in all for each view of a word. Above 0.
+        smoothing: the pseudo-count: for each transition, and in total for each view of a word. Above 0.
 
     Raises:
         UsageError: `smoothing` is not a number above 0.
@@ -172,13 +171,13 @@ class HiddenMarkovModel(TaggingBaseline):
 
     def __init__(self, smoothing: float = 1.0) -> None:
         if not 0 < smoothing < np.inf:
-            raise UsageError(f"smoothing = {smoothing}, where a number above 0 is needed; 1 is usual")
+            raise UsageError(f"smoothing = {smoothing}, but it must be a number above 0; 1 is usual")
         self.smoothing = smoothing
 
     def _count(self, sentences: Sentences, tags: Sentences) -> None:
         self._tags = sorted(set(chain.from_iterable(tags)))
         ids = {tag: number for number, tag in enumerate(self._tags)}
-        border = len(ids)  # K: what stands before the first tag and after the last
+        border = len(ids)  # K: the index before the first tag and after the last one
         self._transitions = np.zeros((border + 1, border + 1), np.int64)  # (K + 1, K + 1): from, to
         for own in tags:
             for before, after in pairwise([border, *(ids[tag] for tag in own), border]):
@@ -198,7 +197,7 @@ class HiddenMarkovModel(TaggingBaseline):
         return [[self._tags[tag] for tag in path] for path in paths]
 
     def _tag_probs(self, word: str, prior: Floats) -> Floats:
-        """p(tag | word), shape (K,)."""
+        """Return p(tag | word), shape (K,)."""
         probs = prior
         for view in _list_views(word):
             if seen := self._views.get(view):
@@ -211,7 +210,7 @@ class HiddenMarkovModel(TaggingBaseline):
 
 
 def _viterbi(emissions: Sequence[Floats], transitions: Floats) -> list[int]:
-    """Find the tags whose scores sum highest: (T, K) of each word's tags, (K + 1, K + 1) from tag to tag."""
+    """Find the tags with the highest total score, from (T, K) emissions and (K + 1, K + 1) transitions."""
     if not len(emissions):
         return []
     inner = transitions[:-1, :-1]  # (K, K)
@@ -228,14 +227,14 @@ def _viterbi(emissions: Sequence[Floats], transitions: Floats) -> list[int]:
 
 
 def _list_views(word: str) -> list[Hashable]:
-    """Name the views of a word, from the widest (that it is a word) to the narrowest (which word it is)."""
+    """List the views of a word, from the most general (any word) to the most specific (the word itself)."""
     shape = word[:1].isupper(), any(map(str.isdigit, word)), any(map(str.isalpha, word))
     endings = [word[len(word) - length :] for length in range(min(len(word), LONGEST_ENDING) + 1)]
     return [(), *((shape, ending) for ending in endings), word]
 
 
 def _count_tags_by_word(sentences: Sentences, tags: Sentences) -> dict[str, Counter[str]]:
-    """How often each word had each tag."""
+    """Count how often each word has each tag."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for word, tag in zip(chain.from_iterable(sentences), chain.from_iterable(tags), strict=True):
         counts[word][tag] += 1

@@ -1,7 +1,7 @@
-"""What a recurrent classifier must beat: the most frequent label, and bags of words, which know no order.
+"""Baselines for a recurrent classifier: the most frequent label, and bags of words, which ignore word order.
 
 text ──CountVectorizer──▶ counts (V,) of its words ──LogisticRegression | MLPClassifier──▶ label
-                          (with bigrams: and of its pairs of neighbours)
+                          (with bigrams: and of its pairs of adjacent words)
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TEXT_BASELINES = {
     "mlp": "counts of words, one hidden layer of 100 units",
     "mlp2": "counts of words and of pairs of words, one hidden layer of 100 units",
 }
-"""What each name stands for."""
+"""A description of each baseline by its name."""
 
 
 class TextBaseline(Protocol):
-    """What all of them can do, as scikit-learn's classifiers do it."""
+    """The common interface, that of scikit-learn's classifiers."""
 
     classes_: npt.NDArray[Any]
     """The K labels, sorted."""
 
     def fit(self, X: Sequence[str], y: Sequence[str]) -> Self:  # noqa: N803
-        """Learn from texts and their labels."""
+        """Fit to texts and their labels."""
 
     def predict(self, X: Sequence[str]) -> npt.NDArray[Any]:  # noqa: N803
         """Return the label of each text, shape (N,)."""
@@ -41,7 +41,7 @@ class TextBaseline(Protocol):
 
 
 class MajorityClassifier:
-    """Give every text the most frequent label; of several, the first in the alphabet.
+    """Give every text the most frequent label; in a tie, the first in alphabetical order.
 
     Example:
         >>> model = MajorityClassifier().fit(["good", "fine", "bad", "great"], ["+", "+", "-", "+"])
@@ -56,13 +56,13 @@ class MajorityClassifier:
         """Count the labels of some texts.
 
         Raises:
-            UsageError: texts and labels do not pair up.
-            DataError: there is no text.
+            UsageError: texts and labels do not match.
+            DataError: there are no texts.
         """
         if len(X) != len(y):
             raise UsageError(f"{len(X)} texts, but {len(y)} labels; give one label for each text")
         if not len(y):
-            raise DataError("no text leaves nothing to count; give texts with their labels")
+            raise DataError("there are no texts to count; give texts with their labels")
         self.classes_, counts = np.unique(np.asarray(y), return_counts=True)
         self._shares = counts / len(y)  # (K,)
         return self
@@ -78,27 +78,26 @@ class MajorityClassifier:
         return labels
 
     def predict_proba(self, X: Sequence[str]) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Return each label's share of the training texts for each text, shape (N, K).
+        """Return the frequency of each label in training for each text, shape (N, K).
 
         Raises:
             UsageError: the model is not fitted.
         """
         if not hasattr(self, "_shares"):
-            raise UsageError("this MajorityClassifier has counted nothing yet; call fit(texts, labels) first")
+            raise UsageError("this MajorityClassifier is not fitted yet; call fit(texts, labels) first")
         return np.tile(self._shares, (len(X), 1))
 
 
 def text_baseline(name: str, seed: int) -> TextBaseline:
     """Make an unfitted baseline.
 
-    Words are what scikit-learn's `CountVectorizer` takes for them: two letters or digits at least, in lower case; a
-    text without any is a bag of nothing. `fit` is scikit-learn's own and raises its `ValueError` where no training text
-    holds a word, where there is one label only, or where an `mlp`, which sets a tenth aside to know when to stop, has
-    too few texts for that.
+    Words are those of scikit-learn's `CountVectorizer`: at least two letters or digits, in lower case; a text without
+    words is an empty bag. `fit` is scikit-learn's and raises its `ValueError` if no training text has a word, if there
+    is only one label, or if an `mlp`, which holds out a tenth for early stopping, has too few texts.
 
     Args:
         name: one of `TEXT_BASELINES`.
-        seed: where the randomness of an `mlp` starts; the others have none.
+        seed: the seed of an `mlp`; the others are deterministic.
 
     Returns:
         A `MajorityClassifier`, or a scikit-learn `Pipeline`.
@@ -124,9 +123,9 @@ def text_baseline(name: str, seed: int) -> TextBaseline:
     except ImportError as error:
         raise UsageError(f'the baseline "{name}" needs scikit-learn: {how_to_install("sklearn")}') from error
     ngram_range = (1, 2) if name.endswith("2") else (1, 1)
-    if name.startswith("logreg"):  # long texts needed 500 iterations; to stop short would be a warning
+    if name.startswith("logreg"):  # long texts need about 500 iterations; too few give a warning
         pipeline = make_pipeline(CountVectorizer(ngram_range=ngram_range), LogisticRegression(max_iter=2000))
-    else:  # float32: half the time and memory of the default, and the same accuracy
+    else:  # float32 has half the time and memory of the default, with the same accuracy
         counts = CountVectorizer(ngram_range=ngram_range, dtype=np.float32)
         network = MLPClassifier(hidden_layer_sizes=(100,), early_stopping=True, random_state=seed)
         pipeline = make_pipeline(counts, network)

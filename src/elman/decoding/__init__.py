@@ -1,1 +1,1 @@
-"""From logits to the next token."""
+"""Decoding: from logits to tokens, by sampling, beam search or the Viterbi algorithm."""

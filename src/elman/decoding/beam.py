@@ -1,4 +1,4 @@
-"""Beam search: the likeliest sequences that a network can write, several kept at every step."""
+"""Beam search for the most likely sequences of a network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from elman.kernels.checks import check
 
 
 class Rows(Protocol):
-    """A network's state after what every row has written; K rows in a row belong to one sentence."""
+    """A network's state for every row; K consecutive rows belong to one sentence."""
 
     def select(self, sentences: Tensor, rows: Tensor) -> Self:
-        """Go on with some sentences (B,) and, of their rows, these (B · K,), numbered among all."""
+        """Select sentences (B,) and rows of them (B · K,); rows are numbered over the whole batch."""
         ...
 
 
@@ -26,10 +26,10 @@ StepFunction = Callable[[Tensor, RowState], tuple[Tensor, RowState]]
 
 
 class Hypothesis(NamedTuple):
-    """A sequence that was written."""
+    """A sequence that was found or drawn."""
 
     ids: tuple[int, ...]
-    """Its tokens, without the one that ends it."""
+    """Its tokens, without the end token."""
     score: float
     """Its log-probability in nats, divided by its length to the power of the length penalty; higher is better."""
 
@@ -45,29 +45,29 @@ def beam_search(
     max_length: int,
     length_penalty: float = 1.0,
 ) -> list[list[Hypothesis]]:
-    """Find the likeliest sequences for each of several sentences.
+    """Find the most likely sequences for each of several sentences.
 
-    At every step each kept sequence is continued with every token, and the ``beam_size`` best of all those are kept;
-    one that ends is put aside. A sentence is done when as many have been put aside. The sequence that always takes the
-    likeliest next token is carried along beside the beam, so that what is returned never scores below it.
+    At each step, every sequence in the beam is extended by every token, and the ``beam_size`` best extensions are kept.
+    A sequence that ends leaves the beam; a sentence is done when ``beam_size`` sequences have ended. The greedy
+    sequence is carried along beside the beam, so the result never scores below it.
 
-        score = log p(sequence) / length^length_penalty,   the ending token counted in both
+        score = log p(sequence) / length^length_penalty,   both including the end token
 
     Source: Graves (2012), "Sequence transduction with recurrent neural networks", section 3.1; the penalty in its
     simple form as in Wu et al. (2016), "Google's neural machine translation system", section 7, before equation 14.
 
     Args:
-        step: reads one token a row (R,) and returns the logits (R, V) for the next, and the state after it.
-        state: of ``num_sentences`` rows.
+        step: reads one token per row (R,) and returns the logits (R, V) of the next token, and the new state.
+        state: the state with ``num_sentences`` rows.
         num_sentences: B.
-        begin_id: what every sequence begins with; it is no part of what is returned.
-        end_id: what ends a sequence.
-        beam_size: how many are kept at every step; 1 is the greedy choice.
-        max_length: the most tokens of a sequence, its end counted; one that has not ended there is returned as it is.
-        length_penalty: 0 prefers short sequences, 1 compares the mean of the log-probabilities.
+        begin_id: the token that every sequence starts with; not returned.
+        end_id: the token that ends a sequence.
+        beam_size: how many sequences to keep at each step; 1 is greedy search.
+        max_length: the most tokens of a sequence, including the end token; longer sequences are cut off there.
+        length_penalty: 0 prefers short sequences, 1 compares mean log-probabilities.
 
     Returns:
-        For each sentence the sequences found, the best first: at least one, ``beam_size`` where there are so many.
+        The sequences found for each sentence, best first: at least one and at most ``beam_size``.
 
     Raises:
         UsageError: a size is below 1, or ``step`` does not return one row of logits for each row of ids, or only
@@ -93,21 +93,20 @@ def beam_search(
 
 
 class _Beams:
-    """The sequences that are kept for each sentence, and those that have ended.
+    """The sequences in the beam of each sentence, and those that have ended.
 
-    Each sentence that is not done has as many lanes as the beam holds and, where that is more than one, another in
-    which the greedy choice is carried along.
+    Each unfinished sentence has ``beam_size`` lanes and, if that is more than one, one more for the greedy sequence.
     """
 
     def __init__(self, num_sentences: int, beam_size: int, begin_id: int, end_id: int, length_penalty: float) -> None:
         self._beam_size, self._end_id, self._length_penalty = beam_size, end_id, length_penalty
         self.lanes = beam_size + 1 if beam_size > 1 else 1
-        self.sentences = torch.arange(num_sentences)  # which are not done yet
+        self.sentences = torch.arange(num_sentences)  # the unfinished ones
         self._written = torch.full((num_sentences, self.lanes, 1), begin_id)  # (B, lanes, length)
         self._scores = torch.full((num_sentences, self.lanes), -torch.inf)
-        self._scores[:, [0, -1]] = 0.0  # of the first token there is one sequence, not several
+        self._scores[:, [0, -1]] = 0.0  # at first, all lanes would hold the same sequence
         self.found: list[dict[tuple[int, ...], float]] = [{} for _ in range(num_sentences)]
-        """For each sentence the sequences that have ended, and their scores."""
+        """The ended sequences of each sentence with their scores."""
 
     @property
     def last_ids(self) -> Tensor:
@@ -115,14 +114,14 @@ class _Beams:
         return self._written[:, :, -1].flatten()
 
     def extend(self, log_probs: Tensor, *, is_last: bool) -> tuple[Tensor, Tensor]:
-        """Continue every sequence by a token, put aside what has ended, and keep the best of the others.
+        """Extend every sequence by a token, collect those that end, and keep the best of the others.
 
         Args:
-            log_probs: (B · lanes, V) of the next token.
+            log_probs: log-probabilities of the next token, (B · lanes, V).
             is_last: whether every sequence ends here.
 
         Returns:
-            Which sentences go on (B',), and which row each of their sequences continues (B' · lanes,).
+            Which sentences continue (B',), and which row each of their sequences extends (B' · lanes,).
         """
         log_probs = log_probs.view(len(self.sentences), self.lanes, -1)  # (B, lanes, V)
         totals, origins, tokens = _continued(self._scores, log_probs, self._beam_size)  # (B, 2 · beam_size [+ 1]) each
@@ -141,15 +140,15 @@ class _Beams:
         return rows, numbers
 
     def best(self, sentence: int) -> list[Hypothesis]:
-        """Return the sequences found for a sentence, the best first."""
+        """Return the sequences found for a sentence, best first."""
         ordered = sorted(self.found[sentence].items(), key=lambda item: (-item[1], item[0]))
         return [Hypothesis(ids, score) for ids, score in ordered[: self._beam_size]]
 
     def _put_aside(self, totals: Tensor, origins: Tensor, tokens: Tensor, is_last: bool) -> None:
-        """Keep what has ended, its length counted with the ending token."""
+        """Collect the sequences that have ended; their length includes the end token."""
         length = self._written.shape[2]
         ended = totals.isfinite() & ((tokens == self._end_id) | is_last)
-        ended[:, self._beam_size : 2 * self._beam_size] = False  # an end counts where it is among the best
+        ended[:, self._beam_size : 2 * self._beam_size] = False  # an end counts only among the best
         for row, column in ended.nonzero().tolist():
             ids = self._written[row, origins[row, column], 1:].tolist()
             token = int(tokens[row, column])
@@ -159,7 +158,7 @@ class _Beams:
             hypotheses[sequence] = max(score, hypotheses.get(sequence, -torch.inf))
 
     def _going_on(self, scores: Tensor) -> Tensor:
-        """Return the sentences that have not found enough, or whose greedy choice has not ended (B',)."""
+        """Return the sentences with too few ended sequences, or whose greedy sequence has not ended (B',)."""
         enough = torch.tensor([len(self.found[sentence]) >= self._beam_size for sentence in self.sentences.tolist()])
         going_on = scores.isfinite().any(dim=1) & ~enough
         if self.lanes > 1:
@@ -168,9 +167,9 @@ class _Beams:
 
 
 def _continued(scores: Tensor, log_probs: Tensor, beam_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Continue every sequence with every token: the best totals, which sequence each continues, and its last token.
+    """Extend every sequence by every token; return the best totals, the sequence each extends, and its last token.
 
-    There are twice as many as the beam holds, since no more than half of them can have ended; the greedy one is last.
+    Twice as many as the beam holds are returned, since at most half of them can have ended; the greedy one is last.
     """
     lanes, vocab_size = log_probs.shape[1:]
     searched = max(lanes - 1, 1)

@@ -1,4 +1,4 @@
-"""Sequences that are drawn in place of being searched for, each with its log-probability."""
+"""Sampling of whole sequences, each with its log-probability, as an alternative to beam search."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from elman.decoding.streams import Stepwise, Stream, Writing, stop_at
 
 
 class Drawn(NamedTuple, Generic[RowState]):
-    """What the network has read of sequences that are being drawn, R of them."""
+    """The progress of R sequences that are being drawn."""
 
     state: RowState
-    """Of one sentence for each row."""
+    """The network's state, with one sentence for each row."""
     logits: Tensor
-    """(R, V) of what may follow."""
+    """The logits of the next token, (R, V)."""
     nats: Tensor
-    """(R,) the log-probability of what was drawn."""
+    """The log-probability of the tokens drawn so far, (R,)."""
 
     def select(self, rows: Tensor) -> Drawn[RowState]:
-        """Go on with some of the rows."""
+        """Select rows."""
         return Drawn(self.state.select(rows, rows), self.logits[rows], self.nats[rows])
 
 
@@ -39,19 +39,19 @@ def draw_sequences(
     end_id: int,
     max_length: int,
 ) -> list[list[Hypothesis]]:
-    """Draw sequences for each of several sentences, token by token, from what the network says.
+    """Draw sequences for each of several sentences, token by token, from the network's distribution.
 
     Args:
-        step: reads one token a row (R,) and returns the logits (R, V) for the next, and the state after it.
-        state: of as many rows as there are sentences.
-        seeds: for each sentence what its draws depend on; besides, they depend on the number of the sequence.
-        search: says how many sequences to draw, at which temperature, and how scores weigh the length.
-        begin_id: what every sequence begins with; it is no part of what is returned.
-        end_id: what ends a sequence.
-        max_length: the most tokens of a sequence, its end counted.
+        step: reads one token per row (R,) and returns the logits (R, V) of the next token, and the new state.
+        state: the state with one row per sentence.
+        seeds: the seed of each sentence; draws depend on it and on the number of the sequence.
+        search: how many sequences to draw, at which temperature, and the length penalty of their scores.
+        begin_id: the token that every sequence starts with; not returned.
+        end_id: the token that ends a sequence.
+        max_length: the most tokens of a sequence, including the end token.
 
     Returns:
-        For each sentence ``n_best`` sequences, the best first.
+        ``n_best`` sequences for each sentence, best first.
     """
 
     def read(ids: Tensor, drawn: Drawn[RowState]) -> tuple[Tensor, Drawn[RowState]]:

@@ -1,4 +1,4 @@
-"""The options of one call that writes: how tokens are drawn, how texts are searched for. No torch is imported here."""
+"""The options of a call that generates: sampling of tokens, and search for texts. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from elman.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is drawn from the network's distribution."""
+    """How to sample the next token from the network's distribution."""
 
     temperature: float = 0.8
-    """Logits are divided by it: below 1 safer, above 1 wilder; 1 is the network's own distribution."""
+    """Divide the logits by this: below 1 is safer, above 1 more varied; 1 is the network's own distribution."""
     top_k: int = 0
-    """Draw among the k likeliest tokens only; 0: among all."""
+    """Sample from the k most likely tokens only; 0: from all."""
     top_p: float = 1.0
-    """Draw among the fewest tokens that together reach this probability (nucleus sampling)."""
+    """Sample from the smallest set of tokens that reaches this probability (nucleus sampling)."""
     repetition_penalty: float = 1.0
-    """Logits of tokens already seen are divided by it where positive, multiplied where negative; 1: no penalty."""
+    """Divide positive logits of tokens already seen by this, and multiply negative ones; 1: no penalty."""
     greedy: bool = False
-    """Take the likeliest token every time; nothing is drawn."""
+    """Take the most likely token every time, without sampling."""
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
@@ -32,7 +32,8 @@ class Sampling:
         if not isinstance(self.top_k, numbers.Integral):
             raise UsageError(f"top_k is {self.top_k}; it must be a whole number")
         if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"temperature is {self.temperature}; it must be above zero (`greedy` takes the likeliest)")
+            remedy = "use `greedy` for the most likely token"
+            raise UsageError(f"temperature is {self.temperature}; it must be above zero ({remedy})")
         if self.top_k < 0:
             raise UsageError(f"top_k is {self.top_k}; it must be at least 1, or 0 to draw among all tokens")
         if not 0 < self.top_p <= 1:
@@ -43,18 +44,18 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How texts are searched for, or drawn, in one call."""
+    """How to search for texts, or sample them, in one call."""
 
     beam_size: int = 5
-    """Texts that are kept at every step of the search; 1 takes the likeliest token each time."""
+    """Hypotheses to keep at each step of the beam search; 1 takes the most likely token each time."""
     length_penalty: float = 1.0
-    """Log-probabilities are divided by the length to this power when texts are compared; 0 prefers short ones."""
+    """Divide log-probabilities by the length to this power to compare hypotheses; 0 prefers short ones."""
     n_best: int = 1
-    """How many texts to write about each input, the best first."""
+    """How many texts to write for each input, best first."""
     temperature: float = 0.0
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
+    """Above 0: sample tokens, with logits divided by this, instead of searching."""
     seed: int | None = None
-    """The same seed draws the same texts; the model's where not given."""
+    """The same seed samples the same texts. Default: the model's seed."""
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
@@ -73,6 +74,6 @@ class Search:
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be a finite number, at least 0")
         if self.length_penalty > 10:
-            raise UsageError(f"length_penalty is {self.length_penalty}; it is at most 10")
+            raise UsageError(f"length_penalty is {self.length_penalty}; it must be at most 10")
         if self.temperature == 0 and self.n_best > self.beam_size:
             raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")

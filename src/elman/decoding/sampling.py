@@ -1,4 +1,4 @@
-"""From logits to the next token: temperature, top-k, top-p, repetition penalty, greedy choice; and the draw."""
+"""Sampling the next token from logits: temperature, top-k, top-p, repetition penalty, greedy choice."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def lay_out_options(samplings: Iterable[Sampling]) -> Tensor:
 
 
 def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | None = None) -> Tensor:
-    """Turn logits into the distribution that the next token is drawn from.
+    """Turn logits into the distribution of the next token.
 
     Args:
-        logits: (N, V), one row a stream.
-        sampling: what to do with them; or (N, 5), the options of each row as ``lay_out_options`` gives them.
-        seen: (N, V) booleans, the tokens that each stream already holds; only the repetition penalty asks.
+        logits: (N, V), one row per stream.
+        sampling: the options for all rows, or (N, 5), the options of each row from ``lay_out_options``.
+        seen: (N, V) booleans, the tokens already in each stream; used by the repetition penalty only.
 
     Returns:
         (N, V) float64 probabilities; each row sums to 1.
@@ -41,7 +41,7 @@ def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | No
         UsageError: a shape or an option does not fit.
 
     Source: top-k: Fan et al. 2018, section 5.4; top-p: Holtzman et al. 2020, equation 2; repetition penalty:
-        Keskar et al. 2019 (CTRL), section 4.1, with negative logits multiplied, so that a penalty never helps.
+        Keskar et al. 2019 (CTRL), section 4.1, with negative logits multiplied, so that a penalty always lowers them.
 
     Example:
         >>> probabilities(torch.tensor([[2.0, 1.0, 0.0]]), Sampling(temperature=1.0, top_k=1)).tolist()
@@ -67,7 +67,7 @@ def probabilities(logits: Tensor, sampling: Sampling | Tensor, seen: Tensor | No
 
 
 def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
-    """Draw one token a stream, by inverting the cumulative distribution at one uniform number.
+    """Draw one token per stream by inverting the cumulative distribution at a uniform random number.
 
     Args:
         probs: (N, V) probabilities; each row sums to 1.
@@ -77,7 +77,7 @@ def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
         (N,) int64 token ids.
 
     Raises:
-        UsageError: there is no probability, or not one uniform number for each row.
+        UsageError: there are no probabilities, or not exactly one uniform number per row.
     """
     check("the uniforms", uniforms, ("N",), torch.float64, CPU)
     check("the probabilities", probs, (len(uniforms), "V"), None)
@@ -90,7 +90,7 @@ def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def draw_key(*numbers: int) -> int:
-    """Make of a seed, and of what else the draws of a stream depend on, the 64 bits that stand for all of them.
+    """Hash a seed, and other numbers that the draws of a stream depend on, into a 64-bit key.
 
     Example:
         >>> draw_key(1) != draw_key(2) != draw_key(1, 0)
@@ -101,7 +101,7 @@ def draw_key(*numbers: int) -> int:
 
 
 def uniforms(keys: Sequence[int], positions: Sequence[int], count: int) -> Tensor:
-    """Return the numbers of N streams' draws: each depends on its stream's key and its own position, and nothing else.
+    """Return uniform random numbers for N streams, each a function of its stream's key and its position only.
 
     Number n of key k is output n of the generator SplitMix64 that starts at k: a hash of k + (n + 1) · GAMMA, whose
     upper 53 bits are a number in 0 … 1.
@@ -109,9 +109,9 @@ def uniforms(keys: Sequence[int], positions: Sequence[int], count: int) -> Tenso
     Source: Steele, Lea and Flood (2014), "Fast splittable pseudorandom number generators", figures 16 and 17.
 
     Args:
-        keys: one for each stream, see ``draw_key``.
-        positions: of each stream's first draw.
-        count: T, how many draws each stream makes.
+        keys: the key of each stream, see ``draw_key``.
+        positions: the position of each stream's first draw.
+        count: T, the number of draws per stream.
 
     Returns:
         (N, T) float64, at least 0 and below 1.
@@ -126,7 +126,7 @@ def uniforms(keys: Sequence[int], positions: Sequence[int], count: int) -> Tenso
 
 
 def mix_bits(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Mix 64 bits so that each depends on all: SplitMix64's output function (David Stafford's variant 13)."""
+    """Mix 64 bits so that each depends on all others: SplitMix64's output function (David Stafford's variant 13)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))

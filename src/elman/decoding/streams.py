@@ -1,9 +1,9 @@
-"""Writing many streams at once: draw a token for each, let the network read it, and so on until each has ended.
+"""Writing many streams at once: draw a token for each, feed it to the network, and repeat until each has ended.
 
 state ──begin──▶ logits (N, V) ──write(uniforms)──▶ ids (N, T), logits, state ──▶ each stream's ids
 
-A stream has options, a seed and an end of its own, and is written the same whichever streams are beside it: what it
-draws depends on its key and its position only.
+Each stream has its own options, seed and end. What it draws depends only on its key and its position, so its tokens do
+not depend on the other streams of the batch.
 """
 
 from __future__ import annotations
@@ -21,75 +21,75 @@ from elman.kernels.checks import CPU
 from elman.kernels.generate import Writer
 from elman.nn.state import State
 
-MAX_TOKENS_PER_CALL = 256  # tokens that the compiled writer writes before they are handed out
+MAX_TOKENS_PER_CALL = 256  # of the compiled writer
 
 AnyState = TypeVar("AnyState")
 Stop = Callable[[Sequence[int]], int | None]
-"""Takes the new ids of its stream; returns how many of them were written when the stream ended, or None."""
+"""Takes the new ids of a stream; returns how many of them belong to it if the stream has ended, or None."""
 
 
 def stop_at(token_id: int) -> Stop:
-    """End at a token, which is the last one written."""
+    """Return a rule that ends a stream after the given token."""
     return lambda ids: ids.index(token_id) + 1 if token_id in ids else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """What one stream writes, and until when."""
+    """The options of one stream."""
 
     sampling: Sampling
-    """How its tokens are drawn."""
+    """How to draw its tokens."""
     key: int
-    """What its draws depend on, see :func:`~elman.decoding.sampling.draw_key`."""
+    """The key of its random numbers, see :func:`~elman.decoding.sampling.draw_key`."""
     position: int = 0
-    """How many draws were made with this key before; going on at n draws what would have been drawn without a break."""
+    """How many draws were already made with this key; a stream that resumes at n draws as if it had never stopped."""
     max_tokens: int
-    """It ends after so many tokens."""
+    """The most tokens to write."""
     stop: Stop = lambda ids: None
-    """It ends earlier where this says so."""
+    """Ends the stream earlier."""
     forbidden: Sequence[int] = ()
     """Tokens that are never drawn."""
     seen: Sequence[int] = ()
-    """Tokens that the repetition penalty meets from the beginning."""
+    """Tokens that the repetition penalty applies to from the start."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn in one stretch of N streams."""
+    """The draws of N streams in one chunk of tokens."""
 
     uniforms: Tensor
-    """(N, T) float64."""
+    """Random numbers, (N, T) float64."""
     options: Tensor
-    """(N, 5) float64, see :func:`~elman.decoding.sampling.lay_out_options`."""
+    """Sampling options, (N, 5) float64, see :func:`~elman.decoding.sampling.lay_out_options`."""
     forbidden: Tensor | None
-    """(N, V) booleans."""
+    """Tokens that are never drawn, (N, V) booleans."""
 
     def select(self, row: int, count: int) -> Draws:
-        """Return one stream's draws, so many of them."""
+        """Return the first ``count`` draws of one stream."""
         forbidden = None if self.forbidden is None else self.forbidden[[row]]
         return Draws(self.uniforms[[row], :count], self.options[[row]], forbidden)
 
 
 @dataclass(frozen=True)
 class Point(Generic[AnyState]):
-    """Where N streams are; a value that is never changed."""
+    """The current position of N streams; immutable."""
 
     logits: Tensor
-    """(N, V) for the next token."""
+    """The logits of the next token, (N, V)."""
     state: AnyState
-    """What the network has read."""
+    """The network's state after all tokens so far."""
     seen: Tensor | None
-    """(N, V) booleans, what the repetition penalty meets."""
+    """Tokens that the repetition penalty applies to, (N, V) booleans."""
 
 
 class StreamNetwork(Protocol[AnyState]):
-    """What the loop asks of a network."""
+    """What the loop requires of a network."""
 
     longest: int
-    """How many tokens are written in one call at most."""
+    """The most tokens to write in one call."""
 
     def begin(self, state: AnyState) -> tuple[Tensor, AnyState]:
-        """Return the logits (N, V) for the token after what the state has read, and the state to go on from."""
+        """Return the logits (N, V) of the next token after a state, and the state to continue from."""
         ...
 
     def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
@@ -97,20 +97,20 @@ class StreamNetwork(Protocol[AnyState]):
         ...
 
     def select(self, state: AnyState, rows: Tensor) -> AnyState:
-        """Return the state of some of the streams."""
+        """Return the state of the given streams."""
         ...
 
 
 class Stepwise(Generic[AnyState]):
-    """Any network, read one token at a time.
+    """Any network, run one token at a time.
 
     Args:
-        next_logits: returns the logits (N, V) for the token after what a state has read.
-        read: reads one token a stream (N,); returns the logits (N, V) for the next, and the state.
-    select: see :class:`StreamNetwork`.
+        next_logits: returns the logits (N, V) of the next token after a state.
+        read: reads one token per stream (N,); returns the logits (N, V) of the next token, and the state.
+        select: see :class:`StreamNetwork`.
     """
 
-    longest = 1  # a step is dear: none is taken for a stream that has ended
+    longest = 1  # steps are expensive: none is wasted on a stream that has ended
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Stepwise(Generic[AnyState]):
 
 
 class Compiled:
-    """A network that Elman's kernels write with; its state is of (L, N, H) float32 parts."""
+    """A network that Elman's kernels run; the parts of its state are (L, N, H) float32."""
 
     longest = MAX_TOKENS_PER_CALL
 
@@ -150,7 +150,7 @@ class Compiled:
 
     def begin(self, state: State) -> tuple[Tensor, State]:
         """Return the logits for the next token; see :class:`StreamNetwork`."""
-        state = state.map(lambda part: part.to(torch.float32))  # they are not, where autocast is on
+        state = state.map(lambda part: part.to(torch.float32))  # autocast may have changed the dtype
         return self._writer.next_logits(tuple(state.values())), state
 
     def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
@@ -164,22 +164,22 @@ class Compiled:
         return ids, Point(logits, state, seen)
 
     def select(self, state: State, rows: Tensor) -> State:
-        """Return the state of some of the streams."""
+        """Return the state of the given streams."""
         return state.select_rows(rows)
 
 
 class Writing(Generic[AnyState]):
-    """Several streams being written: iterating yields the new ids of each, in stretches that grow.
+    """Several streams being written: iterating yields the new ids of each, in chunks of growing length.
 
-    The first stretch is of one token, so that there is something to show at once; a stream that has ended gets no more.
+    The first chunk has one token, so that there is output at once. A stream that has ended yields no more ids.
 
     Args:
-        network: what writes.
-        state: what it has read, of N streams; it is never changed.
-        streams: N of them.
+        network: the network that writes.
+        state: its state for N streams; not modified.
+        streams: the N streams.
 
     Example:
-        >>> table = torch.eye(3).roll(1, dims=1)  # the likeliest token is the next one
+        >>> table = torch.eye(3).roll(1, dims=1)  # token n + 1 is the most likely after n
         >>> read = lambda ids, last: (table[ids], ids)
         >>> network = Stepwise(lambda last: table[last], read, lambda last, rows: last[rows])
         >>> streams = [Stream(sampling=Sampling(greedy=True), key=0, max_tokens=number) for number in (2, 4)]
@@ -193,7 +193,7 @@ class Writing(Generic[AnyState]):
     def __init__(self, network: StreamNetwork[AnyState], state: AnyState, streams: Sequence[Stream]) -> None:
         self._network, self._streams = network, streams
         self.positions = [stream.position for stream in streams]
-        """How many draws each stream has made."""
+        """The number of draws that each stream has made."""
         with torch.inference_mode():
             logits, state = network.begin(state)
         seen = None
@@ -204,36 +204,36 @@ class Writing(Generic[AnyState]):
         any_forbidden = any(len(stream.forbidden) for stream in streams)
         self._forbidden = _mark([stream.forbidden for stream in streams], logits) if any_forbidden else None
         self._live = list(range(len(streams)))
-        self._ends: dict[int, tuple[Point[AnyState], Draws | None]] = {}  # and what is still to be written from there
+        self._ends: dict[int, tuple[Point[AnyState], Draws | None]] = {}  # with the draws still to replay from there
         self._drop([row for row, stream in enumerate(streams) if stream.max_tokens == 0])
 
     def __iter__(self) -> Iterator[list[list[int]]]:
         """Yield the new ids of each stream."""
         length = 1
         while self._live:
-            left = min(self._left(number) for number in self._live)
-            yield self._stretch(min(length, left, self._network.longest))
+            left = min(self._tokens_left(number) for number in self._live)
+            yield self._write_chunk(min(length, left, self._network.longest))
             length *= 2
 
     def states(self) -> list[AnyState]:
-        """Return the state of each stream, which has read exactly what the stream has written."""
+        """Return the state of each stream after exactly the tokens that it has written."""
         rows = {number: row for row, number in enumerate(self._live)}
         states = []
         for number in range(len(self._streams)):
             point, rest = (
                 self._ends[number] if number in self._ends else (self._select(self._point, [rows[number]]), None)
             )
-            if rest is not None:  # the beginning of a stretch, until where the stream ended
+            if rest is not None:  # replay the chunk up to where the stream ended
                 _, point = self._network.write(point, rest)
                 self._ends[number] = point, None
             states.append(point.state)
         return states
 
-    def _left(self, number: int) -> int:
+    def _tokens_left(self, number: int) -> int:
         stream = self._streams[number]
         return stream.max_tokens - (self.positions[number] - stream.position)
 
-    def _stretch(self, count: int) -> list[list[int]]:
+    def _write_chunk(self, count: int) -> list[list[int]]:
         """Write ``count`` tokens in each stream that has not ended."""
         numbers = uniforms(
             [self._streams[number].key for number in self._live],
@@ -249,7 +249,7 @@ class Writing(Generic[AnyState]):
             taken = self._streams[number].stop(new)
             written[number] = new[:taken]
             self.positions[number] += len(written[number])
-            if taken is not None or self._left(number) == 0:
+            if taken is not None or self._tokens_left(number) == 0:
                 ended.append(row)
                 if len(written[number]) < count:
                     rest = draws.select(row, len(written[number]))
@@ -258,7 +258,7 @@ class Writing(Generic[AnyState]):
         return written
 
     def _drop(self, ended: Sequence[int]) -> None:
-        """Go on without the streams of these rows."""
+        """Continue without the streams in the given rows."""
         for row in ended:
             if self._live[row] not in self._ends:
                 self._ends[self._live[row]] = self._select(self._point, [row]), None

@@ -1,4 +1,4 @@
-"""From a stream's ids to its text, piece by piece, and where a stop string ends it."""
+"""The text of a stream, decoded piece by piece and ended by a stop string."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from elman.errors import UsageError
 
 
 class StreamText:
-    """The text of one stream, which ends before a stop string or at the ending token.
+    """The text of one stream, which ends before a stop string or at the end token.
 
     Args:
-        decoder: what turns ids into text; it may have read a prompt.
-        end_id: the token that ends the text; it is no part of it.
-        stop: texts that end it; they are no part of it either.
+        decoder: turns ids into text; it may have read a prompt.
+        end_id: the token that ends the text and is not part of it.
+        stop: strings that end the text and are not part of it.
     """
 
     def __init__(self, decoder: StreamDecoder, end_id: int, stop: Sequence[str]) -> None:
@@ -22,7 +22,7 @@ class StreamText:
         self._piece = ""
 
     def take(self, ids: Sequence[int]) -> int | None:
-        """Take new ids; return how many of them were read when the text ended, or None if it goes on."""
+        """Add new ids; return how many of them were used if the text has ended, or None if it continues."""
         for count, token_id in enumerate(ids, start=1):
             if token_id == self._end_id:
                 return count
@@ -32,17 +32,17 @@ class StreamText:
         return None
 
     def piece(self) -> str:
-        """Hand out what has become certain since the last call."""
+        """Return the text that has become certain since the last call."""
         piece, self._piece = self._piece, ""
         return piece
 
     def finish(self) -> str:
-        """Hand out what was still held back, when the writing has ended."""
+        """Return the rest of the text when the stream has ended."""
         return self.piece() + self._buffer.push(self._decoder.finish()) + self._buffer.finish()
 
 
 class StopBuffer:
-    """Holds back the end of a text as long as a stop string may be beginning there.
+    """Holds back the end of a text as long as it may be the start of a stop string.
 
     Example:
         >>> buffer = StopBuffer(["END"])
@@ -59,7 +59,7 @@ class StopBuffer:
         self.stopped = False
 
     def push(self, piece: str) -> str:
-        """Take the next piece of text; return what is certain not to be part of a stop string."""
+        """Add the next piece of text; return the text that cannot be part of a stop string."""
         if self.stopped:
             return ""
         text = self._held + piece
@@ -72,12 +72,12 @@ class StopBuffer:
         return text[: len(text) - held]
 
     def finish(self) -> str:
-        """Return what is still held back when the writing ends."""
+        """Return the text that is still held back when the stream has ended."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Return how many characters at the end of ``text`` are a beginning of ``stop``."""
+    """Return how many characters at the end of ``text`` are a prefix of ``stop``."""
     longest = min(len(text), len(stop) - 1)
     return next((size for size in range(longest, 0, -1) if stop.startswith(text[len(text) - size :])), 0)

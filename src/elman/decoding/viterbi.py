@@ -1,4 +1,4 @@
-"""From logits to the best sequence of labels, where each label has a say in the next."""
+"""The Viterbi algorithm: the best sequence of labels, given logits and transition scores."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ def viterbi(
     start: Tensor | NDArray[Any],
     end: Tensor | NDArray[Any],
 ) -> tuple[Tensor, Tensor]:
-    """Find the labels y_1 … y_n of each row whose score is the highest; -inf (and NaN) anywhere forbids.
+    """Find the labels y_1 … y_n of each row with the highest score; -inf or NaN forbids a label or transition.
 
         score = start[y_1] + Σ_t logits[t, y_t] + Σ_{t > 1} transitions[y_{t-1}, y_t] + end[y_n]
 
-    Of paths that score the same, the one is taken whose last label is the lowest; among those, the one before, and so
-    on. Sums are taken in float64.
+    Ties are broken by the lowest last label, then by the lowest label before it, and so on. Sums are in float64.
 
     Source: Viterbi 1967, "Error bounds for convolutional codes and an asymptotically optimum decoding algorithm";
     Forney 1973, "The Viterbi algorithm", section III.
 
     Args:
-        logits: (B, T, K) float; what lies beyond a row's length is never looked at.
-        lengths: (B,) integers in 0 … T; None where every row is T long.
+        logits: (B, T, K) float; padding is ignored.
+        lengths: (B,) integers in 0 … T; None if every row has T steps.
         transitions: (K, K) float; at [i, j], from label i to label j.
         start: (K,) float.
         end: (K,) float.
@@ -42,11 +41,11 @@ def viterbi(
         float64; 0 for a row of length 0. Both are on the CPU.
 
     Raises:
-        UsageError: a shape or a length does not fit, or a row has no path at all.
+        UsageError: a shape or a length does not fit, or a row has no possible path.
 
     Example:
         >>> logits = torch.tensor([[[1.0, 0.0], [0.4, 0.0], [0.0, 1.0]]])
-        >>> stay = torch.tensor([[0.0, -torch.inf], [0.0, 0.0]])  # from label 0 there is no way to label 1
+        >>> stay = torch.tensor([[0.0, -torch.inf], [0.0, 0.0]])  # label 1 cannot follow label 0
         >>> labels, scores = viterbi(logits, None, stay, torch.zeros(2), torch.zeros(2))
         >>> labels.tolist(), round(scores.item(), 3)
         ([[0, 0, 0]], 1.4)
@@ -61,4 +60,4 @@ def _tensor(name: str, array: Tensor | NDArray[Any]) -> Tensor:
     try:
         return torch.as_tensor(array)
     except (TypeError, ValueError, RuntimeError):
-        raise UsageError(f"{name}: a {type(array).__name__} of this content is no array of numbers") from None
+        raise UsageError(f"{name}: a {type(array).__name__} with this content is not an array of numbers") from None

@@ -1,1 +1,1 @@
-"""Figures: predictions and targets in, numbers out."""
+"""Metrics: predictions and targets in, numbers out."""

@@ -1,4 +1,4 @@
-"""How labels and spans fared: rates between 0 and 1."""
+"""Metrics of labels and spans, between 0 and 1."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ Span: TypeAlias = tuple[int, int, str]  # start, stop, type: the positions start
 
 
 class LabelRates(TypedDict):
-    """How one label fared; a rate whose denominator is 0 is 0."""
+    """The metrics of one label; a rate with the denominator 0 is 0."""
 
     precision: float
-    """The share of what was taken for the label that is right."""
+    """The fraction of predictions of the label that are correct."""
     recall: float
-    """The share of what has the label that was found."""
+    """The fraction of true occurrences of the label that are found."""
     f1: float
     """The harmonic mean of the two."""
     support: int
-    """How often the label is the true one."""
+    """The number of true occurrences of the label."""
 
 
 class LabelMetrics(TypedDict):
-    """How a model that gives labels fared."""
+    """The metrics of a model that predicts labels."""
 
     accuracy: float
-    """The share of labels that are right."""
+    """The fraction of correct labels."""
     macro_f1: float
-    """The mean F1 of the labels that are true or predicted at least once, each counting the same."""
+    """The unweighted mean F1 of the labels that are true or predicted at least once."""
     labels: dict[str, LabelRates]
-    """Every label, in the order given."""
+    """The metrics of each label, in the order given."""
 
 
 def confusion(targets: Integers, predictions: Integers, num_labels: int) -> npt.NDArray[np.int64]:
-    """Count which label was taken for which.
+    """Compute the confusion matrix.
 
     Args:
-        targets: the true labels' ids, in [0, num_labels), any shape.
+        targets: the ids of the true labels, in [0, num_labels), any shape.
         predictions: the predicted ids, of the same shape.
         num_labels: the number K of labels.
 
     Returns:
-        (K, K) int64: how often the label of the row was taken for the label of the column.
+        (K, K) int64: how often the row's label was predicted as the column's label.
 
     Raises:
         UsageError: the shapes differ, or an id is outside the labels.
@@ -59,25 +59,27 @@ def confusion(targets: Integers, predictions: Integers, num_labels: int) -> npt.
     targets, predictions = np.asarray(targets, np.int64), np.asarray(predictions, np.int64)
     if targets.shape != predictions.shape:
         raise UsageError(
-            f"targets of shape {targets.shape}, predictions of {predictions.shape}; give one prediction for each target"
+            f"targets have shape {targets.shape}, predictions {predictions.shape}; give one prediction for each target"
         )
     for name, ids in (("targets", targets), ("predictions", predictions)):
         wrong = ids[(ids < 0) | (ids >= num_labels)]
         if len(wrong):
-            raise UsageError(f"{name} hold the id {wrong[0]}, where {num_labels} labels go from 0 to {num_labels - 1}")
+            raise UsageError(
+                f"{name} contain the id {wrong[0]}, but the ids of {num_labels} labels go from 0 to {num_labels - 1}"
+            )
     pairs = (targets * num_labels + predictions).ravel()
     return np.bincount(pairs, minlength=num_labels**2).reshape(num_labels, num_labels)  # (K, K)
 
 
 def label_metrics(confusion: Integers, labels: Sequence[str]) -> LabelMetrics:
-    """Turn a confusion matrix into accuracy, macro F1, and the rates of each label.
+    """Compute accuracy, macro F1 and the metrics of each label from a confusion matrix.
 
     Args:
-        confusion: how often each label was taken for each, true labels down, shape (K, K).
-        labels: the K labels' names, each a different one.
+        confusion: the confusion matrix, with true labels as rows, shape (K, K).
+        labels: the distinct names of the K labels.
 
     Returns:
-        The figures, which are those of scikit-learn with ``zero_division=0``.
+        The metrics, as scikit-learn computes them with ``zero_division=0``.
 
     Raises:
         UsageError: the matrix is not (K, K).
@@ -91,7 +93,8 @@ def label_metrics(confusion: Integers, labels: Sequence[str]) -> LabelMetrics:
     """
     if confusion.shape != (len(labels), len(labels)):
         raise UsageError(
-            f"the confusion matrix has shape {confusion.shape}, where {len(labels)} labels need as many rows"
+            f"the confusion matrix has shape {confusion.shape}, but needs a row and a column for each of the "
+            f"{len(labels)} labels"
         )
     right, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)  # (K,) each
     f1 = 2 * right / np.maximum(true + predicted, 1)  # (K,): the harmonic mean of precision and recall
@@ -107,7 +110,7 @@ def label_metrics(confusion: Integers, labels: Sequence[str]) -> LabelMetrics:
 
 
 def span_metrics(true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]) -> dict[str, float]:
-    """Judge entities or chunks: a predicted span is right where its start, its stop and its type all are.
+    """Evaluate entities or chunks: a predicted span is correct if its start, its stop and its type are.
 
     Source: Tjong Kim Sang and De Meulder (2003), "Introduction to the CoNLL-2003 shared task: language-independent
     named entity recognition", CoNLL.
@@ -118,10 +121,10 @@ def span_metrics(true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Sp
 
     Returns:
         ``span_precision``, ``span_recall`` and ``span_f1`` over all spans of all sentences (the micro average); a rate
-        whose denominator is 0 is 0.
+        with the denominator 0 is 0.
 
     Raises:
-        UsageError: the two hold different numbers of sentences.
+        UsageError: the numbers of sentences differ.
 
     Example:
         >>> span_metrics([[(0, 2, "PER")], [(1, 2, "LOC")]], [[(0, 2, "PER"), (3, 4, "LOC")], []])
@@ -129,7 +132,7 @@ def span_metrics(true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Sp
     """
     if len(true) != len(predicted):
         raise UsageError(
-            f"spans of {len(true)} sentences and predictions of {len(predicted)}; give both for each sentence"
+            f"spans for {len(true)} sentences, but predictions for {len(predicted)}; give both for each sentence"
         )
     expected = {(sentence, *span) for sentence, spans in enumerate(true) for span in spans}
     found = {(sentence, *span) for sentence, spans in enumerate(predicted) for span in spans}
@@ -142,20 +145,20 @@ def span_metrics(true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Sp
 
 
 def calibration_error(probabilities: npt.NDArray[np.floating[Any]], targets: Integers, bins: int = 15) -> float:
-    """Measure how far a classifier's certainty is from how often it is right: the expected calibration error.
+    """Compute the expected calibration error: the gap between a classifier's confidence and its accuracy.
 
-    Predictions are sorted into bins by the probability of the label they choose; in each bin the mean probability is
-    set against the share that is right, and the bins' differences are averaged by how many predictions each holds.
+    Predictions are binned by the probability of the predicted label. In each bin the mean probability is compared with
+    the accuracy; the differences are averaged, weighted by the number of predictions in each bin.
 
     Source: Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks", ICML, equation 3.
 
     Args:
-        probabilities: of each label for each example, shape (N, K).
-        targets: the true labels' ids, shape (N,).
-        bins: how many intervals of the same width 0 to 1 is cut into; each holds its upper border.
+        probabilities: the probability of each label for each example, shape (N, K).
+        targets: the ids of the true labels, shape (N,).
+        bins: the number of intervals of equal width between 0 and 1; each includes its upper bound.
 
     Returns:
-        The error, from 0 (where 80 % certain means right 80 times in 100) to 1.
+        The error, from 0 (predictions at 80 % are correct 80 times in 100) to 1.
 
     Example:
         >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
@@ -163,8 +166,8 @@ def calibration_error(probabilities: npt.NDArray[np.floating[Any]], targets: Int
         >>> calibration_error(np.array([[1.0, 0.0]] * 4), np.array([0, 0, 0, 1]))
         0.25
     """
-    certainty = probabilities.max(axis=1).clip(max=1.0)  # (N,)
-    right = probabilities.argmax(axis=1) == targets  # (N,)
-    places = np.digitize(certainty, np.linspace(0, 1, bins + 1)[1:-1], right=True)  # (N,): the bin of each
-    differences = np.bincount(places, weights=right - certainty)  # (bins,): summed over each
-    return float(np.abs(differences).sum() / max(len(right), 1))
+    confidence = probabilities.max(axis=1).clip(max=1.0)  # (N,)
+    correct = probabilities.argmax(axis=1) == targets  # (N,)
+    places = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)  # (N,): the bin of each
+    differences = np.bincount(places, weights=correct - confidence)  # (bins,): summed over each bin
+    return float(np.abs(differences).sum() / max(len(correct), 1))

@@ -1,4 +1,4 @@
-"""How likely a model finds the truth: nats, bits and perplexity, each figure with its unit."""
+"""Metrics from the negative log-likelihood: nats, bits and perplexity."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 
 
 def language_metrics(nats: float, tokens: int, characters: int, unknown: int) -> dict[str, float | int]:
-    """Turn a summed loss into the figures that papers quote.
+    """Compute the metrics that papers report from a summed loss.
 
     Args:
         nats: the summed negative log-likelihood of the predicted tokens.
-        tokens: how many tokens were predicted.
-        characters: how many characters of text those tokens stand for.
-        unknown: how many of the tokens were ``<unk>``.
+        tokens: the number of predicted tokens.
+        characters: the number of characters of those tokens.
+        unknown: the number of those tokens that were ``<unk>``.
 
     Returns:
         ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity`` (e to the nats per token),
@@ -28,7 +28,7 @@ def language_metrics(nats: float, tokens: int, characters: int, unknown: int) ->
         "nats_per_token": nats_per_token,
         "bits_per_token": nats_per_token / math.log(2),
         "bits_per_character": nats / math.log(2) / max(characters, 1),
-        "perplexity": math.exp(min(nats_per_token, 700.0)),  # e^700 is the last power that a float64 holds
+        "perplexity": math.exp(min(nats_per_token, 700.0)),  # e^710 is too large for a float64
         "tokens": tokens,
         "characters": characters,
         "unknown": unknown,

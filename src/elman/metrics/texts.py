@@ -1,4 +1,4 @@
-"""How near what was written comes to what people wrote: BLEU and chrF by sacrebleu, ROUGE and CIDEr here."""
+"""Metrics that compare generated texts with references: BLEU and chrF by sacrebleu, ROUGE and CIDEr here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import regex
 
 
 def translation_metrics(written: Sequence[str], references: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:
-    """Judge translations: BLEU and chrF, from 0 to 100, and how exactly they were computed.
+    """Compute BLEU and chrF of translations, from 0 to 100, with their signatures.
 
     Source: Post (2018), "A call for clarity in reporting BLEU scores", whose sacrebleu computes both.
 
     Args:
-        written: the translations, as running text.
-        references: for each what a person wrote.
+        written: the translations, as plain text.
+        references: the reference of each translation.
 
     Returns:
-        ``bleu`` and ``chrf``; and ``bleu_signature`` and ``chrf_signature``, which name tokenisation and version.
+        ``bleu`` and ``chrf``; and ``bleu_signature`` and ``chrf_signature``, which state tokenisation and version.
 
     Example:
         >>> figures, signatures = translation_metrics(["the cat sits here ."], ["the cat sits here ."])
@@ -38,10 +38,10 @@ def translation_metrics(written: Sequence[str], references: Sequence[str]) -> tu
 
 
 def rouge(written: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Judge summaries: how much of the words, word pairs, and word order they share with what a person wrote.
+    """Compute ROUGE of summaries: the words, word pairs and word order that they share with the references.
 
-    F1 of each text, averaged over the texts. Words are runs of letters and digits in small letters, of any script;
-    there is no stemming.
+    The F1 of each text is averaged over the texts. Words are lower-case runs of letters and digits of any script,
+    without stemming.
 
     Source: Lin (2004), "ROUGE: a package for automatic evaluation of summaries", sections 2 and 3.
 
@@ -63,7 +63,7 @@ def rouge(written: Sequence[str], references: Sequence[str]) -> dict[str, float]
 
 
 def first_sentence(text: str) -> str:
-    """Return a text up to the end of its first sentence: what a summary has to beat.
+    """Return the first sentence of a text, a baseline for its summary.
 
     Example:
         >>> first_sentence("Sales rose by 3.5 %. Prices fell.")
@@ -73,19 +73,19 @@ def first_sentence(text: str) -> str:
 
 
 def caption_metrics(written: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Judge captions, each against all that people wrote of its picture.
+    """Compute metrics of captions, each compared with all references of its picture.
 
-    Source: BLEU: Papineni et al. (2002), from 0 to 100 as sacrebleu gives it, without smoothing; CIDEr: Vedantam,
-    Zitnick and Parikh (2015), equations 1 to 3, times 10 as is usual (CIDEr-D without its penalties for length and
-    repetition is another measure).
+    Source: BLEU: Papineni et al. (2002), from 0 to 100 as in sacrebleu, without smoothing; CIDEr: Vedantam, Zitnick
+    and Parikh (2015), equations 1 to 3, times 10 as is usual (this is not CIDEr-D, which penalises length and
+    repetition).
 
     Args:
         written: the captions.
-        references: for each, one or several.
+        references: one or more references for each caption.
 
     Returns:
-        ``bleu1`` to ``bleu4``, ``cider``, and ``exact``: the share of captions that equal a reference, capitals and
-        blanks aside.
+        ``bleu1`` to ``bleu4``, ``cider``, and ``exact``: the fraction of captions that equal a reference, ignoring
+        case and spaces.
 
     Example:
         >>> figures = caption_metrics(["a red circle", "a big dog"], [["a red circle"], ["a small dog", "a puppy"]])
@@ -112,9 +112,9 @@ def caption_metrics(written: Sequence[str], references: Sequence[Sequence[str]])
 
 
 def cider(written: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Compute CIDEr: the mean cosine of the texts' n-grams, the rare ones weighing more, n from 1 to 4, times 10.
+    """Compute CIDEr: the mean cosine similarity of TF-IDF vectors of n-grams, for n from 1 to 4, times 10.
 
-    An n-gram weighs its share of its text's n-grams, times log(texts / texts in whose references it occurs).
+    The weight of an n-gram is its frequency in its text times log(texts / texts with the n-gram in a reference).
 
     Example:
         >>> round(cider(["a red circle", "a big dog"], [["a red circle"], ["a big dog"]]), 3)
@@ -135,7 +135,7 @@ def cider(written: Sequence[str], references: Sequence[Sequence[str]]) -> float:
 
 
 def ngrams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
-    """Count the runs of ``size`` words.
+    """Count the n-grams of ``size`` words.
 
     Example:
         >>> ngrams(["no", "no", "no"], 2)
@@ -145,7 +145,7 @@ def ngrams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
 
 
 def _split_words(text: str) -> list[str]:
-    r"""Split a text into words, for comparison: small letters, no marks."""
+    r"""Split a text into words for comparison: in lower case, without punctuation."""
     found: list[str] = regex.findall(r"[\p{L}\p{M}\p{N}]+", text.lower())
     return found
 
@@ -155,7 +155,7 @@ def _f1(shared: int, ours: int, theirs: int) -> float:
 
 
 def _find_common_length(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return the length of the longest sequence of words that both hold in this order."""
+    """Return the length of the longest common subsequence of words."""
     row = [0] * (len(other) + 1)
     for word in one:
         diagonal = 0

@@ -1,4 +1,4 @@
-"""The settings of what reads an input and writes a text about it: the translator and the captioner."""
+"""The settings of encoder-decoder models: the translator and the captioner."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from elman.settings.base import LIMITS, ExampleSettings
 
 @dataclass(kw_only=True, eq=False)
 class EncoderDecoderSettings(ExampleSettings):
-    """The decoder, and how it searches."""
+    """The decoder and its search."""
 
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
     embedding_size: int = 256
-    """Length of a token's vector."""
+    """Size of a token's embedding."""
     level: Literal["bpe", "word", "char"] = "bpe"
-    """What is written at each step: pieces of words found by byte-level BPE, words, or characters."""
+    """The unit of a token: byte-level BPE pieces, words, or characters."""
     vocab_size: int = 4096
-    """The most tokens of a vocabulary."""
+    """The largest vocabulary."""
     min_count: int = 2
-    """Words rarer than this are <unk> (level word only)."""
+    """Words that occur less often are <unk> (level word only)."""
     max_length: int = 100
-    """The most tokens of a text that is learned or written; of longer ones the beginning is learned."""
+    """The most tokens of a target in training and of a text that is written; longer targets are truncated."""
     tie_weights: bool = True
-    """Let the written tokens' embedding serve as the output layer's matrix too."""
+    """Use the target embedding as the matrix of the output layer too."""
     label_smoothing: float = 0.1
     """Share of each target's probability that training spreads over all tokens."""
     learning_rate: float = 3e-3
     beam_size: int = 5
-    """Texts that are kept at every step of the search when writing; 1 takes the likeliest token each time."""
+    """Hypotheses to keep at each step of the beam search; 1 takes the most likely token each time."""
     length_penalty: float = 1.0
-    """Log-probabilities are divided by the length to this power when texts are compared; 0 prefers short ones."""
+    """Divide log-probabilities by the length to this power to compare hypotheses; 0 prefers short ones."""
     n_best: int = 1
-    """How many texts to write about each input, the best first."""
+    """How many texts to write for each input, best first."""
     temperature: float = 0.0
-    """Above 0: draw the tokens, their logits divided by this, in place of searching."""
+    """Above 0: sample tokens, with logits divided by this, instead of searching."""
 
 
 @dataclass(kw_only=True, eq=False)
 class TranslatorSettings(EncoderDecoderSettings):
-    """Where sources and targets are, and how sources are read."""
+    """The data and the encoder of a translator."""
 
     task: ClassVar[str] = "translator"
     architecture: ClassVar[tuple[str, ...]] = (
@@ -57,27 +57,27 @@ class TranslatorSettings(EncoderDecoderSettings):
     target: str = "target"
     """The column of the target in a table: its name, or its number from 0."""
     input_format: str | None = None
-    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
+    """Format of the files, by a name of `elman predict --input-format`. Default: detected from the file."""
     no_header: bool = False
-    """The table has no line of names; source and target are numbers. A TSV of two columns is known by itself."""
+    """The table has no header line; source and target are column numbers. Detected for a TSV with two columns."""
     bidirectional: bool = True
-    """Let the encoder read from both sides."""
+    """Let the encoder read in both directions."""
     merge: Literal["concat", "sum", "product"] = "concat"
-    """How the outputs of the encoder's two directions become one."""
+    """How to merge the outputs of the encoder's two directions."""
     attention: Literal["bahdanau", "luong", "none"] = "luong"
-    """How the decoder looks back at the source; none: all that it knows is the state that it is primed with."""
+    """How the decoder attends to the source; none: it knows only the encoder's final state."""
     input_feeding: bool = False
-    """Tell each step what the attention of the step before gave (luong only; bahdanau does so in any case)."""
+    """Feed the attentional output of each step to the next (luong only; bahdanau always does something similar)."""
     shared_vocabulary: bool = True
-    """Learn one vocabulary, and one embedding, for sources and targets."""
+    """Use one vocabulary and one embedding for sources and targets."""
     source_length: int = 400
-    """Of longer sources only the first so many tokens are read."""
+    """Truncate sources after this many tokens."""
     vocab_size: int = 8000
 
 
 @dataclass(kw_only=True, eq=False)
 class CaptionerSettings(EncoderDecoderSettings):
-    """How pictures are looked at."""
+    """The encoder of a captioner."""
 
     task: ClassVar[str] = "captioner"
     architecture: ClassVar[tuple[str, ...]] = (
@@ -88,20 +88,20 @@ class CaptionerSettings(EncoderDecoderSettings):
 
     level: Literal["bpe", "word", "char"] = "word"
     attention: Literal["bahdanau", "luong", "none"] = "luong"
-    """How the decoder looks back at the places of a picture, or the regions that features tell about; none: all that
-    it knows is the state that it is primed with."""
+    """How the decoder attends to the places of a picture, or to the regions of its features; none: it knows only one
+    vector for the whole picture."""
     picture_size: int = 48
-    """Pictures are made so many pixels wide and high before they are looked at: a multiple of 8."""
+    """Width and height in pixels to which pictures are resized: a multiple of 8."""
     channels: int = 24
-    """Maps that the first convolution makes of a picture; the later ones make up to four times as many."""
+    """Channels of the first convolution; the later ones have up to four times as many."""
     feature_size: int = 256
-    """Length of the vector that a picture as a whole, or its ready features, becomes: it primes the decoder."""
+    """Size of the vector for a whole picture, or for its precomputed features, which initializes the decoder."""
     encoder: Path | None = None
-    """Let this ONNX model turn pictures into features (N, 3, S, S) -> (N, F) or, of R regions, (N, R, F) or
-    (N, F, height, width), in place of a network trained along."""
+    """Encode pictures with this ONNX model, (N, 3, S, S) -> (N, F), or for R regions (N, R, F) or
+    (N, F, height, width), instead of a network that is trained with the decoder."""
     dropout: float = 0.2
     label_smoothing: float = 0.0
     learning_rate: float = 1e-3
     batch_tokens: int = 1000
-    """Tokens in a batch of captions of about equal length, padding included; a picture's captions stay together."""
+    """Tokens in a batch of captions of similar length, including padding; the captions of a picture stay together."""
     max_length: int = 60

@@ -1,4 +1,4 @@
-"""The settings of what reads a whole sequence and labels it: the tagger and the classifier."""
+"""The settings of models that label sequences: the tagger and the classifier."""
 
 from __future__ import annotations
 
@@ -10,45 +10,39 @@ from elman.settings.base import ExampleSettings
 
 
 @dataclass(kw_only=True, eq=False)
-class SequenceSettings(ExampleSettings):
-    """The encoder."""
+class LabellingSettings(ExampleSettings):
+    """The encoder of words and of sequences."""
 
     hidden_size: int = 200
     bidirectional: bool = True
-    """Read from both sides, so that a token is seen with what follows it too."""
+    """Read in both directions, so that each token is seen with its right context too."""
     merge: Literal["concat", "sum", "product"] = "concat"
-    """How the outputs of the two directions become one."""
+    """How to merge the outputs of the two directions."""
     dropout: float = 0.5
     batch_tokens: int = 1000
     learning_rate: float = 4e-3
-
-
-@dataclass(kw_only=True, eq=False)
-class LabellingSettings(SequenceSettings):
-    """How words become vectors."""
-
     embedding_size: int | None = None
-    """Length of a token's vector; as long as the pretrained ones, or 100, where not given."""
+    """Size of a word's embedding. Default: that of the pretrained vectors, or 100."""
     vectors: Path | None = None
-    """Add these pretrained vectors to the words' own (GloVe, word2vec text or binary, fastText; also .gz and .zip)."""
+    """Pretrained vectors to add to the learned ones (GloVe, word2vec text or binary, fastText; also .gz and .zip)."""
     vector_words: int = 100_000
-    """Besides the vectors of the words in the data, keep those of so many of the file's first words: they stand for
-    words that training never sees."""
+    """Keep the vectors of this many of the file's first words besides those in the data, for words that training never
+    sees."""
     lowercase: bool = True
-    """Give words that differ in capitals only one vector; their characters are read as they are."""
+    """Use one vector for words that differ only in case; the character encoder still sees the case."""
     min_count: int = 1
-    """Words rarer than this are <unk>."""
+    """Words that occur less often are <unk>."""
     characters: Literal["lstm", "none"] = "none"
-    """What reads the words' characters: a small LSTM from either side, or nothing."""
+    """Encoder of a word's characters: a small bidirectional LSTM, or none."""
     character_size: int = 100
-    """Length of what the characters give, half of it from each side."""
+    """Size of the character encoding, half of it for each direction."""
     word_dropout: float = 1.0
-    """While training, a word that occurs n times is <unk> with probability word_dropout / (word_dropout + n)."""
+    """Replace a word that occurs n times by <unk> with probability word_dropout / (word_dropout + n)."""
 
 
 @dataclass(kw_only=True, eq=False)
 class TaggerSettings(LabellingSettings):
-    """Where the words and the tags are, and how tags are scored."""
+    """The data and the output layer of a tagger."""
 
     task: ClassVar[str] = "tagger"
     architecture: ClassVar[tuple[str, ...]] = (
@@ -57,22 +51,22 @@ class TaggerSettings(LabellingSettings):
     )
 
     column: str | None = None
-    """What the tags are: a column of CoNLL-U (upos, xpos, feats ...) or the number of another format's, from 0, or from
-    the end with -1. Where not given, upos of CoNLL-U, and the last column of other formats."""
+    """The column of the tags: a name in CoNLL-U (upos, xpos, feats ...), a number in other formats, from 0, or from -1
+    for the last one. Default: upos in CoNLL-U, the last column in other formats."""
     input_format: str | None = None
-    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
+    """Format of the files, by a name of `elman predict --input-format`. Default: detected from the file."""
     word_column: int = 0
-    """Where the words are, in formats other than CoNLL-U."""
+    """The column of the words, in formats other than CoNLL-U."""
     hidden_size: int = 160
     num_layers: int = 2
     characters: Literal["lstm", "none"] = "lstm"
     crf: bool = False
-    """Score whole sequences of tags (linear-chain CRF), not each tag by itself."""
+    """Score whole sequences of tags with a linear-chain CRF instead of each tag independently."""
 
 
 @dataclass(kw_only=True, eq=False)
 class ClassifierSettings(LabellingSettings):
-    """Where the texts and the labels are, and how a sequence becomes one vector."""
+    """The data and the pooling of a classifier."""
 
     task: ClassVar[str] = "classifier"
     architecture: ClassVar[tuple[str, ...]] = (
@@ -85,19 +79,19 @@ class ClassifierSettings(LabellingSettings):
     label: str = "label"
     """The column of the label: its name, or its number from 0."""
     input_format: str | None = None
-    """What files are written in, by a name of `elman predict --input-format`; found out from a file where not given."""
+    """Format of the files, by a name of `elman predict --input-format`. Default: detected from the file."""
     no_header: bool = False
-    """The table has no line of names; text and label are numbers."""
+    """The table has no header line; text and label are column numbers."""
     level: Literal["word", "char", "bpe", "numbers"] = "word"
-    """What a sequence is made of: words and marks, characters, pieces found by byte-level BPE, or rows of numbers."""
+    """The elements of a sequence: words and punctuation, characters, byte-level BPE pieces, or rows of numbers."""
     vocab_size: int = 4096
-    """How many pieces BPE learns (level bpe only)."""
+    """The vocabulary size of BPE (level bpe only)."""
     max_length: int = 2000
-    """Longer texts are cut after so many tokens."""
+    """Truncate texts after this many tokens."""
     pooling: Literal["last", "mean", "max", "attention"] = "max"
-    """What of the hidden states is passed to the output layer: the last one (of each direction), their mean, their
-    maximum, or a sum weighted by attention."""
+    """How to pool the hidden states for the output layer: the last one (of each direction), their mean, their maximum,
+    or a sum weighted by attention."""
     class_weights: bool = False
-    """Let each label count the same in training, however rare."""
+    """Weight the loss so that every label counts the same, however rare."""
     max_epochs: float = 20
     learning_rate: float = 2e-3

@@ -1,1 +1,1 @@
-"""One file a format: its reader and its writer, side by side; which task has which is said in `table`."""
+"""The file formats, one module each with its reader and its writer; `table` lists the formats of each task."""

@@ -22,7 +22,7 @@ _HAS_ENDING = re.compile(rf"(?:{'|'.join(map(re.escape, ENDINGS))})\b", re.IGNOR
 
 
 SPLITS = {"train": ("train", "restval"), "valid": ("val",), "test": ("test",)}
-"""What the splits of a ``dataset_*.json`` are for."""
+"""The splits of a ``dataset_*.json`` by their purpose."""
 
 
 def read_captions(
@@ -34,20 +34,20 @@ def read_captions(
 ) -> dict[str, list[str]]:
     r"""Read captions: COCO's JSON, lines of ``file<TAB>caption``, Flickr8k's of ``file#0<TAB>caption``, or a table.
 
-    Karpathy's ``dataset_*.json`` say to which split each picture belongs.
+    Karpathy's ``dataset_*.json`` files also contain the split of each picture.
 
-    A table is a CSV (its cells separated by anything in `SEPARATORS`) whose first line names the columns ``image`` and
-    ``caption``, as Kaggle's copies of Flickr8k and Flickr30k do.
+    A table is a CSV (with any separator in `SEPARATORS`) whose first line names the columns ``image`` and ``caption``,
+    as in Kaggle's copies of Flickr8k and Flickr30k.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
-        problems: who is told of what is skipped.
-        encoding: how the file is encoded.
-        known: names of pictures, which have no number of a caption after them.
-        part: one of `SPLITS`; all pictures where not given, or where the file has no splits.
+        problems: collects the captions that are skipped.
+        encoding: the encoding of the file.
+        known: the names of pictures, in which ``#0`` is not the number of a caption.
+        part: one of `SPLITS`; None, or a file without splits, gives all pictures.
 
     Returns:
-        The captions of each picture, in the file's order.
+        The captions of each picture, in the order of the file.
 
     Raises:
         DataError: there is no such file, or nothing in it is a caption.
@@ -73,21 +73,21 @@ def read_captions(
     if not found:
         raise DataError(
             problems.first
-            or f"{lines.name}: holds no captions; it needs lines of a file, a tab, a caption, or a CSV whose first "
-            "line is image,caption"
+            or f"{lines.name}: contains no captions; it needs lines of file name, tab and caption, or a CSV whose "
+            "first line is image,caption"
         )
     return found
 
 
 def _strip_number(name: str) -> str:
-    """Return the name of a picture without the number of its caption, as Flickr8k has it: ``a.jpg#0``."""
+    """Remove the number of the caption from the name of a picture, as in Flickr8k's ``a.jpg#0``."""
     stem, _, number = name.rpartition("#")
     is_numbered = number.isascii() and number.isdecimal() and _HAS_ENDING.search(stem.rpartition("#")[2])
     return stem if is_numbered else name
 
 
 def _detect_table(lines: Lines) -> Delimited | None:
-    """Return the reader of a table with columns of pictures and captions; None where the first line names none."""
+    """Return the reader of a table with columns for pictures and captions; None if the first line names none."""
     separator, spaced = detect_separator(lines, (*_IMAGE_COLUMNS, *_CAPTION_COLUMNS))
     _, cells, _ = next(Delimited(separator).records(Lines(lines.peek().lstrip())), (0, [], ""))
     names = [cell.strip() for cell in cells]
@@ -95,12 +95,12 @@ def _detect_table(lines: Lines) -> Delimited | None:
     caption = next((name for name in _CAPTION_COLUMNS if name in names), None)
     if image is None or caption is None:
         return None
-    nouns, open_end = ("caption", "picture"), names[-1] == caption  # Kaggle's captions have commas without quotes
+    nouns, open_end = ("caption", "picture"), names[-1] == caption  # Kaggle's captions contain unquoted commas
     return Delimited(separator, caption, image, spaced=spaced, nouns=nouns, open_end=open_end)
 
 
 def has_splits(source: Path | str, encoding: str = "utf-8") -> bool:
-    """Tell whether a file says of its pictures which are for training and which for validation."""
+    """Tell whether a file assigns its pictures to training and validation."""
     lines = Lines(source, encoding)
     if not lines.peek().lstrip().startswith("{"):
         return False
@@ -118,7 +118,7 @@ def _read_tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, i
             continue
         name, tab, caption = line.partition("\t")
         if not tab:
-            problems.add(lines.name, lines.number, "no tab between file and caption; the line is skipped")
+            problems.add(lines.name, lines.number, "no tab between file name and caption; the line is skipped")
         elif not name.strip() or not caption.strip():
             what = "file's name" if caption.strip() else "caption"
             problems.add(lines.name, lines.number, f"the {what} is empty; the line is skipped")
@@ -127,7 +127,7 @@ def _read_tabbed(lines: Lines, problems: Problems) -> Iterator[tuple[str, str, i
 
 
 def _read_document(lines: Lines) -> Any:
-    """Read COCO's JSON, or Karpathy's, in which the captions stand with the pictures."""
+    """Read COCO's JSON, or Karpathy's, in which each picture has its captions."""
     with as_data_error(lines.name, "not COCO's JSON"):
         document = json.loads(lines.read_all())
     images = document.get("images")
@@ -138,7 +138,7 @@ def _read_document(lines: Lines) -> Any:
         if key not in document:
             raise DataError(f'{lines.name}: not COCO\'s JSON: no "{key}"{suggest_among(document, key)}')
         if not isinstance(document[key], list):
-            raise DataError(f'{lines.name}: not COCO\'s JSON: "{key}" is no list')
+            raise DataError(f'{lines.name}: not COCO\'s JSON: "{key}" is not a list')
     return document
 
 
@@ -154,7 +154,7 @@ def _read_json(lines: Lines, problems: Problems, part: str | None) -> Iterator[t
     for number, image in enumerate(document["images"]):
         _, name = _get_fields(image, "imgid", "filename")
         if name is None:
-            problems.add(lines.name, 1, f"image {number} has no filename that can be used; it is skipped")
+            problems.add(lines.name, 1, f"image {number} has no usable filename; it is skipped")
             continue
         if part and splits and image.get("split") not in SPLITS[part]:
             continue
@@ -164,7 +164,7 @@ def _read_json(lines: Lines, problems: Problems, part: str | None) -> Iterator[t
             [_get_fields(sentence, "sentid", "raw")[1] for sentence in sentences] if isinstance(sentences, list) else []
         )
         if None in said or not said:
-            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text; that is skipped")
+            problems.add(lines.name, 1, f"image {number} has no sentence, or one without raw text, which is skipped")
         for caption in filter(None, said):
             yield f"{folder}/{name}" if isinstance(folder, str) and folder else name, " ".join(caption.split()), 1
 
@@ -174,14 +174,14 @@ def _read_coco(document: Any, lines: Lines, problems: Problems) -> Iterator[tupl
     for number, image in enumerate(document["images"]):
         known, name = _get_fields(image, "id", "file_name")
         if known is None or name is None:
-            problems.add(lines.name, 1, f"image {number} has no id and file_name that can be used; it is skipped")
+            problems.add(lines.name, 1, f"image {number} has no usable id and file_name; it is skipped")
         elif names.setdefault(known, name) != name:
-            problems.add(lines.name, 1, f"image {number} has the id {str(known)[:80]} of another; it is skipped")
+            problems.add(lines.name, 1, f"image {number} has the same id {str(known)[:80]} as another; it is skipped")
     for number, note in enumerate(document["annotations"]):
         known, caption = _get_fields(note, "image_id", "caption")
         if known is None or known not in names:
             shown = str(note.get("image_id") if isinstance(note, dict) else note)[:80]
-            problems.add(lines.name, 1, f"annotation {number} is of an image {shown} that is not listed; it is skipped")
+            problems.add(lines.name, 1, f"annotation {number} is for an unknown image {shown}; it is skipped")
         elif caption is None:
             problems.add(lines.name, 1, f"annotation {number} has no caption; it is skipped")
         else:
@@ -189,26 +189,26 @@ def _read_coco(document: Any, lines: Lines, problems: Problems) -> Iterator[tupl
 
 
 def _get_fields(record: Any, number: str, text: str) -> tuple[int | str | None, str | None]:
-    """Return an object's number, or text, that identifies something, and a text of it; None for what is neither."""
+    """Return two fields of an object, an id and a text; None for one that is missing or of another type."""
     if not isinstance(record, dict):
         return None, None
     known, said = record.get(number), record.get(text)
-    is_known = isinstance(known, int | str) and not isinstance(known, bool)  # true is no 1
+    is_known = isinstance(known, int | str) and not isinstance(known, bool)  # to Python, True is an int
     return known if is_known else None, said if isinstance(said, str) and said.strip() else None
 
 
 class CaptionLines:
-    """Captions of pictures, a line each: the picture's name, a tab, its caption.
+    """One line for each caption: the name of the picture, a tab and the caption.
 
     Args:
-        n_best: how many captions a picture has; of several, each line has its score, too.
+        n_best: the number of captions of a picture; if there are several, each line also has a score.
     """
 
     def __init__(self, n_best: int = 1) -> None:
         self._n_best = n_best
 
     def write(self, records: Iterable[Caption | Problem]) -> Iterator[str]:
-        """Write the captions of each picture; none for one that could not be read."""
+        """Write the captions of each picture; an empty caption for an unreadable one."""
         for record in records:
             if isinstance(record, Problem):
                 yield f"{record.where}\t\n"

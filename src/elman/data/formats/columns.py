@@ -1,4 +1,4 @@
-"""Columns, as in CoNLL-2002, CoNLL-2003 and their like: a line a word, one column its tag."""
+"""Columns, as in CoNLL-2002, CoNLL-2003 and similar: one line for each word, with its tag in one column."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ logger = logging.getLogger(__name__)
 
 
 class Columns:
-    r"""CoNLL-2002, CoNLL-2003 and their like: a line a word, columns parted by tabs or blanks, a blank line after each.
+    r"""CoNLL-2002, CoNLL-2003 and similar: one line for each word, columns separated by tabs or spaces.
 
-    A line that begins with ``-DOCSTART-`` is no word. A ``#`` is a word like any other, and ``#topic`` too; but before
-    the first word of a sentence a line that begins with it is a comment where it has other columns than the words have,
-    or a tag that no word has (a line that begins with ``#topic`` only where the words stand further to the right).
+    A blank line ends a sentence. A line that begins with ``-DOCSTART-`` is skipped. ``#`` and ``#topic`` are ordinary
+    words; but before the first word of a sentence, a line that begins with ``#`` is a comment if its number of columns
+    differs from that of the words, or if no word has its tag (a line that begins with ``#topic`` only if the words are
+    not in the first column).
 
     Args:
         words: the column of the words, from 0.
-        tags: the column of the tags, from 0, or from the end with -1; "_" is no tag.
+        tags: the column of the tags, from 0, or from the end with -1; "_" is not a tag.
 
     Raises:
-        UsageError: the words' column is counted from the end, or is also the tags'.
+        UsageError: the column of the words is negative, or the same as that of the tags.
 
     Example:
         >>> sentence = next(Columns().read(Lines("EU\tB-ORG\nrejects\tO\n"), Problems(), tagged=True))
@@ -39,14 +40,14 @@ class Columns:
     """
 
     name = "columns"
-    copies = True  # what it reads, it writes as it came but for the tags
+    copies = True  # it writes what it reads unchanged, except for the tags
 
     def __init__(self, words: int = 0, tags: int = -1) -> None:
         if words < 0:
-            raise UsageError(f"`word_column` {words}: count the words' column from the first, which is 0")
+            raise UsageError(f"`word_column` {words}: count the column of the words from the first one, which is 0")
         if tags == words:
             raise UsageError(
-                f"column {tags} holds the words; name the tags' with `column`, or the words' with `word_column`"
+                f"column {tags} holds the words; name the tags' column with `column`, or the words' with `word_column`"
             )
         self.words = words
         self._tags = tags
@@ -54,7 +55,7 @@ class Columns:
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
         """Yield the sentences; see :class:`SentenceFormat`."""
         known = _CommentDetector(self, lines)
-        longest, counted = 0, True  # whether each word is its place in the sentence
+        longest, counted = 0, True  # whether each word is its number in the sentence
         for block in read_blocks(lines):
             words: list[str] = []
             tags: list[str] = []
@@ -100,7 +101,7 @@ class Columns:
             yield record.text if isinstance(record, Problem) else self.format_tagged(record.sentence, record.tags)
 
     def format_tagged(self, sentence: Sentence, tags: list[str]) -> str:
-        """Write a sentence with these tags. A line without a column for the tag gets one."""
+        """Write a sentence with these tags; a line without a column for the tag gets one."""
         if sentence.format != self.name:
             written = list(map(self.row, sentence.words, tags))
             return format_block(written) if written else ""
@@ -110,7 +111,7 @@ class Columns:
         return format_block(written, sentence.closing)
 
     def row(self, word: str, tag: str) -> str:
-        """Return the line of a word that came in another format: as few columns as hold both where they belong."""
+        """Return the line of a word from another format, with as few columns as the word and the tag need."""
         width = next(width for width in count(self.words + 1) if self.place(width) >= 0)
         cells = ["_"] * width
         cells[self.words], cells[self.place(width)] = word, tag
@@ -118,7 +119,7 @@ class Columns:
 
     def _replace_tag(self, line: str, tag: str) -> str:
         has_tabs = "\t" in line
-        parts = re.split("(\t)" if has_tabs else "( +)", line)  # cells at 0, 2, 4 ..., what parts them between
+        parts = re.split("(\t)" if has_tabs else "( +)", line)  # cells at 0, 2, 4, ..., with their separators between
         cells = [part for part in range(0, len(parts), 2) if parts[part] or has_tabs]
         place = self.place(len(cells))
         if place >= 0:
@@ -130,20 +131,20 @@ class Columns:
 
     @staticmethod
     def cells(line: str) -> list[str]:
-        """Split a line at its tabs or, where it has none, at its blanks."""
+        """Split a line at its tabs or, if it has none, at its spaces."""
         return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
 
     def place(self, width: int) -> int:
-        """Return which of so many columns the tag is in; -1 if none is left for it."""
+        """Return the index of the tag among ``width`` columns; -1 if there is no column for it."""
         place = self._tags if self._tags >= 0 else width + self._tags
         return place if place < width and place != self.words else -1
 
 
 class _CommentDetector:
-    """What is known of the words of a file in columns: how many columns they have, and their tags.
+    """Decides which lines are comments, by the numbers of columns and the tags of the words in a file.
 
-    Only what cannot be taken for a comment counts. A file, or a text, is read once more to find out, and only where it
-    has lines that may be comments; of a stream no more is known than the sentence at hand.
+    Only lines that cannot be comments count as words. A file or a string is read a second time for this, but only if it
+    has lines that may be comments; of a stream only the current sentence is known.
     """
 
     def __init__(self, columns: Columns, lines: Lines) -> None:
@@ -163,7 +164,7 @@ class _CommentDetector:
         return widths, tags
 
     def is_comment(self, cells: Sequence[str], block: Block) -> bool:
-        """Tell whether a line that begins with # is a comment; no word of its sentence stands before it."""
+        """Tell whether a line that begins with # is a comment; it comes before the words of its sentence."""
         widths, tags = self._widths_and_tags
         allowed = {width for width, _ in widths.most_common(1)} | {len(some) for some in self._split_words(block)}
         place = self._columns.place(len(cells))
@@ -173,6 +174,6 @@ class _CommentDetector:
         return not may_be_word and (cells[0] == "#" or self._columns.words > 0)  # a tweet may begin with a rare #topic
 
     def _split_words(self, block: Block) -> Iterator[list[str]]:
-        """Yield the cells of the lines of a sentence from the first on that is no comment for certain."""
+        """Yield the cells of each line of a sentence, from the first line that cannot be a comment."""
         lines = dropwhile(lambda line: line.startswith(("#", "-DOCSTART-")), block.lines)
         return map(self._columns.cells, lines)

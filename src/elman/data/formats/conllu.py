@@ -1,4 +1,4 @@
-"""CoNLL-U: ten columns with tabs between, of which one holds the tags."""
+"""CoNLL-U: ten columns separated by tabs, of which one holds the tags."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from elman.errors import UsageError, suggest
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
-_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # the ID of a range (3-4) or of an empty node (5.1)
+_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # the ID of a multiword token (3-4) or of an empty node (5.1)
 _MAY_BE_EMPTY = ("form", "lemma", "xpos", "feats", "misc")
 
 
 class Conllu:
-    r"""CoNLL-U: ten columns with tabs between, a line a word; ranges (3-4) and empty nodes (5.1) are no words.
+    r"""CoNLL-U: one line for each word, ten columns separated by tabs.
+
+    Multiword tokens (3-4) and empty nodes (5.1) are not words.
 
     Source: https://universaldependencies.org/format.html
 
     Args:
-        column: which of the ten the tags are; "_" is no tag, but for feats, xpos and misc, where it says "none", and
-            for form and lemma, where it may be the mark itself.
+        column: the column of the tags. "_" is not a tag, except in feats, xpos and misc, where it means "none", and in
+            form and lemma, where it may be the underscore itself.
 
     Raises:
         UsageError: there is no such column.
@@ -36,7 +38,7 @@ class Conllu:
     """
 
     name = "conllu"
-    copies = True  # what it reads, it writes as it came but for the tags
+    copies = True  # it writes what it reads unchanged, except for the tags
 
     def __init__(self, column: str = "upos") -> None:
         if column not in CONLLU_COLUMNS:

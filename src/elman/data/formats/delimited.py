@@ -1,4 +1,4 @@
-"""Delimited text: CSV, TSV and their like; a record at a time."""
+"""Delimited text: CSV, TSV and similar, read one record at a time."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ logger = logging.getLogger(__name__)
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 ENDINGS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_LONGEST_RECORD = 100_000  # lines of one record: a quote that is open for longer was never closed
-_SAMPLE = 20  # records of a table by which its separator is found
+_LONGEST_RECORD = 100_000  # lines; a quote that is open for longer was never closed
+_SAMPLE = 20  # the number of records in which the separator is detected
 
 
 class Delimited:
-    r"""CSV or TSV: a record a line, cells separated by commas, tabs, semicolons or bars.
+    r"""CSV or TSV: one record on each line, cells separated by commas, tabs, semicolons or bars.
 
-    A cell in double quotes may hold separators, line breaks and, doubled, quotes (RFC 4180); a quote within another
-    cell is a character like any other, and so is every quote where tabs separate. Blanks around a label or the name of
-    a column do not count; a text is what stands in its cell.
+    A cell in double quotes may contain separators, line breaks and doubled quotes (RFC 4180). A quote inside another
+    cell is an ordinary character, and so is every quote in a TSV. Spaces around a label or the name of a column are
+    ignored; a text is the unchanged content of its cell.
 
     Args:
         delimiter: one of `SEPARATORS`.
-        text: the column of the text: its name or, where no column is called so, its number from 0; of several, with
-            commas between, the cells are joined by line breaks.
+        text: the column of the text: its name or, if no column has this name, its number from 0. Several columns are
+            separated by commas; their cells are joined by line breaks.
         label: the column of the label.
         header: whether the first record names the columns.
-        spaced: whether blanks after a separator belong to it, and not to the cell.
-        nouns: what a record's two parts are called in messages.
-        open_end: whether the last column is of running text, which may hold separators without quotes.
+        spaced: whether spaces after a separator belong to it rather than to the cell.
+        nouns: the names of the two parts of a record in messages.
+        open_end: whether the last column is running text, which may contain unquoted separators.
 
     Example:
         >>> table = Delimited(",", "text", "label", header=True)
@@ -91,10 +91,10 @@ class Delimited:
             else:
                 yield Example(joined, cells[label].strip() if labelled else None, line)
         if not line:
-            raise DataError(f"{lines.name}: is empty; it needs a {self._nouns[0]} and a {self._nouns[1]} a line")
+            raise DataError(f"{lines.name}: is empty; each line needs a {self._nouns[0]} and a {self._nouns[1]}")
 
     def _find_columns(self, cells: Sequence[str], name: str, labelled: bool) -> list[int]:
-        """Return the numbers of the columns of the text, and then that of the label, -1 where it is not wanted."""
+        """Return the indices of the text columns and of the label column, -1 if the label is not requested."""
         names = column_names(cells, name) if self._header else []
         found = []
         for wanted in (*text_columns(self._text, names), *((self._label,) if labelled else ())):
@@ -110,13 +110,13 @@ class Delimited:
                 )
             else:
                 raise DataError(
-                    f'{name}: there is no column "{wanted}": without a header columns have numbers, here 0 to '
-                    f"{len(cells) - 1}; name them with `{self._nouns[0]}` and `{self._nouns[1]}`"
+                    f'{name}: there is no column "{wanted}": without a header, columns have numbers, here 0 to '
+                    f"{len(cells) - 1}; give them with `{self._nouns[0]}` and `{self._nouns[1]}`"
                 )
         return found if labelled else [*found, -1]
 
     def records(self, lines: Lines) -> Iterator[tuple[int, list[str], str]]:
-        """Yield each record, the names of the columns too: its first line, its cells, and what is wrong with it."""
+        """Yield each record, including the header: the number of its first line, its cells, and a problem or ""."""
         if self.delimiter == "\t":
             for line in lines:
                 if line.strip(" "):
@@ -126,7 +126,7 @@ class Delimited:
         closed = _compile_closed(self.delimiter, self._spaced)
         pending: list[str] = []  # the lines of a record so far
         length = 0
-        is_open = False  # whether a cell in quotes goes on in the next line
+        is_open = False  # whether a quoted cell continues on the next line
         for line in lines:
             pending.append(line)
             length += len(line)
@@ -139,17 +139,17 @@ class Delimited:
             yield from self._split_record(lines.number - len(pending) + 1, pending, is_open)
 
     def _split_record(self, number: int, lines: Sequence[str], is_open: bool) -> Iterator[tuple[int, list[str], str]]:
-        """Split the lines of one CSV record into cells, however long these are; a blank line is no record.
+        """Split the lines of one CSV record into cells of any length; a blank line is not a record.
 
-        If it is none, or a quote of it is never closed, its first line is given up and each line after it read by
-        itself.
+        If it is not valid CSV, or a quote is never closed, its first line is a problem and each line after it is read
+        as a record of its own.
         """
         record = "\n".join(lines)
         if not record.strip():
             return
         problem = "a quote opens here that is not closed"
         if not is_open:
-            if len(record) > csv.field_size_limit():  # one limit for the whole process: it is raised, never lowered
+            if len(record) > csv.field_size_limit():  # the limit is global to the process: only ever raise it
                 csv.field_size_limit(len(record))
             try:
                 row = csv.reader([record], delimiter=self.delimiter, skipinitialspace=self._spaced, strict=True)
@@ -164,20 +164,20 @@ class Delimited:
 
 
 def detect_separator(lines: Lines, wanted: Sequence[str], *, header: bool = True) -> tuple[str, bool]:
-    r"""Find out what separates the cells of a table; where it is not what the file's ending says, that is told.
+    r"""Detect the separator of a table; a warning says if it is not that of the file's ending.
 
-    It is what gives the first record the most of the wanted names; where there is none of them, what gives the first
-    records two cells or more, and all of them as many. Where several do, the one of the ending is taken, or else the
-    first of `SEPARATORS`. Blanks after it belong to it where they stand before a column's name, or before each cell but
-    the first of all records.
+    It is the separator with which the first record contains most of the wanted names. If it contains none, it is one
+    with which the first records all have the same number of cells, two or more. In a tie, the separator of the file's
+    ending comes first, then the order of `SEPARATORS`. Spaces after the separator belong to it if they precede a
+    column's name, or every cell but the first of all records.
 
     Args:
-        lines: a file, or a text.
-        wanted: the names of columns that are looked for.
+        lines: a file or a string.
+        wanted: the names of columns to look for.
         header: whether the first record names the columns.
 
     Returns:
-        One of `SEPARATORS`, and whether blanks after it belong to it.
+        One of `SEPARATORS`, and whether spaces after it belong to it.
 
     Example:
         >>> detect_separator(Lines("text; label\nso, so; bad\n"), ["text", "label"])
@@ -196,7 +196,7 @@ def detect_separator(lines: Lines, wanted: Sequence[str], *, header: bool = True
         named[separator] = len(set(wanted).intersection(names))
         regular[separator] = bool(records) and len(records[0]) > 1 and len(set(map(len, records))) == 1
         sample[separator] = records
-    found = max(named, key=named.__getitem__)  # of several, the first
+    found = max(named, key=named.__getitem__)  # the first one in a tie
     if not named[found]:
         found = next((separator for separator in regular if regular[separator]), usual)
     if suffix in ENDINGS and found != usual:
@@ -207,14 +207,14 @@ def detect_separator(lines: Lines, wanted: Sequence[str], *, header: bool = True
 
 
 def column_names(cells: Sequence[str], name: str) -> list[str]:
-    """Return the names of a table's columns, without blanks around them.
+    """Return the names of a table's columns, without spaces around them.
 
     Args:
         cells: its first record.
-        name: what to call the table in messages.
+        name: the name of the table in messages.
 
     Raises:
-        DataError: two columns have the same name, or a name is no text.
+        DataError: two columns have the same name, or a name is not valid text.
 
     Example:
         >>> column_names(["label", " text"], "tweets.csv")
@@ -230,7 +230,7 @@ def column_names(cells: Sequence[str], name: str) -> list[str]:
 
 
 def column_number(column: str) -> int | None:
-    """Return the number that a column is called by; None where it is called by a name.
+    """Return the number of a column that is given as a number; None for a name.
 
     Example:
         >>> column_number("-1"), column_number("upos"), column_number("--3")
@@ -241,7 +241,7 @@ def column_number(column: str) -> int | None:
 
 @cache
 def _compile_closed(delimiter: str, spaced: bool) -> re.Pattern[str]:
-    """Return what matches cells all of whose quotes are closed."""
+    """Compile the pattern of a record whose quotes are all closed."""
     mark, blanks = re.escape(delimiter), " *+" if spaced else ""
     cell = f'{blanks}(?:"(?:[^"]++|"")*+"|(?!"))[^{mark}]*+'
     return re.compile(f"{cell}(?:{mark}{cell})*+")

@@ -1,4 +1,4 @@
-"""Which format a file, or a text, is written in: by its ending and what it begins with."""
+"""Detecting the format of a file or a string, by the file's ending and its first lines."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from elman.data.lines import Lines, Problems
 from elman.errors import DataError, UsageError
 
 NUMBERS = (".npz", ".npy", ".ts", ".arff")
-MOST_LINES, MOST_ROWS = 1000, 200  # that are looked at to find out a format
+MOST_LINES, MOST_ROWS = 1000, 200  # how much of a file is read to detect its format
 
 _JSON = (".jsonl", ".ndjson", ".json")
-_JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which is then refused
+_JSON_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{|$)")  # an object, or an array of objects, which the reader refuses
 
 
 def detect_sentence_format(
     source: Path | str, column: str | None = None, words: int = 0, encoding: str = "utf-8"
 ) -> Conllu | Columns:
-    r"""Find out how a file, or a text, writes its sentences.
+    r"""Detect the format of tagged sentences.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
-        column: which the tags are: a name of CoNLL-U's, or a number. None: upos of CoNLL-U, the last of another format.
+        column: the column of the tags: a name of CoNLL-U's, or a number. By default upos in CoNLL-U, and the last
+            column in other formats.
         words: the column of the words, in formats other than CoNLL-U.
-        encoding: how the file is encoded.
+        encoding: the encoding of the file.
 
     Raises:
-        UsageError: CoNLL-U has no such column, or the column's number is also the words'.
+        UsageError: CoNLL-U has no such column, or the column of the tags is also that of the words.
         DataError: it looks like prose, a table or JSON.
 
     Example:
@@ -54,8 +55,8 @@ def detect_sentence_format(
         return Conllu()
     if found := describe_other_format(rows):
         raise DataError(
-            f"{lines.name}: it looks like {found}, and a tagger reads CoNLL-U, or a word and its tag a line; to tag a "
-            "text, a sentence a line, say `input_format` text"
+            f"{lines.name}: it looks like {found}, but a tagger reads CoNLL-U, or a word and its tag on each line; to "
+            "tag plain text with a sentence on each line, give `input_format` text"
         )
     return Columns(words) if number is None else Columns(words, number)
 
@@ -72,15 +73,15 @@ def detect_example_format(
     nouns: tuple[str, str] = TEXT_AND_LABEL,
     encoding: str = "utf-8",
 ) -> Delimited | JsonLines | TextLines:
-    r"""Find out how a file, or a text, writes its examples: by the file's ending and its first records.
+    r"""Detect the format of labelled texts, by the file's ending and its first records.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
         text: the column of the text.
         label: the column of the label.
         header: whether the first record names the columns.
-        nouns: what a record's two parts are called in messages.
-        encoding: how the file is encoded.
+        nouns: the names of the two parts of a record in messages.
+        encoding: the encoding of the file.
 
     Example:
         >>> type(detect_example_format('{"text": "so, so"}', "text", "label", True)).__name__
@@ -91,7 +92,7 @@ def detect_example_format(
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
     if suffix in NUMBERS:
         remedy = "train with `level` numbers" if nouns == TEXT_AND_LABEL else "give a table or lines of text"
-        raise UsageError(f"{source}: holds sequences of numbers, and the model reads texts; {remedy}")
+        raise UsageError(f"{source}: contains sequences of numbers, but the model reads texts; {remedy}")
     if suffix == ".txt":
         return TextLines()
     if suffix in _JSON:
@@ -106,19 +107,19 @@ def detect_example_format(
 def detect_pair_format(
     source: Path | str, columns: tuple[str, str], header: bool, encoding: str = "utf-8"
 ) -> Delimited | JsonLines | TextLines:
-    r"""Find out how a single file, or a text, writes its pairs.
+    r"""Detect the format of pairs in a single file.
 
-    A TSV (or a ``.txt`` with tabs) of two columns whose first line does not name them has no header: its lines are a
-    source, a tab, a target.
+    A TSV (or a ``.txt`` with tabs) with two columns whose first line does not name them has no header: each line is a
+    source, a tab and a target.
 
     Args:
         source: a ``Path`` names a file, a ``str`` is its text.
         columns: the columns of the source and the target.
         header: whether the first record names the columns.
-        encoding: how the file is encoded.
+        encoding: the encoding of the file.
 
     Raises:
-        DataError: a TSV of more columns does not name these, or the file is lines of text, which are one side only.
+        DataError: a TSV with more columns does not name these, or the file is plain text, only one side of the pairs.
 
     Example:
         >>> table = detect_pair_format("a cat\teine Katze\n", ("source", "target"), header=True)
@@ -130,7 +131,7 @@ def detect_pair_format(
     if isinstance(found, TextLines) and "\t" in lines.peek().lstrip("\n").partition("\n")[0]:  # a .txt
         found = Delimited("\t", *columns, header=header, nouns=SOURCE_AND_TARGET)
     one_side = (
-        f"{lines.name}: is lines of text, one side of the pairs: give two files, SOURCES TARGETS, or a table whose "
+        f"{lines.name}: is plain text, only one side of the pairs: give two files, SOURCES TARGETS, or a table whose "
         "first line names source and target"
     )
     if isinstance(found, TextLines) and lines.peek().strip():
@@ -145,7 +146,7 @@ def detect_pair_format(
             return Delimited("\t", "0", "1", header=False, nouns=SOURCE_AND_TARGET)
         if len(first) > 2 and not named:
             raise DataError(
-                f"{lines.name}: has {len(first)} columns, none of which is called source or target; say which they "
-                "are: `source` NAME `target` NAME or, where no line names them, `no_header` `source` 0 `target` 1"
+                f"{lines.name}: has {len(first)} columns, but none is called source or target; name them with `source` "
+                "NAME `target` NAME or, if the file has no header, with `no_header` `source` 0 `target` 1"
             )
     return found

@@ -1,4 +1,4 @@
-"""Texts with labels, or with other texts: what every format of them shares.
+"""Shared parts of the formats of texts with labels, or with target texts.
 
 Lines ──read──▶ Example(text, label)
 """
@@ -17,32 +17,32 @@ SOURCE_AND_TARGET = ("source", "target")
 
 
 class ExampleReader(Protocol):
-    """A way to read examples."""
+    """A reader of examples."""
 
     def read(self, lines: Lines, problems: Problems, *, labelled: bool = False) -> Iterator[Example | Problem]:
         """Yield the examples.
 
         Args:
-            lines: where they stand.
-            problems: who is told of a record that cannot be read.
-            labelled: whether the labels are wanted. Then a record that cannot be read is skipped; otherwise a problem
-                stands in its place.
+            lines: the lines to read.
+            problems: collects the records that cannot be read.
+            labelled: whether to read the labels. If so, an unreadable record is skipped; otherwise a `Problem` is
+                yielded in its place.
 
         Raises:
-            DataError: there is no such column, or nothing at all.
+            DataError: there is no such column, or the input is empty.
         """
         ...
 
 
 def read_labelled(reader: ExampleReader, lines: Lines, problems: Problems) -> Iterator[Example]:
-    """Yield the examples that a reader finds, with their labels."""
+    """Yield the examples of a reader with their labels."""
     for example in reader.read(lines, problems, labelled=True):
         if not isinstance(example, Problem):
             yield example
 
 
 def find_problem(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND_LABEL) -> str:
-    """Say what is wrong with the parts of a record: nothing, where both can be used.
+    """Return what is wrong with a text or its label; an empty string if both can be used.
 
     Example:
         >>> find_problem("so, so", " ")
@@ -56,7 +56,7 @@ def find_problem(text: str, label: str | None, nouns: tuple[str, str] = TEXT_AND
 
 
 def text_columns(wanted: str, names: Container[str]) -> list[str]:
-    """Return the columns that a text is put together from: one or, with commas between, several.
+    """Return the columns of a text: one column, or several names separated by commas.
 
     Example:
         >>> text_columns("title,body", ["title", "body"]), text_columns("title,body", ["title,body"])
@@ -66,7 +66,7 @@ def text_columns(wanted: str, names: Container[str]) -> list[str]:
 
 
 def join_texts(texts: Sequence[str]) -> str:
-    r"""Put the text of an example together from several; those that are blank are skipped.
+    r"""Join the parts of a text with line breaks; blank parts are skipped.
 
     Example:
         >>> join_texts(["Title", " ", "What it says"]), join_texts([" "])
@@ -76,7 +76,7 @@ def join_texts(texts: Sequence[str]) -> str:
 
 
 def report_skipped(problem: str, name: str, line: int, problems: Problems, labelled: bool) -> Iterator[Problem]:
-    """Tell of a record that cannot be read; where labels are not wanted, it is answered with its problem."""
+    """Report a record that cannot be read; if labels are not requested, yield a `Problem` in its place."""
     fate = "the example is skipped" if labelled else "it gets no label"
     problems.add(name, line, f"{problem}; {fate}")
     if not labelled:

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, for examples that are read and for every record that is written."""
+"""JSON Lines: one object on each line, for reading examples and for writing any record."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from elman.errors import DataError
 
 
 class JsonLines:
-    """A JSON object a line.
+    """One JSON object on each line.
 
     Args:
-        text: the key of the text; of several, with commas between, the texts are joined by line breaks. A list of
-            texts, such as sentences, is joined by blanks.
-        label: the key of the label; a number or true and false will do.
-        nouns: what a record's two parts are called in messages.
+        text: the key of the text. Several keys are separated by commas; their texts are joined by line breaks. A list
+            of strings, such as sentences, is joined by spaces.
+        label: the key of the label, which may be a string, a number or a boolean.
+        nouns: the names of the two parts of a record in messages.
 
     Example:
         >>> lines = Lines('{"text": "so, so", "label": 1}')
@@ -43,14 +43,14 @@ class JsonLines:
         """Yield the examples; see :class:`~elman.data.formats.examples.ExampleReader`.
 
         Raises:
-            DataError: there is nothing at all, or an array in place of a record a line.
+            DataError: the input is empty, or a JSON array.
         """
         is_empty = True
         for line in lines:
             if not line.strip():
                 continue
             if is_empty and line.lstrip().startswith("["):
-                raise DataError(f"{lines.name}: is an array; write its records a line each, as jq -c '.[]' does")
+                raise DataError(f"{lines.name}: is an array; write one record on each line, as jq -c '.[]' does")
             is_empty = False
             text, label, problem = self._parse(line, labelled)
             if problem:
@@ -58,7 +58,7 @@ class JsonLines:
             else:
                 yield Example(text, label, lines.number)
         if is_empty:
-            raise DataError(f"{lines.name}: is empty; it needs a JSON object a line")
+            raise DataError(f"{lines.name}: is empty; it needs a JSON object on each line")
 
     def _parse(self, line: str, labelled: bool) -> tuple[str, str | None, str]:
         try:
@@ -78,20 +78,20 @@ class JsonLines:
                 text = " ".join(text)
             if not isinstance(text, str):
                 kind = "a list or an object" if isinstance(text, list | dict) else json.dumps(text)[:40]
-                return "", None, f'"{key}" is no text but {kind}'
+                return "", None, f'"{key}" is not a string but {kind}'
             texts.append(text)
         text = join_texts(texts)
         label = record[self._label] if labelled else None
         if isinstance(label, list | dict):
             return "", None, f'"{self._label}" is not one label but a list or an object'
         if isinstance(label, float) and not math.isfinite(label):
-            label = None  # pandas writes NaN for a label that is missing
+            label = None  # pandas writes NaN for a missing label
         written = label.strip() if isinstance(label, str) else "" if label is None else json.dumps(label)
         return text, written if labelled else None, find_problem(text, written if labelled else None, self._nouns)
 
     @staticmethod
     def write(records: Iterable[Any]) -> Iterator[str]:
-        """Write an object for each record."""
+        """Write one object for each record."""
         for record in records:
             if not (isinstance(record, TaggedSentence) and record.sentence.is_comment):
                 yield write_json(_convert_to_object(record)) + "\n"
@@ -99,7 +99,7 @@ class JsonLines:
 
 @singledispatch
 def _convert_to_object(record: Any) -> dict[str, Any]:
-    """Return what JSON says of a record: its fields, where nothing else is said below."""
+    """Convert a record to a JSON object: its fields, unless a function below is registered for its type."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 

@@ -1,4 +1,4 @@
-"""NumPy's archives of arrays, from whoever they come: read as data, never as Python objects."""
+"""Safe reading of NumPy's .npz archives: plain arrays only, never Python objects."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from elman.errors import DataError
 
 _ENDING = ".npy"
 _OBJECTS = (
-    "it holds Python objects, which are never loaded, for they may run a stranger's code; save numbers (sequences of "
-    "several lengths one below the other, with lengths) and labels of dtype str or int"
+    "it contains Python objects, which are never loaded because they can run code; save numbers (sequences of "
+    "different lengths one below the other, with lengths) and labels of dtype str or int"
 )
 
 
 class Archive(NamedTuple):
-    """What an ``.npz`` holds."""
+    """The content of an ``.npz`` file."""
 
     arrays: dict[str, NDArray[Any]]
-    """Those that were wanted, by name."""
+    """The requested arrays, by name."""
     names: list[str]
-    """The names of all."""
+    """The names of all arrays."""
 
 
 def read_npz(path: Path, wanted: Container[str] | None = None) -> Archive:
@@ -37,15 +37,15 @@ def read_npz(path: Path, wanted: Container[str] | None = None) -> Archive:
 
     Args:
         path: the file.
-        wanted: the names of the arrays to read; all where not given.
+        wanted: the names of the arrays to read; by default all.
 
     Raises:
-        DataError: there is no such file, it is no archive or a damaged one, an array holds Python objects, or the
-            arrays are far larger than a file of this size holds (see :mod:`elman.data.files`).
+        DataError: there is no such file, it is damaged or not an archive, an array contains Python objects, or the
+            arrays are far larger than the file (see :mod:`elman.data.files`).
     """
     with open_file(path) as raw, as_data_error(str(path), "cannot be read as .npz"):
         if not zipfile.is_zipfile(raw):
-            raise DataError(f"{path}: cannot be read as .npz: it is no archive of arrays, or not a whole one")
+            raise DataError(f"{path}: cannot be read as .npz: it is damaged, or not an archive of arrays")
         packed = raw.seek(0, io.SEEK_END)
         with zipfile.ZipFile(raw) as archive:
             members = [member for member in archive.infolist() if member.filename.endswith(_ENDING)]
@@ -60,14 +60,14 @@ def read_npz(path: Path, wanted: Container[str] | None = None) -> Archive:
 
 
 def convert_to_texts(array: NDArray[Any], name: str) -> list[str]:
-    """Return an array (N,) of texts, of bytes in UTF-8 or of whole numbers as texts.
+    """Convert an array (N,) of strings, of bytes in UTF-8 or of integers to strings.
 
     Args:
         array: the array.
-        name: what to call it in messages.
+        name: its name in messages.
 
     Raises:
-        DataError: it is something else, or a text holds what no text can.
+        DataError: it has another shape or type, or a string is not valid text.
 
     Example:
         >>> convert_to_texts(np.array([2, 1]), "labels")
@@ -86,13 +86,13 @@ def convert_to_texts(array: NDArray[Any], name: str) -> list[str]:
 
 
 def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
-    """Read an array after its head: it must be of plain values, and no larger than what there is of it.
+    """Read an array after checking its header: it must contain plain values and be no larger than its data.
 
     Raises:
-        ValueError: it is not; NumPy, which evaluates the head as Python, may raise anything for a damaged one.
+        ValueError: the check failed; NumPy, which evaluates the header as Python, may raise other errors.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what NumPy warns of, heads that Python 2 wrote, is harmless
+        warnings.simplefilter("ignore")  # NumPy warns about headers written by Python 2, which are harmless
         version = np.lib.format.read_magic(stream)
         read_head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read_head:
@@ -101,6 +101,6 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
         if dtype.hasobject:
             raise ValueError(_OBJECTS)
         if (said := math.prod(shape) * max(dtype.itemsize, 1)) > size:
-            raise ValueError(f"an array of shape {shape} and type {dtype} takes {said:,} bytes, and there are {size:,}")
+            raise ValueError(f"an array of shape {shape} and type {dtype} needs {said:,} bytes, but it has {size:,}")
         stream.seek(0)
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))

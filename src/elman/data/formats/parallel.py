@@ -1,4 +1,4 @@
-"""Two parallel files: what stands in a line of one is the other's in the same line."""
+"""Two parallel files: each line of one is the translation of the same line of the other."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from elman.errors import DataError
 
 
 def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterator[Example]:
-    r"""Read two files side by side: what stands in a line of one is the other's in the same line.
+    r"""Read two parallel files: each line of one belongs to the same line of the other.
 
-    A line that is empty in both parts nothing and is skipped; where one side is empty, the pair is skipped.
+    Lines that are empty in both files are ignored; a pair with one empty side is reported and skipped.
 
     Args:
         sources: the lines of one file.
         targets: the lines of the other.
-        problems: who is told of what is skipped.
+        problems: collects the pairs that are skipped.
 
     Raises:
-        DataError: one file has more lines than the other, so that the pairs are not certain; it names the line.
+        DataError: one file has more lines than the other, so the pairing is uncertain; the message names the line.
 
     Example:
         >>> pairs = read_parallel(Lines("a cat\na dog\n"), Lines("eine Katze\nein Hund\n"), Problems())
@@ -34,8 +34,8 @@ def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterato
         if source is None or target is None:
             ended, longer = (sources, targets) if source is None else (targets, sources)
             raise DataError(
-                f"{ended.name} ends after line {number - 1:,}, but {longer.name} goes on at line {number:,}; parallel "
-                "files have a line of one for each line of the other: find where they part"
+                f"{ended.name} ends after line {number - 1:,}, but {longer.name} continues at line {number:,}; "
+                "parallel files must have the same number of lines: find where they diverge"
             )
         problem = find_problem(source, target, SOURCE_AND_TARGET)
         if not problem:
@@ -44,4 +44,4 @@ def read_parallel(sources: Lines, targets: Lines, problems: Problems) -> Iterato
             side = targets if source.strip() else sources
             problems.add(side.name, number, f"{problem}; the pair is skipped")
     if not number:
-        raise DataError(f"{sources.name}: is empty; it needs a source a line")
+        raise DataError(f"{sources.name}: is empty; it needs a source on each line")

@@ -1,4 +1,4 @@
-"""A running text in pieces, and in answer its tokens, each with its surprisal, tab-separated."""
+"""Reading running text in pieces, and writing its tokens with their surprisals, separated by tabs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from elman.data.records import Passage, Problem, Surprisals
 from elman.data.text import Text
 from elman.errors import DataError
 
-_TOGETHER = 1 << 16  # characters of a stream that are handed out together, where so many are at hand
-_MOST_HELD = 16 << 20  # characters without a place to cut: then the text is cut anywhere
-_LAST_BORDER = re.compile(r".*\S(?=[ \t\n])", re.DOTALL)  # its end is the last place to cut
+_TOGETHER = 1 << 16  # characters of a stream that make a piece, if so many are available
+_MOST_HELD = 16 << 20  # characters without a place to cut; after that, the text is cut anywhere
+_LAST_BORDER = re.compile(r".*\S(?=[ \t\n])", re.DOTALL)  # the match ends at the last place to cut
 
 
 class Passages:
-    r"""A running text, in pieces that give the same tokens as the whole.
+    r"""Running text, in pieces that give the same tokens as the whole text.
 
     Args:
-        by_line: whether each line stands by itself.
-        level: what a token is, "char", "word" or "bpe". Of a stream, what has come is handed out line by line; of byte
-            pairs the blanks at a line's end are held back, which may belong to a run that goes on.
+        by_line: whether lines are independent sequences.
+        level: the level of the tokens, "char", "word" or "bpe". A stream is yielded line by line as it arrives; with
+            byte pairs, the whitespace at the end of a line is held back, because its run may continue.
 
     Example:
         >>> [passage.text for passage in Passages().read(Lines("one two\n"), Problems())]
@@ -64,15 +64,15 @@ class Passages:
         if length:
             yield Passage("".join(pending), more=False)
         if is_empty:
-            raise DataError(f"{lines.name}: is empty; Elman learns from characters, and here are none")
+            raise DataError(f"{lines.name}: is empty; give a text")
 
     def write(self, records: Iterable[Surprisals | Problem]) -> Iterator[str]:
-        """Write a line for each token under a line of titles; NA for a first one, which has no surprisal."""
+        """Write a header and one line for each token; NA for a first token, which has no surprisal."""
         return write_surprisals(records, self.titles)
 
 
 def write_surprisals(records: Iterable[Surprisals | Problem], titles: tuple[str, str]) -> Iterator[str]:
-    """Write a line for each token under a line of titles; nothing for what could not be read."""
+    """Write a header and one line for each token; nothing for an unreadable input."""
     head = "\t".join(titles) + "\n"
     for record in records:
         if isinstance(record, Problem) or not record.tokens:

@@ -1,4 +1,4 @@
-"""Pictures, or ready features of some: a folder, a file, an .npz, arrays; through a pipe, a path a line.
+"""Pictures, or precomputed features: from a folder, a file, an .npz or arrays; from a pipe, one path on each line.
 
 folder of pictures | .npz of features | arrays ──Pictures──▶ (S, S, 3) uint8, or (R, F) float32
 """
@@ -27,16 +27,16 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Pictures:
-    """Pictures, or ready features, by name.
+    """Pictures, or precomputed features, by name.
 
     Args:
         source: a ``Path`` names a folder of pictures, one picture, or a ``.npz`` of features (an array for each
             picture, or ``names`` and ``features``); or arrays, by name or in a list.
-        size: pictures are made so many pixels wide and high.
+        size: the width and height in pixels to which pictures are resized.
 
     Raises:
-        DataError: there is nothing of that kind.
-        UsageError: the source is something else.
+        DataError: there are no pictures.
+        UsageError: the source has another type.
     """
 
     def __init__(self, source: Path | Mapping[str, Any] | Sequence[Any], size: int) -> None:
@@ -54,7 +54,7 @@ class Pictures:
             paths = list_files(source, ENDINGS)
             self._paths = {str(path.relative_to(source)): path for path in paths}
             if not paths:
-                raise DataError(f"{source}: holds no pictures; there must be files that end in {', '.join(ENDINGS)}")
+                raise DataError(f"{source}: contains no pictures; it needs files that end in {', '.join(ENDINGS)}")
         elif source.suffix.lower() == ".npz":
             self._arrays = _read_features(source)
         else:
@@ -62,20 +62,19 @@ class Pictures:
             self._paths = {source.name: source}
 
     def __str__(self) -> str:
-        """Name where they come from."""
+        """Return the name of the source."""
         return self._name
 
     @property
     def names(self) -> list[str]:
-        """The names of all pictures, in their order."""
+        """The names of all pictures, in order."""
         return [*self._arrays, *self._paths]
 
     def find(self, name: str) -> str | None:
-        """Return what a picture is called here.
+        """Find the name of the picture that a caption file calls ``name``; None if there is no such picture.
 
-        Ready features often lack the ending of the file's name, and captions have a number after it, as in ``a#0``.
-        Either may lack the folder, or write its letters in another of Unicode's forms; a name that may be of several
-        pictures is then none.
+        Precomputed features often lack the ending of the file's name, and captions may add a number, as in ``a#0``.
+        Either may lack the folder, or use another normal form of Unicode. An ambiguous name finds nothing.
         """
         bare = re.sub("#[0-9]+$", "", name)
         stems = (some.rpartition(".")[0] for some in (name, bare))
@@ -93,18 +92,18 @@ class Pictures:
 
     @cached_property
     def _spellings(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The names by how they are spelled in one form of Unicode: whole ones, and without folders above them."""
+        """The names by their normal form in Unicode: whole names, and names without their folders."""
         whole: dict[str, str] = {}
         ends: dict[str, str] = {}
         for name in self.names:
             first, *others = _list_path_endings(name)
             for spellings, spelled in ((whole, [first]), (ends, others)):
                 for one in spelled:
-                    spellings[one] = "" if one in spellings else name  # of two pictures: of neither
+                    spellings[one] = "" if one in spellings else name  # ambiguous: neither picture
         return whole, ends
 
     def read(self, name: str) -> NDArray[Any]:
-        """Return a picture (S, S, 3) uint8, or its features (R, F) float32, of R regions.
+        """Return a picture (S, S, 3) uint8, or its features (R, F) float32 with R regions.
 
         Raises:
             DataError: it cannot be decoded, or is too large.
@@ -114,43 +113,45 @@ class Pictures:
         try:
             array = np.asarray(self._arrays[name])
         except ValueError as error:
-            raise DataError(f"{name}: no array ({error})") from None
+            raise DataError(f"{name}: not an array ({error})") from None
         is_picture = array.dtype == np.uint8 and array.ndim > 1
         if is_picture and array.ndim == 3 and array.shape[2] == 3 and array.size:
             return _resize(array, self._size)
         if is_picture or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
             raise DataError(
-                f"{name}: an array of shape {array.shape} and type {array.dtype} is no picture, which is (height, "
-                "width, 3), uint8, from 0 to 255; make it one, as Pillow's convert('RGB') does"
+                f"{name}: an array of shape {array.shape} and type {array.dtype} is not a picture, which has shape "
+                "(height, width, 3) and type uint8; convert it, for example with Pillow's convert('RGB')"
             )
         if array.dtype.kind not in "fiu" or array.ndim == 0 or array.size == 0:
-            raise DataError(f"{name}: an array of shape {array.shape} and type {array.dtype} is no features")
+            raise DataError(
+                f"{name}: an array of shape {array.shape} and type {array.dtype} is not features; give numbers (R, F)"
+            )
         with np.errstate(over="ignore"):
             features = array.reshape(-1, array.shape[-1]).astype(np.float32)  # (R, F)
         if not np.isfinite(features).all():
-            raise DataError(f"{name}: its features hold NaN, infinity or a number too large")
+            raise DataError(f"{name}: its features contain NaN, infinity or a number too large")
         return features
 
 
 class PictureFiles:
-    """A picture, a folder of them, an ``.npz`` of features; or, through a pipe, a path of one of these a line.
+    """A picture, a folder of pictures, or an ``.npz`` of features; from a pipe, the path of one of these on each line.
 
     Args:
-        size: pictures are made so many pixels wide and high.
+        size: the width and height in pixels to which pictures are resized.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
 
     def read(self, lines: Lines, problems: Problems) -> Iterator[Picture | Problem]:
-        """Yield the pictures; what cannot be read is told, and a problem stands in its place."""
+        """Yield the pictures; an unreadable one is reported, and a `Problem` is yielded in its place."""
         if isinstance(lines.source, Path):
             yield from self._read_pictures(Pictures(lines.source, self._size), problems)
             return
         for line in lines:
             try:
                 if not line.strip():
-                    raise DataError("a blank line names no picture")
+                    raise DataError("a blank line; give the path of a picture")
                 pictures = Pictures(Path(line), self._size)
             except DataError as error:
                 problems.add(lines.name, lines.number, str(error))
@@ -169,7 +170,7 @@ class PictureFiles:
 
 
 def _list_path_endings(name: str) -> list[str]:
-    """Return a name in Unicode's composed form, then without each of the folders above it.
+    """Return a name in Unicode's composed form, then without each of its folders in turn.
 
     Example:
         >>> _list_path_endings("train/a/b.jpg")
@@ -188,7 +189,7 @@ def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _read_features(path: Path) -> dict[str, Any]:
-    """Read ready features: an array for each picture, or ``names`` and ``features``."""
+    """Read precomputed features: an array for each picture, or ``names`` and ``features``."""
     arrays = read_npz(path).arrays
     if set(arrays) == {"names", "features"}:
         names, features = convert_to_texts(arrays["names"], f"{path}: names"), arrays["features"]
@@ -200,5 +201,5 @@ def _read_features(path: Path) -> dict[str, Any]:
             raise DataError(f"{path}: two pictures are called {twice[:80]!r}; rename one")
         return dict(zip(names, features, strict=True))
     if not arrays:
-        raise DataError(f"{path}: holds no array; it needs one for each picture, under the picture's name")
+        raise DataError(f"{path}: contains no arrays; it needs one for each picture, with the picture's name")
     return arrays

@@ -1,4 +1,4 @@
-"""What a file that was taken for tagged columns looks like, where it is something else."""
+"""Recognising files that are not tagged columns, although they would be read as such."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 
-LEAST_ROWS = 3  # of fewer nothing is said
+LEAST_ROWS = 3  # with fewer, the format cannot be recognised
 
 
 def describe_other_format(rows: Sequence[str]) -> str:
-    r"""Say what lines look like that hold no columns, a word a line; "" where they may hold them.
+    r"""Return what lines look like that are not columns with one word on each line; "" if they may be columns.
 
-    In columns nearly every line has as many cells as the others, in prose hardly two have as many words. The lines of a
-    table have the same number of separators, those of JSON begin with a brace.
+    In columns nearly all lines have the same number of cells; in prose the number of words varies. The lines of a table
+    have the same number of separators; those of JSON begin with a brace.
 
     Args:
         rows: lines that are neither blank nor comments.
@@ -23,7 +23,7 @@ def describe_other_format(rows: Sequence[str]) -> str:
         ''
         >>> describe_other_format(["text,label", "all is well,good", '"no",bad'])
         'a table with commas'
-        >>> describe_other_format(["It was the best of times,", "it was the worst", "of times, an age of fools"])
+        >>> describe_other_format(["It was the best of times,", "it was the worst", "of times, it was the age of sin"])
         'plain text'
     """
     if len(rows) < LEAST_ROWS:
@@ -40,9 +40,9 @@ def describe_other_format(rows: Sequence[str]) -> str:
 
 
 def _count_cells(rows: Sequence[str], separator: str) -> set[int]:
-    """Return how many cells the records of a table have; the last one may be cut off where the rows end."""
+    """Return the numbers of cells that occur in the records of a table, except the last one, which may be cut off."""
     try:
         numbers = [len(cells) for cells in csv.reader((f"{row}\n" for row in rows), delimiter=separator)]
-    except csv.Error:  # a cell without an end
+    except csv.Error:  # a quote that is never closed
         return set()
     return set(numbers[:-1] if len(numbers) > LEAST_ROWS else numbers)

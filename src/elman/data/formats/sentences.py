@@ -1,8 +1,8 @@
-"""Sentences whose words have tags: what every format of them shares.
+"""Shared parts of the formats of sentences whose words have tags.
 
-    Lines ──read──▶ Sentence(words, tags, lines as they came) ──a model──▶ TaggedSentence ──write──▶ lines
+    Lines ──read──▶ Sentence(words, tags, original lines) ──a model──▶ TaggedSentence ──write──▶ lines
 
-A sentence is handed out as soon as the blank line that ends it has been read, so that a pipe may go on for ever.
+A sentence is yielded as soon as the blank line after it has been read, so that an endless pipe works too.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from elman.data import schemes
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence
 
-SHOWN = 40  # characters of a word in a message: there are words of thousands
+SHOWN = 40  # characters of a word in a message
 
 
 class SentenceFormat(Protocol):
-    """A way to write down sentences."""
+    """A format of tagged sentences."""
 
     name: str
-    """What the user calls it; a sentence's ``format`` where its lines are kept."""
+    """Its name in the options of the shell, and the ``format`` of its sentences."""
     copies: bool
-    """Whether it writes what it reads as it came, but for the tags."""
+    """Whether it writes what it reads unchanged, except for the tags."""
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
         """Yield the sentences.
 
         Args:
-            lines: where they stand.
-            problems: who is told of a sentence that cannot be read.
-            tagged: whether the tags are wanted. Then a sentence that cannot be read, or has no words, is skipped;
-                otherwise a problem stands in its place, and one without words is yielded, to be copied.
+            lines: the lines to read.
+            problems: collects the sentences that cannot be read.
+            tagged: whether to read the tags. If so, a sentence that is unreadable or has no words is skipped; otherwise
+                a `Problem` is yielded for an unreadable one, and one without words is yielded to be copied.
         """
         ...
 
     def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:
-        """Write sentences with their tags, all else as it came; anew where they came in another format."""
+        """Write sentences with their tags; their original lines are kept if they are in this format."""
         ...
 
 
 class Block(NamedTuple):
-    """Lines up to a blank one, the number of the first, and the blank one."""
+    """The lines of a sentence, the number of the first, and the blank line after them."""
 
     first: int
     lines: list[str]
@@ -65,15 +65,15 @@ def read_blocks(lines: Lines) -> Iterator[Block]:
 def check_sentence(
     block: Block, sentence: Sentence, place: int, problem: str, name: str, problems: Problems
 ) -> Iterator[Sentence | Problem]:
-    """Yield a sentence, or tell why it cannot be had: then it is skipped of training, and copied in prediction.
+    """Yield a sentence, or report its problem: then it is skipped in training and copied in prediction.
 
     Args:
         block: its lines.
         sentence: the sentence.
-        place: which of its lines was read last.
-        problem: what is wrong with that line; nothing where all is well.
-        name: what to call the file.
-        problems: who is told.
+        place: the index of the line that was read last.
+        problem: what is wrong with that line; an empty string if nothing is.
+        name: the name of the file.
+        problems: collects the problem.
     """
     tagged = sentence.tags is not None
     if problem:
@@ -87,21 +87,21 @@ def check_sentence(
 
 
 def format_block(lines: Sequence[str], closing: str = "") -> str:
-    """Return the lines of a sentence and the blank one after it."""
+    """Join the lines of a sentence and the blank line after it."""
     return "".join(f"{line}\n" for line in [*lines, closing])
 
 
 def count_columns(cells: Sequence[str]) -> str:
-    """Say how many columns there are."""
+    """Return the number of columns, for a message."""
     return f"{len(cells)} column{'s' * (len(cells) != 1)}"
 
 
 def report_inconsistencies(name: str, sentences: Sequence[Sentence], scheme: str, problems: Problems) -> None:
-    """Tell of tags that cannot stand where they do, such as I- after O; they are read as the beginning of a span."""
+    """Report tags in positions where the scheme does not allow them, such as I- after O; they begin a span."""
     if not scheme:
         return
     for sentence in sentences:
         for place in schemes.find_inconsistencies(sentence.tags or [], scheme):
             line = sentence.line + (sentence.rows[place] if sentence.rows else 0)
             tag = (sentence.tags or [])[place]
-            problems.add(name, line, f"{tag} cannot stand here in {scheme.upper()}; it is read as conlleval does")
+            problems.add(name, line, f"{tag} is not allowed here in {scheme.upper()}; it is read as conlleval does")

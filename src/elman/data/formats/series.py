@@ -1,4 +1,4 @@
-"""Sequences of numbers, a row a time step: from NumPy's .npz, or from long CSV."""
+"""Sequences of numbers, from NumPy's .npz or from a CSV with one row for each time step."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from elman.data.records import NumberSequence, Problem
 from elman.data.values.numbers import Array, to_float32
 from elman.errors import DataError, UsageError
 
-REMEMBERED = 100_000  # names of sequences of a stream, which may go on for ever
+REMEMBERED = 100_000  # names of sequences that are remembered in a stream, which may be endless
 
 _NOT_FINITE = "NaN, infinity or a number too large"
 
 
 class SeriesTable:
-    r"""CSV with a row a time step; ``sequence`` says to which sequence it belongs, ``label`` is the same in all of it.
+    r"""CSV with one row for each time step; the column ``sequence`` names its sequence, ``label`` the sequence's label.
 
-    Every other column is a feature. A sequence is handed out when the first row of the next one has been read.
+    Every other column is a feature. A sequence is yielded when the first row of the next one has been read.
 
     Args:
         label: the column of the labels.
@@ -45,18 +45,18 @@ class SeriesTable:
         """Yield the sequences.
 
         Args:
-            lines: where they stand.
-            problems: who is told of a sequence that cannot be used, because a number in it is none.
-            labelled: whether the labels are wanted. Then such a sequence is skipped; otherwise a problem stands in its
-                place.
+            lines: the lines to read.
+            problems: collects the sequences that cannot be used, for example because of a missing number.
+            labelled: whether to read the labels. If so, an unusable sequence is skipped; otherwise a `Problem` is
+                yielded in its place.
 
         Raises:
-            DataError: there are no such columns, or nothing at all.
+            DataError: a column is missing, or the input is empty.
         """
         seen: dict[str, None] = {}
         for name, rows in groupby(_read_rows(lines, self._label, labelled), key=attrgetter("sequence")):
             values, own, first = [], "", 0
-            problem, at = ("its rows must stand together, and some came before", 0) if name in seen else ("", 0)
+            problem, at = ("its rows must be adjacent, but some came earlier", 0) if name in seen else ("", 0)
             for row in rows:
                 own, first = own or row.label, first or row.line
                 if not problem:
@@ -75,9 +75,9 @@ class SeriesTable:
 
 
 class SeriesArchive:
-    """An ``.npz`` that holds ``inputs`` and ``labels``.
+    """An ``.npz`` with ``inputs`` and ``labels``.
 
-    The inputs are (N, T), (N, T, F), both with ``lengths`` where they are padded, or (sum of lengths, F) with
+    The inputs have shape (N, T) or (N, T, F), with ``lengths`` if they are padded, or shape (sum of lengths, F) with
     ``lengths``.
     """
 
@@ -85,14 +85,14 @@ class SeriesArchive:
         """Yield the sequences; see :meth:`SeriesTable.read`.
 
         Raises:
-            UsageError: they come through a pipe.
-            DataError: the file cannot be read, or lacks what it must hold.
+            UsageError: the input is a pipe.
+            DataError: the file cannot be read, or an array is missing.
         """
         if not isinstance(lines.source, Path):
-            raise UsageError("an .npz comes as a file; name it in place of -")
+            raise UsageError("an .npz cannot be read from a pipe; name the file instead of -")
         sequences, labels = _read_sequences(lines.source, labelled)
         for row, values in enumerate(sequences):
-            problem = "" if np.isfinite(values).all() else f"holds {_NOT_FINITE}"
+            problem = "" if np.isfinite(values).all() else f"contains {_NOT_FINITE}"
             if labels is not None and not labels[row].strip():
                 problem = "has an empty label"
             if problem:
@@ -104,7 +104,7 @@ class SeriesArchive:
 
 
 def detect_series_format(source: Path | str, label: str = "label") -> SeriesTable | SeriesArchive:
-    """Return the format of a file of sequences, or of the text of a CSV."""
+    """Detect the format of a file of sequences, or of the text of a CSV."""
     return SeriesArchive() if isinstance(source, Path) and source.suffix.lower() == ".npz" else SeriesTable(label)
 
 
@@ -113,11 +113,11 @@ def _fate(labelled: bool) -> str:
 
 
 def _read_sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] | None]:
-    """Return the sequences of an archive, and the label of each."""
+    """Return the sequences of an archive and their labels."""
     arrays, names = read_npz(path, ("inputs", "lengths", "labels"))
     for name in ("inputs", "labels") if labelled else ("inputs",):
         if name not in arrays:
-            raise DataError(f'{path}: holds no array "{name}"; it has {join_names(names) or "none"}')
+            raise DataError(f'{path}: contains no array "{name}"; it has {join_names(names) or "none"}')
     inputs, lengths = arrays["inputs"], arrays.get("lengths")
     if inputs.dtype.kind not in "fiub":
         raise DataError(f"{path}: inputs are {inputs.dtype}, expected numbers")
@@ -147,7 +147,7 @@ def _read_sequences(path: Path, labelled: bool) -> tuple[list[Array], list[str] 
 
 
 def _convert_labels(array: NDArray[Any], name: str) -> list[str]:
-    """Return labels as texts: a whole float as the whole number that it is, NaN as an empty one."""
+    """Convert labels to strings: a whole float to an integer, NaN to an empty string."""
     if array.ndim == 1 and array.dtype.kind == "f":
         return ["" if np.isnan(label) else str(label).removesuffix(".0") for label in array]
     return convert_to_texts(array, name)
@@ -168,7 +168,7 @@ def _read_rows(lines: Lines, label: str, labelled: bool) -> Iterator[_Row]:
     records = Delimited(separator, spaced=spaced).records(lines)
     first, cells, problem = next(records, (0, [], ""))
     if not first:
-        raise DataError(f"{lines.name}: is empty; it needs the names of its columns and a row a time step")
+        raise DataError(f"{lines.name}: is empty; it needs the names of its columns and one row for each time step")
     if problem:
         raise DataError(f"{lines.name}:{first}: the names of the columns cannot be read: {problem}")
     names = column_names(cells, lines.name)

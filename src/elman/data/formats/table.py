@@ -1,8 +1,8 @@
-"""Which task reads and writes which formats: the one table.
+"""The table of the formats that each task reads and writes.
 
 Lines ──a format's read──▶ items ──Model.answer──▶ records ──a format's write──▶ text
 
-A new format is a file beside this one, with a ``read`` or a ``write`` or both, and a row here.
+A new format is a module beside this one, with ``read`` or ``write`` or both, and a row here.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Row:
     """One format of a task."""
 
     make: Callable[[Any], Any]
-    """Makes it from the model's settings."""
+    """Makes the format from the model's settings."""
     reads: bool = True
     """Whether it can be read."""
     writes: bool = False
     """Whether it can be written."""
     endings: tuple[str, ...] = ()
-    """Of the files that are written in it, where no other format has such files."""
+    """The endings of its files, if no other format of the task has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +48,21 @@ class Formats:
     """The formats of a task."""
 
     rows: Mapping[str, Row]
-    """By name."""
+    """The formats by name."""
     detect: Callable[[Path | str, Any], Any]
-    """Finds out from a file, or a text, and the model's settings what is read, where no row has the file's ending."""
+    """Detects the format of a file or a string, given the model's settings, if no row has the file's ending."""
     piped: str
-    """What is read from a pipe where nothing is said."""
+    """The default format of a pipe."""
     written: str
-    """What is written where nothing is said, unless the format that is read copies what it read."""
+    """The default output format, unless the input format copies what it reads."""
 
     def reader(self, name: str | None, source: Any, settings: Any) -> Any:
-        """Return what reads a source.
+        """Return the reader of a source.
 
         Args:
-            name: what the user calls the format; None to find out.
+            name: the name of the format; None to detect it.
             source: a ``Path`` names a file, a ``str`` is text, anything else is a stream.
-            settings: the model's.
+            settings: the settings of the model.
 
         Raises:
             UsageError: the task reads no such format.
@@ -74,12 +74,12 @@ class Formats:
         return self._make("input_format", name or self.piped, "reads", settings)
 
     def writer(self, name: str | None, reader: Any, settings: Any) -> Any:
-        """Return what writes the answers.
+        """Return the writer of the answers.
 
         Args:
-            name: what the user calls the format; None for the usual one.
-            reader: what reads the inputs.
-            settings: the model's, with the options of the call in place of its own.
+            name: the name of the format; None for the default.
+            reader: the reader of the inputs.
+            settings: the settings of the model, overridden by the options of the call.
 
         Raises:
             UsageError: the task writes no such format.
@@ -107,7 +107,7 @@ def _make_conllu(settings: Any) -> Conllu:
 
 
 def _detect_source_format(source: Path | str, settings: Any) -> Any:
-    """A file is a source a line, unless its ending says that it is a table."""
+    """Detect the format of sources: one source on each line, unless the file's ending is that of a table."""
     if isinstance(source, Path) and source.suffix not in (".tsv", ".csv", ".jsonl"):
         return SourceLines()
     return detect_pair_format(source, (settings.source, settings.target), not settings.no_header, settings.encoding)
@@ -209,4 +209,4 @@ FORMATS: Mapping[str, Formats] = {
         written="text",
     ),
 }
-"""By task, as the shell names it; a classifier of numbers has formats of its own."""
+"""The formats by the shell's name of the task; a classifier of numbers has its own."""

@@ -1,4 +1,4 @@
-"""A folder of folders of text files: a file is a text, and the folder that it lies in its label."""
+"""Labelled texts in a folder with one subfolder for each label: each file is a text."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from elman.errors import DataError
 
 
 def read_text_folder(folder: Path, problems: Problems, encoding: str = "utf-8") -> Iterator[Example]:
-    """Read a folder of folders of text files: a file is a text, and the folder that it lies in its label.
+    """Read labelled texts from a folder with one subfolder for each label, in which each file is a text.
 
     Raises:
-        DataError: there are no such folders, or no files in them.
+        DataError: there are no subfolders, or no files in them.
     """
     if not is_folder(folder):
         open_file(folder).close()
-        raise DataError(f"{folder}: is a file, not a folder with a folder of texts for each label")
+        raise DataError(f"{folder}: is a file, not a folder with a subfolder of texts for each label")
     labels = [child for child in _list_children(folder) if is_folder(child)]
     if not labels:
-        raise DataError(f"{folder}: holds no folders; the texts of each label belong in a folder of its name")
+        raise DataError(f"{folder}: has no subfolders; put the texts of each label into a folder with its name")
     paths: list[Path] = []
     for label in labels:
         try:
@@ -32,7 +32,7 @@ def read_text_folder(folder: Path, problems: Problems, encoding: str = "utf-8") 
             problems.add_error(str(label), error)
     if not paths:
         raise DataError(
-            f"{folder}: its folders hold no files; the texts of each label belong in the folder of its name"
+            f"{folder}: its subfolders contain no files; put the texts of each label into the folder with its name"
         )
     for path in paths:
         try:

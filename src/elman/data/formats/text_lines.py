@@ -1,4 +1,4 @@
-"""Running text, line by line: a sentence, a text or a source a line; in answer, a line for each of them."""
+"""Plain text with one sentence, text or source on each line, and one line for each answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elman.errors import DataError, UsageError
 
 
 class SentenceLines:
-    """A sentence a line; words end at blanks, and marks stand alone. With tags: ``word/TAG``.
+    """One sentence on each line, split into words and punctuation marks. With tags: ``word/TAG``.
 
     Example:
         >>> next(SentenceLines().read(Lines("Teddy bears are on sale!"), Problems(), tagged=False)).words
@@ -25,15 +25,15 @@ class SentenceLines:
         """Yield the sentences; see :class:`~elman.data.formats.sentences.SentenceFormat`.
 
         Raises:
-            UsageError: tags are wanted, which running text does not have.
+            UsageError: tags are requested, which plain text does not have.
         """
         if tagged:
-            raise UsageError(f"{lines.name}: running text has no tags to learn from; give CoNLL-U, or columns")
+            raise UsageError(f"{lines.name}: plain text has no tags to learn from; give CoNLL-U, or columns")
         for line in lines:
             yield Sentence(split_words(line), None, lines.number)
 
     def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:
-        """Write a line for each sentence; a blank one for what could not be read."""
+        """Write a line for each sentence; a blank line for an unreadable one."""
         for record in records:
             if isinstance(record, Problem):
                 yield "\n"
@@ -43,7 +43,7 @@ class SentenceLines:
 
 
 class TextLines:
-    r"""Texts without labels, one a line, blank lines too; in answer, their labels.
+    r"""One text on each line, without labels, including blank lines; the answers are labels.
 
     Example:
         >>> [example.text for example in TextLines().read(Lines("so, so\n\n"), Problems(), labelled=False)]
@@ -54,33 +54,33 @@ class TextLines:
         """Yield the texts; see :class:`~elman.data.formats.examples.ExampleReader`.
 
         Raises:
-            DataError: labels are wanted, which lines of text do not have.
+            DataError: labels are requested, which plain text does not have.
         """
         if labelled:
-            raise DataError(f"{lines.name}: lines of text have no labels; give CSV, TSV, JSON lines, or a folder")
+            raise DataError(f"{lines.name}: plain text has no labels; give CSV, TSV, JSON lines, or a folder")
         for line in lines:
             yield Example(line, None, lines.number)
 
     @staticmethod
     def write(records: Iterable[Classification | Problem]) -> Iterator[str]:
-        """Write the label of each text; a blank line for what could not be read."""
+        """Write the label of each text; a blank line for an unreadable one."""
         for record in records:
             yield "\n" if isinstance(record, Problem) else f"{record.label}\n"
 
 
 class SourceLines(TextLines):
-    """Sources, one a line; in answer, their translations.
+    """One source on each line; the answers are translations.
 
     Args:
-        n_best: how many translations a source has: of one, a line is the translation; of several, there is a line for
-            each of them, ``number ||| translation ||| score``.
+        n_best: the number of translations of a source. With 1, each line is a translation; with more, each line is
+            ``number ||| translation ||| score``.
     """
 
     def __init__(self, n_best: int = 1) -> None:
         self._n_best = n_best
 
     def write(self, records: Iterable[Translation | Problem]) -> Iterator[str]:  # type: ignore[override]
-        """Write the translations of each source; blank ones for what could not be read."""
+        """Write the translations of each source; blank ones for an unreadable source."""
         for number, record in enumerate(records):
             texts = [("", 0.0)] * self._n_best if isinstance(record, Problem) else record.candidates
             if self._n_best == 1:

@@ -1,4 +1,4 @@
-"""Time series of the UEA and UCR archives: ``.ts``, a sequence a line."""
+"""The ``.ts`` format of the UEA and UCR archives of time series: one sequence on each line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elman.errors import DataError
 
 
 class SeriesLines:
-    r"""Lines of ``1,2,3:4,5,6:label``: the values of each dimension, and the label, after a head of ``@`` lines.
+    r"""Lines of ``1,2,3:4,5,6:label``: the values of each dimension and the label, after a header of ``@`` lines.
 
     Source: https://www.sktime.net/en/stable/api_reference/file_specifications/ts.html
 
@@ -28,7 +28,7 @@ class SeriesLines:
         """Yield the sequences; see :meth:`elman.data.formats.series.SeriesTable.read`.
 
         Raises:
-            DataError: there is no line @data, the steps have time stamps, or labels are wanted and there are none.
+            DataError: there is no line @data, the steps have time stamps, or labels are requested but missing.
         """
         head: dict[str, str] = {}
         is_data = has_label = False
@@ -41,11 +41,11 @@ class SeriesLines:
                 if is_data and head.get("timestamps") == "true":
                     raise DataError(f"{lines.name}: its steps have time stamps; save the values alone")
                 if is_data and labelled and not has_label:
-                    raise DataError(f"{lines.name}: has no labels: its head lacks @classLabel true")
+                    raise DataError(f"{lines.name}: has no labels: its header lacks @classLabel true")
             elif is_data and line.strip() and not line.startswith("#"):
                 yield from self._read_sequence(line, lines, problems, has_label, labelled)
         if not is_data:
-            raise DataError(f"{lines.name}: is no .ts of the UEA archive: it has no line @data")
+            raise DataError(f"{lines.name}: is not a .ts file of the UEA archive: it has no line @data")
 
     @staticmethod
     def _read_sequence(

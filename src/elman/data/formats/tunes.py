@@ -1,4 +1,4 @@
-"""Tunes, from a folder, a MIDI or an ABC file; in answer their events, each with its surprisal, tab-separated."""
+"""Reading tunes from a folder, a MIDI or an ABC file, and writing their events with surprisals, separated by tabs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from elman.errors import UsageError
 
 
 class Tunes:
-    """Music in files."""
+    """Music files."""
 
     def read(self, lines: Lines, problems: Problems) -> Iterator[Tune]:
-        """Yield the tunes; a file without any is told and left out.
+        """Yield the tunes; a file without any is reported and skipped.
 
         Raises:
-            UsageError: the music comes through a pipe.
+            UsageError: the input is a pipe.
             DataError: there is no tune.
         """
         if not isinstance(lines.source, Path | str):
-            raise UsageError("music comes as a file; name it in place of -")
+            raise UsageError("music cannot be read from a pipe; name the file instead of -")
         yield from read_tunes(lines.source, problems, lines.encoding)
 
     def write(self, records: Iterable[Surprisals | Problem]) -> Iterator[str]:
-        """Write a line for each event under a line of titles; nothing for what is no music."""
+        """Write a header and one line for each event; nothing for an unreadable file."""
         return write_surprisals(records, ("event", "surprisal"))

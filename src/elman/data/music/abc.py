@@ -1,7 +1,7 @@
-"""ABC notation: the tunes of a file, and what the library that reads them complains of.
+"""ABC notation: splitting a file into tunes, and the errors that the library reports while it reads them.
 
-lines ──tunes_in──▶ each tune with what the file's head says ──symusic──▶ score
-                                                         └──library_output──▶ complaints, with their lines
+lines ──split_tunes──▶ each tune with the fields of the file's header ──symusic──▶ score
+                                                            └──capture_output──▶ errors, with their lines
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from itertools import chain, takewhile
 
 from elman.data.lines import Lines
 
-FIELDS = ("L:", "M:", "Q:")  # the fields of a file's head that say how its tunes sound
+FIELDS = ("L:", "M:", "Q:")  # the fields of a file's header that affect how its tunes sound
 _ERROR = re.compile(r"Error in line-char ([0-9]+)-[0-9]+ : (.*)")
 
 
 def split_tunes(lines: Lines) -> Iterator[tuple[int, list[str], int]]:
-    r"""Yield each tune of a text, which begins with a line X:, its number, and goes on to the next one.
+    r"""Yield each tune of a text; a tune begins with a line X:, its number, and ends before the next one.
+
+    The fields L:, M: and Q: before the first tune apply to every tune that lacks them; they are added to it.
 
     Returns:
-        The number of its first line, its lines, and how many of these, after the first one, are the file's L:, M: and
-        Q:, which stand before all tunes and hold for those that do not have their own.
+        The number of its first line, its lines, and the number of lines added after the first one.
 
     Example:
         >>> list(split_tunes(Lines("L:1/8\nX:1\nK:C\nCDEF\n")))
@@ -76,12 +77,12 @@ def capture_output() -> Iterator[list[str]]:
 
 
 def parse_errors(printed: list[str], first: int, num_added: int) -> Iterator[tuple[int, str]]:
-    """Yield what was wrong with a tune: the line of its file, and what.
+    """Yield the errors of a tune: the line in its file, and the message.
 
     Args:
-        printed: what the library printed.
+        printed: the output of the library.
         first: the number of the tune's first line.
-        num_added: how many lines after the first are not the tune's own.
+        num_added: the number of lines that were added after the first one.
 
     Example:
         >>> list(parse_errors(["Error in line-char 5-1 : Nested grace notes not allowed"], 10, 2))

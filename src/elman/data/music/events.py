@@ -1,8 +1,6 @@
-"""Tunes to events, which a network learns, and back.
+"""Converting tunes to events, which a network learns, and back, with miditok.
 
 Tune ──EventTokenizer.encode──▶ ids ──decode──▶ Tune
-
-miditok makes the events.
 """
 
 from __future__ import annotations
@@ -20,23 +18,25 @@ from elman.data.music.tunes import Tune, import_library
 from elman.documents import read_json, write_json
 from elman.errors import ModelError
 
-_STEP = 100  # ticks a second of performance events
+_STEP = 100  # ticks per second of performance events
 
 
 class EventTokenizer:
-    """Tunes as sequences of events, each with a number.
+    """A tokenizer of tunes, whose tokens are events.
 
-        midilike   as performed: note on, velocity, note off, and time shifts of hundredths of a second
-        remi       as written: bars, positions in them, tempos, and notes with their durations in parts of a beat
+        midilike   as performed: note on, velocity, note off, and time shifts in hundredths of a second
+        remi       as written: bars, positions in a bar, tempos, and notes with durations in fractions of a beat
 
-    All tracks but drums are one. Source: Oore et al. (2018), "This time with feeling: learning expressive musical
-    performance", section 3.2; Huang and Yang (2020), "Pop Music Transformer", section 3.
+    All tracks except drums are merged into one.
+
+    Source: Oore et al. (2018), "This time with feeling: learning expressive musical performance", section 3.2; Huang
+    and Yang (2020), "Pop Music Transformer", section 3.
 
     Args:
         kind: ``midilike`` or ``remi``.
     """
 
-    unknown_id, begin_id, end_id = range(3)  # unknown: miditok's padding, which stands nowhere
+    unknown_id, begin_id, end_id = range(3)  # unknown_id is miditok's padding, which never occurs
     kinds: ClassVar[tuple[str, ...]] = ("midilike", "remi")
 
     def __init__(self, kind: str) -> None:
@@ -58,17 +58,17 @@ class EventTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """How many different events there are."""
+        """The number of different events."""
         return len(self.names)
 
     def encode(self, tune: Tune) -> NDArray[np.int64]:
-        """Turn a tune into ids (N,).
+        """Convert a tune to ids (N,).
 
         Raises:
-            DataError: the tune is one that these events cannot tell.
+            DataError: the tune cannot be represented by these events.
         """
         symusic = import_library("symusic")
-        with as_data_error(tune.name, f"cannot be told in {self.kind} events"):
+        with as_data_error(tune.name, f"cannot be represented in {self.kind} events"):
             if self.kind == "midilike":
                 score = convert_to_performance(tune.notes)
             else:
@@ -80,12 +80,12 @@ class EventTokenizer:
             return np.array(ids, np.int64)
 
     def decode(self, ids: Sequence[int]) -> Tune:
-        """Turn ids back into a tune; notes that are never ended are skipped."""
+        """Convert ids back to a tune; notes without an end are skipped."""
         kept = [int(number) for number in ids if number > self.end_id]
         return Tune(self._machine.decode([kept]))
 
     def transposed_ids(self, semitones: int) -> NDArray[np.int64]:
-        """Return, for each event, its number when all notes are so much higher (V,); -1 where that is no pitch."""
+        """Return the id of each event when transposed by some semitones (V,); -1 if the pitch does not exist."""
         number = {name: index for index, name in enumerate(self.names)}
         moved = []
         for name in self.names:
@@ -94,39 +94,39 @@ class EventTokenizer:
         return np.array(moved, np.int64)
 
     def bars(self, ids: Sequence[int]) -> list[int]:
-        """Return where bars begin (of remi; midilike events know none)."""
+        """Return the positions where bars begin (only with remi; midilike has no bars)."""
         bar = self.names.index("Bar_None")
         return [place for place, number in enumerate(ids) if number == bar]
 
     def to_json(self) -> str:
-        """Write which events these are as the text of an ``events.json``."""
+        """Return the names of the events as the content of an ``events.json``."""
         return write_json({"events": self.kind, "names": self.names})
 
     @classmethod
     def from_json(cls, text: str) -> EventTokenizer:
-        """Read back what :meth:`to_json` wrote.
+        """Make a tokenizer from the output of :meth:`to_json`.
 
         Raises:
-            ModelError: it is something else, or this miditok numbers its events otherwise.
+            ModelError: the content is damaged, or the installed miditok has other events.
         """
         try:
             document = read_json(text, {"events": str, "names": [str]})
             kind, names = document["events"], document["names"]
             if kind not in cls.kinds:
-                raise ValueError(f"no events are called {kind!r}")
+                raise ValueError(f"there is no kind of events {kind!r}")
         except ValueError as error:
-            raise ModelError(f"events.json: not the events of a model ({error}); copy the folder anew") from None
+            raise ModelError(f"events.json: not the events of a model ({error}); copy the folder again") from None
         tokenizer = cls(kind)
         if tokenizer.names != names:
             raise ModelError(
-                "events.json: the miditok that is installed names other events than the one that the model learned "
-                "with; install that version (metrics.json of the folder tells it)"
+                "events.json: the installed miditok has other events than the version that the model was trained with; "
+                "install that version (see metrics.json in the folder)"
             )
         return tokenizer
 
 
 def convert_to_performance(notes: NDArray[np.float64]) -> Any:
-    """Write notes (N, 4), see :attr:`Tune.notes`, as a score of 100 ticks a second, whatever the tempo was."""
+    """Convert notes (N, 4), see :attr:`Tune.notes`, to a score with 100 ticks per second, whatever its tempo."""
     symusic = import_library("symusic")
     score = symusic.Score(_STEP // 2)
     score.tempos.append(symusic.Tempo(0, 120))

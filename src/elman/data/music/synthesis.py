@@ -1,4 +1,4 @@
-"""Notes to sound: a simple synthesiser, so that a tune can be heard without further software."""
+"""Notes to sound: a simple synthesiser, so that a tune can be heard without other software."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 22_050  # samples a second
+RATE = 22_050  # samples per second
 _PARTIALS = ((1, 1.0), (2, 0.45), (3, 0.22), (4, 0.11), (5, 0.05))  # multiple of the frequency, loudness
-_ATTACK, _RELEASE, _DECAY = 0.008, 0.12, 1.6  # seconds: to full loudness, to silence, to a third while it is held
+_ATTACK, _RELEASE, _DECAY = 0.008, 0.12, 1.6  # seconds to full loudness, to silence, to a third while held
 
 
 def synthesise(notes: NDArray[np.float64]) -> bytes:
-    """Play notes on a plucked string and return it as the content of a WAV file: 16 bits, one channel.
+    """Synthesise notes on a plucked string as the content of a WAV file: 16 bits, one channel.
 
     Args:
         notes: (N, 4) start and duration in seconds, pitch (69 is the A of 440 Hz), velocity 1 to 127.
@@ -41,7 +41,7 @@ def synthesise(notes: NDArray[np.float64]) -> bytes:
 
 
 def _synthesise_tone(frequency: float, duration: float) -> NDArray[np.float32]:
-    """One note: a few partials, the higher ones fading sooner, none above what the rate can hold."""
+    """Synthesise a note from a few partials below half the sampling rate; higher partials fade sooner."""
     time = np.arange(int((duration + _RELEASE) * RATE)) / RATE
     tone = np.zeros(len(time))
     for multiple, loudness in _PARTIALS:

@@ -1,4 +1,4 @@
-"""Tunes that are moved up and down while they are learned from."""
+"""Data augmentation for tunes: random transposition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from elman.data.music.events import EventTokenizer
 
 
 class Transposed:
-    """Batches whose rows are each moved up or down by some semitones, drawn from the seed and the step.
+    """Batches in which each row is transposed by a random number of semitones, drawn from the seed and the step.
 
-    A row that would leave the pitches that there are stays as it is.
+    A row that would leave the range of pitches is not changed.
     """
 
     def __init__(self, batches: LineBatches | StreamBatches, tokenizer: EventTokenizer, most: int, seed: int) -> None:
@@ -24,11 +24,11 @@ class Transposed:
         self._tables = torch.from_numpy(np.stack([tokenizer.transposed_ids(by) for by in range(-most, most + 1)]))
 
     def __len__(self) -> int:
-        """Return how many batches there are in one pass."""
+        """Return the number of batches in one pass."""
         return len(self._batches)
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of this step."""
+        """Return the batch of a step."""
         batch = self._batches.batch(step)
         if self._most == 0:
             return batch

@@ -1,8 +1,6 @@
-r"""Tunes, from MIDI and ABC files, and as MIDI and sound.
+r"""Reading tunes from MIDI and ABC files, and writing them as MIDI and sound, with symusic.
 
 folder | file | ABC text ──read_tunes──▶ Tune ──▶ MIDI, notes, WAV
-
-symusic reads and writes the files.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from elman.data.music.synthesis import synthesise
 from elman.errors import DataError, UsageError, how_to_install
 
 ENDINGS = (".mid", ".midi", ".abc")
-LONGEST_SECONDS = 2 * 3600.0  # a tune that lasts longer is taken for a mistake
+LONGEST_SECONDS = 2 * 3600.0  # a longer tune is probably a mistake
 LARGEST_BYTES = 32 << 20
 MOST_NOTES = 500_000
 MOST_QUARTERS = 100_000  # two hours at 833 quarter notes a minute
@@ -36,8 +34,8 @@ class Tune:
     """A piece of music: notes in time.
 
     Args:
-        score: symusic's, in ticks; it is not changed afterwards.
-        name: what to call it in messages.
+        score: a score of symusic, in ticks; it must not change afterwards.
+        name: the name of the tune in messages.
     """
 
     def __init__(self, score: Any, name: str = "tune") -> None:
@@ -46,40 +44,40 @@ class Tune:
 
     @classmethod
     def read(cls, content: bytes, name: str, *, abc: bool = False) -> Tune:
-        """Read a MIDI file's content, or one tune in ABC.
+        """Read the content of a MIDI file, or one tune in ABC.
 
         Raises:
-            DataError: it is no music, has no notes or too many, or lasts too long.
+            DataError: it is not music, has no notes or too many, or lasts too long.
         """
         symusic = import_library("symusic")
         kind = "ABC" if abc else "MIDI"
         if len(content) > LARGEST_BYTES:
-            raise DataError(f"{name}: {len(content):,} bytes, where a tune has at most {LARGEST_BYTES:,}; cut it up")
+            raise DataError(f"{name}: has {len(content):,} bytes, but the limit is {LARGEST_BYTES:,}; split the tune")
         with as_data_error(name, f"not {kind}"):
             score = symusic.Score.from_abc(content.decode()) if abc else symusic.Score.from_midi(content)
             if score.ticks_per_quarter < 1:
-                raise ValueError(f"its header tells of {score.ticks_per_quarter} ticks a quarter note")
+                raise ValueError(f"its header has {score.ticks_per_quarter} ticks per quarter note")
             for figure, most, what in (
                 (score.note_num(), MOST_NOTES, "notes"),
                 (score.end() // score.ticks_per_quarter, MOST_QUARTERS, "quarter notes of time"),
             ):
                 if figure > most:
-                    raise DataError(f"{name}: has {figure:,} {what}, where a tune has at most {most:,}; cut it up")
+                    raise DataError(f"{name}: has {figure:,} {what}, but the limit is {most:,}; split the tune")
             tune = cls(score, name)
             if not np.isfinite(tune.notes).all():
-                raise ValueError("the times of its notes are no numbers")
+                raise ValueError("the times of its notes are not finite")
         if not len(tune.notes):
             raise DataError(f"{name}: has no notes (drums do not count)")
         if tune.seconds > LONGEST_SECONDS:
             raise DataError(
-                f"{name}: lasts {tune.seconds / 3600:,.1f} hours, where a tune has at most "
-                f"{LONGEST_SECONDS / 3600:g}; cut it up"
+                f"{name}: lasts {tune.seconds / 3600:,.1f} hours, but the limit is {LONGEST_SECONDS / 3600:g}; "
+                "split the tune"
             )
         return tune
 
     @cached_property
     def notes(self) -> NDArray[np.float64]:
-        """The notes (N, 4) but drums: start and duration in seconds, pitch (60 is middle C), velocity 1 to 127."""
+        """The notes (N, 4) without drums: start and duration in seconds, pitch (60 is middle C), velocity 1 to 127."""
         seconds = self.score.to("second")
         rows = [
             (note.start, note.duration, note.pitch, note.velocity)
@@ -88,12 +86,12 @@ class Tune:
             for note in track.notes
         ]
         notes = np.array(sorted(rows), np.float64).reshape(-1, 4)
-        notes.flags.writeable = False  # it is kept
+        notes.flags.writeable = False  # the array is cached
         return notes
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """The duration in seconds."""
         notes = self.notes
         return float((notes[:, 0] + notes[:, 1]).max(initial=0.0))
 
@@ -102,23 +100,23 @@ class Tune:
         return bytes(self.score.dumps_midi())
 
     def wav(self) -> bytes:
-        """Return the tune, played on a simple synthesiser, as the content of a WAV file."""
+        """Synthesise the tune as the content of a WAV file."""
         return synthesise(self.notes)
 
 
 def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") -> list[Tune]:
-    """Read all tunes of a folder (and the folders in it), of one file, or of a text in ABC notation.
+    """Read all tunes of a folder and its subfolders, of a file, or of a text in ABC notation.
 
     Args:
         source: a ``Path`` names a folder or a file, a ``str`` is ABC.
-        problems: who is told of files that hold no music; they are skipped.
-        encoding: of ABC.
+        problems: collects the files without music, which are skipped.
+        encoding: the encoding of ABC files.
 
     Returns:
         The tunes, in the order of their names.
 
     Raises:
-        DataError: there is no such file, or not one tune.
+        DataError: there is no such file, or it contains no tune.
     """
     tunes: list[Tune] = []
     paths = [source] if isinstance(source, Path) else []
@@ -126,7 +124,7 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
         paths = list_files(source, ENDINGS, problems.add_error)
         if not paths:
             raise DataError(
-                problems.first or f"{source}: holds no music; there must be files that end in {', '.join(ENDINGS)}"
+                problems.first or f"{source}: contains no music; it needs files that end in {', '.join(ENDINGS)}"
             )
     if isinstance(source, str):
         tunes += _read_abc(Lines(source), problems)
@@ -141,12 +139,12 @@ def read_tunes(source: Path | str, problems: Problems, encoding: str = "utf-8") 
         except DataError as error:
             problems.add_error(str(path), error)
     if not tunes:
-        raise DataError(problems.first or f"{source if isinstance(source, Path) else 'text'}: holds no tune")
+        raise DataError(problems.first or f"{source if isinstance(source, Path) else 'text'}: contains no tune")
     return tunes
 
 
 def _read_abc(lines: Lines, problems: Problems) -> Iterator[Tune]:
-    """Read the tunes of a text in ABC; what is wrong in one that can be read is told once."""
+    """Read the tunes of a text in ABC; the errors in a readable tune are reported as one problem."""
     for first, text, num_added in split_tunes(lines):
         name = f"{lines.name}:{first}"
         try:
@@ -166,18 +164,18 @@ def _read_abc(lines: Lines, problems: Problems) -> Iterator[Tune]:
 
 
 def shorten_primer(primer: Tune, seconds: float | None) -> Tune:
-    """Return what a tune of so many seconds begins with: the primer or, of one as long as that, its beginning."""
+    """Shorten a primer that lasts as long as the whole tune, or longer, to half of the tune."""
     if seconds is None or primer.seconds < seconds:
         return primer
     logger.warning(
-        "the primer lasts %.1f seconds, and the whole tune is to last %g: it begins with the first %g of them",
+        "the primer lasts %.1f seconds, but the whole tune should last %g: only its first %g seconds are used",
         *(primer.seconds, seconds, seconds / 2),
     )
     return shorten(primer, seconds / 2)
 
 
 def shorten(tune: Tune, seconds: float) -> Tune:
-    """Let a tune end after so many seconds: what sounds then is cut short."""
+    """Cut off a tune after some seconds; notes that still sound are shortened."""
     score = tune.score.copy()
     longest = tune.seconds
     if longest <= seconds:
@@ -192,8 +190,8 @@ def shorten(tune: Tune, seconds: float) -> Tune:
 
 
 def _find_tick(score: Any, seconds: float) -> int:
-    """Return the tick at a time, by the score's tempos."""
-    tick, time, quarter = 0, 0.0, 0.5  # seconds of a quarter note: 120 a minute until it is said otherwise
+    """Return the tick at a time in seconds, by the tempos of the score."""
+    tick, time, quarter = 0, 0.0, 0.5  # the default tempo: a quarter note of 0.5 seconds
     for tempo in sorted(score.tempos, key=attrgetter("time")):
         reached = time + (tempo.time - tick) * quarter / score.ticks_per_quarter
         if reached >= seconds:
@@ -203,7 +201,7 @@ def _find_tick(score: Any, seconds: float) -> int:
 
 
 def import_library(name: str) -> Any:
-    """Import a library of the extra ``music`` when it is first needed.
+    """Import a library of the extra ``music`` on first use.
 
     Raises:
         UsageError: it is not installed.

@@ -1,22 +1,22 @@
 """Small data sets that come with Elman, so that a demo or a test needs no download: `sample:NAME` instead of a file.
 
     messages        300 messages to a shop, each a complaint, a question or praise: CSV, for a classifier
-    reports         1,500 short reports made by rule, each with a line that sums it up: TSV, for a translator
+    reports         1,500 generated short reports, each with a one-line summary: TSV, for a translator
     sentences       400 sentences, each word with its part of speech: CoNLL-U, for a tagger
     shapes          3,000 pictures of coloured shapes and their captions: TSV and PNG, for a captioner
-    studies         3,000 generated sentences whose last word follows from a word far to its left, for a language model
+    studies         3,000 generated sentences whose last word depends on a word far to its left, for a language model
     topics          Python's own manual pages, half a megabyte of real prose, for a language model
-    tunes           60 country dances made by rule: ABC, for a composer
-    unseen-shapes   500 pictures with combinations of shapes that `shapes` never shows
+    tunes           60 generated country dances: ABC, for a composer
+    unseen-shapes   500 pictures with combinations of shapes that do not occur in `shapes`
 
 `messages` and `sentences` were written for this project. In `sentences` many words have several tags: she *saw* the
-*saw*. The tags are those of Universal Dependencies as its English treebanks use them, so that *be* after *there* is a
-VERB and *when* always an ADV. In `messages` some words mislead: "I expected better" is a complaint.
+*saw*. The tags follow the English treebanks of Universal Dependencies, so *be* after *there* is a VERB and *when* is
+always an ADV. In `messages` some words mislead: "I expected better" is a complaint.
 
-`studies` is the sentence with which recurrent networks are often introduced, made into a data set: "I am studying
-medicine ... because I want to work as a ___ .". The profession follows from the field of study and from nothing else,
-and more than five words stand between the two, drawn without regard to either. So an n-gram model of order 5, which
-looks four tokens back, can do no better than guess, while a network that carries a state can be right every time.
+`studies` makes a data set of the sentence with which recurrent networks are often introduced: "I am studying medicine
+... because I want to work as a ___ .". The profession depends only on the field of study, and more than five random
+words separate the two. So an n-gram model of order 5, which looks back four tokens, can only guess, while a network
+with a state can be right every time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ STUDIES: dict[str, str] = {
 }
 """Cause and effect in `studies`: field of study -> profession. Every profession takes "a", which gives nothing away."""
 
-_SUBJECTS = {  # who studies -> how the sentence goes on about them
+_SUBJECTS = {  # who studies -> how the sentence continues
     "I am": "I want",
     "we are": "each of us wants",
     "you are": "you want",
@@ -73,23 +73,23 @@ class Sample(NamedTuple):
     """One data set that comes with Elman."""
 
     size: str
-    """How much there is of it, with the unit."""
+    """Its size, with the unit."""
 
     description: str
-    """What it is and what it is good for, in one line."""
+    """A description in one line."""
 
     text: Callable[[], str]
     """The function that returns the text."""
 
     pictures: Callable[[], Iterator[tuple[str, Any]]] | None = None
-    """The function that draws the pictures which the text tells about, if any: their names and pixels (H, W, 3)."""
+    """The function that draws the pictures that the text describes, if any: their names and pixels (H, W, 3)."""
 
 
 def sample_names() -> list[str]:
-    """Name every sample, in alphabetical order.
+    """Return the names of all samples, in alphabetical order.
 
     Returns:
-        The names that `sample_text` knows.
+        The names that `sample_text` accepts.
 
     Example:
         >>> sample_names()
@@ -135,8 +135,9 @@ def sample_pictures(name: str) -> dict[str, Any]:
 def _write_studies() -> str:
     """Generate `studies`: one sentence per line, words separated by one space, the profession before the last " .".
 
-    Every sentence has words of its own around the field and the profession, used once in the whole text: none of the
-    sentences held out at the end stands in the training part, whatever its field. All fields are equally frequent.
+    The words around the field and the profession form a different frame in every sentence, so no sentence in the
+    held-out part at the end also occurs in the training part, not even with another field. All fields are equally
+    frequent.
     """
     frames = [
         (f"{subject} studying", f"{' '.join(filter(None, between))} {wish}")
@@ -155,7 +156,7 @@ def _write_studies() -> str:
 
 
 def _collect_topics() -> str:
-    """Return Python's help topics ("for", "lambda", "operator-summary", ...); they differ a little between versions."""
+    """Collect Python's help topics ("for", "lambda", "operator-summary", ...), which differ a little by version."""
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
@@ -173,7 +174,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "reports": Sample(
         "1,500 reports",
-        "short texts, each with a line that sums it up (TSV)",
+        "short texts, each with a one-line summary (TSV)",
         reports.write_reports,
     ),
     "sentences": Sample(
@@ -189,7 +190,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "studies": Sample(
         "3,000 sentences",
-        "generated; the last word follows from a word far to its left",
+        "generated; the last word depends on a word far to its left",
         _write_studies,
     ),
     "topics": Sample(
@@ -204,7 +205,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "unseen-shapes": Sample(
         "500 pictures",
-        "the same as shapes, in combinations that those never show",
+        "like shapes, with combinations that do not occur there",
         partial(shapes.write_captions, unseen=True),
         partial(shapes.draw_pictures, unseen=True),
     ),

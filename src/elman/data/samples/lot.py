@@ -1,4 +1,4 @@
-"""Draws by `random()` alone, the one method whose numbers Python promises to keep between versions."""
+"""Random draws that use only `random()`, the one method whose numbers Python keeps the same between versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 def draw_below(limit: int, generator: random.Random) -> int:
-    """Draw a whole number from 0 to ``limit - 1``."""
+    """Draw an integer from 0 to ``limit - 1``."""
     return int(generator.random() * limit)
 
 
@@ -20,5 +20,5 @@ def pick(items: Sequence[Item], generator: random.Random) -> Item:
 
 
 def shuffle(items: Iterable[Item], generator: random.Random) -> list[Item]:
-    """Return the items in an order that is drawn."""
+    """Return the items in random order."""
     return sorted(items, key=lambda _: generator.random())

@@ -1,7 +1,7 @@
-"""Short reports and a line that sums each one up, made by rule.
+"""Generated short reports, each with a one-line summary.
 
-A report sets a scene, tells what happened in an order that varies, and wanders off; the summary names who, what and how
-much. The first sentence alone is never enough, since the facts stand further on, among figures that do not matter.
+A report sets a scene, then tells the facts in random order with an irrelevant remark among them; the summary says who,
+what and how much. The first sentence is never a good summary, because the facts come later, among irrelevant numbers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Report = tuple[list[str], list[str], str]  # the opening, the facts, the summary
 
 
 def write_reports(number: int = 1_500) -> str:
-    r"""Return reports and their summaries as lines of `report<TAB>summary` under a line of names.
+    r"""Return a header and lines of `report<TAB>summary`.
 
     Example:
         >>> write_reports(1).splitlines()[0].split("\t")

@@ -1,9 +1,9 @@
-"""Pictures of two coloured shapes, drawn by rule, and what stands where in each.
+"""Generated pictures of two coloured shapes, with captions.
 
-A picture shows two shapes of some size, colour and kind, one beside or above the other; its two captions say so from
-either side: "a small red circle left of a blue square", "a blue square right of a small red circle". Every combination
-of two shapes and their places is drawn by a fixed lot into one of two parts, so that `unseen-shapes` holds only
-combinations that never occur in `shapes`, though each of their words does.
+A picture shows two shapes with a size, a colour and a kind, one beside or above the other. Each of its two captions
+starts from one of the shapes: "a small red circle left of a blue square", "a blue square right of a small red circle".
+The combinations of two shapes and their positions are split at random, with a fixed seed, into two parts, so that
+`unseen-shapes` contains only combinations that do not occur in `shapes`, although all their words do.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ColouredShape(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What a picture shows."""
+    """The content of a picture."""
 
     name: str
     first: ColouredShape
@@ -56,7 +56,7 @@ class Scene(NamedTuple):
 
     @property
     def captions(self) -> tuple[str, str]:
-        """What it shows, said from either side."""
+        """Its two captions, one starting from each shape."""
         return (
             f"{self.first} {self.place} {self.second}",
             f"{self.second} {_OPPOSITE[self.place]} {self.first}",
@@ -65,7 +65,7 @@ class Scene(NamedTuple):
 
 @cache
 def list_scenes(unseen: bool) -> tuple[Scene, ...]:
-    """List the pictures of one part; the same ones every time.
+    """List the scenes of one part; they are always the same.
 
     Example:
         >>> list_scenes(unseen=False)[0].captions[0].startswith("a ")
@@ -81,19 +81,19 @@ def list_scenes(unseen: bool) -> tuple[Scene, ...]:
 
 
 def write_captions(unseen: bool) -> str:
-    """Return the captions as lines of `file<TAB>caption`, two a picture."""
+    """Return the captions as lines of `file<TAB>caption`, two for each picture."""
     lines = [f"{scene.name}\t{caption}" for scene in list_scenes(unseen) for caption in scene.captions]
     return "\n".join(lines) + "\n"
 
 
 def draw_pictures(unseen: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Draw the pictures: yield each one's name and its pixels (48, 48, 3)."""
+    """Draw the pictures: yield the name and the pixels (48, 48, 3) of each."""
     for number, scene in enumerate(list_scenes(unseen)):
         yield scene.name, draw_scene(scene, seed=2 * number + unseen)
 
 
 def draw_scene(scene: Scene, seed: int) -> NDArray[np.uint8]:
-    """Draw a scene (48, 48, 3): places, sizes and colours vary a little, and nothing is quite even."""
+    """Draw a scene (48, 48, 3), with small variations of position, size and colour, and some noise."""
     generator = random.Random(seed)
 
     def around(middle: float, spread: float) -> float:
@@ -114,7 +114,7 @@ def draw_scene(scene: Scene, seed: int) -> NDArray[np.uint8]:
 
 
 def _find_covered(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which points a shape of radius 1 around (0, 0) covers; y points down."""
+    """Return which points a shape of radius 1 around (0, 0) covers; y points down."""
     if kind == "circle":
         return x**2 + y**2 <= 1
     if kind == "square":

@@ -1,8 +1,8 @@
-"""Short tunes in the manner of country dances, composed by rule and written in ABC.
+"""Generated short tunes in the style of country dances, in ABC.
 
-Each has two parts of eight bars, played twice: a phrase that asks, the same phrase that answers, and between them a
-sequel. The melody sits on the chord at strong beats and walks between them; the chords stand above it, so that programs
-that read ABC play an accompaniment.
+Each has two repeated parts of eight bars: a phrase, a second phrase, the first phrase again, and an ending. The melody
+has a tone of the chord on each beat and moves by steps between them; the chords are written above it, so that programs
+for ABC play an accompaniment.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Metre(NamedTuple):
     signature: str
     tempo: str
     beats: tuple[int, ...]
-    """Eighth notes of each beat of a bar."""
+    """The length of each beat of a bar, in eighth notes."""
     rhythms: tuple[tuple[int, ...], ...]
-    """How a beat may be cut into notes, in eighths."""
+    """The ways to divide a beat into notes, in eighth notes."""
 
 
 _METRES = (
@@ -61,7 +61,7 @@ _PROGRESSIONS = (
 
 @cache
 def compose_tunes(number: int = 60) -> str:
-    """Return tunes in ABC, one after the other with a blank line between; the same ones every time.
+    """Return tunes in ABC, separated by blank lines; they are always the same.
 
     Example:
         >>> compose_tunes(1).splitlines()[0]
@@ -100,13 +100,13 @@ def _compose_tune(number: int, generator: random.Random) -> str:
 
 
 def _compose_bar(metre: Metre, chord: int, lift: int, generator: random.Random) -> list[tuple[int, int]]:
-    """Write a bar: (step of the scale, eighths) for each note."""
+    """Compose a bar: (step of the scale, eighth notes) for each note."""
     notes: list[tuple[int, int]] = []
     step = chord + pick((0, 2, 4), generator) + lift
     for beat in metre.beats:
         rhythm = pick(tuple(cut for cut in metre.rhythms if sum(cut) == beat), generator)
         for place, length in enumerate(rhythm):
-            if place == 0:  # on the beat: the tone of the chord that is nearest
+            if place == 0:  # on the beat: the nearest tone of the chord
                 step = min(
                     (chord + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)),
                     key=lambda tone: abs(tone - step),
@@ -125,7 +125,7 @@ def _write_bar(bar: list[tuple[int, int]], chord: int, key: str) -> str:
 
 
 def _spell_pitch(step: int, key: str) -> str:
-    """Spell a step of the key's scale in ABC: C, D ... B, c, d ... b, c' and so on; the key gives the accidentals."""
+    """Spell a step of the key's scale in ABC: C, D, ..., B, c, d, ..., b, c' and so on; the key has the accidentals."""
     letter = _LETTERS.index(key[0]) + step + (0 if key[0] in "CDEFG" else -7)
     octave, place = divmod(letter, 7)
     name = _LETTERS[place]

@@ -71,6 +71,6 @@ def take_captions(values: Any, name: str = "captions") -> dict[Any, list[str]]:
         for caption in given:
             check_present(caption, own)
             if not isinstance(caption, str):
-                raise UsageError(f"{own} contains the {type(caption).__name__}; captions are strings")
+                raise UsageError(f"{own} contains a value of type {type(caption).__name__}; captions are strings")
         captions[key] = [take_text(caption, own) for caption in given if caption.strip()]
     return captions

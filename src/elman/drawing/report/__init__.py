@@ -1,0 +1,37 @@
+"""What a network does with one input, as a page: one HTML file that needs no network and no server."""
+
+from elman.drawing.report.page import html
+from elman.drawing.report.values import (
+    Attribution,
+    ContextUse,
+    GradientCurve,
+    Gradients,
+    Holding,
+    LayerStates,
+    ModelReport,
+    NetworkPlan,
+    Outputs,
+    ParameterRow,
+    StackPlan,
+    StackRun,
+    Terms,
+    UnitScore,
+)
+
+__all__ = [
+    "Attribution",
+    "ContextUse",
+    "GradientCurve",
+    "Gradients",
+    "Holding",
+    "LayerStates",
+    "ModelReport",
+    "NetworkPlan",
+    "Outputs",
+    "ParameterRow",
+    "StackPlan",
+    "StackRun",
+    "Terms",
+    "UnitScore",
+    "html",
+]
