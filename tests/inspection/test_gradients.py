@@ -285,7 +285,7 @@ def test_what_is_refused(made):
         (lambda: gradient_by_lag(model, text, losses=0), UsageError, "losses is 0, expected at least 1"),
         (lambda: gradient_by_lag(model, "t"), DataError, "no loss to differentiate"),
         (lambda: gradient_by_lag(made("tagger")[0], [["bears"]]), DataError, "no loss has a step before it"),
-        (lambda: gradient_by_lag(elman.LanguageModel(), text), UsageError, "has not learned anything yet"),
+        (lambda: gradient_by_lag(elman.LanguageModel(), text), UsageError, "is not fitted"),
         (lambda: gradient_by_lag(made("tagger")[0], [["a", "b"]], [["?", "?"]]), DataError, "no loss to differentiate"),
     ]:
         with pytest.raises(kind, match=message):
