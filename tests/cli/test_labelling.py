@@ -134,7 +134,7 @@ BAD = {
     "train tagger sample:sentences --out out --column uposs": (2, ["uposs", 'did you mean "upos"']),
     "train tagger sample:sentences --out out --cell lstn": (2, ['did you mean "lstm"']),
     "train classifier table.csv --out out": (3, ['no column is called "label"; did you mean "lable"']),
-    "train classifier table.csv --out out --label lable": (3, ["every example is labelled 'x'"]),
+    "train classifier table.csv --out out --label lable": (3, ["every example has the label 'x'"]),
     "train classifier sample:messages --out out --vectors bad.txt": (3, ["bad.txt:2:"]),
     "train classifier latin.csv --out out": (3, ["latin.csv:2", "--encoding"]),
     "compare tagger sample:sentences --models hmn": (2, ['did you mean "hmm"']),

@@ -40,7 +40,7 @@ def test_what_stands_around_the_layers_is_drawn(made):
     assert plans["classifier"].pooling == made("classifier")[0].pooling
     assert plans["translator"].attention == made("translator")[0].attention
     assert plans["captioner"].regions == (2, 2)  # of 16 pixels, halved three times
-    assert plans["captioner"].features == 8
+    assert plans["captioner"].features == 32  # 8 channels, doubled twice
     assert [plan.vocabulary for task, plan in plans.items() if task == "lm"] == [made("lm")[0].tokenizer_.vocab_size]
     assert plans["composer"].reads == "token"
     assert plans["lm"].reads == "character"

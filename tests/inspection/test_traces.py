@@ -339,7 +339,7 @@ def test_what_is_refused(made, tmp_path):
     model, text, _ = made("lm")
     for call, kind, message in [
         (lambda: trace("runs/mine", text), UsageError, "of type str; give a fitted model"),
-        (lambda: trace(elman.LanguageModel(), text), UsageError, "has not learned anything yet"),
+        (lambda: trace(elman.LanguageModel(), text), UsageError, "is not fitted"),
         (lambda: trace(made("lm", cell="window")[0], text), UsageError, 'cell is "window".*no recurrent state'),
         (lambda: trace(model, "漢字漢字"), DataError, "none of the input's 4 tokens is one that the model knows"),
         (lambda: trace(model, "漢"), DataError, "the token of the input is not one that the model knows"),
