@@ -80,7 +80,9 @@ def run(words: Sequence[str]) -> int:
     """Print timings; see ``elman bench --help``."""
     command = parse(Bench, words, "elman bench")
     if command.what not in TIMED:
-        raise UsageError(f"elman bench has no {command.what}{suggest(command.what, TIMED)}; it has {', '.join(TIMED)}")
+        raise UsageError(
+            f"elman bench has no {command.what}{suggest(command.what, TIMED) or ';'} it has {', '.join(TIMED)}"
+        )
     check_positive("repeats", command.repeats)
     if command.threads is not None:
         check_positive("threads", command.threads)

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from elman.cli.inputs import RUNS
 from elman.errors import ModelError, StorageError
 from elman.families.saved.folder import read_config
 from elman.files import find_current, make_folder
 from elman.training.checkpoint import FILE_NAME
-
-RUNS = Path("runs")
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def next_folder(task: str) -> Iterator[Path]:
             continue
         except OSError as error:
             raise StorageError(
-                f"{folder}: the folder cannot be made ({error.strerror}); name another with `out`"
+                f"{folder}: the folder cannot be created ({error.strerror}); name another with `out`"
             ) from error
     try:
         yield folder

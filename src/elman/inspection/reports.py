@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.drawing import report as drawn
+from elman.errors import DataError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel
 from elman.families.saved.description import named_shapes, num_parameters
 from elman.families.unrolled import Stack, Unrolled
 from elman.files import replacing
+from elman.inspection.gradients import GradientByLag, gradient_by_lag
 from elman.inspection.holding import measure_holding
 from elman.inspection.traces import Trace, check_model, run_recorded, select, trace_unrolled
 from elman.nn.recording import LayerRun
 
 STEPS = 500  # of an input, unless more are asked for
 _READS = {"char": "character", "word": "word"}  # by level; others read tokens
+LOSSES = 32  # that are sent back
 SMALL = 16  # units up to which the equation stands there with its numbers
 
 
@@ -68,6 +72,7 @@ def model_report(
     with torch.no_grad():
         recording, _, _ = run_recorded(model, unrolled, unrolled.inputs[None])
     tokens = {key: list(stack.tokens[:steps]) for key, stack in unrolled.stacks.items()}
+    gradients = _measure_gradients(model, X, y, steps, record, unrolled)
     is_told = y is not None or isinstance(model, NextTokenModel)  # else the targets are the model's own answers
     return drawn.ModelReport(
         name=name or type(model).__name__,
@@ -80,6 +85,7 @@ def model_report(
         },
         outputs=_outputs(found, unrolled.last, is_told),
         attention=found.attention[0] if found.attention else None,
+        gradients=gradients,
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
         figures=_figures(model, unrolled.last, found, is_told),
     )
@@ -178,6 +184,70 @@ def _outputs(found: Trace, last: Stack, is_told: bool) -> drawn.Outputs:
         targets=found.targets if is_told else [None] * number,
         losses=losses,
         target_probabilities=[None if loss is None else math.exp(-loss) for loss in losses],
+    )
+
+
+# ---------------------------------------------------------------- what flows back
+
+
+def _measure_gradients(
+    model: Model,
+    X: Any,  # noqa: N803
+    y: Any,
+    steps: int | None,
+    record: int,
+    unrolled: Unrolled,
+) -> drawn.Gradients | None:
+    """Measure gradients by lag; None for an input without a loss that has a step before it."""
+    try:
+        found = gradient_by_lag(model, X, y, steps=steps, record=record, losses=LOSSES)
+    except DataError:
+        return None
+    settings = model.get_params()
+    text = found.verdict.text
+    return drawn.Gradients(
+        targets=found.steps.tolist(),
+        curves=[_curve(name, found, unrolled) for name in _order(found.norms)],
+        verdict=found.verdict.kind,
+        explanation=f"{text[:1].upper()}{text[1:]}.",
+        truncated_at=settings["bptt_length"] if settings.get("lines") is False else None,
+    )
+
+
+def _order(names: Iterable[str]) -> list[str]:
+    """Sort the names of curves: what puts a whole direction together comes first, cells come last.
+
+    A direction of one part alone is no other curve than this part.
+    """
+    wholes = [name for name in names if "layer" not in name]
+    parts = sorted((name for name in names if "layer" in name), key=lambda name: name.endswith(".cell"))
+    return [*(wholes if len(parts) > len(wholes) else ()), *parts]
+
+
+def _curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.GradientCurve:
+    """Take one curve, such as ``decoder.layer0.forward.hidden`` or, of a whole direction, ``forward``."""
+    words = name.split(".")
+    stack = next((key for key in unrolled.stacks if words[0] == key), list(unrolled.stacks)[-1])
+    is_reverse = "reverse" in words
+    if unrolled.stacks[stack].is_aligned:
+        origins = found.steps.tolist()
+    else:  # from the last step that this direction reads
+        origins = [0 if is_reverse else len(unrolled.stacks[stack].tokens) - 1] * len(found.steps)
+    layer = next((f"layer {int(word[5:]) + 1}" for word in words if word.startswith("layer")), "all layers")
+    part = {"hidden": " · h", "cell": " · c"}.get(words[-1], "")
+    before = f"{stack}, " if len(unrolled.stacks) > 1 else ""
+    quartiles = found.quartiles[name]
+    return drawn.GradientCurve(
+        name=f"{before}{layer}{', backward' if is_reverse else ''}{part}",
+        norms=found.norms[name],
+        origins=origins,
+        mean=found.mean[name],
+        lower=quartiles[0],
+        upper=quartiles[1],
+        reach=found.reach[name]["1/e"],
+        reach_percent=found.reach[name]["1%"],
+        stack=stack,
+        is_reverse=is_reverse,
     )
 
 

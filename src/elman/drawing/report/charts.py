@@ -79,7 +79,8 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
     Args:
         named: names of the models, which stand before the names of their curves where there are several.
     """
-    curves = [(name, curve) for name, gradients in named for curve in gradients.curves]
+    most = max(_SHADES // len(named), 1)  # of each model
+    curves = [(name, curve) for name, gradients in named for curve in gradients.curves[:most]]
     largest_lag = max(len(curve.mean) for _, curve in curves)
     seen = np.concatenate([_positive(curve.mean) for _, curve in curves])
     high = float(seen.max()) if len(seen) else 1.0

@@ -549,7 +549,7 @@
         });
         losses.setAttribute("aria-label", `Loss at every step; ${digits(outputs.losses[outputs.steps.indexOf(target)])} nats at step ${target + 1}`);
       }
-      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], target);
+      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], chosen.origins[model.chosen.target]);
       const known = chosen.norms[model.chosen.target].filter((norm) => norm !== null);
       const total = known.reduce((sum, norm) => sum + norm, 0) || 1;
       let sum = 0, half = known.findIndex((norm) => (sum += norm) >= total / 2) + 1;
@@ -583,7 +583,7 @@
   };
 
   tables.bptt = (element, model) => {
-    const { gradients } = model, curve = gradients.curves[model.chosen.curve], target = gradients.targets[model.chosen.target], sign = curve.reverse ? 1 : -1;
+    const { gradients } = model, curve = gradients.curves[model.chosen.curve], target = curve.origins[model.chosen.target], sign = curve.reverse ? 1 : -1;
     const stack = model.stacks.find((one) => one.name === curve.stack) || model.stacks[model.stacks.length - 1];
     fillTable(element, ["Lag", "token", "|gradient|"], curve.norms[model.chosen.target].map((norm, place) => [place + 1, visible(stack.tokens[target + sign * (place + 1)] ?? ""), norm]));
   };

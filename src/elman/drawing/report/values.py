@@ -161,7 +161,9 @@ class GradientCurve:
     name: str
     """Such as ``layer 1 · h``."""
     norms: Array
-    """(R, K): of R targets; NaN where a lag lies before the beginning."""
+    """(R, K): of R losses; NaN where a lag lies outside the input."""
+    origins: Sequence[int]
+    """(R,) the time steps that lags are counted from."""
     mean: Array
     lower: Array
     """The quartiles over targets, (K,) each."""
@@ -181,7 +183,7 @@ class Gradients:
     """Gradients by lag, and what they mean."""
 
     targets: Sequence[int]
-    """The R time steps whose loss was sent back."""
+    """(R,) the outputs whose losses were sent back."""
     curves: Sequence[GradientCurve]
     verdict: str
     """One word or two: ``healthy``, ``vanishing``, ``exploding`` …"""
