@@ -7,7 +7,7 @@ import pytest
 
 from elman.drawing.report import html
 from elman.errors import DataError, UsageError
-from elman.inspection import trace
+from elman.inspection import gradient_by_lag, trace
 from elman.inspection.holding import measure_holding
 from elman.inspection.reports import model_report, save_report
 from elman.models.tasks import TASKS
@@ -94,6 +94,39 @@ def test_outputs_are_those_that_the_model_gives(made):
         if target in shown.names[row]:
             found = shown.probabilities[row][shown.names[row].index(target)]
             assert math.isclose(found, shown.target_probabilities[row], rel_tol=1e-4)
+
+
+def test_gradients_are_those_by_lag_with_their_verdict(made):
+    model, text, _ = made("lm", num_layers=2)
+    shown, found = model_report(model, text).gradients, gradient_by_lag(model, text, record=1, losses=32)
+    names = ["forward", *(f"layer{layer}.forward.{part}" for part in ("hidden", "cell") for layer in (0, 1))]
+    titles = ["all layers", "layer 1 · h", "layer 2 · h", "layer 1 · c", "layer 2 · c"]
+    assert [curve.name for curve in shown.curves] == titles
+    for curve, name in zip(shown.curves, names, strict=True):
+        np.testing.assert_array_equal(curve.norms, found.norms[name])
+        np.testing.assert_array_equal(curve.mean, found.mean[name])
+        assert (curve.reach, curve.reach_percent) == tuple(found.reach[name].values())
+        assert curve.origins == shown.targets == found.steps.tolist()
+    assert shown.verdict == found.verdict.kind
+    assert shown.explanation.lower() == f"{found.verdict.text.lower()}."
+    assert shown.truncated_at == 16
+
+
+def test_lags_of_both_directions_begin_where_each_has_read_all(made):
+    model, texts, labels = made("classifier")
+    shown = model_report(model, texts, labels)
+    steps = len(shown.runs["rnn"].tokens)
+    for curve in shown.gradients.curves:
+        assert curve.origins == [0 if curve.is_reverse else steps - 1]
+    assert {curve.is_reverse for curve in shown.gradients.curves} == {False, True}
+    assert shown.gradients.truncated_at is None
+
+
+def test_an_input_without_a_past_has_no_gradients(made):
+    model, _, _ = made("lm")
+    shown = model_report(model, "t")
+    assert shown.gradients is None
+    assert 'id="bptt"' not in html(shown)
 
 
 def test_only_so_many_steps_are_shown(made):

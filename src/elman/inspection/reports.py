@@ -87,7 +87,7 @@ def model_report(
         attention=found.attention[0] if found.attention else None,
         gradients=gradients,
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
-        figures=_figures(model, unrolled.last, found, is_told),
+        figures=_figures(model, unrolled.last, found, is_told) | _reach(gradients),
     )
 
 
@@ -279,6 +279,15 @@ def _figures(model: Model, last: Stack, found: Trace, is_told: bool) -> dict[str
         if last.is_aligned:
             figures["Perplexity"] = f"{math.exp(min(nats, 700)):.2f}"
     return figures
+
+
+def _reach(gradients: drawn.Gradients | None) -> dict[str, str]:
+    if gradients is None:
+        return {}
+    curve = gradients.curves[0]
+    lags = len(curve.mean)
+    far = f"beyond {lags:,} steps" if curve.reach_percent is None else f"{curve.reach_percent - 1:,} of {lags:,} steps"
+    return {"Gradients above 1 % of lag 1": far}
 
 
 def save_report(path: Path, *reports: drawn.ModelReport) -> None:

@@ -522,9 +522,10 @@
     const losses = make("canvas", { class: "losses", role: "img" });
     const arrows = make("div", { class: "arrows", tabindex: 0, role: "group", "aria-label": "Gradients at the states before" });
     const read = make("output", { class: "readout", "aria-live": "polite" });
+    const nameOf = (target) => (outputs && outputs.pooled ? "the answer" : `step ${target + 1}`);
     const hasLosses = outputs && !outputs.pooled && outputs.losses.some((loss) => loss !== null);
     element.append(make("div", { class: "controls" }, gradients.curves.length > 1 ? curve.element : null,
-      gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss at", slider) : null, count), hasLosses ? losses : "", arrows, read);
+      gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss of", slider) : null, count), hasLosses ? losses : "", arrows, read);
     losses.addEventListener("click", (event) => {
       const box = losses.getBoundingClientRect(), row = Math.floor(((event.clientX - box.left) / box.width) * outputs.steps.length);
       const step = outputs.steps[clamp(row, 0, outputs.steps.length - 1)];
@@ -537,8 +538,8 @@
       const stack = model.stacks.find((one) => one.name === chosen.stack) || model.stacks[model.stacks.length - 1];
       curve.select.value = model.chosen.curve;
       slider.value = model.chosen.target;
-      slider.setAttribute("aria-valuetext", `step ${target + 1}`);
-      count.textContent = `step ${target + 1}`;
+      slider.setAttribute("aria-valuetext", nameOf(target));
+      count.textContent = nameOf(target);
       if (hasLosses) {
         const [context, width, height] = prepare(losses), each = width / outputs.steps.length, most = Math.max(...outputs.losses.map((loss) => loss ?? 0)) || 1;
         outputs.losses.forEach((loss, place) => {
@@ -549,15 +550,15 @@
         });
         losses.setAttribute("aria-label", `Loss at every step; ${digits(outputs.losses[outputs.steps.indexOf(target)])} nats at step ${target + 1}`);
       }
-      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], chosen.origins[model.chosen.target]);
+      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], chosen.origins[model.chosen.target], `loss of ${nameOf(target)}`);
       const known = chosen.norms[model.chosen.target].filter((norm) => norm !== null);
       const total = known.reduce((sum, norm) => sum + norm, 0) || 1;
       let sum = 0, half = known.findIndex((norm) => (sum += norm) >= total / 2) + 1;
-      read.textContent = known.length ? `Loss at step ${target + 1}${hasLosses ? ` (${digits(outputs.losses[outputs.steps.indexOf(target)])} nats)` : ""}: |gradient| ${short(known[0])} one step ${chosen.reverse ? "ahead" : "back"}, ${short(known[known.length - 1])} after ${known.length}; half of the sum lies within ${half} ${half === 1 ? "step" : "steps"}.` : "";
+      read.textContent = known.length ? `Loss of ${nameOf(target)}${hasLosses ? ` (${digits(outputs.losses[outputs.steps.indexOf(target)])} nats)` : ""}: |gradient| ${short(known[0])} one step ${chosen.reverse ? "ahead" : "back"}, ${short(known[known.length - 1])} after ${known.length}; half of the sum lies within ${half} ${half === 1 ? "step" : "steps"}.` : "";
     };
   };
 
-  const drawArrows = (element, stack, curve, norms, target) => {
+  const drawArrows = (element, stack, curve, norms, target, name) => {
     const each = 46, sign = curve.reverse ? 1 : -1;
     const inside = norms.filter((norm, place) => norm !== null && stack.tokens[target + sign * (place + 1)] !== undefined).length;
     const room = Math.max(6, Math.floor(((element.clientWidth || 900) - 60) / each));
@@ -577,7 +578,7 @@
       picture.append(shape("circle", { class: lag ? "node" : "node now", cx: place(lag), cy: y, r: 8 }, shape("title", {}, `step ${target + sign * lag + 1}`)),
         shape("text", { class: "token", x: place(lag), y: y + 32, "text-anchor": "middle" }, visible(token).slice(0, 6)));
     }
-    picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, `loss at step ${target + 1}`),
+    picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, name),
       shape("path", { class: "edge", d: `M${place(0)} 28V48` }));
     element.replaceChildren(picture);
   };
