@@ -182,7 +182,7 @@ def test_init_from_takes_over_the_architecture(shell, tmp_path, easy_file, saved
     assert elman.load(tmp_path / "m").hidden_size == 8
     answer = shell("train", "lm", easy_file, "--out", tmp_path / "n", *words, "--cell", "gru")
     assert answer.code == 2
-    assert "cell is 'lstm' there, 'gru' here" in answer.err
+    assert "cell is 'lstm' there and 'gru' here" in answer.err
 
 
 def test_a_dry_run_predicts_and_writes_nothing(shell, tmp_path, easy_file, tiny_flags, saved):

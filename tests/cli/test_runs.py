@@ -65,7 +65,7 @@ def test_where_no_folder_can_be_made_the_remedy_is_another(shell):
     Path("runs").write_text("a file")
     answer = shell("train", "lm", "easy.txt")
     assert answer.code == 6
-    assert "runs: the folder cannot be made" in answer.err
+    assert "runs: the folder cannot be created" in answer.err
 
 
 def test_all_who_ask_at_once_get_folders_of_their_own():

@@ -11,7 +11,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.inputs import check_order, check_svg, examples
+from elman.cli.inputs import check_model_and_files, check_svg, examples
 from elman.cli.searching import Searching, search_of
 from elman.documents import write_json
 from elman.errors import UsageError
@@ -50,7 +50,7 @@ def run(words: Sequence[str]) -> int:
     if not command.files:
         raise UsageError("elman evaluate needs a file: elman evaluate DIR FILE")
     check_svg("--confusion", command.confusion)
-    check_order("evaluate", command.folder, command.files)
+    check_model_and_files("evaluate", command.folder, command.files)
     from elman.models import load
 
     model = load(command.folder)

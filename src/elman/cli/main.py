@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections import deque
 from collections.abc import Container, Sequence
@@ -13,6 +14,7 @@ from elman.cli.flags import with_flags
 from elman.cli.layout import bold, listing, paragraphs
 from elman.cli.streams import ReaderGone, standard_streams
 from elman.errors import ElmanError, UsageError, suggest
+from elman.models.tasks import TASKS
 
 VERBS = {
     "demo": "see it all in a minute; needs no data",
@@ -119,8 +121,12 @@ def _run(words: list[str]) -> int:
     if verb in ("-V", "--version"):
         print(f"elman {__version__}")
         return 0
+    if verb in TASKS:
+        raise UsageError(f"{verb} is a task, and a command comes first: elman train {shlex.join(words)}")
     if verb not in VERBS:
-        raise UsageError(f"no such command: {verb}{suggest(verb, VERBS) or ';'} see elman --help")
+        raise UsageError(
+            f"no such command: {verb}{suggest(verb, (*VERBS, '--help', '--version')) or ';'} see elman --help"
+        )
     code: int = import_module(f"elman.cli.{verb}").run(words[1:])
     return code
 

@@ -13,7 +13,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.inputs import check_order, check_svg, resolve
+from elman.cli.inputs import check_model_and_files, check_svg, resolve
 from elman.cli.searching import Searching, search_of
 from elman.cli.streams import standard_input
 from elman.errors import UsageError
@@ -53,7 +53,7 @@ def run(words: Sequence[str]) -> int:
     """Print predictions; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
     check_svg("--attention", command.attention)
-    check_order("predict", command.folder, [command.file])
+    check_model_and_files("predict", command.folder, [command.file])
     from elman.cli.answers import answers
     from elman.data.lines import Lines, Problems
     from elman.models import load

@@ -122,6 +122,7 @@ class NextTokenModel(NextTokenSettings, Model):
                 stacks={"rnn": Stack(layer=layer, tokens=tokens, is_aligned=True)},
                 inputs=network.embedding(inputs.to(device)).detach(),
                 run=run,
+                run_from=lambda inputs, state: network.read_vectors(inputs, state)[0],
                 names=names,
                 targets=targets,
                 is_cut=is_cut,

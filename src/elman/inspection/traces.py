@@ -368,7 +368,7 @@ def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int
         for name, prefix in array_names(unrolled).items():
             stack = unrolled.stacks[name]
             for run in record.of(stack.layer):
-                place = f"{prefix}layer{run.number}.{'reverse' if run.is_reverse else 'forward'}"
+                place = f"{prefix}{run.name}"
                 for part, values in run.states.items():
                     arrays[f"{place}.{part}"] = _array(values, steps)
                 gates = run.gates.values() if run.layer.cell.symbols else ()

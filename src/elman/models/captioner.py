@@ -354,7 +354,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if lengths is not None:
             places = [f"region {number + 1}" for number in range(len(item))]
         return Layout(
-            inputs=pictures[0].to(network.head.weight.device).float(),
+            inputs=pictures[0].to(network.head.weight),
             start=lambda rows: network.encode(rows, None if lengths is None else lengths.expand(len(rows))),
             places=places,
         )

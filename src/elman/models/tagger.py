@@ -417,7 +417,7 @@ class TaggerNetwork(nn.Module):
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Return how likely each tag is for each word of rows of one length (B, T, K), as a logarithm."""
         if self.crf is None:
-            return logits.float().log_softmax(dim=-1)
+            return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
         return self.crf.marginals(logits, None).clamp(min=torch.finfo(logits.dtype).tiny).log()
 
     def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
