@@ -170,6 +170,12 @@
 
   // ---------------------------------------------------------------- pieces of pictures
 
+  /** A unit's value after a step; before the first one it is that of the first state. */
+  const valueAt = (layer, part, row, unit) => {
+    const packed = unpack(layer.parts[part]);
+    return row < 0 || row >= packed.rows ? (layer.start[part] ? layer.start[part][unit] : 0) : at(packed, row, unit);
+  };
+
   /** Tokens as running text: words are set apart, characters are not. */
   const writeTokens = (tokens, first, last, decorate, isOneLine = false) => {
     const joined = tokens.every((token) => [...token].length <= 1 || /^<.*>$/.test(token)) || tokens.some((token) => /\s/.test(token) && token.length > 1);
@@ -278,7 +284,7 @@
       for (const strip of strips) {
         const packed = unpack(current.parts[strip.part]), row = strip.shift ? before : step;
         const gate = isGate(strip.part);
-        const values = current.order.map((unit) => (row < 0 || row >= packed.rows ? 0 : at(packed, row, unit)));
+        const values = current.order.map((unit) => valueAt(current, strip.part, row, unit));
         const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
         const size = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
         strip.value.textContent = gate ? `mean ${digits(mean)}` : `± ${digits(size)}`;
@@ -315,7 +321,7 @@
     const low = (text) => make("sub", {}, text), w = (text) => make("b", { class: "w" }, text), u = (text) => make("b", { class: "u" }, text);
     const plus = (number) => (number < 0 ? ` − ${digits(-number)}` : ` + ${digits(number)}`);
     const plusIn = (colour, number) => [number < 0 ? " − " : " + ", colour(digits(Math.abs(number)))];
-    const value = (part, row) => (row < 0 || row >= unpack(parts[part]).rows ? 0 : at(unpack(parts[part]), row, model.chosen.unit));
+    const value = (part, row) => valueAt(model.layer, part, row, model.chosen.unit);
     const before = reverse ? step + 1 : step - 1;
     const lines = names.map((gate, place) => {
       const column = place * size + unit;
