@@ -160,5 +160,5 @@ def test_the_arguments_stay_as_they_are_whatever_their_layout():
 def test_a_row_without_a_path_is_told():
     logits, *scores = chain(3)
     logits[1, 2] = -torch.inf
-    with pytest.raises(UsageError, match=r"row 1 has no path of a score above -inf; allow more transitions"):
+    with pytest.raises(UsageError, match=r"row 1 has no path with a score above -inf; allow more transitions"):
         best_paths(logits, LENGTHS, *scores, padding=0)
