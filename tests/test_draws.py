@@ -1,4 +1,4 @@
-"""What is drawn in training depends on the key and on the row, and on nothing else."""
+"""Random numbers in training depend only on the key and on the row."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def run(module, x):
 
 
 @pytest.mark.parametrize("name", DROPPING)
-def test_a_row_is_dropped_alike_whatever_rows_follow_and_whatever_else_draws(name):
+def test_the_mask_of_a_row_depends_neither_on_later_rows_nor_on_other_draws(name):
     module = DROPPING[name]()
     with drawing(3, 9):
         whole = run(module, X)
@@ -53,7 +53,7 @@ def test_rows_are_drawn_one_after_the_other(draw):
     assert not torch.equal(whole, second)  # each place that draws has numbers of its own
 
 
-def test_the_share_that_is_dropped_is_the_one_asked_for():
+def test_the_dropped_share_is_the_given_one():
     with drawing(1):
         dropped = dropout(torch.ones(50, 40, 30), 0.3, True, row_dim=1)
     shares = (dropped == 0).float().mean().item()
@@ -62,7 +62,7 @@ def test_the_share_that_is_dropped_is_the_one_asked_for():
     assert torch.equal(dropout(X, 0.3, False, row_dim=0), X)
 
 
-def test_torchs_generator_is_left_alone_in_a_key_and_used_without_one():
+def test_torchs_generator_is_used_only_without_a_key():
     torch.manual_seed(4)
     expected = torch.rand(3)
     torch.manual_seed(4)

@@ -99,7 +99,7 @@ def check_lengths(lengths: Any, batch_size: int, num_steps: int) -> Tensor:
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
-    """Refuse a name that is none of the known ones, and tell the nearest.
+    """Check that a name is known; otherwise suggest the nearest one.
 
     Raises:
         UsageError: there is no such name.
