@@ -165,7 +165,7 @@ def test_a_signal_saves_and_says_how_to_resume(tmp_path, shell, start_elman, eas
     assert 0 < step < 200
     again = start_elman("train", "lm", "easy.txt", "--valid", "held out.txt", "--out", "cut", "--resume").wait()
     assert again.code == 0, again.err
-    assert f"going on after step {step}" in again.err
+    assert f"resuming after step {step}" in again.err
     whole = start_elman(*words, "--out", "whole").wait()
     assert whole.code == 0, whole.err
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
@@ -340,7 +340,7 @@ def test_without_a_checkpoint_resume_starts_afresh_and_says_so(tmp_path, quick, 
     notes = Notes()
     tiny().fit(easy, out=tmp_path / "a", resume=True, progress=notes)
     tiny().fit(easy, out=tmp_path / "b")
-    assert any("no checkpoint yet, starting afresh" in note for note in notes.notes)
+    assert any("no checkpoint yet, starting from the beginning" in note for note in notes.notes)
     assert result(tmp_path / "a") == result(tmp_path / "b")
 
 
@@ -349,7 +349,7 @@ def test_a_finished_run_says_so_and_is_unchanged(tmp_path, quick, shell, easy_fi
     before = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
     answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", "--resume")
     assert answer.code == 0
-    assert "finished; nothing to resume" in answer.err
+    assert "finished; there is nothing to resume" in answer.err
     assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == before
 
 
@@ -366,7 +366,7 @@ def test_resuming_another_run_is_refused(tmp_path, quick, monkeypatch, shell, ea
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     answer = shell("train", "lm", easy_file, "--out", folder, "--resume", "--hidden-size", 9)
     assert answer.code == 2
-    assert "began with hidden_size 8, not 9" in answer.err
+    assert "started with hidden_size 8, not 9" in answer.err
     assert "--overwrite" in answer.err
     if not finished:
         (tmp_path / "other.txt").write_text("another text altogether\n" * 40)
