@@ -1,4 +1,4 @@
-"""Every reader of a user's file, as a target; and small files to begin from."""
+"""Every reader of a user's file as a target, and small files as seeds."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def encoding(case: Case) -> str:
 
 
 def lines(case: Case, kind: str, seeds: list[bytes], name: str = "case") -> Lines:
-    """Write a damaged file; return it, or what it holds as a stream or a text, as lines."""
+    """Write a damaged file; return its lines, read from the path, a stream or a text."""
     path = case.file(kind, seeds, name)
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     source = case.pick(path, path, io.BytesIO(path.read_bytes()), text)
@@ -138,7 +138,7 @@ def lines(case: Case, kind: str, seeds: list[bytes], name: str = "case") -> Line
 
 
 def document(case: Case, *seeds: str) -> str:
-    """Write a damaged JSON file; return what it holds as a saved model's folder is read."""
+    """Write a damaged JSON file; return its text, as it is read from the folder of a saved model."""
     content = case.file("json", [seed.encode() for seed in seeds]).read_bytes()
     return content.decode("utf-8", "replace")
 
