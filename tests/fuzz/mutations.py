@@ -45,14 +45,14 @@ class Payload:
         return open, (os.environ[CANARY], "w")
 
 
-def mutated(content: bytes, kind: str, rng: random.Random, others: Sequence[bytes] = ()) -> bytes:
+def mutate(content: bytes, kind: str, rng: random.Random, others: Sequence[bytes] = ()) -> bytes:
     """Damage a file, in one to four ways.
 
     Args:
-        content: what it holds.
-        kind: its ending, which says what may be changed within.
+        content: the content of the file.
+        kind: its ending, which decides what may be changed within it.
         rng: the generator.
-        others: files like it, to take its place.
+        others: contents of similar files, of which one may take its place.
     """
     chance = rng.random()
     if chance < 0.02:
@@ -160,7 +160,7 @@ def change_npz(content: bytes, rng: random.Random) -> bytes:
         lambda: arrays.update({rng.choice((*arrays, "", "x", "../x", "a/b")): arrays.pop(name)}),
         *[lambda: arrays.update({name: _changed(arrays[name], rng)})] * 4,
         lambda: arrays.update({name: _npy(rng.choice(shapes), rng.choice(kinds))}),
-        lambda: arrays.update({name: mutated(_saved(arrays[name]), "npy", rng)}),
+        lambda: arrays.update({name: mutate(_saved(arrays[name]), "npy", rng)}),
     ]
     rng.choice(ways)()
     if rng.random() < 0.01:
@@ -228,37 +228,37 @@ def change_zip(content: bytes, rng: random.Random) -> bytes:
     name = rng.choice(list(members))
     if rng.random() < 0.01:
         return bomb(b"the 1 2\n", rng.choice(("v.txt", "v.bin")))
-    members[rng.choice((name, name, name, "", "b.txt", "../x.vec", "a/"))] = mutated(members.pop(name), "", rng)
+    members[rng.choice((name, name, name, "", "b.txt", "../x.vec", "a/"))] = mutate(members.pop(name), "", rng)
     return _zipped(members, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)))
 
 
 def change_gzip(content: bytes, rng: random.Random) -> bytes:
-    return gzip.compress(mutated(gzip.decompress(content), "", rng), 1)
+    return gzip.compress(mutate(gzip.decompress(content), "", rng), 1)
 
 
 # Weights.
 
 
-def opened(content: bytes) -> tuple[dict[str, Any], bytes]:
+def split_weights(content: bytes) -> tuple[dict[str, Any], bytes]:
     """Split a safetensors file into its header and the bytes of its tensors."""
     length = struct.unpack("<Q", content[:8])[0]
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
-def closed(header: dict[str, Any], data: bytes) -> bytes:
-    """Join what `opened` splits."""
+def join_weights(header: dict[str, Any], data: bytes) -> bytes:
+    """Join what `split_weights` splits."""
     encoded = json.dumps(header).encode()
     return struct.pack("<Q", len(encoded)) + encoded + data
 
 
 def change_safetensors(content: bytes, rng: random.Random) -> bytes:
-    header, data = opened(content)
+    header, data = split_weights(content)
     metadata, way = header.get("__metadata__", {}), rng.randrange(6)
     if way < 3 and "elman" in metadata:  # a checkpoint
         metadata["elman"] = change_json(metadata["elman"].encode(), rng).decode()
-        return closed(header, data)
+        return join_weights(header, data)
     if way == 0:
-        return closed(json.loads(change_json(json.dumps(header).encode(), rng)), data)
+        return join_weights(json.loads(change_json(json.dumps(header).encode(), rng)), data)
     if way == 1:
         return struct.pack("<Q", rng.choice((0, 1, len(content), 2**31, 2**63, 2**64 - 1))) + content[8:]
     tensors = safetensors.torch.load(content)

@@ -1,8 +1,9 @@
 """The rules for every case: it succeeds or is refused with an error of `elman.errors`, within time and memory limits.
 
 A target is a function of a `Case`, which depends only on the seed of the run, the name of the target and a number.
-Cases run one after another in a forked process, which reports the outcome of each. The parent measures the time of a case,
-computing or waiting but not queueing for a processor, and the memory it adds, and kills a case that exceeds a limit.
+Cases run one after another in a forked process, which reports the outcome of each. The parent measures the time of a
+case, computing or waiting but not queueing for a processor, and the memory it adds, and kills a case that exceeds a
+limit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import torch
 
 from elman.errors import ElmanError
 
-from .mutations import CANARY, mutated
+from .mutations import CANARY, mutate
 
 PRECIOUS = "precious"  # name and content of a file next to the folder of a case; it must not change
 MAX_LINES, MAX_CHARACTERS = 3, 1000  # of a message
@@ -67,7 +68,7 @@ class Case:
         """Write one of the seeds, damaged, to a file with the ending ``kind``."""
         path = self.folder / f"{name}.{kind}"
         content = self.pick(*seeds)
-        path.write_bytes(mutated(content, kind, self.rng, seeds) if self.is_damaged else content)
+        path.write_bytes(mutate(content, kind, self.rng, seeds) if self.is_damaged else content)
         return path
 
     @contextmanager

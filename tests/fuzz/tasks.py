@@ -26,7 +26,7 @@ from elman.models.tasks import TASKS
 from elman.training import loop
 from elman.training.steps import StepResult, Steps
 
-from .mutations import VALUES, change_json, closed, mutated, opened
+from .mutations import VALUES, change_json, join_weights, mutate, split_weights
 from .oracle import PRECIOUS, Case, Target
 from .readers import ABC, COLUMNS, CONLLU, PROSE, picture_files
 
@@ -185,7 +185,7 @@ def _finished(case: Case, variants: list[Variant]) -> None:
 
 
 def _unfinished(case: Case, variants: list[Variant]) -> None:
-    """Go on with the training in a damaged folder, or use what it has come to."""
+    """Resume the training in a damaged folder, or use its best weights so far."""
     variant = case.pick(*variants)
     folder = _damaged_copy(case, variant.unfinished)
     if case.pick(False, True):
@@ -196,7 +196,7 @@ def _unfinished(case: Case, variants: list[Variant]) -> None:
 
 
 def _use(case: Case, model: Any, variant: Variant) -> None:
-    """Do two things with a loaded model; where one is refused, the other is done all the same."""
+    """Do two things with a loaded model; the second even if the first is refused."""
     things: list[Callable[[], Any]] = [
         lambda: model.report(*variant.data),
         lambda: list(answers(model, Lines(variant.inputs), Problems())),
@@ -212,7 +212,7 @@ def _use(case: Case, model: Any, variant: Variant) -> None:
 
 
 def _shell(words: list[str]) -> None:
-    """Run ``elman WORDS`` in this process; raise what it says where it fails."""
+    """Run ``elman WORDS`` in this process; raise an error with its message if it fails."""
     _Steps.left = MAX_STEPS
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
         code = main(words)
@@ -252,14 +252,14 @@ def _change_setting(case: Case, folder: Path) -> None:
     """Change a setting, in ``config.json`` or in the checkpoint of an unfinished training."""
     path, checkpoint = folder / "config.json", folder / "checkpoint.safetensors"
     with contextlib.suppress(Exception):  # an earlier change has left none
-        header, data = opened(checkpoint.read_bytes()) if _is_plain(checkpoint) else ({}, b"")
+        header, data = split_weights(checkpoint.read_bytes()) if _is_plain(checkpoint) else ({}, b"")
         config = path.read_bytes() if _is_plain(path) else b""
         saved = json.loads(header["__metadata__"]["elman"]) if header else {"config": json.loads(config)}
         settings = saved["config"]["settings"]
         settings[case.pick(*settings)] = case.pick(*SETTINGS)
         if header:
             header["__metadata__"]["elman"] = json.dumps(saved)
-            checkpoint.write_bytes(closed(header, data))
+            checkpoint.write_bytes(join_weights(header, data))
         else:
             path.write_text(json.dumps(saved["config"]))
 
@@ -279,7 +279,7 @@ def _change_file(case: Case, folder: Path) -> None:
     if paths:
         path = case.pick(*paths)
         others = [other.read_bytes() for other in paths]
-        path.write_bytes(mutated(path.read_bytes(), path.suffix[1:], case.rng, others))
+        path.write_bytes(mutate(path.read_bytes(), path.suffix[1:], case.rng, others))
 
 
 def _plant_journal(case: Case, folder: Path) -> None:
@@ -291,7 +291,7 @@ def _plant_journal(case: Case, folder: Path) -> None:
         written[f".{name}.new"] = (folder / name).read_bytes()
     for name, content in written.items():
         if not os.path.lexists(folder / name):
-            changed = mutated(content, Path(name.removesuffix(".new")).suffix[1:], case.rng)
+            changed = mutate(content, Path(name.removesuffix(".new")).suffix[1:], case.rng)
             (folder / name).write_bytes(case.pick(content, changed))
 
 
