@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.inspection.gradients import GradientByLag as GradientByLag
     from elman.inspection.gradients import gradient_by_lag as gradient_by_lag
+    from elman.inspection.reports import model_report as model_report
+    from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
     from elman.inspection.traces import trace as trace
 
 _HOMES = {
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
+    **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
 }
 
