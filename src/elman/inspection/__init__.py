@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.inspection.traces import Trace as Trace
     from elman.inspection.traces import trace as trace
+    from elman.inspection.units import UnitRanking as UnitRanking
+    from elman.inspection.units import rank_units as rank_units
 
-_HOMES = {"Trace": "traces", "trace": "traces"}
+_HOMES = {
+    **dict.fromkeys(("Trace", "trace"), "traces"),
+    **dict.fromkeys(("UnitRanking", "rank_units"), "units"),
+}
 
 __all__ = [*_HOMES]
 
