@@ -1,4 +1,4 @@
-"""JSON that is JSON, and of the shape that was asked for."""
+"""Strict JSON and its shapes."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def without_nan(value):
 
 
 @given(values)
-def test_what_is_written_is_json_and_comes_back(value):
+def test_written_values_are_json_and_can_be_read_back(value):
     written = write_json(value)
     assert json.loads(written, parse_constant=refuse) == without_nan(value)
     assert read_json(written) == without_nan(value)
@@ -59,7 +59,7 @@ def test_what_is_written_is_json_and_comes_back(value):
         ('"' + "x" * 999 + '"', int, r"it is \"xxxx.*\.\.\., expected"),
     ],
 )
-def test_what_does_not_fit_says_where(content, shape, words):
+def test_a_value_of_another_shape_is_refused_with_its_place(content, shape, words):
     with pytest.raises(ValueError, match=words):
         check_shape(content, shape) if isinstance(content, dict) else read_json(content, shape)
 
@@ -75,5 +75,5 @@ def test_what_does_not_fit_says_where(content, shape, words):
         ("null", None),
     ],
 )
-def test_what_fits_is_returned(content, shape):
+def test_a_value_of_the_right_shape_is_returned(content, shape):
     assert read_json(content, shape) == json.loads(content)

@@ -1,4 +1,4 @@
-"""What is drawn in training depends on the key and on the row, and on nothing else."""
+"""Random draws in training depend only on the key and the row."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def run(module, x):
 
 
 @pytest.mark.parametrize("name", DROPPING)
-def test_a_row_is_dropped_alike_whatever_rows_follow_and_whatever_else_draws(name):
+def test_the_mask_of_a_row_does_not_depend_on_other_rows_or_draws(name):
     module = DROPPING[name]()
     with drawing(3, 9):
         whole = run(module, X)
@@ -39,21 +39,21 @@ def test_a_row_is_dropped_alike_whatever_rows_follow_and_whatever_else_draws(nam
         part = run(module, X[:10])
     with drawing(3, 10):
         other = run(module, X)
-    assert torch.allclose(whole[:10], part, atol=1e-6)  # products of other shapes may be summed in another order
+    assert torch.allclose(whole[:10], part, atol=1e-6)  # the order of summation depends on the shape
     assert not torch.allclose(whole, other, atol=1e-2)
 
 
 @pytest.mark.parametrize("draw", [uniform, normal, lambda shape, like: bernoulli(shape, 0.3, like)])
-def test_rows_are_drawn_one_after_the_other(draw):
+def test_rows_are_numbered_in_order(draw):
     with drawing(1):
         whole, second = draw((33, 7), X), draw((33, 7), X)
     with drawing(1):
         part = draw((5, 7), X)
     assert torch.equal(whole[:5], part)
-    assert not torch.equal(whole, second)  # each place that draws has numbers of its own
+    assert not torch.equal(whole, second)  # each layer draws its own numbers
 
 
-def test_the_share_that_is_dropped_is_the_one_asked_for():
+def test_the_dropped_fraction_is_the_requested_one():
     with drawing(1):
         dropped = dropout(torch.ones(50, 40, 30), 0.3, True, row_dim=1)
     shares = (dropped == 0).float().mean().item()
@@ -62,7 +62,7 @@ def test_the_share_that_is_dropped_is_the_one_asked_for():
     assert torch.equal(dropout(X, 0.3, False, row_dim=0), X)
 
 
-def test_torchs_generator_is_left_alone_in_a_key_and_used_without_one():
+def test_torchs_generator_is_only_used_without_a_key():
     torch.manual_seed(4)
     expected = torch.rand(3)
     torch.manual_seed(4)

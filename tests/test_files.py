@@ -1,4 +1,4 @@
-"""Files that are replaced in one act: whatever stops the process, and whoever else writes there."""
+"""Atomic replacement of files: when the process is killed, and when another process writes to the folder."""
 
 import errno
 import os
@@ -21,18 +21,17 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 
 
 def contents(folder):
-    """What a reader finds, whatever has been moved into place."""
+    """Return the files that a reader finds, moved into place or not."""
     names = {*OLD, *NEW, *NEWER}
     paths = {name: find_current(folder, name) for name in names}
     return {name: path.read_bytes() for name, path in paths.items() if path is not None}
 
 
 def killed(action, moment):
-    """Run ``action`` in a process that dies just before its change to files of that number; False where it came to
-    its end.
+    """Run ``action`` in a process that dies just before its n-th change to files; return False if it finishes.
 
-    Python announces each file that is opened, renamed or removed: that is where the process dies, whatever the code
-    looks like. What it had written into a file and not yet handed to the system is lost with it.
+    Python audits each file that is opened, renamed or removed, and the process dies there, independently of the code.
+    Buffered data that it has not yet passed to the system is lost.
     """
     child = os.fork()
     if child == 0:
@@ -60,14 +59,14 @@ def save(folder, files, removed=()):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-def test_a_process_killed_at_any_moment_leaves_the_old_files_or_the_new_ones(tmp_path):
+def test_a_process_killed_at_any_moment_leaves_the_old_or_the_new_files(tmp_path):
     found = []
 
     def check(moment):
         folder = tmp_path / str(moment)
         assert contents(folder) in (OLD, NEW), moment
         found.append(contents(folder) == NEW)
-        save(folder, NEWER, removed=["log"])  # whoever comes next clears up
+        save(folder, NEWER, removed=["log"])  # the next process cleans up
         assert contents(folder) == NEWER
         assert {path.name for path in folder.iterdir()} == set(NEWER)
 
@@ -82,7 +81,7 @@ def test_a_process_killed_at_any_moment_leaves_the_old_files_or_the_new_ones(tmp
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-def test_a_process_killed_while_it_completes_what_another_began(tmp_path):
+def test_a_process_killed_while_completing_the_changes_of_another(tmp_path):
     draw = random.Random(1)
     for first, second in [(draw.randrange(4, 24), draw.randrange(30)) for _ in range(24)]:
         folder = tmp_path / f"{first}-{second}"
@@ -93,7 +92,7 @@ def test_a_process_killed_while_it_completes_what_another_began(tmp_path):
 
 
 @pytest.mark.parametrize("failing", range(1, 12))
-def test_a_disk_that_fills_leaves_the_old_files_or_has_the_new_ones(tmp_path, monkeypatch, failing):
+def test_a_full_disk_leaves_the_old_or_the_new_files(tmp_path, monkeypatch, failing):
     save(tmp_path, OLD)
     plain, calls = os.fsync, []
 
@@ -117,8 +116,8 @@ def test_a_disk_that_fills_leaves_the_old_files_or_has_the_new_ones(tmp_path, mo
     assert {path.name for path in tmp_path.iterdir()} == set(OLD)
 
 
-def test_a_name_that_cannot_be_replaced_is_found_beside(tmp_path, caplog):
-    """A folder stands where a file is to go: what was committed is read all the same."""
+def test_a_file_that_cannot_be_moved_into_place_is_still_found(tmp_path, caplog):
+    """A folder is in the way of a file: the committed content is still read."""
     (tmp_path / "log").mkdir()
     save(tmp_path, NEW)
     assert contents(tmp_path) == NEW
@@ -160,12 +159,12 @@ def test_another_process_holds_the_lock_until_it_dies(tmp_path):
             save(tmp_path, NEW)
         other.kill()
         other.wait()
-    assert (tmp_path / LOCK).exists()  # it could not clear up, and that does not matter
+    assert (tmp_path / LOCK).exists()  # it cannot clean up, which does not matter
     save(tmp_path, NEW)
     assert contents(tmp_path) == NEW
 
 
-def test_a_folder_that_was_made_for_nothing_goes(tmp_path):
+def test_a_created_folder_that_stays_empty_is_removed(tmp_path):
     with pytest.raises(KeyError), working_in(tmp_path / "a" / "b"):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
@@ -186,7 +185,7 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path):
         pass
 
 
-# ---------------------------------------------------------------- a stranger's file
+# ---------------------------------------------------------------- untrusted files
 
 
 def fifo(path):
@@ -260,7 +259,7 @@ def test_only_a_file_is_replaced_by_a_file(tmp_path, monkeypatch, name):
     assert Path("device").is_char_device()
 
 
-def test_a_file_that_cannot_be_written_is_named_and_not_a_flag(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_written_is_named_without_flags(tmp_path, monkeypatch):
     def fail(_):
         raise OSError(28, "No space left on device")
 
@@ -275,7 +274,7 @@ def test_a_file_that_cannot_be_written_is_named_and_not_a_flag(tmp_path, monkeyp
     assert "--" not in f"{told.value} {also_told.value}"
 
 
-def test_a_file_is_written_where_a_link_leads(tmp_path):
+def test_a_file_is_written_to_the_target_of_a_link(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder/real")
     for content in (b"new", b"newer"):

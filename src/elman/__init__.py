@@ -1,10 +1,10 @@
-"""Elman: recurrent neural networks on sequences, trained on your own data, fast on a CPU, and inspectable.
+"""Elman: a toolkit for recurrent neural networks that train on your own data, run fast on a CPU and can be inspected.
 
     lm = elman.LanguageModel(cell="lstm", hidden_size=512, minutes=3).fit(Path("input.txt"))
     lm.generate("ROMEO:", max_tokens=400, temperature=0.8)
     lm.save("runs/shakespeare");  lm = elman.load("runs/shakespeare")
 
-The public names are imported when they are first used, so that ``import elman`` takes no time.
+Public names are imported on first use, so ``import elman`` is fast.
 """
 
 from importlib import import_module

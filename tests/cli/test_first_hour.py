@@ -4,6 +4,8 @@ import logging
 import os
 import shlex
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +17,70 @@ def test_a_file_before_the_model_is_told_with_the_command_to_type(shell, saved, 
     command = answer.err.rpartition(": ")[2].strip()
     assert command == f"elman {verb} {saved} {easy_file}"
     assert shell(*shlex.split(command)[1:]).code == 0
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--prompt-file"])
+def test_a_text_beside_the_model_is_told_with_the_command_to_type(shell, saved, easy_file, option):
+    text = str(easy_file) if option == "--prompt-file" else "the quick"
+    for words in ([saved, text], [text, saved]):
+        answer = shell("generate", *words, "--max-tokens", 3)
+        assert answer.code == 2
+        command = answer.err.partition(": elman ")[2].strip()
+        assert shlex.split(command) == ["generate", str(saved), option, text, "--max-tokens", "3"]
+        assert shell(*shlex.split(command)).code == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "compare"])
+def test_a_file_before_the_task_is_told_with_the_command_to_type(shell, easy_file, verb):
+    answer = shell(verb, easy_file, "lm", "--steps", 3)
+    assert (answer.code, answer.err) == (2, f"elman: the task comes first: elman {verb} lm {easy_file} --steps 3\n")
+    answer = shell(verb, easy_file, "--steps", 3)
+    assert answer.code == 2
+    assert f"the task comes first: elman {verb} TASK {easy_file} --steps 3, where TASK is one of lm, " in answer.err
+
+
+def test_a_task_in_place_of_the_command_is_told(shell, easy_file):
+    answer = shell("lm", easy_file)
+    assert (answer.code, answer.err) == (
+        2,
+        f"elman: lm is a task, and a command comes first: elman train lm {easy_file}\n",
+    )
+
+
+@pytest.mark.parametrize("words", ["info FILE", "predict FILE x.txt", "evaluate FILE x.txt", "generate FILE"])
+def test_a_file_in_place_of_a_model_is_told(shell, easy_file, words):
+    answer = shell(*words.replace("FILE", str(easy_file)).split())
+    assert answer.code == 4
+    assert f"{easy_file}: is a file, and a model is a folder" in answer.err
+
+
+MISTAKES = [
+    "train lm nothing.txt",
+    "train lm input.txt --minutes -1",
+    "train lm input.txt --cell LSTM",
+    "train lm --steps 3",
+    "predict model nothing.txt",
+    "predict input.txt model",
+    "evaluate input.txt model",
+    "generate input.txt model",
+    "info input.txt",
+    "bench kernel",
+]
+
+
+def test_a_mistake_is_answered_before_torch_is_imported(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    (tmp_path / "input.txt").write_text("a text\n" * 50)
+    code = f"""
+import sys
+from elman.cli.main import main
+for mistake in {MISTAKES}:
+    assert main(mistake.split()) in (2, 3, 4), mistake
+    assert "torch" not in sys.modules, mistake"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("elman: ") == len(MISTAKES)
 
 
 def test_help_before_a_verb_is_its_help(capsys):

@@ -144,7 +144,7 @@ def test_a_text_in_pieces_has_the_surprisals_of_the_whole(name, size):
 
 def test_a_stream_without_a_token_is_told():
     words = text_model(level="word", min_count=1, lines=True)
-    for content, message in ((b"", "standard input: is empty"), (b" \n \n", "holds no token, only blanks")):
+    for content, message in ((b"", "standard input: is empty"), (b" \n \n", "contains no tokens, only white space")):
         with pytest.raises(DataError, match=message):
             list(answers(words, Lines(io.BytesIO(content)), Problems()))
 

@@ -65,7 +65,7 @@ def test_where_no_folder_can_be_made_the_remedy_is_another(shell):
     Path("runs").write_text("a file")
     answer = shell("train", "lm", "easy.txt")
     assert answer.code == 6
-    assert "runs: the folder cannot be made" in answer.err
+    assert "runs: the folder cannot be created" in answer.err
 
 
 def test_all_who_ask_at_once_get_folders_of_their_own():
@@ -95,7 +95,7 @@ def test_resume_takes_the_newest_unfinished_run_of_the_same_data(shell, unfinish
     shutil.rmtree("runs/other")
     answer = shell("train", "lm", "easy.txt", "--resume")
     assert answer.code == 0, answer.err
-    assert "runs/mine: going on after step 1" in answer.err
+    assert "runs/mine: resuming after step 1" in answer.err
     assert elman.load("runs/mine").metrics_["train"]["steps"] == 4  # with the settings it began with
     assert newest_unfinished("lm", [Path("easy.txt")]) == Path("runs/lm-1")
 

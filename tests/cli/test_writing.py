@@ -145,7 +145,7 @@ def test_the_pictures_of_a_sample_can_be_looked_at_and_described(shell, tmp_path
     words = ["train", "captioner", tmp_path / "c.tsv", "--images", tmp_path / "p", "--out", tmp_path / "m"]
     answer = shell(*words, *TINY, *EXTRA["captioner"])
     assert answer.code == 0
-    assert "has no caption of it, and of 469 more; they are left out" in answer.err  # pictures without a caption
+    assert "has no caption for it or for 469 more; they are skipped" in answer.err  # pictures without a caption
     answer = shell("predict", tmp_path / "m", tmp_path / "p" / "unseen-0003.png")
     assert answer.out.startswith("unseen-0003.png\t")
 
@@ -213,7 +213,7 @@ def test_a_model_of_features_says_when_it_gets_pictures(shell, tmp_path):
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "p.png")
     answer = shell("predict", tmp_path / "m", tmp_path / "p.png")
     assert answer.out == "p.png\t\n"
-    assert "p.png:1: a picture, where the model reads features" in answer.err
+    assert "p.png:1: a picture, but the model reads features" in answer.err
 
 
 def test_predict_takes_a_seed_and_evaluate_what_to_search_with(shell, translator):

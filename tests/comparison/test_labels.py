@@ -45,7 +45,7 @@ def test_classifiers():
     assert rows[1].accuracy == 1
     assert all(row.seconds >= 0 and row.targets_per_second > 0 for row in rows)
     letters = "text,label\na,yes\nb,no\n"
-    with pytest.raises(DataError, match="logreg cannot learn from these texts"):
+    with pytest.raises(DataError, match="logreg cannot be trained on these texts"):
         list(compare_classifiers(letters, ["logreg"], settings, valid=(["a"], ["no"])))
 
 

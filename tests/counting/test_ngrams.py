@@ -1,4 +1,4 @@
-"""`NgramModel` against the textbook recursion over dictionaries, and against what every distribution must obey."""
+"""`NgramModel` against the textbook recursion over dictionaries, and against the rules of probability."""
 
 from collections import Counter, defaultdict
 from itertools import pairwise, product
@@ -15,7 +15,7 @@ SMOOTHINGS = ["kneser-ney", "witten-bell"]
 
 
 class DictionaryModel:
-    """The definition, literally: tuples in dictionaries, one probability at a time, recursion down to the uniform."""
+    """The literal definition: tuples in dictionaries, one probability at a time, recursion down to the uniform one."""
 
     def __init__(self, order, smoothing, sequences, vocab_size):
         self.order, self.smoothing, self.vocab_size = order, smoothing, vocab_size
@@ -23,7 +23,9 @@ class DictionaryModel:
         neighbours = defaultdict(set)
         for number, sequence in enumerate(sequences):
             for length in range(1, order + 1):
-                for end in range(max(1, length - 1), len(sequence)):  # the last token of the gram: never the first one
+                for end in range(
+                    max(1, length - 1), len(sequence)
+                ):  # the last token of the gram, never the first of a sequence
                     start = end - length + 1
                     gram = tuple(sequence[start : end + 1])
                     occurrences[gram] += 1
@@ -44,7 +46,7 @@ class DictionaryModel:
             self.discounts[length] = ones / (ones + 2 * twos) if ones and twos else 0.5
 
     def prob(self, context, token):
-        """p(token | context) by the equations as the papers write them."""
+        """Return p(token | context) by the equations of the papers."""
         context = tuple(context)[max(0, len(context) - self.order + 1) :]
         lower = self.prob(context[1:], token) if context else 1 / self.vocab_size
         if context not in self.counts:
@@ -69,7 +71,7 @@ def flat(sequences):
 
 
 def random_sequences(seed, lengths, vocab_size):
-    """Texts with repetitions: each token is most often the one before it, plus one."""
+    """Return texts with repetitions: most tokens are the previous one plus one."""
     generator = np.random.default_rng(seed)
     sequences = []
     for length in lengths:
@@ -121,7 +123,7 @@ def test_every_context_sums_to_one(order, smoothing):
             np.testing.assert_allclose(sums, 1, rtol=0, atol=1e-12)
 
 
-def test_probabilities_worked_by_hand():
+def test_probabilities_computed_by_hand():
     # "0 1 0 1 2": bigrams 01 10 01 12. Distinct left neighbours: 0 has {1}, 1 has {0}, 2 has {1}: no 2s, so D = 1/2.
     ids, offsets = flat([[0, 1, 0, 1, 2]])
     kneser_ney = NgramModel(order=2).fit(ids, offsets, vocab_size=4)
@@ -136,12 +138,12 @@ def test_probabilities_worked_by_hand():
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
-def test_no_context_crosses_a_border(smoothing):
+def test_no_context_crosses_a_boundary(smoothing):
     sequences = random_sequences(5, [20, 7, 13], vocab_size=6)
     model = NgramModel(order=4, smoothing=smoothing).fit(*flat(sequences), vocab_size=6)
     one_by_one = [model.log_probs(*flat([sequence])) for sequence in sequences]
     np.testing.assert_array_equal(model.log_probs(*flat(sequences)), np.concatenate(one_by_one))
-    # Training does not care about the order of the sequences, nor about empty ones or ones with nothing to predict.
+    # The order of the sequences does not matter, nor do empty ones or those with nothing to predict.
     shuffled = NgramModel(order=4, smoothing=smoothing).fit(*flat([[], *sequences[::-1], [3], []]), vocab_size=6)
     np.testing.assert_array_equal(model.log_probs(*flat(sequences)), shuffled.log_probs(*flat(sequences)))
     assert shuffled.num_parameters == model.num_parameters
@@ -166,7 +168,7 @@ def test_unseen_contexts_are_counted_at_full_length_only():
     assert NgramModel(order=1).fit(*flat(train), vocab_size=4).unseen_contexts(*flat(test)) == (0, 6)
     assert NgramModel(order=30).fit(*flat(train), vocab_size=4).unseen_contexts(*flat(test)) == (0, 0)
     assert NgramModel(order=8).fit(*flat(train), vocab_size=4).unseen_contexts(*flat([train[0] * 2])) == (5, 5)
-    # "1 3" stands at the very end of training and was never followed by anything.
+    # "1 3" is the end of the training text and never followed by anything.
     assert NgramModel(order=3).fit(*flat(train), vocab_size=4).unseen_contexts(*flat([[1, 3, 0]])) == (1, 1)
 
 
@@ -180,8 +182,8 @@ def test_size_is_that_of_the_ngrams_stored():
     assert 12 * len(grams) <= model.nbytes <= 24 * len(grams)  # a key of 8 bytes, a count of 4, and sums over contexts
 
 
-def test_a_longer_memory_helps_until_the_context_is_long_enough():
-    sequences = [([0, 0, 1, 1, 2] * 40)]  # what follows 1 or 0 depends on two tokens, not on one
+def test_a_higher_order_helps_until_the_context_is_long_enough():
+    sequences = [([0, 0, 1, 1, 2] * 40)]  # the token after 1 or 0 depends on two tokens, not on one
     loss = [
         -NgramModel(order=n).fit(*flat(sequences), vocab_size=3).log_probs(*flat(sequences)).mean() for n in (1, 2, 3)
     ]
@@ -204,7 +206,7 @@ def test_generation_is_seeded_and_follows_the_model():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_generation_draws_with_the_models_probabilities(temperature):
+def test_generation_samples_with_the_models_probabilities(temperature):
     model = NgramModel(order=1).fit(*flat([[0] * 2 + [1] * 5 + [2] * 9]), vocab_size=4)
     drawn = model.generate(np.array([], dtype=int), 4000, np.random.default_rng(0), temperature=temperature)
     expected = model.next_probs(np.array([], dtype=int)) ** (1 / temperature)
@@ -213,7 +215,7 @@ def test_generation_draws_with_the_models_probabilities(temperature):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
-def test_any_integer_dtype_will_do(dtype):
+def test_any_integer_dtype_is_accepted(dtype):
     ids, offsets = flat([[200, 1, 200, 2, 200, 1]])
     model = NgramModel(order=3).fit(ids, offsets, vocab_size=256)
     other = NgramModel(order=3).fit(ids.astype(dtype), offsets.astype(np.int32), vocab_size=256)

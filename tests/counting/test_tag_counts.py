@@ -1,4 +1,4 @@
-"""The taggers against hand counts, and the hidden Markov model against its definition over every possible path."""
+"""The taggers against counts by hand, and the hidden Markov model against its definition over all paths."""
 
 from itertools import pairwise, product
 from math import log
@@ -16,7 +16,7 @@ VOCABULARY = ["the", "fish", "fished", "Fish", "3rd", "1990", "...", "antidisest
 
 
 class Definition:
-    """A hidden Markov model as the equations have it: every count made anew from the training sentences."""
+    """A hidden Markov model by its equations, with every count taken from the training sentences each time."""
 
     def __init__(self, sentences, tags, smoothing):
         self.smoothing = smoothing
@@ -27,7 +27,7 @@ class Definition:
         self.rare = [(word, tag) for word, tag in self.pairs if words.count(word) <= 10]
 
     def score(self, words, tags):
-        """The log probability of the words with these tags, but for the probabilities of the words themselves."""
+        """Return the log probability of the words with these tags, without the probabilities of the words."""
         transitions = sum(log(self.transition(*step)) for step in pairwise(["<>", *tags, "<>"]))
         return transitions + sum(log(self.emission(*pair)) for pair in zip(words, tags, strict=True))
 
@@ -56,7 +56,7 @@ class Definition:
 
 
 def corpus(seed, num_sentences=25):
-    """Sentences in which a tag follows from the one before, and a word from its tag, more often than not."""
+    """Return sentences in which a tag mostly depends on the previous one, and a word on its tag."""
     generator = np.random.default_rng(seed)
     sentences, tags = [], []
     for _ in range(num_sentences):
@@ -72,7 +72,7 @@ def corpus(seed, num_sentences=25):
 def test_viterbi_finds_the_best_of_all_paths(seed, smoothing):
     sentences, tags = corpus(seed)
     definition = Definition(sentences, tags, smoothing)
-    assert 0 < len(definition.rare) < len(definition.pairs)  # both kinds of words are met
+    assert 0 < len(definition.rare) < len(definition.pairs)  # both kinds of words occur
     generator = np.random.default_rng(seed)
     tests = [generator.choice([*VOCABULARY, "Xerxes", "!", "42"], size=size).tolist() for size in (1, 1, 2, 3, 4, 5)]
     for words, path in zip(tests, HiddenMarkovModel(smoothing).fit(sentences, tags).predict(tests), strict=True):
@@ -88,7 +88,7 @@ def test_what_the_hidden_markov_model_counts():
     assert model.num_parameters == steps + words + wider
 
 
-def test_the_tag_before_decides_between_a_words_tags():
+def test_the_previous_tag_decides_between_the_tags_of_a_word():
     tagger = HiddenMarkovModel(0.1).fit(SENTENCES * 5, TAGS * 5)
     assert tagger.predict([["I", "can"], ["the", "can"]]) == [["PRON", "AUX"], ["DET", "NOUN"]]
 
@@ -97,7 +97,7 @@ def test_the_most_frequent_tags():
     assert MajorityTagger().fit(SENTENCES, TAGS).predict([["I", "swim"], []]) == [["NOUN", "NOUN"], []]
     tagger = MostFrequentTagger().fit(SENTENCES, TAGS)
     assert tagger.predict([["the", "can", "fish"]]) == [["DET", "AUX", "NOUN"]]
-    assert tagger.predict([["swims"]]) == [["VERB"]]  # seen once are only "rusts" and, after it, "I"
+    assert tagger.predict([["swims"]]) == [["VERB"]]  # only "rusts" and then "I" are seen once
     assert tagger.num_parameters == 6
     assert MostFrequentTagger().fit([["a", "b", "a", "b"]], [["X", "Y", "X", "X"]]).predict([["c"]]) == [["X"]]
 
@@ -114,16 +114,16 @@ def test_one_protocol(tagger):
 
 
 @pytest.mark.parametrize("tagger", TAGGERS)
-def test_what_cannot_be_counted(tagger):
+def test_wrong_data_is_refused(tagger):
     with pytest.raises(UsageError, match=r"2 sentences, but tags for 1"):
         tagger().fit([["a"], ["b"]], [["X"]])
     with pytest.raises(UsageError, match=r"sentence 2: 1 words, but 2 tags"):
         tagger().fit([["a"], ["b"]], [["X"], ["X", "Y"]])
-    with pytest.raises(DataError, match=r"2 sentences without a word"):
+    with pytest.raises(DataError, match=r"no words in the 2 sentences"):
         tagger().fit([[], []], [[], []])
-    with pytest.raises(UsageError, match=r"counted nothing yet; call fit"):
+    with pytest.raises(UsageError, match=r"is not fitted yet; call fit"):
         tagger().predict([["a"]])
-    with pytest.raises(UsageError, match=r"counted nothing yet; call fit"):
+    with pytest.raises(UsageError, match=r"is not fitted yet; call fit"):
         _ = tagger().num_parameters
 
 

@@ -1,4 +1,4 @@
-"""The baselines for texts: what they are made of, what they can and cannot tell apart, and what goes wrong."""
+"""The baselines for texts: their settings, what they can and cannot distinguish, and their errors."""
 
 import sys
 
@@ -14,7 +14,7 @@ BAGS = [name for name in TEXT_BASELINES if name != "majority"]
 
 
 def one_word_texts(size=1000):
-    """Texts of filler words among which one word gives the label away, and every tenth text is without a word."""
+    """Return texts of filler words in which one word decides the label; every tenth text has no words."""
     generator = np.random.default_rng(0)
     fillers = ["film", "story", "actor", "scene", "music", "plot"]
     labels = generator.choice(["bad", "fine", "good"], size=size).tolist()
@@ -25,7 +25,7 @@ def one_word_texts(size=1000):
 
 
 @pytest.mark.parametrize("name", BAGS)
-def test_bags_of_words_find_the_word_that_tells(name):
+def test_bags_of_words_find_the_decisive_word(name):
     model = text_baseline(name, seed=0).fit(*one_word_texts())
     tests = ["an awful story", "GREAT music!", "fair, the plot"]
     assert model.predict(tests).tolist() == ["bad", "good", "fine"]
@@ -42,7 +42,7 @@ def test_a_text_without_a_word_gets_a_label_too(name):
 
 
 @pytest.mark.parametrize(("name", "expected"), [("logreg", 0.5), ("mlp", 0.5), ("logreg2", 1.0), ("mlp2", 1.0)])
-def test_only_bigrams_tell_the_order_of_two_words(name, expected):
+def test_only_bigrams_see_the_order_of_two_words(name, expected):
     texts, labels = ["dog bites man", "man bites dog"] * 500, ["usual", "news"] * 500
     predicted = text_baseline(name, seed=1).fit(texts, labels).predict(texts)
     assert np.mean(predicted == labels) == expected
@@ -66,7 +66,7 @@ def test_majority_agrees_with_scikit_learn():
     np.testing.assert_array_equal(model.classes_, dummy.classes_)
 
 
-def test_what_majority_cannot_count():
+def test_the_majority_classifier_refuses_wrong_data():
     with pytest.raises(UsageError, match="2 texts, but 1 labels"):
         MajorityClassifier().fit(["one", "two"], ["a"])
     with pytest.raises(DataError, match="no text"):

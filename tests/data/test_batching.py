@@ -12,18 +12,18 @@ from elman.errors import DataError
 
 
 def stream(num_tokens: int, hint: str = "") -> Corpus:
-    """A text whose every id is its own position."""
+    """Return a text in which each id is its position."""
     return Corpus(np.arange(num_tokens, dtype=np.uint16), np.array([0, num_tokens]), num_tokens, 0, hint)
 
 
 def lines(lengths: list[int]) -> Corpus:
-    """Sequences of these lengths, <s> and </s> included; every id is its own position."""
+    """Return sequences of these lengths, including <s> and </s>; each id is its position."""
     offsets = np.cumsum([0, *lengths])
     return Corpus(np.arange(offsets[-1], dtype=np.uint32), offsets, 0, 0)
 
 
 def rows(batch: Batch) -> list[tuple[list[int], list[int]]]:
-    """The rows without padding, having checked the batch's form."""
+    """Check the form of a batch and return its rows without padding."""
     num_rows, width = batch.inputs.shape
     assert batch.inputs.dtype == batch.targets.dtype == torch.int64
     assert batch.targets.shape == (num_rows, width)
@@ -48,7 +48,7 @@ def same(left: Batch, right: Batch) -> bool:
 
 
 @given(st.integers(10, 400), st.integers(1, 9), st.integers(1, 5), st.integers(0, 3), st.integers(0, 4))
-def test_streams_are_contiguous_stretches_of_the_text(
+def test_streams_are_contiguous_parts_of_the_text(
     num_tokens: int, batch_size: int, bptt_length: int, seed: int, epoch: int
 ) -> None:
     batches = StreamBatches(stream(num_tokens), batch_size, bptt_length, seed)
@@ -66,7 +66,7 @@ def test_streams_are_contiguous_stretches_of_the_text(
     offset = streams[0][0] - 1
     assert 0 <= offset < bptt_length
     seen = [target for targets in streams for target in targets]
-    assert len(set(seen)) == len(seen)  # none twice
+    assert len(set(seen)) == len(seen)  # no duplicates
     assert seen == sorted(seen)
     assert seen[-1] < num_tokens
     gaps = set(range(offset + 1, seen[-1] + 1)) - set(seen)
@@ -74,7 +74,7 @@ def test_streams_are_contiguous_stretches_of_the_text(
     assert num_tokens - seen[-1] <= 2 * bptt_length + batches.batch_size
 
 
-def test_where_nothing_is_left_over_the_targets_are_the_text() -> None:
+def test_without_leftover_tokens_the_targets_are_the_text() -> None:
     batches = StreamBatches(stream(4 * 3 * 5 + 5), batch_size=4, bptt_length=5, seed=1)
     assert len(batches) == 3
     targets = torch.cat([batches.batch(step).targets for step in range(3)], dim=1)  # (B, L)
@@ -82,14 +82,14 @@ def test_where_nothing_is_left_over_the_targets_are_the_text() -> None:
     assert targets.flatten().tolist() == list(range(offset + 1, offset + 61))
 
 
-def test_every_token_gets_its_turn() -> None:
+def test_every_token_is_used_in_some_pass() -> None:
     batches = StreamBatches(stream(100), batch_size=3, bptt_length=7, seed=0)
     seen = {int(token) for step in range(60 * len(batches)) for token in batches.batch(step).targets.flatten()}
     assert seen == set(range(1, max(seen) + 1))
     assert max(seen) > 93
 
 
-def test_batches_depend_on_seed_and_step_alone() -> None:
+def test_batches_depend_only_on_seed_and_step() -> None:
     def make(seed: int) -> StreamBatches:
         return StreamBatches(stream(1000), 4, 16, seed)
 
@@ -114,7 +114,7 @@ def test_a_short_text_has_fewer_streams_or_is_refused() -> None:
 @given(
     st.lists(st.integers(2, 30), min_size=1, max_size=60), st.integers(1, 100), st.integers(1, 40), st.integers(1, 70)
 )
-def test_each_sequence_comes_once_in_every_pass(
+def test_each_sequence_is_used_once_in_every_pass(
     lengths: list[int], batch_tokens: int, max_length: int, block_size: int
 ) -> None:
     corpus = lines(lengths)
@@ -136,7 +136,7 @@ def test_each_sequence_comes_once_in_every_pass(
         assert seen == expected
 
 
-def test_little_is_padded() -> None:
+def test_padding_is_low() -> None:
     generator = np.random.default_rng(0)
     batches = LineBatches(lines(generator.integers(2, 80, 5000).tolist()), 2048)
     sizes = [(batch.num_targets, batch.targets.numel()) for batch in map(batches.batch, range(len(batches)))]
@@ -167,7 +167,7 @@ def test_evaluation_reads_whole_lines_once_and_in_order(lengths: list[int], batc
     assert read == [list(range(start + 1, end)) for start, end in ends]
 
 
-def test_no_lines() -> None:
+def test_a_text_without_lines_is_refused() -> None:
     with pytest.raises(DataError, match=r"every line of the text is empty, so there is nothing to learn from; hint"):
         LineBatches(Corpus(np.zeros(0, np.uint16), np.array([0]), 0, 0, "; hint"), 100)
 
@@ -195,7 +195,7 @@ def test_nothing_to_predict() -> None:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 90), st.integers(0, 3))
-def test_length_buckets_hold_every_sequence_once_a_pass_within_their_budget(lengths, budget, seed):
+def test_length_buckets_use_every_sequence_once_within_the_budget(lengths, budget, seed):
     lengths = np.array(lengths)
     buckets = LengthBuckets(lengths, budget, seed)
     for epoch in range(2):

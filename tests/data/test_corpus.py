@@ -39,7 +39,7 @@ def test_a_stream_is_the_text_encoded(tokenizer: Tokenizer, text: str, block_siz
     corpus = build_corpus(source, tokenizer, memory_limit=memory_limit)
     expected = [token_id for chunk in source.chunks() for token_id in tokenizer.encode(chunk).tolist()]
     assert ids_of(corpus) == expected
-    if all(len(chunk) < 4 * block_size for chunk in source.chunks()):  # none was cut where it should not be
+    if all(len(chunk) < 4 * block_size for chunk in source.chunks()):  # no chunk is cut anywhere
         assert expected == tokenizer.encode(text).tolist()
     assert corpus.num_unknown == ids_of(corpus).count(0)
     assert np.asarray(corpus.offsets).tolist() == [0, corpus.num_tokens]
@@ -56,9 +56,9 @@ def test_lines_are_sequences(tokenizer: Tokenizer, text: str, start: int, memory
     expected = [[1, *ids, 2] for ids in encoded if ids]
     bounds = zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)
     assert [ids_of(corpus)[begin:end] for begin, end in bounds] == expected
-    left_out = sum(not ids for ids in encoded[:-1])  # after the last there is no newline
+    skipped = sum(not ids for ids in encoded[:-1])  # the last line has no newline
     at_the_end = text[start:].endswith("\n") or not text[start:] or bool(encoded[-1])
-    assert corpus.num_characters == len(text[start:]) - left_out - (not at_the_end)
+    assert corpus.num_characters == len(text[start:]) - skipped - (not at_the_end)
     assert corpus.num_targets == sum(len(ids) + 1 for ids in encoded if ids)
     assert corpus.num_unknown == sum(ids.count(0) for ids in encoded)
 
@@ -77,7 +77,7 @@ def test_ids_take_two_bytes_or_four() -> None:
     assert ids_of(corpus) == [65538]
 
 
-def test_a_file_reads_like_an_array_and_leaves_no_litter(tmp_path: Path) -> None:
+def test_a_file_of_ids_is_used_like_an_array_and_leaves_no_file(tmp_path: Path) -> None:
     text = "the cat and the dog " * 500
     in_memory = build_corpus(Text(text), TOKENIZERS[0])
     corpus = build_corpus(Text(text, block_size=100), TOKENIZERS[0], directory=tmp_path, memory_limit=1000)
@@ -110,7 +110,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         build_corpus(text, TOKENIZERS[0], directory=tmp_path / "nowhere", memory_limit=1000)
 
 
-def test_the_hint_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("cat").write_text("x")
     assert "pathlib.Path" in build_corpus(Text("cat"), TOKENIZERS[0]).hint

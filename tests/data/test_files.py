@@ -1,4 +1,4 @@
-"""The user's files: what libraries raise, what a compressed file may hold, and what lies in a folder."""
+"""The user's files: errors of libraries, limits of compressed files, and the listing of folders."""
 
 import gzip
 import io
@@ -31,7 +31,7 @@ class OddError(Exception):
         (ValueError("\n \n"), "ValueError"),
     ],
 )
-def test_whatever_a_library_raises_is_a_problem_of_the_file(error, said):
+def test_any_error_of_a_library_becomes_a_data_error(error, said):
     assert describe_error(error) == said
     with pytest.raises(DataError) as caught, as_data_error("a.mid", "not MIDI"):
         raise error
@@ -39,7 +39,7 @@ def test_whatever_a_library_raises_is_a_problem_of_the_file(error, said):
 
 
 @pytest.mark.parametrize("error", [UsageError("as it is"), DataError("as it is"), KeyboardInterrupt(), SystemExit(3)])
-def test_what_is_no_problem_of_the_file_goes_through(error):
+def test_errors_that_are_not_about_the_file_pass_through(error):
     with pytest.raises(type(error)) as caught, as_data_error("a.mid"):
         raise error
     assert caught.value is error
@@ -47,7 +47,7 @@ def test_what_is_no_problem_of_the_file_goes_through(error):
 
 def test_a_compressed_file_is_read_up_to_a_limit(monkeypatch):
     monkeypatch.setattr("elman.data.files.LARGEST_UNPACKED", 1000)
-    for size, ratio in ((1000, 1), (5000, 5)):  # no more than the one, or no more than the other
+    for size, ratio in ((1000, 1), (5000, 5)):  # within one limit, or within the other
         monkeypatch.setattr("elman.data.files.LARGEST_RATIO", ratio)
         whole = io.BufferedReader(Unpacked(io.BytesIO(b"x" * size).read, "f.gz", 1000))
         assert whole.read() == b"x" * size
@@ -59,7 +59,7 @@ def test_a_compressed_file_is_read_up_to_a_limit(monkeypatch):
         io.BufferedReader(Unpacked(gzip.GzipFile(fileobj=damaged).read, "f.gz", 5000)).read()
 
 
-def test_a_folder_lists_what_can_and_what_cannot_be_read(tmp_path):
+def test_a_folder_lists_readable_and_unreadable_files(tmp_path):
     (tmp_path / "sub.mid").mkdir()
     for name in ("b.mid", "a.MID", "c.txt", "sub.mid/d.mid"):
         (tmp_path / name).write_text("x")
@@ -74,7 +74,7 @@ def test_a_folder_lists_what_can_and_what_cannot_be_read(tmp_path):
             open_file(path)
 
 
-def test_a_file_of_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+def test_a_file_of_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     def refuse(_):
         raise PermissionError(13, "Permission denied")
 
@@ -85,7 +85,7 @@ def test_a_file_of_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
-    """A folder in another one that may not be listed, by root either."""
+    """Return a subfolder that nobody can list, not even root."""
     plain = os.scandir
 
     def scandir(path):
@@ -100,7 +100,7 @@ def locked(tmp_path, monkeypatch):
     return tmp_path / "locked"
 
 
-def test_a_folder_in_a_folder_that_may_not_be_listed_is_told(locked, caplog):
+def test_a_subfolder_that_cannot_be_listed_is_reported(locked, caplog):
     told = []
     kept = [locked.parent / "a" / "b.mid", locked.parent / "z" / "b.mid"]
     assert list_files(locked.parent, (".mid",), lambda *problem: told.append(problem)) == kept
@@ -113,7 +113,7 @@ def test_a_folder_in_a_folder_that_may_not_be_listed_is_told(locked, caplog):
         list_files(locked, (".mid",))
 
 
-def test_what_is_no_file_says_so_once(tmp_path):
+def test_a_path_that_is_not_a_file_is_refused_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, said in ((tmp_path / "pipe", "is not a regular file"), (tmp_path, "is a folder")):
         with pytest.raises(DataError, match=rf"^{path}: {said}; ") as caught:

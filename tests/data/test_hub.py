@@ -1,4 +1,4 @@
-"""Data sets of the hub, read from folders that look like them."""
+"""Data sets of the hub, read from local folders in the same format."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ def text():
     return datasets.Value("string")
 
 
-def test_a_classification_set_comes_with_the_names_of_its_labels(tmp_path):
+def test_a_classification_set_has_the_names_of_its_labels(tmp_path):
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     rows = [{"text": "so, so\nyes", "label": 1}, {"text": "ü", "label": 0}]
     folder = saved(tmp_path, features, {"train": rows, "test": rows[:1]})
@@ -64,7 +64,7 @@ def test_a_tagging_set_becomes_columns(tmp_path, caplog):
     assert [sentence.words for sentence in sentences] == [["Ada", "sleeps"], ["Yes"]]
 
 
-def test_a_tag_that_is_missing_leaves_its_sentence_out(tmp_path):
+def test_a_sentence_with_a_missing_tag_is_skipped(tmp_path):
     tags = datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER"]))
     rows = [{"tokens": ["Ada", "sleeps"], "tags": [1, 0]}, {"tokens": ["Bo", "ran"], "tags": [-1, 0]}]
     rows.append({"tokens": ["Cy", "sat"], "tags": [None, 0]})
@@ -75,7 +75,7 @@ def test_a_tag_that_is_missing_leaves_its_sentence_out(tmp_path):
     assert problems.count == 2
 
 
-def test_what_a_row_lacks_is_left_out_or_told(tmp_path):
+def test_missing_values_of_a_row_are_skipped_or_reported(tmp_path):
     folder = saved(tmp_path, {"text": text()}, {"train": [{"text": "a"}, {"text": None}, {"text": "b"}]})
     assert load_hub_text(str(folder), "text") == "a\nb\n"
     features = {"words": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
@@ -92,7 +92,7 @@ def test_a_translation_set_is_flattened(tmp_path):
     assert json.loads(load_hub_text(str(folder), "records")) == {"en": "a cat", "de": "eine Katze"}
 
 
-def test_what_cannot_be_had_says_why(tmp_path, monkeypatch):
+def test_a_data_set_that_cannot_be_loaded_is_refused_with_the_reason(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot be loaded"):
         load_hub_text(str(tmp_path / "nothing"), "text")
     monkeypatch.setitem(sys.modules, "datasets", None)
@@ -106,7 +106,7 @@ def test_a_data_set_without_a_name_is_refused(name):
         load_hub_text(name, "text")
 
 
-def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
+def test_any_error_of_the_library_is_one_error(tmp_path, monkeypatch):
     class OddError(Exception):
         def __str__(self):
             return ""
@@ -120,12 +120,12 @@ def test_whatever_the_library_raises_is_one_error(tmp_path, monkeypatch):
             load_hub_text("x", "text")
     features = {"text": text(), "label": datasets.ClassLabel(names=["neg", "pos"])}
     folder = saved(tmp_path, features, {"train": [{"text": "a", "label": 1}]})
-    monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a shard that is damaged shows when it is read
+    monkeypatch.setattr(datasets.Dataset, "__iter__", fail)  # a damaged shard is only noticed when it is read
     with pytest.raises(DataError, match=r"cannot be loaded \(OddError\)$"):
         load_hub_text(str(folder), "records")
 
 
-def test_a_word_that_holds_a_tab_or_the_end_of_a_line_stays_one_word(tmp_path):
+def test_a_word_with_a_tab_or_a_line_break_stays_one_word(tmp_path):
     features = {"tokens": datasets.Sequence(text()), "tags": datasets.Sequence(text())}
     rows = [{"tokens": ["a\tb", "c\rd", "e\nf", "g"], "tags": ["X", "X\n", "X", "X"]}]
     written = load_hub_text(str(saved(tmp_path, features, {"train": rows})), "columns")

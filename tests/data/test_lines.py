@@ -1,4 +1,4 @@
-"""Lines of files, texts and pipes: the same lines wherever they come from and however they end."""
+"""Lines of files, strings and pipes: the same for every source and every line end."""
 
 import io
 from itertools import pairwise
@@ -17,27 +17,14 @@ from elman.data.lines import Lines, Problems, group_available
 from elman.data.text import Text
 from elman.errors import DataError
 
+from .pipes import Pipe
+
 ENDINGS = ("\n", "\r\n", "\r")
 NOT_ENDINGS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
 
 
-class Pipe(io.RawIOBase):
-    """A pipe that hands out its blocks one by one, and remembers how many were asked for."""
-
-    def __init__(self, blocks):
-        self.blocks = list(blocks)
-        self.given = 0
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        self.given += 1
-        return self.blocks.pop(0) if self.blocks else b""
-
-
 def expected(text):
-    """The lines as Python's own text files have them, whose newlines are universal."""
+    """Return the lines as Python reads them with universal newlines."""
     stream = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline=None)
     return [line.removesuffix("\n") for line in stream]
 
@@ -47,7 +34,7 @@ def expected(text):
     st.lists(st.integers(0, 60), max_size=6),
     st.integers(1, 7),
 )
-def test_all_sources_have_the_lines_of_a_text_file(tmp_path_factory, text, places, block_size):
+def test_all_sources_give_the_lines_of_a_text_file(tmp_path_factory, text, places, block_size):
     raw = text.encode()
     cuts = [0, *sorted({min(place, len(raw)) for place in places} - {0, len(raw)}), len(raw)]
     blocks = [raw[start:stop] for start, stop in pairwise(cuts) if start < stop]
@@ -60,14 +47,14 @@ def test_all_sources_have_the_lines_of_a_text_file(tmp_path_factory, text, place
 
 
 @pytest.mark.parametrize("end", ENDINGS)
-def test_a_pipe_is_answered_when_a_line_has_ended_whatever_ends_it(end):
+def test_a_pipe_is_answered_at_each_line_end_of_any_kind(end):
     pipe = Pipe([f"one{end}".encode(), f"two{end}three".encode(), end.encode(), b"four"])
     lines = Lines(pipe)
     answers = [(group, pipe.given) for group in group_available(lines, lines, most=100)]
     assert answers == [(["one"], 1), (["two"], 2), (["three"], 3), (["four"], 5)]
 
 
-def test_a_line_end_that_comes_in_two_blocks_is_one():
+def test_a_line_end_split_over_two_blocks_counts_once():
     pipe = Pipe([b"one\r", b"\ntwo\r", b"\n", b"\r\n", b"three"])
     lines = Lines(pipe)
     assert [(lines.number, line, pipe.given) for line in lines] == [
@@ -75,7 +62,7 @@ def test_a_line_end_that_comes_in_two_blocks_is_one():
     ]
 
 
-CONTENTS = {  # what each reader makes of a file whose lines end in "\n", and how it is read
+CONTENTS = {  # a file with "\n" at each line's end, and the function that reads it
     "columns": ("EU\tB-ORG\nsleeps\tO\n\nYes\tO\n", lambda path: _tagged(path)),
     "conllu": (f"# x\n1\tEU\t_\tX{'	_' * 6}\n\n1\tno\t_\tY{'	_' * 6}\n", lambda path: _tagged(path)),
     "csv": ('text,label\n"so,\nso",a\nno,b\n', lambda path: _examples(path, Delimited(","))),
@@ -102,7 +89,7 @@ def _examples(path, reader, labelled=True):
 @pytest.mark.parametrize("kind", CONTENTS)
 @pytest.mark.parametrize("ends", [("\r",), ("\r\n",), ("\n", "\r", "\r\n")], ids=["cr", "crlf", "mixed"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_every_reader_takes_every_end_of_a_line_and_a_byte_order_mark(tmp_path, kind, ends, mark):
+def test_every_reader_accepts_all_line_ends_and_a_byte_order_mark(tmp_path, kind, ends, mark):
     content, read = CONTENTS[kind]
     path = tmp_path / "file"
     path.write_text(content, newline="")
@@ -114,7 +101,7 @@ def test_every_reader_takes_every_end_of_a_line_and_a_byte_order_mark(tmp_path, 
     assert read(path) == wanted
 
 
-def test_an_error_counts_lines_by_all_their_ends(tmp_path):
+def test_the_line_number_of_an_error_counts_all_line_ends(tmp_path):
     path = tmp_path / "f"
     for end in ENDINGS:
         path.write_bytes(end.join(["one", "two", "caf"]).encode() + b"\xe9 au lait")
@@ -126,7 +113,7 @@ def test_an_error_counts_lines_by_all_their_ends(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-32"])
-def test_utf_16_and_32_are_known_by_their_mark_in_whatever_encoding_they_are_read(tmp_path, encoding):
+def test_utf_16_and_32_are_recognised_by_their_byte_order_mark(tmp_path, encoding):
     path = tmp_path / "f"
     for written in ("utf-16", "utf-32"):
         path.write_text("one\ntwo\n", encoding=written)
@@ -138,7 +125,7 @@ def test_utf_16_and_32_are_known_by_their_mark_in_whatever_encoding_they_are_rea
         assert list(Lines(path, written)) == ["one", "two"]
 
 
-def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
+def test_a_line_longer_than_the_limit_is_refused_with_its_number(monkeypatch):
     monkeypatch.setattr("elman.data.lines.LONGEST_LINE", 20)
     assert list(Lines("one\n" + "x" * 20 + "\n")) == ["one", "x" * 20]
     for end in ("", "\n"):
@@ -148,7 +135,7 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
     pipe = Pipe([b"x"] * 1000)
     with pytest.raises(DataError, match="longer"):
         list(Lines(pipe))
-    assert pipe.given == 21  # what goes on for ever is not read for ever
+    assert pipe.given == 21  # an endless stream is not read forever
 
 
 @pytest.mark.parametrize(
@@ -161,7 +148,7 @@ def test_a_line_longer_than_the_limit_is_refused_by_its_number(monkeypatch):
         ("a", "abc: 12: x", "a:1: abc: 12: x; it is skipped"),
     ],
 )
-def test_an_error_about_a_file_is_told_with_its_line_once(name, said, told):
+def test_an_error_about_a_file_is_reported_with_its_line_once(name, said, told):
     problems = Problems(shown=0)
     problems.add_error(name, DataError(said))
     assert problems.first == told

@@ -1,4 +1,4 @@
-"""The samples: the same every time, well formed, and each what it is for.
+"""The samples: always the same, well formed, and suitable for their purpose.
 
 `studies` is out of an n-gram's reach and within a memory's; in `sentences` a word alone does not tell its tag.
 """
@@ -33,7 +33,7 @@ def cause_of(line):
 
 @pytest.fixture(scope="module")
 def sentences():
-    """Each sentence: its comments by name, and its words as (form, tag) pairs; what is not well formed fails."""
+    """Parse each sentence into its comments by name and its (form, tag) pairs; a malformed line fails."""
     found = []
     for block in sample_text("sentences").removesuffix("\n\n").split("\n\n"):
         comments, rows = {}, []
@@ -63,7 +63,7 @@ def messages():
 
 
 @pytest.mark.parametrize("name", sample_names())
-def test_a_sample_is_plain_text_and_the_same_every_time(name):
+def test_a_sample_is_plain_text_and_always_the_same(name):
     text = sample_text(name)
     assert text == sample_text(name)
     assert text.endswith("\n")
@@ -71,7 +71,7 @@ def test_a_sample_is_plain_text_and_the_same_every_time(name):
     assert SAMPLES[name].description
 
 
-def test_an_unknown_name_says_the_nearest():
+def test_an_unknown_name_suggests_the_closest():
     with pytest.raises(UsageError, match=r'no sample is called "study".*did you mean "studies"'):
         sample_text("study")
 
@@ -106,7 +106,7 @@ def test_studies_never_repeats_the_words_around_cause_and_effect(lines):
     assert len(frames) == len(lines)
 
 
-def test_a_5gram_is_at_chance_where_the_cause_tells_everything(lines):
+def test_a_5gram_can_only_guess_the_profession(lines):
     vocabulary = {
         word: number for number, word in enumerate(["<s>", *sorted({w for line in lines for w in line.split()})])
     }
@@ -116,7 +116,7 @@ def test_a_5gram_is_at_chance_where_the_cause_tells_everything(lines):
     guesses = [np.argmax(model.next_probs(np.array(sentence[:-2]))) for sentence in held_out]
     accuracy = np.mean([guess == sentence[-2] for guess, sentence in zip(guesses, held_out, strict=True)])
     assert accuracy < 2.5 / len(STUDIES)
-    # It does know that a profession comes: it is the choice among them that it cannot see.
+    # It can predict that a profession comes next, but not which one.
     professions = {vocabulary[word] for word in STUDIES.values()}
     assert np.mean([guess in professions for guess in guesses]) > 0.9
 
@@ -127,7 +127,7 @@ def test_a_5gram_is_at_chance_where_the_cause_tells_everything(lines):
 # ---------------------------------------------------------------- sentences
 
 
-def test_sentences_are_as_many_as_told_and_all_different(sentences):
+def test_sentences_have_the_stated_number_and_are_distinct(sentences):
     assert SAMPLES["sentences"].size == f"{len(sentences)} sentences"
     assert len({comments["sent_id"] for comments, _ in sentences}) == len(sentences)
     assert len({comments["text"] for comments, _ in sentences}) == len(sentences)
@@ -169,13 +169,13 @@ def test_the_most_frequent_tag_of_a_word_is_not_enough(sentences):
                 known = counts.get(form.lower(), Counter(["NOUN"]))
                 right += known.most_common(1)[0][0] == tag
                 total += 1
-    assert 0.7 < right / total < 0.9  # it does learn, but one word in ten or more needs its context
+    assert 0.7 < right / total < 0.9  # it learns something, but at least one word in ten needs its context
 
 
 # ---------------------------------------------------------------- messages
 
 
-def test_messages_are_as_many_as_told_balanced_and_all_different(messages):
+def test_messages_have_the_stated_number_and_are_balanced_and_distinct(messages):
     assert all(len(row) == 2 for row in messages)
     assert SAMPLES["messages"].size == f"{len(messages)} messages"
     assert Counter(label for _, label in messages) == {"complaint": 100, "question": 100, "praise": 100}
@@ -185,7 +185,7 @@ def test_messages_are_as_many_as_told_balanced_and_all_different(messages):
     assert max(lengths) <= 35
 
 
-def test_messages_are_quoted_as_real_exports_are(messages):
+def test_messages_are_quoted_like_real_exports(messages):
     texts = [text for text, _ in messages]
     for mark in (",", '"', "\n"):
         assert sum(mark in text for text in texts) >= 5, mark

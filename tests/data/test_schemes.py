@@ -1,4 +1,4 @@
-"""Tag schemes against a search by regular expression, and there and back again."""
+"""Tagging schemes against a search by regular expression, and the round trip through BIO."""
 
 import re
 from itertools import pairwise
@@ -22,7 +22,7 @@ def consistent_bio(draw):
 
 
 def spans_by_search(tags):
-    """Every tag as two characters, such as BP or IL; a span is one of any letter and all I of its type after it."""
+    """Find spans by a regular expression over two-character tags: any letter, then each I of the same type."""
     text = "".join("--" if tag == "O" else tag[0] + tag[2] for tag in tags)
     found = []
     for kind, name in LETTERS.items():
@@ -33,13 +33,13 @@ def spans_by_search(tags):
 
 
 @given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_size=12))
-def test_spans_are_those_that_a_search_finds(tags):
+def test_spans_agree_with_a_search(tags):
     assert schemes.find_spans(tags) == spans_by_search(tags)
 
 
 @pytest.mark.parametrize("scheme", schemes.SCHEMES)
 @given(tags=consistent_bio())
-def test_there_and_back(scheme, tags):
+def test_converting_to_a_scheme_and_back(scheme, tags):
     written = schemes.from_bio(tags, scheme)
     assert schemes.to_bio(written, scheme) == tags
     assert schemes.find_spans(schemes.to_bio(written, scheme)) == schemes.find_spans(tags)
@@ -56,7 +56,7 @@ EXAMPLE = {
 
 
 @pytest.mark.parametrize("scheme", schemes.SCHEMES)
-def test_by_hand(scheme):
+def test_examples_by_hand(scheme):
     bio = ["B-P", "I-P", "I-P", "B-P"] if scheme == "bmes" else EXAMPLE["bio"]
     assert schemes.to_bio(EXAMPLE[scheme], scheme) == bio
     assert schemes.from_bio(bio, scheme) == EXAMPLE[scheme]
@@ -102,12 +102,12 @@ def test_tags_without_a_type_are_those_of_one_type(scheme, tags):
         (["B-P", "M-P", "I-P"], ""),
     ],
 )
-def test_the_scheme_is_found_out(tags, scheme):
+def test_the_scheme_is_detected(tags, scheme):
     assert schemes.detect_scheme([tags]) == scheme
 
 
 @given(consistent_bio().filter(bool))
-def test_what_is_consistent_is_allowed_and_nothing_else(tags):
+def test_exactly_the_consistent_transitions_are_allowed(tags):
     labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     may_follow, may_begin = schemes.allowed_transitions(labels)
     ids = [labels.index(tag) for tag in tags]
@@ -120,7 +120,7 @@ def test_what_is_consistent_is_allowed_and_nothing_else(tags):
             assert bool(may_follow[before, after]) == clean
 
 
-BROKEN = [  # tags, their scheme, the same as BIO, and what is wrong
+BROKEN = [  # tags, their scheme, the same in BIO, and the wrong positions
     (["O", "I-P", "I-P"], "bio", ["O", "B-P", "I-P"], [1]),
     (["B-P", "I-L"], "bio", ["B-P", "B-L"], [1]),
     (["B-P", "I-P"], "iob1", ["B-P", "I-P"], [0]),
@@ -138,13 +138,13 @@ def test_broken_tags_are_read_as_conlleval_reads_them(tags, scheme, bio, places)
 
 
 @given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_size=12))
-def test_broken_bio_is_mended_without_another_span(tags):
+def test_repairing_broken_bio_adds_no_span(tags):
     mended = schemes.to_bio(tags, "bio")
     assert schemes.find_inconsistencies(mended, "bio") == []
     assert schemes.find_spans(mended) == spans_by_search(tags)
 
 
-def test_other_tags_are_no_spans_and_follow_each_other_freely():
+def test_other_tags_are_not_spans_and_may_follow_each_other():
     assert schemes.find_spans(["NOUN", "I-", "E-P", "O"]) == []
     assert all(mask.all() for mask in schemes.allowed_transitions(["NOUN", "I-odd"]))
     with pytest.raises(UsageError, match='no scheme "bioe"; did you mean "bioes"'):

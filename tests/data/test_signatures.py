@@ -1,4 +1,4 @@
-"""Files that are no text say what they are, and what to do."""
+"""Files that are not text are refused with their kind and a remedy."""
 
 import bz2
 import gzip
@@ -41,7 +41,7 @@ def arrays():
     ids=["zip", "npz", "gzip", "bzip2", "xz"],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_a_file_that_is_no_text_says_what_it_is(tmp_path, content, said, encoding):
+def test_a_file_that_is_not_text_is_named_by_its_kind(tmp_path, content, said, encoding):
     path = tmp_path / "x"
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):

@@ -1,4 +1,4 @@
-"""Which labels are one: a table written by hand, and that a label is always the one that it is spelled as."""
+"""Which labels are equal: a table written by hand, and properties of any labels."""
 
 import numpy as np
 import pytest
@@ -15,28 +15,28 @@ from elman.data.spelling import Spelling, format_label, unify_labels
         ([0, 1], 1.0, 1),
         ([0, 1], "1.0", 1),
         ([0, 1], "-0.0", 0),
-        ([0, 1], True, "True"),  # a truth value is no number, though Python says that they are equal
+        ([0, 1], True, "True"),  # a boolean is not a number, although they are equal in Python
         ([0, 1], "01", "01"),
         ([0, 1], "x", "x"),
         ([0.0, 1.0], 1, 1.0),
         ([0.0, 1.0], "1", 1.0),
         (["0", "1"], 1, "1"),
         (["0.0", "1.0"], 1, "1.0"),
-        (["1", "1.0"], "1.0", "1.0"),  # both are known: each is itself
+        (["1", "1.0"], "1.0", "1.0"),  # both are known: each matches itself
         (["1", "1.0"], "1", "1"),
-        (["1", "spam"], "1.0", "1.0"),  # not all are numbers, so texts are texts
+        (["1", "spam"], "1.0", "1.0"),  # not all are numbers, so all are strings
         (["1", "spam"], 1.0, "1"),
         ([False, True], "true", True),
         ([False, True], "TRUE", True),
         ([False, True], 1, "1"),
         (["false", "true"], True, "true"),
         (["false", "true"], "True", "true"),
-        (["True", "false", "word"], "true", "true"),  # among words, capitals make another label
-        ([0.5, 1.5], "0.5", 0.5),  # of a model of a former version
+        (["True", "false", "word"], "true", "true"),  # among words, capitals matter
+        ([0.5, 1.5], "0.5", 0.5),  # from a model of an earlier version
         ([], "x", "x"),
     ],
 )
-def test_which_label_it_is(known, label, wanted):
+def test_a_label_is_matched_with_a_known_one(known, label, wanted):
     found = Spelling(known).match(label)
     assert found == wanted
     assert type(found) is type(wanted)
@@ -48,7 +48,7 @@ LABELS = st.one_of(
 
 
 @given(st.lists(st.integers(-30, 30), unique=True), LABELS)
-def test_known_labels_are_themselves_and_others_become_texts(known, label):
+def test_known_labels_match_themselves_and_others_become_strings(known, label):
     spelling = Spelling(known)
     assert [spelling.match(one) for one in known] == known
     assert [spelling.match(str(one)) for one in known] == known
@@ -59,7 +59,7 @@ def test_known_labels_are_themselves_and_others_become_texts(known, label):
 
 
 @given(st.lists(LABELS))
-def test_of_several_types_equal_labels_get_equal_texts(labels):
+def test_equal_labels_of_several_types_become_equal_strings(labels):
     texts = unify_labels(labels)
     for label, text in zip(labels, texts, strict=True):
         for other, its in zip(labels, texts, strict=True):

@@ -42,7 +42,7 @@ def test_chunks_join_to_the_text(
 
 
 @given(st.text(st.sampled_from("abé<> \t\n"), min_size=1, max_size=200), st.integers(8, 30))
-def test_chunks_end_before_a_blank_or_after_a_line(text: str, block_size: int) -> None:
+def test_chunks_end_before_whitespace_or_after_a_line(text: str, block_size: int) -> None:
     for chunk in list(Text(text, block_size=block_size).chunks())[:-1]:
         assert not chunk[-1].isspace() or len(chunk) >= 4 * block_size
     chunks = list(Text(text, block_size=block_size).chunks())
@@ -52,12 +52,12 @@ def test_chunks_end_before_a_blank_or_after_a_line(text: str, block_size: int) -
         assert chunk.endswith("\n") or len(chunk) >= 4 * block_size
 
 
-def test_a_text_without_a_blank_is_cut_at_the_limit() -> None:
+def test_a_text_without_whitespace_is_cut_at_the_limit() -> None:
     assert [len(chunk) for chunk in Text("a" * 100, block_size=10).chunks()] == [40, 40, 20]
 
 
 @given(CHARACTERS, st.integers(1, 20))
-def test_pieces_join_and_begin_with_a_blank(text: str, size: int) -> None:
+def test_pieces_join_to_the_text_and_begin_with_whitespace(text: str, size: int) -> None:
     cut = list(split_text(text, size))
     assert "".join(cut) == text
     assert all(re.match("[ \t\n]", piece) for piece in cut[1:])
@@ -103,7 +103,7 @@ def test_split_by_line_is_the_next_line_start(text: str, fraction: float, block_
     assert reader.split(fraction, by_line=True) == min(start for start in line_starts if start >= position)
 
 
-def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_file_suggests_the_closest(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("x")
     with pytest.raises(DataError, match=r'inptu\.txt: there is no such file; did you mean "input\.txt"\?$'):
         Text(tmp_path / "inptu.txt")
@@ -111,7 +111,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
         Text(tmp_path / "nowhere" / "input.txt")
 
 
-def test_what_is_no_readable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_sources_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"is a folder; name the files in it"):
         Text(tmp_path)
     os.mkfifo(tmp_path / "pipe")
@@ -140,7 +140,7 @@ def test_empty_texts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 7, 1000])
-def test_invalid_bytes_say_where_and_what_instead(tmp_path: Path, block_size: int) -> None:
+def test_invalid_bytes_are_reported_with_their_position_and_a_remedy(tmp_path: Path, block_size: int) -> None:
     path = tmp_path / "input.txt"
 
     def message(content: bytes, encoding: str = "utf-8") -> str:

@@ -94,7 +94,9 @@ def made_up(
             losses=(-np.log(shares[: len(steps), min(1, shares.shape[1] - 1)] + 1e-6)).tolist(),
             target_probabilities=shares[: len(steps), min(1, shares.shape[1] - 1)].tolist(),
         ),
-        attention=random.dirichlet(np.ones(len(text)), size=length) if kind == "pair" else None,
+        attention=random.dirichlet(np.ones(len(text) if kind == "pair" else 49), size=length)
+        if kind != "one"
+        else None,
         gradients=Gradients(
             targets=targets,
             curves=[
@@ -212,7 +214,14 @@ def _curve(
     ]
     lower, upper = np.nanquantile(norms, (0.25, 0.75), axis=0)
     return GradientCurve(
-        name=name, norms=norms, mean=mean, lower=lower, upper=upper, reach=below[0], reach_percent=below[1]
+        name=name,
+        norms=norms,
+        origins=targets,
+        mean=mean,
+        lower=lower,
+        upper=upper,
+        reach=below[0],
+        reach_percent=below[1],
     )
 
 

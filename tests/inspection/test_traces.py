@@ -339,7 +339,7 @@ def test_what_is_refused(made, tmp_path):
     model, text, _ = made("lm")
     for call, kind, message in [
         (lambda: trace("runs/mine", text), UsageError, "of type str; give a fitted model"),
-        (lambda: trace(elman.LanguageModel(), text), UsageError, "has not learned anything yet"),
+        (lambda: trace(elman.LanguageModel(), text), UsageError, "is not fitted"),
         (lambda: trace(made("lm", cell="window")[0], text), UsageError, 'cell is "window".*no recurrent state'),
         (lambda: trace(model, "漢字漢字"), DataError, "none of the input's 4 tokens is one that the model knows"),
         (lambda: trace(model, "漢"), DataError, "the token of the input is not one that the model knows"),
@@ -353,7 +353,7 @@ def test_what_is_refused(made, tmp_path):
         (lambda: trace(model, text)["layer1.forward.hidden"], UsageError, "there are layer0.forward.hidden"),
         (lambda: trace(made("lm", cell="gru")[0], text).cells, UsageError, "state has no cell"),
         (lambda: trace(model, text).source_states, UsageError, "has no encoder"),
-        (lambda: trace(made("tagger")[0], "one line"), UsageError, "one line"),
+        (lambda: trace(made("tagger")[0], "one line"), UsageError, "single line"),
         (lambda: trace(made("tagger")[0], []), DataError, "X is empty"),
         (lambda: trace(made("tagger")[0], [["a"]], [["O", "O"]]), UsageError, "1 words, but 2 tags"),
         (lambda: trace(made("translator")[0], ["one"], ["a", "b"]), UsageError, "1 sources"),

@@ -1,4 +1,4 @@
-"""The figures against scikit-learn, and against naive loops over one prediction, one bin, one span at a time."""
+"""The metrics against scikit-learn, and against plain loops over predictions, bins and spans."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from elman.metrics.labels import calibration_error, confusion, label_metrics, sp
 
 
 @pytest.mark.parametrize("num_labels", [1, 3, 17])
-@pytest.mark.parametrize("num_used", [1, 2, 17])  # of more labels than this, the others are neither true nor predicted
+@pytest.mark.parametrize("num_used", [1, 2, 17])  # the other labels are neither true nor predicted
 @pytest.mark.parametrize("size", [1, 5, 400])
 def test_labels_agree_with_scikit_learn(num_labels, num_used, size):
     generator = np.random.default_rng(num_labels * size)
@@ -52,12 +52,12 @@ def test_no_examples_at_all():
         ([0, 1], [-1, 1], "predictions contain the id -1"),
     ],
 )
-def test_ids_that_cannot_be_counted(targets, predictions, message):
+def test_wrong_ids_are_refused(targets, predictions, message):
     with pytest.raises(UsageError, match=message):
         confusion(np.array(targets), np.array(predictions), 2)
 
 
-def test_a_matrix_and_names_that_do_not_fit():
+def test_a_matrix_that_does_not_match_the_names_is_refused():
     with pytest.raises(UsageError, match="3 labels"):
         label_metrics(np.eye(2, dtype=int), ["a", "b", "c"])
     with pytest.raises(UsageError, match="2 sentences"):
@@ -68,7 +68,7 @@ def test_a_matrix_and_names_that_do_not_fit():
 def test_spans_agree_with_counting_one_by_one(seed):
     generator = np.random.default_rng(seed)
 
-    def sentence():  # of 5 spans at most, no two the same
+    def sentence():  # at most 5 distinct spans
         drawn = {tuple(generator.integers(3, size=3).tolist()) for _ in range(generator.integers(6))}
         return [(start, start + length + 1, "XYZ"[kind]) for start, length, kind in drawn]
 
@@ -87,7 +87,7 @@ def test_spans_agree_with_counting_one_by_one(seed):
 @pytest.mark.parametrize(
     "predicted", [[], [(1, 3, "PER")], [(0, 2, "PER")], [(0, 3, "LOC")], [(0, 1, "PER"), (1, 3, "PER")]]
 )
-def test_a_span_that_is_almost_right_is_wrong(predicted):
+def test_a_partly_correct_span_is_wrong(predicted):
     assert span_metrics([[(0, 3, "PER")], []], [predicted, [(0, 3, "PER")]])["span_f1"] == 0.0
 
 

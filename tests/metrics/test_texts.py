@@ -18,7 +18,7 @@ def texts(number, seed, shortest=0):
     return [" ".join(generator.choices(WORDS, k=generator.randint(shortest, 12))) for _ in range(number)]
 
 
-def test_rouge_is_that_of_rouge_score():
+def test_rouge_agrees_with_rouge_score():
     written, wanted = texts(80, 1), texts(80, 2, shortest=1)
     written += ["The Quick, brown fox!", "no-one's here", wanted[0]]
     wanted += ["the quick brown dog", "no one s there", wanted[0]]
@@ -33,7 +33,7 @@ def test_rouge_reads_other_scripts():
     assert rouge(["кошка спит"], ["кошка бежит"])["rouge1"] == pytest.approx(0.5)
 
 
-def test_cider_is_what_tf_idf_vectors_give():
+def test_cider_agrees_with_tf_idf_vectors():
     written = texts(30, 3, shortest=4)
     wanted = [texts(1 + row % 3, 100 + row, shortest=4) for row in range(30)]
     total = 0.0
@@ -54,7 +54,7 @@ def test_cider_is_what_tf_idf_vectors_give():
     assert cider(written, wanted) > 0
 
 
-def test_bleu_and_chrf_are_sacrebleus():
+def test_bleu_and_chrf_agree_with_sacrebleu():
     written, wanted = texts(40, 5), texts(40, 6)
     figures, signatures = translation_metrics(written, wanted)
     assert figures["bleu"] == corpus_bleu(written, [wanted]).score
@@ -63,10 +63,10 @@ def test_bleu_and_chrf_are_sacrebleus():
     assert "nc:6" in signatures["chrf_signature"]
 
 
-def test_a_caption_is_judged_against_all_its_references():
+def test_a_caption_is_compared_with_all_its_references():
     figures = caption_metrics(["A red Circle.", "a dog"], [["a blue square", "a red circle"], ["a cat"]])
     assert figures["exact"] == 0.5
-    # of the six tokens, the mark among them, four stand in a reference; no text is shorter than its references
+    # four of the six tokens, including the full stop, are in a reference; no text is shorter than its references
     assert figures["bleu1"] == pytest.approx(100 * 4 / 6)
     same = caption_metrics(["a red circle left of it"] * 2, [["a red circle left of it", "x"]] * 2)
     assert [same[f"bleu{order}"] for order in range(1, 5)] == pytest.approx([100.0] * 4)

@@ -83,7 +83,7 @@ def test_features_of_one_vector_or_of_regions_will_do_in_place_of_pictures(tmp_p
     captioner = Captioner(**{**SMALL, "steps": 5}).fit(regions, CAPTIONS)
     captioner.save(tmp_path / "m")
     assert elman.load(tmp_path / "m").describe(regions[:3]) == captioner.describe(regions[:3])
-    with pytest.raises(DataError, match="features of 5 numbers, where the model reads 3"):
+    with pytest.raises(DataError, match="features of 5 numbers, but the model reads 3"):
         captioner.predict([np.zeros(5, np.float32)])
 
 
@@ -103,9 +103,9 @@ def test_a_model_learns_anew_from_inputs_of_another_kind_but_does_not_begin_from
     captioner = captioner.fit([np.arange(3.0), np.ones(3)] * 4, CAPTIONS[:8])
     captioner.save(tmp_path / "m")
     assert len(captioner.predict([np.ones(3)])) == 1
-    with pytest.raises(DataError, match="a picture, where the model reads features"):
+    with pytest.raises(DataError, match="a picture, but the model reads features"):
         captioner.predict(TEST)
-    with pytest.raises(DataError, match="a picture, where the model reads features"):
+    with pytest.raises(DataError, match="a picture, but the model reads features"):
         captioner.fit(PICTURES, CAPTIONS, init_from=tmp_path / "m")
     with pytest.raises(DataError, match="features of 4 numbers"):
         captioner.fit([np.ones(4)] * 8, CAPTIONS[:8], init_from=tmp_path / "m")
@@ -131,7 +131,7 @@ def test_captions_longer_than_the_network_writes_are_told_and_never_said_to_end(
     long = [[" ".join(["red"] * 9)]] * 8
     with caplog.at_level(logging.WARNING):
         captioner = Captioner(**{**SMALL, "steps": 60}, max_length=5, min_count=1).fit(PICTURES[:8], long)
-    assert "7 of 7 examples have a text of more than max_length 5 tokens" in caplog.text
+    assert "7 of 7 examples have a text longer than max_length 5 tokens" in caplog.text
     assert captioner.predict(PICTURES[:1]) == ["red red red red red"]
     figures = captioner.evaluate(PICTURES[:1], long[:1])
     assert (figures["tokens"], figures["cut"]) == (5, 1)
@@ -194,9 +194,9 @@ def test_what_does_not_fit_together_is_told_left_out_and_counted(folder, tmp_pat
     with caplog.at_level(logging.WARNING):
         captioner = Captioner(**{**SMALL, "steps": 1}).fit(folder, tmp_path / "c.tsv")
     assert captioner.data_["left_out"] == 3
-    assert "there is no picture lost.png" in caplog.text
+    assert "has no picture lost.png" in caplog.text
     assert "7.png:1: " in caplog.text
-    assert "has no caption of it" in caplog.text
+    assert "has no caption for it" in caplog.text
     assert "3.png:1: " in caplog.text
     assert captioner.data_["train"]["examples"] + captioner.data_["valid"]["examples"] == 6
 
@@ -238,12 +238,12 @@ def test_a_name_may_hold_a_colon(tmp_path):
             [np.zeros(3), np.zeros(4)] * 4,
             [["a"], ["b"]] * 4,
             DataError,
-            "features of [34] numbers, where the model reads",
+            "features of [34] numbers, but the model reads",
         ),
         ([PICTURES[0] / 255], [["a"]], DataError, "float64 is not a picture"),
         ([PICTURES[0][..., 0]], [["a"]], DataError, r"shape \(16, 16\) and type uint8 is not a picture"),
         (PICTURES[:2], [["a"], [7]], UsageError, r"captions\[1\] contains a value of type int"),
-        (PICTURES[:2], {"X[0]": [], "X[1]": [" "]}, DataError, "has no caption of it"),
+        (PICTURES[:2], {"X[0]": [], "X[1]": [" "]}, DataError, "has no caption for it"),
         ([np.array([np.nan])] * 2, [["a"], ["b"]], DataError, "NaN"),
     ],
 )
@@ -254,7 +254,7 @@ def test_wrong_data_is_told(pictures, captions, error, said):
 
 def test_what_is_validated_on_must_be_like_what_is_learned_from():
     features, others = [np.ones(3)] * 4, [np.ones(5)] * 4
-    with pytest.raises(DataError, match="features of 5 numbers, where the model reads 3"):
+    with pytest.raises(DataError, match="features of 5 numbers, but the model reads 3"):
         Captioner(**SMALL, steps=1).fit(features, [["a a"]] * 4, valid=(others, [["a a"]] * 4))
 
 
@@ -317,9 +317,9 @@ def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
     settings = {**SMALL, "steps": 2, "encoder": tmp_path / "elsewhere.onnx"}
     Captioner(**settings).fit(PICTURES, CAPTIONS, init_from=tmp_path / "ready").save(tmp_path / "begun")
     mean_colours(encoder, name="another")
-    with pytest.raises(ModelError, match="not the encoder that the model learned with"):
+    with pytest.raises(ModelError, match="not the encoder that the model was trained with"):
         elman.load(tmp_path / "begun").set_params(encoder=encoder).predict(TEST)
-    with pytest.raises(ModelError, match="not the encoder that the model learned with"):
+    with pytest.raises(ModelError, match="not the encoder that the model was trained with"):
         elman.load(tmp_path / "m").predict(TEST)
 
 
@@ -339,7 +339,7 @@ def test_a_data_set_with_splits_is_learned_validated_and_tested_on_them(tmp_path
     assert valid.labels == [["it is val"]] * 6
     assert [int(array[0, 0, 0]) for array in valid.inputs] == list(range(1, 18, 3))
     assert len(caplog.messages) == 2  # one for each part, however many pictures the others have
-    assert "and of 11 more" in caplog.text
+    assert "or for 11 more" in caplog.text
     assert model.fit(pictures, path).evaluate(pictures, path)["examples"] == 6
 
 

@@ -170,12 +170,12 @@ def test_sequences_of_numbers(tmp_path):
     assert rows == by_file.predict(X).tolist()
     text = "sequence,a,b\n" + "".join(f"s{n},{a},{b}\n" for n, row in enumerate(X[:3]) for a, b in row.tolist())
     assert "".join(answers(by_file, Lines(text), Problems(), output_format="text")).split() == rows[:3]
-    with pytest.raises(DataError, match="has 1 features a time step, but the model has learned from 2"):
+    with pytest.raises(DataError, match="has 1 features per time step, but the model was trained on 2"):
         by_file.predict([[1.0, 2.0]])
     narrow = [row[:, :1] for row in X]
-    with pytest.raises(DataError, match="has 1 features a time step, but the model has learned from 2"):
+    with pytest.raises(DataError, match="has 1 features per time step, but the model was trained on 2"):
         Classifier(**{**settings, "steps": 1}).fit(X, y, valid=(narrow, y))
-    with pytest.raises(DataError, match="has 1 features a time step, but the model has learned from 2"):
+    with pytest.raises(DataError, match="has 1 features per time step, but the model was trained on 2"):
         Classifier(**settings).fit(narrow, y, init_from=tmp_path / "m")
     assert len(by_file.fit(narrow, y).predict(narrow)) == 40  # it learns anew, from other numbers
     with pytest.raises(UsageError, match='set level "numbers"'):
@@ -284,7 +284,7 @@ def test_long_and_empty_texts():
         (["a", "b"], ["x", None], DataError, r"y\[1\] is missing \(None\)"),
         (["a", "b"], [True, 2], UsageError, "several types"),
         (["a", "b"], [0.5, 1.5], UsageError, r"y\[0\] is 0\.5, a continuous value"),
-        (["a", "b"], ["x", "x"], DataError, "every example is labelled 'x'"),
+        (["a", "b"], ["x", "x"], DataError, "every example has the label 'x'"),
         (["a", "b"], ["x", "y"], DataError, "too few examples"),
         ("text,label\n,\n", None, DataError, "text:2: the text is empty"),
         ("text,lable\na,b\n", None, DataError, "lable"),
@@ -299,7 +299,7 @@ def test_what_cannot_be_learned_from(X, y, error, message):  # noqa: N803
     ("changes", "message"),
     [
         ({"max_length": 0}, "max_length"),
-        ({"level": "char", "characters": "lstm"}, "characters are read of words"),
+        ({"level": "char", "characters": "lstm"}, "characters are read within words"),
         ({"level": "bpe", "vectors": "x"}, "vectors"),
         ({"pooling": "sum"}, "last, mean, max, attention"),
     ],

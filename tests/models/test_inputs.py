@@ -158,8 +158,12 @@ def test_missing_values_to_validate_on_are_told():
         for pair in ((MISSING["None"], Y[name]), (X[name], MISSING["None"])):
             with pytest.raises(DataError, match=r"^valid: .*\[0\] is missing"):
                 call(name, "fit", "valid", pair)
-        for value, said in (([X[name], Y[name]], "of type list"), ((X[name],), "of 1 items"), (TEXTS, "of type list")):
-            with pytest.raises(UsageError, match=f"valid is {said}|valid is of type tuple, {said}"):
+        for value, said in (
+            ([X[name], Y[name]], "of type list"),
+            ((X[name],), "of type tuple with 1 items"),
+            (TEXTS, "of type list"),
+        ):
+            with pytest.raises(UsageError, match=f"valid is {said}"):
                 call(name, "fit", "valid", value)
 
 
@@ -262,7 +266,7 @@ def test_one_text_is_not_several():
     for method in ("predict", "translate"):
         with pytest.raises(UsageError, match="one text"):
             call("translator", method, "X", "good film")
-    with pytest.raises(UsageError, match=r"one line.*\[\['bears', 'sleep'\]\]"):
+    with pytest.raises(UsageError, match=r"single line.*\[\['bears', 'sleep'\]\]"):
         fitted("tagger").predict("bears sleep")
     with pytest.raises(UsageError, match=r"sentence 0 is a text"):
         fitted("tagger").predict(["bears sleep"])
@@ -438,7 +442,7 @@ def test_where_no_label_is_known_that_is_said(caplog, tmp_path):
     classifier = fitted("classifier")
     with caplog.at_level(logging.WARNING):
         figures = classifier.evaluate(TEXTS, [1, 0] * 6)
-    assert "no label in the data (0, 1) is one that the model knows (neg, pos)" in caplog.text
+    assert "none of the labels in the data (0, 1) is known to the model (neg, pos)" in caplog.text
     assert figures["unknown_labels"] == figures["examples"] == 12
     assert figures["accuracy"] == 0
     assert "nats_per_target" not in figures
@@ -448,10 +452,10 @@ def test_where_no_label_is_known_that_is_said(caplog, tmp_path):
     assert not caplog.records
     assert "nats_per_target" not in fitted("tagger").evaluate([["bears"]], [["new"]])
     for name, y in (("classifier", ["new"] * 12), ("tagger", [["new"] * len(tags) for tags in TAGS])):
-        with pytest.raises(DataError, match=r"no label in the validation data \(new\)"):
+        with pytest.raises(DataError, match=r"none of the labels in the validation data \(new\)"):
             UNFITTED[name].fit(X[name], Y[name], valid=(X[name], y))
     classifier.save(tmp_path / "m")
-    with pytest.raises(DataError, match=r"no label in the training data \(0, 1\)"):
+    with pytest.raises(DataError, match=r"none of the labels in the training data \(0, 1\)"):
         UNFITTED["classifier"].fit(TEXTS, [1, 0] * 6, init_from=tmp_path / "m")
 
 

@@ -180,7 +180,9 @@ def test_pretrained_vectors_serve_words_that_training_never_saw(tmp_path, caplog
     path.write_text("wood 1 2 3\nsaw 4 5 6\nplank 7 8 9\nsaws 1 1 1\n")
     settings = {**SMALL, "embedding_size": None, "steps": 2}
     tagger = Tagger(**settings, vectors=path).fit(WORDS, TAGS, valid=(WORDS, TAGS), out=tmp_path / "m")
-    assert "knows 38.9 % of the training's words; 6 distinct ones are not in it: the" in caplog.text  # 7 of 18 running
+    assert (
+        "covers 38.9 % of the words in the training data; it lacks 6 distinct words: the" in caplog.text
+    )  # 7 of 18 running
     words = tagger.network_.words
     table = words.vectors[tagger.inputs_.lexicon.look_up(["Plank", "saw", "zebra"]).rows]
     assert table.tolist() == [[7, 8, 9], [4, 5, 6], [0, 0, 0]]
@@ -306,7 +308,7 @@ def test_it_is_an_estimator():
         ([], [], DataError, "no sentences"),
         ([["a"]], [["X"]], DataError, "too few examples"),
         ("a\n", None, DataError, "text:1: 1 column"),
-        ("", None, DataError, "holds no sentence"),
+        ("", None, DataError, "contains no sentences"),
     ],
 )
 def test_what_cannot_be_learned_from(X, y, error, message):  # noqa: N803
@@ -336,7 +338,7 @@ def test_tags_of_spans_that_follow_no_scheme_are_told(caplog):
     settings = {"hidden_size": 4, "steps": 1, "evaluations": 1, "characters": "none"}
     with caplog.at_level("WARNING"):
         assert "span_f1" not in Tagger(**settings).fit(sentences, tags).metrics_["valid"]
-    assert "with 0 among them they follow no scheme" in caplog.text
+    assert "but 0 fit none of the schemes" in caplog.text
     caplog.clear()
     for bare in (["B", "O", "B"], ["B", "M", "E"], ["S", "B", "E"]):
         assert "span_f1" in Tagger(**settings).fit(sentences, [bare] * 20).metrics_["valid"]

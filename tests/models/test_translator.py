@@ -205,14 +205,14 @@ def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(cap
     sources, targets = ["one two three four five"] * 20, ["un deux trois quatre cinq six"] * 20
     with caplog.at_level(logging.WARNING):
         translator = Translator(**{**SMALL, "steps": 60}, max_length=3, source_length=4).fit(sources, targets)
-    assert "18 of 18 examples have a text of more than source_length 4 tokens" in caplog.text
-    assert caplog.text.count("18 of 18 examples have a text of more than max_length 3 tokens") == 1
+    assert "18 of 18 examples have a text longer than source_length 4 tokens" in caplog.text
+    assert caplog.text.count("18 of 18 examples have a text longer than max_length 3 tokens") == 1
     assert translator.predict(sources[:1]) == ["un deux trois"]
     figures = translator.evaluate(sources[:2], targets[:2])
     assert (figures["tokens"], figures["cut"]) == (6, 4)  # no </s> among them
     problems = Problems()
     assert list(answers(translator, Lines("one two\n" + sources[0] + "\n"), problems, "text"))[1] == "un deux trois\n"
-    assert problems.first == "text:2: the source has 5 tokens, of which source_length 4 are read"
+    assert problems.first == "text:2: the source has 5 tokens; only the first 4 (source_length) are read"
     (texts,) = translator.set_params(n_best=5).translate(sources[:1])
     assert len({text for text, _ in texts}) == 5
 
@@ -232,7 +232,7 @@ def test_attention_finds_the_word_that_is_translated():
     assert weights[:4].argmax(axis=1).tolist() == [3, 2, 1, 0]
     picture = trained().attention_picture("one two three four")
     assert picture.count("quatre") == 1
-    with pytest.raises(UsageError, match="this model looks at nothing"):
+    with pytest.raises(UsageError, match="so there are no weights"):
         untrained(attention="none").attention_of("one")
 
 
@@ -247,7 +247,7 @@ def test_an_unknown_word_is_replaced_by_the_one_that_was_looked_at():
 
 def test_it_does_not_begin_from_a_model_of_another_kind_of_vocabulary(tmp_path):
     untrained().save(tmp_path / "m")
-    with pytest.raises(UsageError, match="shared_vocabulary is True there, False here"):
+    with pytest.raises(UsageError, match="shared_vocabulary is True there and False here"):
         untrained(shared_vocabulary=False, init_from=tmp_path / "m")
 
 

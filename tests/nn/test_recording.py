@@ -16,6 +16,8 @@ from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 
+from .by_hand import step_by_hand, weights_by_hand
+
 CELLS = {
     "rnn_tanh": (RNN, {}),
     "rnn_relu": (RNN, {"nonlinearity": "relu"}),
@@ -155,7 +157,7 @@ def test_rows_of_other_lengths_are_the_rows_alone(name):
         layer.run(inputs, state, lengths)
     for row, length in enumerate(lengths.tolist()):
         with recording() as alone:
-            layer.run(inputs[:length, [row]], state.rows(torch.tensor([row])))
+            layer.run(inputs[:length, [row]], state.select_rows(torch.tensor([row])))
         for together, single in zip(record.of(layer), alone.of(layer), strict=True):
             for name, part in single.states.items():
                 torch.testing.assert_close(together.states[name][:length, [row]], part)
@@ -226,73 +228,6 @@ def test_nothing_is_recorded_outside_and_nothing_changes():
     assert torch.equal(before, after)
 
 
-# ---------------------------------------------------------------- gradients along each edge
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("bidirectional", [False, True])
-@every_cell
-def test_gradients_along_an_edge_are_those_of_the_state_that_is_handed_on(name, bidirectional, backend):
-    """Cut the sequence at an edge: the gradient of what the rest begins with is what the recording found."""
-    if (name, backend) == ("mingru", "fused"):
-        pytest.skip("there are no kernels for it")
-    layer = build(name, 3, 5, 2, bidirectional=bidirectional, **BACKENDS[backend])
-    inputs, state = draw(layer, steps=6)
-    weigh = torch.randn(6, 2, layer.output_size).to(inputs.dtype)
-    with recording(by_step=True) as record:
-        outputs, _ = layer.run(inputs, state)
-        (outputs * weigh).sum().backward()
-    runs = record.of(layer)
-    expected = _edges_by_hand(layer, inputs, state, weigh)
-    for run, wanted in zip(runs, expected, strict=True):
-        for name, part in run.gradients.items():
-            limit = 1e-4 * wanted[name].abs().max().clamp(min=1e-3)  # float32 sums of some hundred terms
-            assert (part.double() - wanted[name]).abs().max() <= limit
-
-
-def _edges_by_hand(layer, inputs, state, weigh):
-    """Add a zero to each state that is handed on, in float64 and torch's plain operations, and take its gradient."""
-    inputs, weigh, steps = inputs.double(), weigh.double(), len(inputs)
-    zeros = []
-    for number in range(layer.num_layers):
-        found = []
-        for direction in range(layer.num_directions):
-            suffix = f"_l{number}{'_reverse' * direction}"
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            w, u, b, d = (getattr(layer, name + suffix, torch.zeros(())).detach().double() for name in names)
-            index = number * layer.num_directions + direction
-            current = {name: part[index].detach().double() for name, part in state.items()}
-            own, outputs = [None] * steps, [None] * steps
-            for step in reversed(range(steps)) if direction else range(steps):
-                after = _step_by_hand(layer, inputs[step], current, w, u, b, d)
-                outputs[step] = after["hidden"]
-                own[step] = {name: torch.zeros_like(part, requires_grad=True) for name, part in after.items()}
-                current = {name: part + own[step][name] for name, part in after.items()}
-            zeros.append(own)
-            found.append(torch.stack(outputs))
-        inputs = torch.cat(found, dim=-1)
-    (inputs * weigh).sum().backward()
-    blank = lambda part: torch.zeros_like(part) if part.grad is None else part.grad  # noqa: E731
-    return [{name: torch.stack([blank(one[name]) for one in own]) for name in own[0]} for own in zeros]
-
-
-def _step_by_hand(layer, x, state, w, u, b, d):
-    h = state["hidden"]
-    if layer.cell_name == "mingru":
-        z, n = (x @ w.T + b).chunk(2, dim=-1)
-        return {"hidden": (1 - z.sigmoid()) * h + z.sigmoid() * n}
-    from_x, from_h = x @ w.T + b, h @ u.T + d
-    if layer.cell_name == "rnn":
-        return {"hidden": getattr(torch, layer.nonlinearity)(from_x + from_h)}
-    if layer.cell_name == "gru":
-        (x_r, x_z, x_n), (h_r, h_z, h_n) = from_x.chunk(3, dim=-1), from_h.chunk(3, dim=-1)
-        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-        return {"hidden": (1 - z) * (x_n + r * h_n).tanh() + z * h}
-    i, f, g, o = (from_x + from_h).chunk(4, dim=-1)
-    c = f.sigmoid() * state["cell"] + i.sigmoid() * g.tanh()
-    return {"hidden": o.sigmoid() * c.tanh(), "cell": c}
-
-
 # ---------------------------------------------------------------- units that are set
 
 
@@ -302,14 +237,12 @@ def set_by_hand(layer, inputs, state, changes):
     for number in range(layer.num_layers):
         found = []
         for direction in range(layer.num_directions):
-            suffix = f"_l{number}{'_reverse' * direction}"
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            weights = [getattr(layer, name + suffix, torch.zeros(())).detach().double() for name in names]
+            weights = weights_by_hand(layer, number, direction)
             index = number * layer.num_directions + direction
             current = {name: part[index].double() for name, part in state.items()}
             outputs = [None] * len(inputs)
             for step in reversed(range(len(inputs))) if direction else range(len(inputs)):
-                current = _step_by_hand(layer, inputs[step], current, *weights)
+                current = step_by_hand(layer, inputs[step], current, *weights)
                 for where, part, unit, value in changes:
                     if where == (number, direction):
                         current[part][:, unit] = value if isinstance(value, float) else value[step]
@@ -360,7 +293,7 @@ def test_units_that_are_set_in_rows_of_other_lengths(name):
         if length == 0:
             assert all(torch.equal(part[:, row], state[name][:, row]) for name, part in final.items())
             continue
-        alone, end = layer.run(inputs[:length, [row]], state.rows(torch.tensor([row])))
+        alone, end = layer.run(inputs[:length, [row]], state.select_rows(torch.tensor([row])))
         torch.testing.assert_close(outputs[:length, [row]], alone)
         for name, part in end.items():
             torch.testing.assert_close(final[name][:, [row]], part)

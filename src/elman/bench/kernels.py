@@ -1,4 +1,4 @@
-"""``elman bench kernels``: a layer of elman.nn against the same layer of torch.nn, with and without padding."""
+"""``elman bench kernels``: layers of elman.nn against the same layers of torch.nn, with and without padding."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def bench_kernels(
     """Time the tables ``full`` and ``padded`` on as many threads as torch uses.
 
     Args:
-        repeats: rounds of each row.
-        peers: who else is timed in the table ``full``.
+        repeats: rounds for each row.
+        peers: other libraries to time in the table ``full``.
         shapes: the rows of the table ``full``; the input size is the hidden size.
-        padded: the longest sequences of the table ``padded``.
+        padded: the sizes of the table ``padded``, with the length of its longest sequence.
 
     Yields:
         Each row as soon as it is measured.
@@ -84,8 +84,8 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
         return pad_packed_sequence(outputs, total_length=time)[0]
 
     layers = _pair(cell, size, bidirectional=True)
-    ahead: dict[str, Callable[[Any], Tensor]] = {"elman": lambda layer: layer(x, lengths=lengths)[0], "torch": packed}
-    watches = {name: _watch(layer, part, x, ahead[name], gradient) for name, layer in layers.items()}
+    passes: dict[str, Callable[[Any], Tensor]] = {"elman": lambda layer: layer(x, lengths=lengths)[0], "torch": packed}
+    watches = {name: _watch(layer, part, x, passes[name], gradient) for name, layer in layers.items()}
     seconds = in_turn({**watches, "limit": watch_limit}, repeats)
     flops = 2 * count_layer_flops(cell, part, int(lengths.sum()), size, size)
     figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, lengths)}
@@ -93,7 +93,7 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
 
 
 def _pair(cell: str, size: int, **options: Any) -> dict[str, nn.Module]:
-    """Make Elman's layer and torch's, if there is one, with the same weights."""
+    """Create Elman's layer and torch's, if there is one, with the same weights."""
     layers: dict[str, nn.Module] = {"elman": CELLS[cell].layer(size, size, **options)}
     if cell in TORCH:
         layers["torch"] = TORCH[cell](size, size, **options)
@@ -101,15 +101,15 @@ def _pair(cell: str, size: int, **options: Any) -> dict[str, nn.Module]:
     return layers
 
 
-def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor], gradient: Tensor) -> Stopwatch:
-    """Make a stopwatch of a layer; the backward pass begins without any gradient."""
+def _watch(layer: nn.Module, part: str, x: Tensor, run: Callable[[Any], Tensor], gradient: Tensor) -> Stopwatch:
+    """Create a stopwatch for a layer; gradients are cleared before each backward pass."""
 
     def forward() -> None:
         with torch.inference_mode():
-            ahead(layer)
+            run(layer)
 
     def forward_and_backward() -> None:
-        torch.autograd.backward(ahead(layer), gradient)
+        torch.autograd.backward(run(layer), gradient)
 
     def clear() -> None:
         layer.zero_grad()
@@ -119,5 +119,5 @@ def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor
 
 
 def _backend(cell: str, part: str, x: Tensor, size: int, lengths: Tensor | None) -> str:
-    """Say what computes Elman's layer."""
+    """Return the backend of Elman's layer."""
     return choose_backend("auto", CELLS[cell], x, size, lengths, part != "forward")[0]

@@ -36,7 +36,8 @@ def parse(command: type[Command], words: Sequence[str], program: str) -> Command
         raise SystemExit(0)
 
     def refuse(event: tyro._errors.ParseErrorEvent) -> NoReturn:
-        raise UsageError(f"{_describe(event, list(arguments_of(command)))}; see {program} --help")
+        problem = _describe(event, list(arguments_of(command)))
+        raise UsageError(f"{problem}{'' if problem.endswith('?') else ';'} see {program} --help")
 
     with tyro._errors.on_parse_error(refuse):
         parsed: Command = tyro.cli(

@@ -67,9 +67,9 @@ class Bench:
     what: tyro.conf.Positional[Literal["kernels", "generate", "train"]]
     """What to time."""
     peers: Annotated[str, About(metavar="NAME,...")] = ""
-    """Other libraries to time the layers of: jax, keras (bench kernels only)."""
-    threads: Annotated[int | None, About(default="torch's number of threads; of generate, 1 and 2")] = None
-    """Number of threads; generate runs on 1 thread, too."""
+    """Other libraries whose layers to time: jax, keras (bench kernels only)."""
+    threads: Annotated[int | None, About(default="torch's own number; for generate 2")] = None
+    """Number of threads; generate is timed on one thread, too."""
     repeats: int = 15
     """Rounds of each row; with 15, the command takes a minute or two."""
     json: bool = False
@@ -80,7 +80,9 @@ def run(words: Sequence[str]) -> int:
     """Print timings; see ``elman bench --help``."""
     command = parse(Bench, words, "elman bench")
     if command.what not in TIMED:
-        raise UsageError(f"elman bench has no {command.what}{suggest(command.what, TIMED)}; it has {', '.join(TIMED)}")
+        raise UsageError(
+            f"elman bench has no {command.what}{suggest(command.what, TIMED) or ';'} it has {', '.join(TIMED)}"
+        )
     check_positive("repeats", command.repeats)
     if command.threads is not None:
         check_positive("threads", command.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import tyro
 from elman.cli.arguments import parse
 from elman.cli.flags import flag
 from elman.cli.help import About
-from elman.cli.inputs import check_svg
+from elman.cli.inputs import check_model, check_svg, is_model
 from elman.decoding.options import Sampling
 from elman.errors import UsageError
 from elman.files import write_files
@@ -61,9 +62,11 @@ MUSIC_ONLY = ("primer", "seconds", "bars", "out", "wav", "roll")
 
 def run(words: Sequence[str]) -> int:
     """Generate text or music; see ``elman generate --help``."""
+    _check_order(words)
     command = parse(Generate, words, "elman generate")
     command.sampling.check()
     check_svg("--roll", command.roll)
+    check_model(command.folder)
     if command.num_samples < 1:
         raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
     from elman.models import load
@@ -85,6 +88,17 @@ def run(words: Sequence[str]) -> int:
         else:
             _write(model, command, seed, index)
     return 0
+
+
+def _check_order(words: Sequence[str]) -> None:
+    """Raise UsageError where a text to continue stands beside the model, without --prompt."""
+    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
+        return
+    model, text = words[:2] if is_model(words[0]) else reversed(words[:2])
+    if is_model(model):
+        option = "--prompt-file" if Path(text).is_file() else "--prompt"
+        command = shlex.join([model, option, text, *words[2:]])
+        raise UsageError(f"a text to continue comes after the model, with {option}: elman generate {command}")
 
 
 def _write(model: Any, command: Generate, seed: int | None, index: int) -> None:

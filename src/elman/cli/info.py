@@ -12,6 +12,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
+from elman.cli.inputs import check_model
 
 
 @dataclass(kw_only=True)
@@ -25,6 +26,7 @@ class Info:
 def run(words: Sequence[str]) -> int:
     """Show a model; see ``elman info --help``."""
     command = parse(Info, words, "elman info")
+    check_model(command.folder)
     from rich.console import Console
     from rich.table import Table
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from elman.errors import UsageError
+from elman.errors import ModelError, UsageError
 from elman.models.tasks import TASKS
 
+RUNS = Path("runs")
+_PREFIXES = ("sample:", "hub:")
 OTHER_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".eps"}
 
 
@@ -69,13 +71,32 @@ def check_data_exist(*sources: Any) -> None:
                 open_file(path).close()
 
 
-def check_order(verb: str, folder: Path, files: Sequence[str]) -> None:
-    """Raise UsageError where the folder of a model follows a file instead of coming first."""
+def check_model_and_files(verb: str, folder: Path, files: Sequence[str]) -> None:
+    """Check the words of a command before its model is loaded, which takes seconds.
+
+    Raises:
+        UsageError: the folder of the model follows a file instead of coming first.
+        ModelError: the model is a file.
+        DataError: a file is missing.
+    """
     if not folder.is_dir():
-        for word in files:
-            if (Path(word) / "config.json").is_file():
-                others = [str(folder), *(other for other in files if other != word)]
-                raise UsageError(f"{word} is the model, and it comes first: elman {verb} {shlex.join([word, *others])}")
+        if model := next(filter(is_model, files), None):
+            others = [str(folder), *(word for word in files if word != model)]
+            raise UsageError(f"{model} is the model, and it comes first: elman {verb} {shlex.join([model, *others])}")
+        check_model(folder)
+    elif is_model(folder):
+        check_data_exist(*(Path(word) for word in files if word not in ("", "-") and not word.startswith(_PREFIXES)))
+
+
+def is_model(word: str | Path) -> bool:
+    """Tell whether a word names the folder of a saved model."""
+    return (Path(word) / "config.json").is_file()
+
+
+def check_model(folder: Path) -> None:
+    """Raise ModelError where a file is named in place of the folder of a model."""
+    if folder.is_file():
+        raise ModelError(f"{folder}: is a file, and a model is a folder, such as elman train makes in {RUNS}")
 
 
 def check_svg(option: str, path: Path | None) -> None:

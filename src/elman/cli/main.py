@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from importlib import import_module
 
 from elman import __version__
@@ -13,6 +14,7 @@ from elman.cli.flags import with_flags
 from elman.cli.layout import bold, listing, paragraphs
 from elman.cli.streams import ReaderGone, standard_streams
 from elman.errors import ElmanError, UsageError, suggest
+from elman.models.tasks import TASKS
 
 VERBS = {
     "demo": "see it all in a minute; needs no data",
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ReaderGone:
             return 0
         except ElmanError as error:
-            _HANDLER.print(str(error))
+            _HANDLER.print_error(str(error))
             return error.exit_code
         except KeyboardInterrupt:
             print("elman: interrupted", file=sys.stderr)
@@ -71,20 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _ToStandardError(logging.Handler):
-    """Prints log records and errors; a message that was just printed is not printed again."""
+    """Prints log records, without repeating recent ones, and errors, without repeating the line just printed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.printed: deque[str] = deque(maxlen=32)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.print(record.getMessage())
+        self._print(record.getMessage(), self.printed)
 
-    def print(self, message: str) -> None:
-        message = f"elman: {_escape(with_flags(message))}"
-        if message not in self.printed:
-            print(message, file=sys.stderr)
-        self.printed.append(message)
+    def print_error(self, message: str) -> None:
+        """Print the error that ends a command."""
+        self._print(message, list(self.printed)[-1:])
+
+    def _print(self, message: str, known: Container[str]) -> None:
+        line = f"elman: {_escape(with_flags(message))}"
+        if line not in known:
+            print(line, file=sys.stderr)
+            self.printed.append(line)
 
 
 _HANDLER = _ToStandardError()
@@ -115,8 +121,12 @@ def _run(words: list[str]) -> int:
     if verb in ("-V", "--version"):
         print(f"elman {__version__}")
         return 0
+    if verb in TASKS:
+        raise UsageError(f"{verb} is a task, and a command comes first: elman train {shlex.join(words)}")
     if verb not in VERBS:
-        raise UsageError(f"no such command: {verb}{suggest(verb, VERBS) or ';'} see elman --help")
+        raise UsageError(
+            f"no such command: {verb}{suggest(verb, (*VERBS, '--help', '--version')) or ';'} see elman --help"
+        )
     code: int = import_module(f"elman.cli.{verb}").run(words[1:])
     return code
 

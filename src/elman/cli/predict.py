@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.inputs import check_order, check_svg, resolve
+from elman.cli.inputs import check_model_and_files, check_svg, resolve
 from elman.cli.searching import Searching, search_of
 from elman.cli.streams import standard_input
 from elman.errors import UsageError
@@ -54,7 +53,7 @@ def run(words: Sequence[str]) -> int:
     """Print predictions; see ``elman predict --help``."""
     command = parse(Predict, words, "elman predict")
     check_svg("--attention", command.attention)
-    check_order("predict", command.folder, [command.file])
+    check_model_and_files("predict", command.folder, [command.file])
     from elman.cli.answers import answers
     from elman.data.lines import Lines, Problems
     from elman.models import load
@@ -85,10 +84,10 @@ def _options(command: Predict, model: Any) -> dict[str, Any]:
     Raises:
         UsageError: the model has no such option, or it is outside its limits.
     """
-    if command.encoder and "encoder" not in inspect.signature(model.answer).parameters:
+    if command.encoder and "encoder" not in TASKS[model.task].answer_options:
         raise UsageError(f"`encoder` is no option of a model of task {model.task}; leave it out")
     encoder = {"encoder": command.encoder} if command.encoder else {}
-    return {**encoder, **search_of(command, model, model.answer)}
+    return {**encoder, **search_of(command, model)}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where a training goes, and which one is resumed, when no folder is named: ``runs/lm-1``, ``runs/lm-2`` and so on."""
+"""The folder of a run, and the run to resume, where --out names none: ``runs/lm-1``, ``runs/lm-2`` and so on."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from elman.cli.inputs import RUNS
 from elman.errors import ModelError, StorageError
 from elman.families.saved.folder import read_config
 from elman.files import find_current, make_folder
 from elman.training.checkpoint import FILE_NAME
 
-RUNS = Path("runs")
-
 
 @contextmanager
 def next_folder(task: str) -> Iterator[Path]:
-    """Make the first folder ``runs/TASK-N`` that is free; remove it at the end if nothing was saved in it.
+    """Create the first free folder ``runs/TASK-N``, and remove it at the end if nothing was saved in it.
 
-    Two processes that ask at once get two folders: mkdir lets only one of them make each.
+    Two processes that ask at the same time get two folders, because mkdir succeeds in only one of them.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: it cannot be created.
     """
     is_new = not RUNS.exists()
     make_folder(RUNS)
@@ -35,7 +34,7 @@ def next_folder(task: str) -> Iterator[Path]:
             continue
         except OSError as error:
             raise StorageError(
-                f"{folder}: the folder cannot be made ({error.strerror}); name another with `out`"
+                f"{folder}: the folder cannot be created ({error.strerror}); name another with `out`"
             ) from error
     try:
         yield folder
@@ -47,19 +46,16 @@ def next_folder(task: str) -> Iterator[Path]:
 
 
 def newest_unfinished(task: str, files: Iterable[Path]) -> Path | None:
-    """Find the training in ``runs`` that wrote its checkpoint last.
+    """Return the folder of the unfinished run in ``runs`` with the newest checkpoint; None where there is none.
 
     Args:
-        task: whose trainings are looked at.
-        files: the training data; only trainings that read the same files are looked at.
-
-    Returns:
-        Its folder; None where there is none.
+        task: of the run.
+        files: the training data of the run.
     """
     wanted = {file.absolute() for file in files}
     found: list[tuple[int, Path]] = []
     for folder in RUNS.glob("*/"):
-        with suppress(ModelError, OSError):  # damaged, or gone meanwhile: not one to go on with
+        with suppress(ModelError, OSError):  # damaged, or gone in the meantime
             checkpoint = find_current(folder, FILE_NAME)
             if checkpoint is None:
                 continue
@@ -70,4 +66,4 @@ def newest_unfinished(task: str, files: Iterable[Path]) -> Path | None:
     return max(found)[1] if found else None
 
 
-_UNNAMED = ("text", "values")  # what a config calls data that came from no file, such as a sample's
+_UNNAMED = ("text", "values")  # the config's names for data that were no file, such as a sample

@@ -18,7 +18,7 @@ from elman.cli.arguments import parse
 from elman.cli.config import settings_from_toml
 from elman.cli.flags import flag
 from elman.cli.help import About
-from elman.cli.inputs import check_data_exist, examples
+from elman.cli.inputs import RUNS, check_data_exist, examples
 from elman.cli.program import program
 from elman.cli.settings import setting_fields, settings_of
 from elman.cli.tasks import choose_task
@@ -88,7 +88,7 @@ def run(words: Sequence[str]) -> int:
     task = choose_task("train", "Train a model on your own data.", words, TASKS)
     if task is None:
         return 0
-    command, model = _parse(task, words[1:])
+    command, settings = _parse(task, words[1:])
     files, valid_files = _as_list(command.files), _as_list(command.valid)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
@@ -99,8 +99,9 @@ def run(words: Sequence[str]) -> int:
         pair = examples(task, valid_files, valid_images or images)
         valid = pair[0] if pair[1] is None else pair
     check_data_exist(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
+    model_class = TASKS[task].model_class  # from here on, torch is imported
     if command.dry_run:
-        _print_prediction(model.dry_run(data, targets, valid=valid))
+        _print_prediction(model_class(**settings.get_params()).dry_run(data, targets, valid=valid))
         return 0
     from elman.cli.runs import next_folder
 
@@ -109,24 +110,28 @@ def run(words: Sequence[str]) -> int:
             if command.overwrite:
                 raise UsageError("`overwrite` replaces what a folder holds: name the folder with `out`")
             if command.resume:
-                command, model = _parse(task, [*words[1:], "--out", str(_find_unfinished(task, files, data, targets))])
+                folder = _find_unfinished(task, files, data, targets)
+                command, settings = _parse(task, [*words[1:], "--out", str(folder)])
             else:
-                model.check()
+                model_class(**settings.get_params()).check()
                 command.out = stack.enter_context(next_folder(task))
                 print(f"elman: the model goes into {command.out}; --out names another folder", file=sys.stderr)
-        return _train(task, command, model, data, targets, valid)
+        return _train(task, command, model_class(**settings.get_params()), data, targets, valid)
 
 
-def _parse(task: str, words: Sequence[str]) -> tuple[Any, Any]:
-    """Parse the words after the task into the command, and the unfitted model with the settings that they give."""
+def _parse(task: str, words: Sequence[str]) -> tuple[Any, ModelSettings]:
+    """Parse the words after the task into the command and the settings, checked as far as is possible without torch."""
     row = TASKS[task]
     command = parse(train_command(row, _defaults(words, row.settings_class)), words, f"elman train {task}")
-    return command, row.model_class(**settings_of(command, row.settings_class).get_params())
+    settings: ModelSettings = settings_of(command, row.settings_class)
+    settings.check()
+    settings.check_training()
+    return command, settings
 
 
 def _find_unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
     """Return the folder to resume, where none is named."""
-    from elman.cli.runs import RUNS, newest_unfinished
+    from elman.cli.runs import newest_unfinished
 
     named = [one for source in sources for one in (source if isinstance(source, list) else [source])]
     folder = newest_unfinished(task, [one for one in named if isinstance(one, Path)])

@@ -1,1 +1,1 @@
-"""Models side by side on the same data, each with the same time."""
+"""Comparisons of models and baselines on the same data, with the same training time for each."""

@@ -1,4 +1,4 @@
-"""Taggers and classifiers side by side on the same split, each with the same time: what an RNN must beat, and does."""
+"""Comparisons of taggers or classifiers with baselines: the same split and the same training time for each."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ TAGGING_BASELINES: dict[str, Callable[[], Any]] = {
 
 @dataclass(frozen=True)
 class LabelRow:
-    """How one model did on the held-out data; rates lie between 0 and 1."""
+    """The result of one model on the held-out data; rates are between 0 and 1."""
 
     model: str
     accuracy: float
-    accuracy_unseen: float | None  # on words that training never saw; taggers only
+    accuracy_unseen: float | None  # on words that are not in the training data; taggers only
     macro_f1: float
-    span_f1: float | None  # taggers of entities only
-    parameters: int | None  # None where a baseline does not count them
-    seconds: float  # to learn
-    targets_per_second: float  # to predict: words or texts
+    span_f1: float | None  # only for tags of entities
+    parameters: int | None  # None for baselines that do not count them
+    seconds: float  # of training
+    targets_per_second: float  # of prediction: words or texts
 
 
 def compare_taggers(
@@ -49,21 +49,23 @@ def compare_taggers(
     valid: Any = None,
     progress: Progress | None = None,
 ) -> Iterator[LabelRow]:
-    """Train taggers of several kinds on the same sentences and judge each on the same others.
+    """Train several taggers on the same sentences and evaluate each on the same held-out sentences.
 
     Args:
-        X: the training data, as :meth:`Tagger.fit` takes it.
-        models: ``majority``, ``frequent`` (each word's most frequent tag), ``hmm`` (first order), or a network such as
-            ``rnn``, ``bilstm`` or ``bilstm:2x256`` (layers x hidden size).
-        settings: everything else, the time budget among it.
-        valid: what to judge on; a part of X where not given.
-        progress: who is told.
+        X: the training data, as for :meth:`Tagger.fit`.
+        models: names of baselines and networks: ``majority``, ``frequent`` (each word's most frequent tag), ``hmm``
+            (first order), or a cell, with the prefix ``bi`` for both directions and an optional size, such as ``rnn``,
+            ``bilstm`` or ``bilstm:2x256`` (layers x hidden size).
+        settings: all other settings, including the time budget.
+        valid: the data to evaluate on; by default a part of X is held out.
+        progress: receives reports on the training.
 
     Yields:
-        A row for each model, as soon as it is done.
+        A row for each model, as soon as it is evaluated.
 
     Raises:
-        UsageError: a model's name or numbers cannot be read.
+        UsageError: a model's name or size is not valid.
+        DataError: the data cannot be read.
     """
     yield from _compare(X, models, settings, TAGGING_BASELINES, valid, progress)
 
@@ -76,10 +78,11 @@ def compare_classifiers(
     valid: Any = None,
     progress: Progress | None = None,
 ) -> Iterator[LabelRow]:
-    """Train classifiers of several kinds on the same texts and judge each on the same others.
+    """Train several classifiers on the same texts and evaluate each on the same held-out texts.
 
-    As :func:`compare_taggers`, with the baselines ``majority`` and, from scikit-learn, word counts with logistic
-    regression or a multi-layer perceptron: ``logreg``, ``mlp``, and with pairs of words too ``logreg2``, ``mlp2``.
+    This works like :func:`compare_taggers`. The baselines are ``majority`` and, from scikit-learn, ``logreg`` (logistic
+    regression) and ``mlp`` (a multi-layer perceptron) on word counts, and ``logreg2`` and ``mlp2`` on counts of words
+    and pairs of words.
     """
     baselines: dict[str, Callable[[], Any]] = {
         name: partial(text_baseline, name, settings.seed) for name in TEXT_BASELINES
@@ -98,7 +101,7 @@ def _compare(
     settings.check()
     names = take_texts(names, "models")
     networks = {name: _parse_network(name, settings, baselines) for name in names if name not in baselines}
-    made = {name: baselines[name]() for name in names if name in baselines}  # a missing package is told at once
+    made = {name: baselines[name]() for name in names if name in baselines}  # fails at once if a package is missing
     train, held_out = settings.read(X, valid=valid)
     is_tagger = isinstance(settings, Tagger)
     seen = set(chain(*train.inputs)) if is_tagger else set()
@@ -113,8 +116,8 @@ def _compare(
         else:
             try:
                 model.fit(*train[:2])
-            except ValueError as error:  # scikit-learn's, of texts that it can make nothing of
-                raise DataError(f"model {name} cannot learn from these texts: {error}") from error
+            except ValueError as error:  # from scikit-learn, for instance of texts without words
+                raise DataError(f"model {name} cannot be trained on these texts: {error}") from error
         learned = time.perf_counter()
         predicted = model.predict(held_out.inputs)
         done = time.perf_counter()
@@ -133,11 +136,11 @@ def _compare(
 
 
 def _parse_network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
-    """Read ``kind`` or ``kind:LxH``."""
+    """Return the network that ``kind`` or ``kind:LxH`` names, with all other settings unchanged."""
     kind, _, size = name.partition(":")
     if kind not in NETWORKS:
         known = (*baselines, *NETWORKS)
-        raise UsageError(f"model {name}: no such kind{suggest(kind, known) or ';'} there are {', '.join(known)}")
+        raise UsageError(f"model {name}: unknown{suggest(kind, known) or ';'} there are {', '.join(known)}")
     layers, _, hidden = size.rpartition("x")
     try:
         network = replace(
@@ -148,6 +151,6 @@ def _parse_network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
             hidden_size=int(hidden) if hidden else settings.hidden_size,
         )
     except ValueError as error:
-        raise UsageError(f"model {name}: {size!r} cannot be read; write {kind}:LAYERSxUNITS") from error
+        raise UsageError(f"model {name}: {size!r} is not a size; write {kind}:LAYERSxUNITS") from error
     network.check()
     return network

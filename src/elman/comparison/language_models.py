@@ -1,4 +1,4 @@
-"""Models side by side on the same split of the same text, each with the same time: what an RNN must beat, and does."""
+"""Comparisons of language models with n-grams: the same split of the same text and the same training time for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from elman.training.schedule import check_positive
 
 @dataclass(frozen=True)
 class LanguageModelRow:
-    """How one model did."""
+    """The result of one model on the held-out text."""
 
     model: str
     nats_per_token: float
@@ -32,8 +32,8 @@ class LanguageModelRow:
     perplexity: float
     parameters: int
     memory_bytes: int
-    seconds: float
-    unseen_contexts: float | None  # the share of held-out contexts that an n-gram model has never met
+    seconds: float  # of training and evaluation
+    unseen_contexts: float | None  # the share of held-out contexts that are not in the training text; n-grams only
     sample: str
 
 
@@ -45,32 +45,34 @@ def compare_language_models(
     valid: Source | None = None,
     progress: Progress | None = None,
 ) -> Iterator[LanguageModelRow]:
-    """Train models of several kinds on one text and judge each on the same held-out tokens.
+    """Train several language models on one text and evaluate each on the same held-out tokens.
 
     Args:
         X: the text; a ``Path`` names a file, a ``str`` is text.
-        models: such as ``ngram:5`` (order), ``window:5`` (tokens seen), ``rnn:1x256`` (layers x hidden size), ``gru``.
-        settings: everything else, the time budget among it.
-        valid: another text to judge on.
-        progress: who is told.
+        models: names such as ``ngram:5`` (order), ``window:5`` (context in tokens), ``gru`` or ``rnn:1x256`` (layers x
+            hidden size).
+        settings: all other settings, including the time budget.
+        valid: another text to evaluate on; by default the end of X is held out.
+        progress: receives reports on the training.
 
     Yields:
-        A row for each model, as soon as it is done.
+        A row for each model, as soon as it is evaluated.
 
     Raises:
-        UsageError: a model's name or numbers cannot be read.
+        UsageError: a model's name or size is not valid.
+        DataError: a text cannot be read.
     """
     models = take_texts(models, "models")
-    planned = [_parse_model(name, settings) for name in models]
-    for model in planned:
+    parsed = [_parse_model(name, settings) for name in models]
+    for model in parsed:
         if isinstance(model, LanguageModel):
             model.check()
     X = take_sources(X)  # noqa: N806 (scikit-learn's name)
     valid = None if valid is None else take_sources(valid, "valid")
     for source in (X, valid):
         if source is not None:
-            Text(source, settings.encoding)  # a missing file is told before anything begins
-    for name, model in zip(models, planned, strict=True):
+            Text(source, settings.encoding)  # fails at once if a file is missing
+    for name, model in zip(models, parsed, strict=True):
         if progress is not None:
             progress.note(f"-- {name}")
         began = time.perf_counter()
@@ -142,11 +144,11 @@ SIZED_BY_TOKENS: dict[str, Callable[[int, LanguageModel], LanguageModel | NgramM
     "ngram": _ngram,
     "window": _window,
 }
-"""Kinds that see so many tokens; all others are cells."""
+"""Kinds whose size is a number of tokens; all other kinds are cells."""
 
 
 def _parse_model(name: str, settings: LanguageModel) -> LanguageModel | NgramModel:
-    """Read ``kind``, ``kind:N`` or ``kind:LxH``."""
+    """Return the model that ``kind``, ``kind:N`` or ``kind:LxH`` names, with all other settings unchanged."""
     kind, _, size = name.partition(":")
     try:
         if kind in SIZED_BY_TOKENS:
@@ -163,11 +165,11 @@ def _parse_model(name: str, settings: LanguageModel) -> LanguageModel | NgramMod
         raise
     except ValueError as error:
         raise UsageError(
-            f"model {name}: {size!r} cannot be read; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
+            f"model {name}: {size!r} is not a size; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
     known = (*SIZED_BY_TOKENS, *CELLS)
-    meant = suggest(kind, known) or ";"
-    raise UsageError(f"model {name}: no such kind{meant} there are {', '.join(known)}")
+    hint = suggest(kind, known) or ";"
+    raise UsageError(f"model {name}: unknown{hint} there are {', '.join(known)}")
 
 
 def _sample_tokens(settings: LanguageModel) -> int:

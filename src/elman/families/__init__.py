@@ -1,1 +1,1 @@
-"""What models of one kind share: settings, fit, save and load; then each kind's own way to learn and predict."""
+"""The base classes of the models: what all models share, and what each family of models adds."""

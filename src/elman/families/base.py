@@ -1,15 +1,15 @@
-"""What every model shares: settings that check themselves, fit, save, load, and scikit-learn's manners.
+"""The base class of every model: settings, fit, save, load, and the estimator protocol of scikit-learn.
 
     file ──read──▶ records ──encode──▶ ids ──batches──▶ Batch(inputs (B,T), lengths (B,), targets)
          ──Embedding──▶ (B,T,E) ──RNN | GRU | LSTM (x, state)──▶ (B,T,H·D), state
-              (batch first everywhere but inside torch's kernels, which run time first:
-               the one transposition is in nn/stack.py)
+              (batch first everywhere except inside torch's kernels, which run time first:
+               the only transposition is in nn/stack.py)
          ──head──▶ logits (B,T,V) ──┬── loss(logits, targets, lengths) ──▶ nats per target
                                     └── sample ──▶ ids ──decode──▶ text
 
 A model is a keyword-only dataclass of settings. A setting is written once, in :mod:`elman.settings`, as a typed field
 with a docstring; the constructor, the shell's flags and help, ``config.json`` and the documentation all come from it.
-What ``fit`` learns stands in attributes that end in an underscore.
+What ``fit`` learns is stored in attributes whose names end in an underscore.
 """
 
 from __future__ import annotations
@@ -55,40 +55,49 @@ from elman.training.task import Batches, Task
 
 logger = logging.getLogger(__name__)
 
-WRITING_SECONDS = 2.0  # of a time budget are left for drawing the curves and writing the folder: 1 to 2 s measured
+WRITING_SECONDS = 2.0  # of a time budget, kept for drawing the curves and writing the folder; measured: 1 to 2 s
 
 
 @dataclass(kw_only=True, eq=False)
 class Model(ModelSettings, ABC):
-    """The base of every model: a dataclass of settings that is also an estimator."""
+    """The base class of every model: a dataclass of settings that is also a scikit-learn estimator."""
 
     answer_batch_size: ClassVar[int] = 1024
-    """Items that are answered together, where so many are at hand."""
+    """The maximum number of items that :meth:`answer` is given in one batch."""
 
-    # What a model says about itself.
+    # What each model implements.
 
     @abstractmethod
     def _prepare(self, X: Any, y: Any, valid: Any, previous: Model | None) -> tuple[Task, Batches]:  # noqa: N803
-        """Read the data, build the network and return what the loop asks for; ``previous`` lends its vocabulary."""
+        """Read the data, build the network, and return task and batches; reuse the vocabulary of ``previous``."""
 
     @abstractmethod
     def _build(self) -> Any:
-        """Return the network with fresh weights, once the vocabulary is known."""
+        """Return the network with newly initialized weights; the vocabulary is known by then."""
 
     @abstractmethod
     def _final_metrics(self) -> dict[str, float | int]:
-        """Judge the trained network on the validation data."""
+        """Evaluate the trained network on the validation data."""
 
     @abstractmethod
     def _final_seconds(self) -> float:
-        """Predict, from a measurement, how long :meth:`_final_metrics` will take."""
+        """Predict, from a measurement, how many seconds :meth:`_final_metrics` will take."""
 
     @abstractmethod
     def evaluate(self, X: Any) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on data; return the figures by name."""
+        """Evaluate the model on data and return the figures by name."""
 
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
-        """Judge the model as :meth:`evaluate` does and, where it gives labels, tell which was taken for which."""
+        """Evaluate the model and return the figures and, for models that predict labels, a confusion matrix.
+
+        Args:
+            X: as for :meth:`evaluate`.
+            y: as for :meth:`evaluate`.
+
+        Raises:
+            UsageError: the model is not fitted, or X or y is of the wrong type.
+            DataError: the data cannot be read.
+        """
         return Report(self.evaluate(X))
 
     @abstractmethod
@@ -103,39 +112,39 @@ class Model(ModelSettings, ABC):
 
     @abstractmethod
     def answer(self, batches: Iterable[Sequence[Any]], *args: Any, **options: Any) -> Iterator[Any]:
-        """Yield a record for each item, in order, as the items come.
+        """Yield a record for each item, in order, as the items arrive.
 
         Args:
-            batches: the items, and problems in place of those that could not be read, as many together as are there;
-                see :mod:`elman.data.records` and :func:`elman.data.lines.group_available`.
-            args: none.
-            options: how to answer, in this call; each task has its own.
+            batches: batches of items of any size, with a problem in place of each item that could not be read; see
+                :mod:`elman.data.records` and :func:`elman.data.lines.group_available`.
+            args: not used.
+            options: options of this call; each task has its own.
 
-        Returns:
-            The records; a problem stays in its place.
+        Yields:
+            The records; problems are passed through.
         """
 
     def _pictures(self) -> dict[str, str]:
-        """Return further SVG documents to save, by file name."""
+        """Return SVG documents to save with the model, by file name."""
         return {}
 
     @abstractmethod
     def _texts(self) -> dict[str, str]:
-        """Return the files that a saved model needs besides its weights, such as ``tokenizer.json``."""
+        """Return the contents of the text files that a saved model needs, such as ``tokenizer.json``, by name."""
 
     @abstractmethod
     def _restore_texts(self, texts: Texts) -> None:
-        """Take back what :meth:`_texts` returned."""
+        """Restore what :meth:`_texts` returned."""
 
     @property
     def formats(self) -> str:
-        """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
+        """The name, in :mod:`elman.data.formats.table`, of the group of formats that the inputs come in."""
         return self.task
 
-    # The estimator's protocol, spoken without importing scikit-learn.
+    # The estimator protocol; it works without scikit-learn installed.
 
     def __sklearn_tags__(self) -> Any:
-        """Describe the estimator; only scikit-learn asks."""
+        """Return the estimator tags of scikit-learn."""
         from sklearn.utils import InputTags, Tags, TargetTags
 
         return Tags(
@@ -145,17 +154,17 @@ class Model(ModelSettings, ABC):
         )
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell whether ``fit`` or ``load`` has been called."""
+        """Return whether the model is fitted."""
         return hasattr(self, "network_")
 
     # Fit, save, load.
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         self.check_training()
         if not 0 < self.valid_fraction < 1:
-            raise UsageError(f"valid_fraction is {self.valid_fraction}; it is a share: above 0 and below 1")
+            raise UsageError(f"valid_fraction is {self.valid_fraction}; it must be above 0 and below 1")
 
     def fit(
         self,
@@ -170,28 +179,33 @@ class Model(ModelSettings, ABC):
         progress: Progress | None = None,
         stop: Event | None = None,
     ) -> Self:
-        """Learn from data.
+        """Train the model on data.
+
+        The weights of the best validation are kept. With ``out``, the run writes a checkpoint regularly, from which an
+        interrupted training can be resumed, and then saves the model there.
 
         Args:
             X: the training data; a ``Path`` names a file, a ``str`` is text.
-            y: the targets, for the models that have them.
-            valid: data for choosing, a pair (X, y) where there are targets; where not given, a part of X is held out.
-            out: the folder to keep the run and then the model in; none where not given.
-            resume: go on from the checkpoint in ``out``.
+            y: the targets, for models that have them.
+            valid: the validation data; a pair (X, y) for models with targets. By default a part of X is held out.
+            out: the folder for checkpoints and the model; by default nothing is written.
+            resume: resume from the checkpoint in ``out``.
             overwrite: replace the model or the unfinished run in ``out``.
-            init_from: a saved model whose weights to begin from.
-            progress: who is told; nobody where not given.
-            stop: ends the training after the step in which another thread sets it; it can be resumed.
+            init_from: folder of a saved model whose weights to start from.
+            progress: receives reports on the training; by default there are none.
+            stop: an event that ends the training after the current step when another thread sets it; the run can be
+                resumed.
 
         Returns:
-            Itself, fitted: ``network_``, ``metrics_``, ``history_`` and what else the model learns.
+            The model itself, fitted.
 
         Raises:
-            UsageError: a setting is outside its limits.
-            DataError: the data cannot be read, or is too little.
-            ModelError: ``out`` holds another model, or a checkpoint does not fit.
+            UsageError: a setting or an argument is outside its limits or of the wrong type.
+            DataError: the data cannot be read, or is too small.
+            ModelError: ``out`` holds another model, or a checkpoint that does not fit this one.
+            StorageError: ``out`` cannot be written.
             DivergedError: the loss became NaN or exploded.
-            Interrupted: a signal, or ``stop``, stopped the training; it can be resumed.
+            Interrupted: a signal or ``stop`` ended the training; with ``out`` it can be resumed.
         """
         started = time.perf_counter()
         self.check()
@@ -199,7 +213,7 @@ class Model(ModelSettings, ABC):
         if stop is not None and not isinstance(stop, Event):
             raise UsageError(f"stop is of type {type(stop).__name__}; give a threading.Event")
         if resume and overwrite:
-            raise UsageError("resume goes on with what the folder holds, overwrite throws it away: give one of them")
+            raise UsageError("resume continues the run in the folder and overwrite deletes it: give only one of them")
         progress = progress or Progress()
         folder = Path(out) if out is not None else None
         with ExitStack() as stack:
@@ -209,8 +223,8 @@ class Model(ModelSettings, ABC):
                     finished = read_model(folder, lambda saved: type(self).from_saved(saved, folder))
                     check_same_settings(finished.to_json(), self.to_json(), self.free_to_change, folder)
                     with suppress(ModelError, StorageError), working_in(folder):
-                        pass  # completes what a process left that was killed while it moved its files
-                    progress.note(f"{folder}: the training is finished; nothing to resume")
+                        pass  # completes the work of a process that was killed while moving its files
+                    progress.note(f"{folder}: the training is finished; there is nothing to resume")
                     learned = vars(finished).keys() - self.get_params().keys()
                     vars(self).update({name: vars(finished)[name] for name in learned})
                     return self
@@ -218,9 +232,9 @@ class Model(ModelSettings, ABC):
                 unfinished = open_run(folder, resume, overwrite)
                 if unfinished is not None:
                     saved = self._load_unfinished(unfinished)
-                    progress.note(f"{folder}: going on after step {saved['state']['step']:,}")
+                    progress.note(f"{folder}: resuming after step {saved['state']['step']:,}")
                 elif resume:
-                    progress.note(f"{folder}: no checkpoint yet, starting afresh")
+                    progress.note(f"{folder}: no checkpoint yet, starting from the beginning")
             stack.enter_context(computing(self))
             with seeded(self.seed):
                 previous = self._find_previous(saved, init_from)
@@ -236,9 +250,9 @@ class Model(ModelSettings, ABC):
             self.metrics_: dict[str, Any] = {}
             self.history_: list[dict[str, Any]] = []
             if folder is not None:
-                serialize(self._to_saved({}))  # what cannot be written is to fail now, not after the last step
+                serialize(self._to_saved({}))  # fails before training if the model cannot be saved
                 if overwrite:
-                    remove_file(folder / FILE_NAME)  # or --resume would go on with the previous run
+                    remove_file(folder / FILE_NAME)  # otherwise --resume would continue the previous run
             state = train(
                 task,
                 batches,
@@ -257,7 +271,13 @@ class Model(ModelSettings, ABC):
         return self
 
     def save(self, folder: Path | str) -> None:
-        """Write the fitted model into a folder: see :mod:`elman.families.saved.folder`.
+        """Save the fitted model to a folder, from which :func:`elman.load` loads it.
+
+        All files are replaced in one step: a process that is killed leaves either the old or the new model. See
+        :mod:`elman.families.saved.folder` for the files.
+
+        Args:
+            folder: it is created if needed; a model in it is replaced.
 
         Raises:
             UsageError: the model has not been fitted.
@@ -268,7 +288,7 @@ class Model(ModelSettings, ABC):
             write_folder(Path(folder), self._to_saved(self._draw()))
 
     def _to_saved(self, pictures: dict[str, str]) -> SavedModel:
-        """Return what a folder is to hold."""
+        """Return the contents of the model's folder."""
         return SavedModel(
             config=self._config(),
             weights=StoredWeights.of(self.network_.state_dict()),
@@ -280,31 +300,31 @@ class Model(ModelSettings, ABC):
         )
 
     def _draw(self) -> dict[str, str]:
-        """Draw the pictures; a model is not lost because one of them fails."""
+        """Draw the pictures; if that fails, the model is saved without them."""
         from elman.drawing.curves import loss_curves
 
         try:
             curves = {"curves.svg": loss_curves(self.history_)} if self.history_ else {}
             return {**curves, **self._pictures()}
         except Exception as error:
-            logger.warning("the pictures are left out: %s: %s", type(error).__name__, error)
+            logger.warning("the pictures are skipped: %s: %s", type(error).__name__, error)
             return {}
 
     @classmethod
     def from_saved(cls, saved: SavedModel, folder: Path) -> Self:
-        """Build a fitted model from what a folder holds.
+        """Build a fitted model from the contents of a folder.
 
         Raises:
-            ModelError: a setting is unknown, or the weights do not fit the settings.
+            ModelError: a setting is unknown or not valid, or the weights do not fit the settings.
         """
         settings = saved_settings(cls, saved.config, folder)
         try:
             model = cls(**settings)
             model.check()
             return model._adopt(saved)
-        except (ModelError, UsageError) as error:  # some do not know where the folder stands
-            said = str(error)
-            raise ModelError(said if said.startswith(str(folder)) else f"{folder}: {said}") from error
+        except (ModelError, UsageError) as error:  # some do not name the folder
+            message = str(error)
+            raise ModelError(message if message.startswith(str(folder)) else f"{folder}: {message}") from error
 
     def _adopt(self, saved: SavedModel) -> Self:
         self._restore_texts(saved.texts)
@@ -320,16 +340,16 @@ class Model(ModelSettings, ABC):
         return self
 
     def _check_shapes(self, found: dict[str, tuple[int, ...]]) -> None:
-        """Raise ModelError unless weights of these shapes fit the settings; no memory is taken for the network."""
+        """Raise ModelError unless weights of these shapes fit the settings; the network is not allocated for this."""
         with torch.device("meta"):
             expected = {name: tuple(part.shape) for name, part in self._build().state_dict().items()}
         check_fit(expected, found)
 
     def _load_unfinished(self, stored: Stored) -> dict[str, Any]:
-        """Read the checkpoint to go on from, once its header fits the settings that it says.
+        """Load the checkpoint to resume from, after checking its shapes against its settings.
 
         Raises:
-            ModelError: it does not.
+            ModelError: the shapes do not fit.
         """
         previous = self._restore_unfinished(stored.skeleton)
         previous._check_shapes(stored.shapes_of("network"))
@@ -338,7 +358,7 @@ class Model(ModelSettings, ABC):
         return stored.load()
 
     def _restore_unfinished(self, saved: dict[str, Any]) -> Self:
-        """Return a model with the settings and the vocabulary of an interrupted run."""
+        """Return an unfitted model with the settings and the vocabulary of an interrupted run."""
         previous = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
         previous._restore_texts(Texts(saved["texts"]))
         return previous
@@ -346,14 +366,14 @@ class Model(ModelSettings, ABC):
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             raise UsageError(
-                f"this {type(self).__name__} has not learned anything yet: call fit, or elman.load a folder"
+                f"this {type(self).__name__} is not fitted: call fit, or load a saved model with elman.load"
             )
 
     def _config(self) -> dict[str, Any]:
         return {"task": self.task, "settings": self.to_json(), "data": self.data_}
 
     def _find_previous(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
-        """Return the model whose vocabulary this run uses: the interrupted one, or the one to begin from."""
+        """Return the model whose vocabulary to reuse: the interrupted run, the model to start from, or None."""
         if saved is not None:
             return self._restore_unfinished(saved)
         if init_from is not None:
@@ -361,7 +381,7 @@ class Model(ModelSettings, ABC):
         return None
 
     def _finish(self, state: RunState) -> None:
-        """Take the best weights, judge them, and note what it cost."""
+        """Load the best weights, evaluate them, and record the cost of the training."""
         assert state.best is not None, "the last step always validates"
         self.network_.load_state_dict(state.best["network"])
         self.network_.eval()
@@ -381,16 +401,25 @@ class Model(ModelSettings, ABC):
         }
 
     def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, float | int]:  # noqa: N803
-        """Predict what ``fit`` would cost, without training.
+        """Predict the cost of ``fit`` by measuring a few steps; the model itself is not changed.
+
+        Args:
+            X: the training data, as for :meth:`fit`.
+            y: the targets, as for :meth:`fit`.
+            valid: the validation data, as for :meth:`fit`.
 
         Returns:
             ``parameters``, ``memory_bytes`` (weights, gradients and AdamW's two moments), ``steps``,
-            ``seconds_per_step`` (measured) and ``seconds``.
+            ``batches_per_epoch``, ``seconds_per_step`` (measured) and ``seconds``.
+
+        Raises:
+            UsageError: a setting or an argument is outside its limits or of the wrong type.
+            DataError: the data cannot be read, or is too small.
         """
         self.check()
         check_device(self.device)
         with computing(self):
-            trial = type(self)(**self.get_params())  # this model stays as it is
+            trial = type(self)(**self.get_params())  # so that this model does not change
             with seeded(self.seed):
                 task, batches = trial._prepare(X, y, valid, None)
             steps, seconds = predict_cost(task, batches, trial)

@@ -1,7 +1,7 @@
-"""What the translator and the captioner share: a decoder that writes about what an encoder has read.
+"""The base of the translator and the captioner: an encoder that reads an input and a decoder that generates a text.
 
-inputs ──Network.read──▶ DecoderState ─┬─ Network.forward, told the targets ──▶ logits ──cross entropy──▶ nats per token
-                                       └─ Network.step, beam_search ──▶ ids ──Tokenizer.decode──▶ text
+inputs ──Network.encode──▶ DecoderState ─┬─ Network.forward (teacher forcing) ──▶ logits ──cross entropy──▶ nats/token
+                                         └─ Network.step, beam_search ──▶ ids ──Tokenizer.decode──▶ text
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
-JUDGED = 500  # held-out examples that fit writes about at its end; evaluate judges all that it is given
-SENTENCES = 64  # that are written about together
+MAX_FINAL = 500  # validation examples for which fit generates texts at its end; evaluate uses all examples
+GENERATION_BATCH = 64  # inputs for which texts are generated together
 ENDS = {"begin_id": Tokenizer.begin_id, "end_id": Tokenizer.end_id}
 
 
 @dataclass(kw_only=True, eq=False)
 class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
-    """A model that writes a text about each input: the settings of its decoder, and how it searches."""
+    """A model that generates a text for each input, by beam search or by sampling."""
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
             check_positive(name, getattr(self, name))
         check_positive("batch_tokens", self.batch_tokens)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it is a share: at least 0 and below 1")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
         self.search.check()
 
     @property
     def _sizes(self) -> dict[str, Any]:
-        """What the decoder and the layers around it are made of."""
+        """The settings that the network is built from."""
         names = (
             "cell",
             "embedding_size",
@@ -77,7 +77,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     @property
     def search(self) -> Search:
-        """How the model writes where a call does not say it."""
+        """The options of the search, from the settings."""
         return Search(
             beam_size=self.beam_size,
             length_penalty=self.length_penalty,
@@ -88,7 +88,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
         return [0] * len(examples.inputs)
 
-    # Learning.
+    # Training.
 
     def _prepare(self, X: Any, y: Any, valid: Any, previous: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
         train, held_out = self.read(X, y, valid=valid)
@@ -100,7 +100,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         for setting, number in batches.num_cut.items():
             if number:
                 logger.warning(
-                    "%s of %s examples have a text of more than %s %d tokens: only its beginning counts; raise `%s`",
+                    "%s of %s examples have a text longer than %s %d tokens: it is cut to that length; raise `%s`",
                     *(f"{number:,}", f"{len(train.inputs):,}", setting, getattr(self, setting)),
                     setting,
                 )
@@ -110,48 +110,50 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     @abstractmethod
     def _learn_texts(self, train: Examples) -> None:
-        """Learn what the network reads and writes with, before it is built."""
+        """Learn the tokenizers, and whatever else the network needs, before it is built."""
 
     @abstractmethod
     def _batches(self, examples: Examples) -> TargetBatches:
-        """Put examples into batches."""
+        """Return the examples in batches."""
 
-    # The texts that are written.
+    # Generating.
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
-        """Learn what texts are written with."""
+        """Learn a tokenizer from texts."""
         return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
 
     @abstractmethod
     def _encode_inputs(self, inputs: Sequence[Any]) -> DecoderState:
-        """Let the network read some inputs, of about equal length."""
+        """Encode inputs of similar length; return the decoder's first state."""
 
     @abstractmethod
     def _lengths(self, inputs: Sequence[Any]) -> NDArray[np.int64]:
-        """Return how long each input is (N,), so that those of about equal length go together."""
+        """Return the length of each input (N,); inputs of similar length are encoded together."""
 
     @property
     @abstractmethod
     def _writes_unknown(self) -> bool:
-        """Whether <unk> may be written, since something takes its place afterwards."""
+        """Whether <unk> may be generated, because it is replaced afterwards."""
 
     def _generate(
         self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None, search: Search | None = None
     ) -> Iterator[list[Hypothesis]]:
-        """Write about each input: yield the ``n_best`` token sequences, the best first, in the inputs' order.
+        """Yield for each input, in order, the ``n_best`` generated token sequences, best first.
 
         Args:
-            inputs: what to write about.
-            first: the number of the first one, from which what is drawn about it depends.
-            max_length: the most tokens to write; as the setting says where not given.
-            search: how to write; as the settings say where not given.
+            inputs: the inputs.
+            first: the number of the first input; samples depend on the seed and the number.
+            max_length: the maximum number of tokens; the setting by default.
+            search: the options of the search; the settings by default.
         """
         max_length, search = max_length or self.max_length, search or self.search
         results: list[list[Hypothesis]] = [[] for _ in inputs]
         order = np.argsort(self._lengths(inputs), kind="stable").tolist()
-        together = max(SENTENCES * 5 // max(search.beam_size, search.n_best, 5), 1)  # a large beam takes their memory
-        for start in range(0, len(order), together):
-            rows = order[start : start + together]
+        batch_size = max(
+            GENERATION_BATCH * 5 // max(search.beam_size, search.n_best, 5), 1
+        )  # a large beam needs memory
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
             with torch.inference_mode():
                 state = self._encode_inputs([inputs[row] for row in rows])
                 if search.temperature == 0:
@@ -173,7 +175,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         yield from results
 
     def _step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one token a row (R,); return the logits (R, V) of what may follow, and the state after it."""
+        """Read one token per row (R,); return the logits (R, V) of the next token, never ``<s>``, and the new state."""
         logits, state = self.network_.step(ids.to(self.network_.head.weight.device), state)
         logits[:, Tokenizer.begin_id] = -torch.inf
         if not self._writes_unknown:
@@ -185,22 +187,22 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     @property
     @abstractmethod
     def _target_tokenizer(self) -> Tokenizer:
-        """What texts are written with."""
+        """The tokenizer of the generated texts."""
 
     @abstractmethod
     def _take_inputs(self, X: Any) -> Sequence[Any]:  # noqa: N803
-        """Take what is to be written about, as ``predict`` does."""
+        """Take inputs as ``predict`` does."""
 
     @abstractmethod
     def _take_answers(self, y: Any, number: int) -> Sequence[str]:
-        """Take the text that is to be written about each of so many inputs."""
+        """Take the target text of each of ``number`` inputs."""
 
     @abstractmethod
     def _lay_out(self, item: Any) -> Layout:
-        """Lay out what comes before the decoder, for one input."""
+        """Return the layout of the encoder for one input."""
 
     def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
-        """Lay the network out over each input; see :meth:`elman.families.base.Model.unroll`."""
+        """Unroll the network over each input; see :meth:`elman.families.base.Model.unroll`."""
         self._check_fitted()
         items, tokenizer = self._take_inputs(X), self._target_tokenizer
         answers = None if y is None else self._take_answers(y, len(items))
@@ -235,34 +237,44 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                 places=layout.places,
             )
 
-    # Judging.
+    # Evaluating.
 
     def _final_metrics(self) -> dict[str, float | int]:
         number = len(self._valid.inputs)
-        self._report = self._compare_texts(self._valid.select(range(min(JUDGED, number))))
+        self._report = self._compare_texts(self._valid.select(range(min(MAX_FINAL, number))))
         self._report.metrics.update(self._evaluate_likelihood(self._valid_batches), examples=number)
-        if number > JUDGED:
-            self._report.metrics["written_examples"] = JUDGED
+        if number > MAX_FINAL:
+            self._report.metrics["written_examples"] = MAX_FINAL
         return self._report.metrics
 
     def _final_seconds(self) -> float:
         number = len(self._valid.inputs)
 
-        def tell(size: int) -> float:
+        def evaluate_likelihood(size: int) -> float:
             some = self._valid.select(range(min(size, number)))
             self._evaluate_likelihood(self._batches(some))
             return len(some.inputs) / number
 
-        def write(size: int) -> float:
+        def generate(size: int) -> float:
             some = self._valid.select(range(min(size, number)))
             longest = int(self._batches(some).targets.lengths.max())
-            list(self._generate(some.inputs, max_length=longest))  # once it has learned, it writes no more than that
-            return len(some.inputs) / min(JUDGED, number)
+            list(self._generate(some.inputs, max_length=longest))  # a trained model rarely generates longer texts
+            return len(some.inputs) / min(MAX_FINAL, number)
 
-        return predict_seconds(tell, SENTENCES) + predict_seconds(write, SENTENCES)
+        return predict_seconds(evaluate_likelihood, GENERATION_BATCH) + predict_seconds(generate, GENERATION_BATCH)
 
     def report(self, X: Any, y: Any = None, *, search: Search | None = None) -> Report:  # noqa: N803
-        """Evaluate the model as ``evaluate`` does; ``search`` says how it writes, as the settings do elsewhere."""
+        """Evaluate the model; return the figures, and the signatures that say how they were computed.
+
+        Args:
+            X: as for ``evaluate``.
+            y: as for ``evaluate``.
+            search: options of the beam search or the sampling; the model's settings by default.
+
+        Raises:
+            UsageError: the model is not fitted, or an argument is of the wrong type or outside its limits.
+            DataError: the data cannot be read.
+        """
         self._check_fitted()
         if search is not None:
             search.check()
@@ -278,14 +290,14 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     @abstractmethod
     def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
-        """Write about each example's input and compare that with the true texts."""
+        """Generate a text for each input and compare it with the true texts."""
 
     @abstractmethod
     def _sample(self, examples: Examples) -> str:
-        """Write about the first example, to be shown while training."""
+        """Generate a text for the first example, to show during training."""
 
     def _evaluate_likelihood(self, batches: TargetBatches) -> dict[str, float | int]:
-        """Judge how likely the true texts are, each token's predecessors told."""
+        """Evaluate the likelihood of the true texts, with teacher forcing."""
         network = self.network_.eval()
         device = next(network.parameters()).device
         nats, tokens = 0.0, 0
@@ -293,61 +305,61 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             batch = batches.batch(step)
             with torch.inference_mode():
                 logits = network(batch.to(device)).float()  # (N, V)
-            wanted = batch.targets[batch.targets != IGNORED].to(device)
-            nats += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
-            tokens += len(wanted)
+            targets = batch.targets[batch.targets != IGNORED].to(device)  # (N,)
+            nats += float(nn.functional.cross_entropy(logits, targets, reduction="sum"))
+            tokens += len(targets)
         figures = language_metrics(nats, tokens, 0, batches.targets.num_unknown)
-        told = {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
-        return {**told, "cut": sum(batches.num_cut.values())}
+        kept = {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
+        return {**kept, "cut": sum(batches.num_cut.values())}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layout:
-    """What comes before a decoder, for one input."""
+    """The part of the network before the decoder, for one input."""
 
     inputs: Tensor
-    """What the network computes with."""
+    """The vectors that the network reads."""
     start: Callable[[Tensor], DecoderState]
-    """Takes R such inputs; returns what the decoder begins from."""
+    """Takes R such inputs and returns the decoder's first state."""
     stacks: dict[str, Stack] = field(default_factory=dict)
-    """The recurrent layers that read it, if any."""
+    """The recurrent layers that read the input, if any."""
     places: Sequence[str] = ()
-    """What attention looks at, where no recurrent layers read it."""
+    """The positions that attention covers, if no recurrent layers read the input."""
 
 
 class TargetBatches(Protocol):
-    """Examples in batches: see :class:`elman.training.task.Batches`."""
+    """Examples with texts as targets, in batches; see :class:`elman.training.task.Batches`."""
 
     targets: Targets
-    """What is to be written."""
+    """The texts that the model learns to generate."""
     num_cut: dict[str, int]
-    """How many texts are longer than a setting allows, by the setting."""
+    """How many texts are cut, by the name of the setting that limits their length."""
 
     def __len__(self) -> int:
-        """Batches in one pass."""
+        """Return the number of batches in one pass."""
         ...
 
     def batch(self, step: int) -> Any:
-        """Return the batch of this step."""
+        """Return the batch of a step."""
         ...
 
 
 class EncoderDecoderTask:
-    """A model that writes, as the training loop sees it."""
+    """Train an encoder-decoder model: the task that the training loop runs."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self.network: nn.Module = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        """Say what is to become small."""
+        """Return the figures to minimize."""
         return (metrics["nats_per_token"],)
 
     def plan(self, passes: float) -> None:
-        """Nothing depends on the number of passes."""
+        """Do nothing: no option depends on the number of passes."""
 
     def training_step(self, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
-        """Return the summed loss in nats, and the number of targets."""
+        """Return the summed loss in nats, the number of targets, and None: nothing is carried to the next step."""
         logits = self.network(batch).float()  # (N, V)
         targets = batch.targets[batch.targets != IGNORED]
         smoothing = self._model.label_smoothing
@@ -360,6 +372,6 @@ class EncoderDecoderTask:
         return figures
 
     def sample(self) -> str:
-        """Show what is written of the first validation example."""
+        """Return the text generated for the first validation example."""
         text: str = self._model._sample(self._model._valid)
         return text

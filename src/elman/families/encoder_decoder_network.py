@@ -1,4 +1,4 @@
-"""The network of a model that writes about what it has read: a decoder between an embedding and an output layer."""
+"""The network of the encoder-decoder models: a decoder with its embedding and output layer, and any encoder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from elman.nn.outputs.heads import SoftmaxHead
 
 
 class EncoderDecoderNetwork(nn.Module):
-    """A decoder with its embedding and output layer; what reads the inputs is the task's own.
+    """A decoder with its embedding and output layer; a subclass adds the encoder.
 
     Args:
         vocab_size: V.
-        cell: of the decoder, as all that follows to memory_size; see :class:`~elman.nn.decoder.Decoder`.
+        cell: the decoder's cell; see :class:`~elman.nn.decoder.Decoder`.
         embedding_size: E.
         hidden_size: H.
         num_layers: L.
-        memory_size: M, of what the decoder looks at.
-        attention: how it looks.
-        input_feeding: whether each step knows what the one before saw.
-        tie_weights: whether the embedding's matrix serves as the output layer's.
-        dropout: share of the values that are set to zero while training.
+        memory_size: M, the size of the encoder outputs that the decoder attends to.
+        attention: the kind of attention.
+        input_feeding: whether each step also reads the attention's result of the step before.
+        tie_weights: whether the embedding and the output layer share a matrix.
+        dropout: share of values set to zero during training.
         backend: see :class:`~elman.nn.recurrent.RNN`.
     """
 
@@ -54,16 +54,16 @@ class EncoderDecoderNetwork(nn.Module):
         self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding if tie_weights else None)
 
     def encode_batch(self, batch: Any) -> DecoderState:
-        """Read the inputs of a batch."""
+        """Encode the inputs of a batch; return the decoder's first state."""
         raise NotImplementedError
 
     def forward(self, batch: Any) -> Tensor:
-        """Read a batch, its targets told; return the logits (N, V) of its N targets, row by row."""
+        """Return the logits (N, V) of the N targets of a batch, row by row, with teacher forcing."""
         outputs, _, _ = self.decoder(self.dropout(self.embedding(batch.inputs)), self.encode_batch(batch))  # (B, T, H)
         logits: Tensor = self.head(self.dropout(outputs)[batch.targets != IGNORED])  # (N, V)
         return logits
 
     def step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one token a row (R,); return the logits (R, V) of what follows, and the state."""
+        """Read one token per row (R,); return the logits (R, V) of the next token, and the new state."""
         outputs, state, _ = self.decoder(self.embedding(ids)[:, None], state)  # (R, 1, H)
         return self.head(outputs[:, 0]), state

@@ -1,8 +1,8 @@
-"""What a labelling model reads: sentences of words, texts, or sequences of numbers. Each kind is an object of its own.
+"""The inputs of the tagger and the classifier: sentences of words, texts, or sequences of numbers.
 
-what the user gives ──take──▶ items ──learn──▶ words, pieces or spread ──front──▶ the network's first layer
-                              items ──batches──▶ distinct words, and where they stand  | numbers     (training)
-                              items ──tokens, Table.gather──▶ (B, T, E)                              (prediction)
+Python values ──take──▶ items ──learn──▶ vocabulary or spread ──front──▶ the first layer of the network
+                        items ──batches──▶ distinct tokens and their indices | numbers     (training)
+                        items ──tokens, Table.gather──▶ (B, T, E)                          (prediction)
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from elman.nn.inputs.words import WordEncoder
 
 logger = logging.getLogger(__name__)
 
-KEPT_TOKENS = 100_000  # distinct tokens whose vectors are kept while predicting
+MAX_CACHED = 100_000  # distinct tokens whose vectors are cached during prediction
 
 
 class Table(Protocol):
-    """What turns sequences into what the recurrent layers read, when predicting."""
+    """Turns sequences into inputs of the recurrent layers, during prediction."""
 
     def gather(self, sequences: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Return (B, T, E) and the lengths (B,)."""
@@ -45,39 +45,39 @@ class Table(Protocol):
 
 
 class Inputs(Protocol):
-    """One kind of inputs, and what has been learned of them."""
+    """One kind of inputs, with what was learned from the training data."""
 
     facts: dict[str, Any]
-    """What there is to say of the data: by name, for the model card."""
+    """Facts about the data for the model card, by name."""
 
     def take(self, given: Any) -> list[Any]:
-        """Take items as Python has them.
+        """Check items given as Python values; return them in a list.
 
         Raises:
-            UsageError: they are of another kind.
-            DataError: one is missing.
+            UsageError: an item is of the wrong type.
+            DataError: an item is missing.
         """
         ...
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
-        """Learn what the network begins with.
+        """Learn the vocabulary, or the spread of the numbers.
 
         Args:
-            items: of the training data.
-            others: of the validation data: no more of them than which words pretrained vectors are needed for.
+            items: the training data.
+            others: the validation data; only used to select words from pretrained vectors.
         """
         ...
 
     def check(self, items: Sequence[Any]) -> None:
-        """Raise DataError for items that do not fit what has been learned."""
+        """Raise DataError if an item does not fit the training data."""
         ...
 
     def front(self) -> nn.Module:
-        """Return the network's first layer, with fresh weights; its ``output_size`` is E."""
+        """Return the network's first layer, newly initialized; its ``output_size`` is E."""
         ...
 
     def initialize(self, front: Any) -> None:
-        """Write what has been learned into a first layer, before training."""
+        """Initialize a first layer from pretrained vectors, if there are any."""
         ...
 
     def tokens(self, item: Any) -> Sequence[Any]:
@@ -85,36 +85,36 @@ class Inputs(Protocol):
         ...
 
     def batches(self, items: Sequence[Any]) -> WordSequences | NumberSequences:
-        """Put items into batches for training."""
+        """Return the items, ready to be gathered into training batches."""
         ...
 
     def table(self, front: Any) -> Table:
-        """Return what looks items up for prediction, with a first layer as it is now."""
+        """Return the table that encodes items for prediction, with the current weights of a first layer."""
         ...
 
     def texts(self) -> dict[str, str]:
-        """Return what a folder keeps of what has been learned, by file name."""
+        """Return the contents of the text files that a saved model needs, by name."""
         ...
 
     def restore(self, texts: Texts) -> None:
-        """Take back what :meth:`texts` returned.
+        """Restore what :meth:`texts` returned.
 
         Raises:
-            ModelError: it is something else.
+            ModelError: a file is missing or not valid.
         """
         ...
 
     def preview(self, item: Any) -> str:
-        """Return the beginning of an item for people to see."""
+        """Return the beginning of an item, to show it to a person."""
         ...
 
 
 class SentenceInputs:
-    """Sentences, whose words are given.
+    """Sentences, given as lists of words.
 
     Args:
-        settings: of the model; see :class:`~elman.families.labelling.LabellingModel`.
-        ignores_case: give words that differ in capitals only one row of the embedding.
+        settings: the settings of the model; see :class:`~elman.families.labelling.LabellingModel`.
+        ignores_case: whether words that differ only in case share a row of the embedding.
     """
 
     def __init__(self, settings: Any, ignores_case: bool) -> None:
@@ -125,16 +125,16 @@ class SentenceInputs:
         self.facts: dict[str, Any] = {}
 
     def take(self, given: Any) -> list[Any]:
-        """Take the words of each sentence; see :class:`Inputs`."""
+        """Check sentences given as lists of words; see :class:`Inputs`."""
         return take_sentences(given)
 
     def tokens(self, item: Any) -> Sequence[str]:
-        """Return the words of a sentence: they are the sentence."""
+        """Return the words of a sentence: the sentence itself."""
         words: Sequence[str] = item
         return words
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
-        """Build the lexicon: of the training's words and, with pretrained vectors, of those that they know."""
+        """Build the lexicon from the words of the training data and, if there are any, of the pretrained vectors."""
         counts = Counter(chain.from_iterable(map(self.tokens, items)))
         names: list[str] = []
         size = 0
@@ -154,10 +154,10 @@ class SentenceInputs:
         path = self._settings.vectors
         missing = [word for word in counts if word not in rows and word.lower() not in rows]
         coverage = 1 - sum(counts[word] for word in missing) / max(sum(counts.values()), 1)
-        shown = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
+        frequent = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
         logger.warning(
-            "%s knows %.1f %% of the training's words; %s distinct ones are not in it: %s ...",
-            *(path, 100 * coverage, f"{len(missing):,}", shown),
+            "%s covers %.1f %% of the words in the training data; it lacks %s distinct words: %s ...",
+            *(path, 100 * coverage, f"{len(missing):,}", frequent),
         )
         self.facts["vectors"] = {
             "file": str(path),
@@ -167,10 +167,10 @@ class SentenceInputs:
         }
 
     def check(self, items: Sequence[Any]) -> None:
-        """Words fit in any case: those that training has not seen are <unk>."""
+        """Accept all words: those that are not in the training data become <unk>."""
 
     def front(self) -> WordEncoder:
-        """Return what encodes words."""
+        """Return the word encoder, newly initialized."""
         settings = self._settings
         return WordEncoder(
             self.lexicon.counts,
@@ -183,37 +183,38 @@ class SentenceInputs:
         )
 
     def initialize(self, front: WordEncoder) -> None:
-        """Begin from the pretrained vectors, where there are any; they are not kept here beyond that."""
+        """Initialize the encoder from the pretrained vectors, if there are any, and drop them from here."""
         if self._vectors is not None:
             front.load_vectors(self._vectors, self.lexicon)
             self._vectors = None
 
     def batches(self, items: Sequence[Any]) -> WordSequences:
-        """Put items into batches for training."""
+        """Return the sentences, ready to be gathered into training batches."""
         return WordSequences([self.tokens(item) for item in items], self.lexicon)
 
     def table(self, front: WordEncoder) -> WordTable:
-        """Return what looks words up for prediction."""
+        """Return the table that encodes words for prediction."""
         return WordTable(front, self.lexicon)
 
     def texts(self) -> dict[str, str]:
-        """Return the words, for a folder."""
+        """Return the lexicon as a file to save."""
         return {"words.json": self.lexicon.to_json()}
 
     def restore(self, texts: Texts) -> None:
-        """Take the words back."""
+        """Restore the lexicon."""
         self.lexicon = Lexicon.from_json(texts["words.json"], self._ignores_case, self._settings.min_count)
 
     def preview(self, item: Any) -> str:
-        """Return the words of a sentence, with blanks between them."""
+        """Return the beginning of a sentence, its words joined by spaces."""
         return " ".join(item)[:100]
 
 
 class TextInputs(SentenceInputs):
-    """Texts, which are cut into words, characters or byte pairs.
+    """Texts, split into words, characters or BPE tokens.
 
     Args:
-        settings: of the classifier: besides those of :class:`SentenceInputs` level, vocab_size and max_length.
+        settings: the settings of the classifier; besides those of :class:`SentenceInputs`, ``level``, ``vocab_size``
+            and ``max_length``.
     """
 
     def __init__(self, settings: Any) -> None:
@@ -221,11 +222,11 @@ class TextInputs(SentenceInputs):
         self.tokenizer: Tokenizer | None = None
 
     def take(self, given: Any) -> list[Any]:
-        """Take texts; see :class:`Inputs`."""
+        """Check texts; see :class:`Inputs`."""
         return take_texts(given, hint='; for sequences of numbers set level "numbers"')
 
     def tokens(self, item: str) -> Sequence[str]:
-        """Split a text into what the network reads; a text without any is one unknown token."""
+        """Split a text into at most ``max_length`` tokens; an empty text becomes one unknown token."""
         if self._settings.level == "word":
             tokens = split_words(item)
         elif self.tokenizer is None:
@@ -235,18 +236,18 @@ class TextInputs(SentenceInputs):
         return tokens[: self._settings.max_length] or [""]
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
-        """Learn the byte pairs, where texts are cut into these, and the words."""
+        """Learn the tokenizer, for level "bpe", and the lexicon."""
         if self._settings.level == "bpe":
             self.tokenizer = BytePairTokenizer.train(items, vocab_size=self._settings.vocab_size)
         super().learn(items, others)
 
     def texts(self) -> dict[str, str]:
-        """Return the words, and the byte pairs, for a folder."""
+        """Return the lexicon and the tokenizer as files to save."""
         pieces = {} if self.tokenizer is None else {"tokenizer.json": self.tokenizer.to_json()}
         return {**super().texts(), **pieces}
 
     def restore(self, texts: Texts) -> None:
-        """Take the words, and the byte pairs, back."""
+        """Restore the lexicon and the tokenizer."""
         super().restore(texts)
         if self._settings.level == "bpe":
             self.tokenizer = Tokenizer.from_json(texts["tokenizer.json"], "bpe")
@@ -257,7 +258,7 @@ class TextInputs(SentenceInputs):
 
 
 class NumberInputs:
-    """Sequences of numbers (T, F): standardised as the training data say."""
+    """Sequences of numbers (T, F), standardized with the mean and deviation of the training data."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -268,63 +269,63 @@ class NumberInputs:
         return len(self._spread[0])
 
     def take(self, given: Any) -> list[Any]:
-        """Take arrays of numbers; see :class:`Inputs`."""
+        """Check arrays of numbers; see :class:`Inputs`."""
         return list(take_series(given))
 
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
-        """Learn the mean and the deviation of each feature."""
+        """Learn the mean and standard deviation of each feature."""
         self._spread = torch.zeros(items[0].shape[1]), torch.ones(items[0].shape[1])
         self.check(items)
         self._spread = mean_and_deviation(items)
 
     def check(self, items: Sequence[Any]) -> None:
-        """Raise DataError where items have other features than those that were learned from."""
+        """Raise DataError if an item has another number of features than the training data."""
         other = next((item.shape[1] for item in items if item.shape[1] != self._width), None)
         if other is not None:
             raise DataError(
-                f"a sequence has {other} features a time step, but the model has learned from {self._width}"
+                f"a sequence has {other} features per time step, but the model was trained on {self._width}"
             )
 
     def front(self) -> Standardize:
-        """Return what standardises numbers."""
+        """Return the layer that standardizes numbers."""
         return Standardize(*self._spread)
 
     def initialize(self, front: Standardize) -> None:
-        """Nothing is missing: the spread is in the layer since it was built."""
+        """Do nothing: the layer was built with the mean and deviation."""
 
     def tokens(self, item: Any) -> Sequence[Any]:
-        """Return the rows of an array: they are the array."""
+        """Return the rows of an array: the array itself."""
         rows: Sequence[Any] = item
         return rows
 
     def batches(self, items: Sequence[Any]) -> NumberSequences:
-        """Put items into batches for training."""
+        """Return the arrays, ready to be gathered into training batches."""
         return NumberSequences(items)
 
     def table(self, front: Standardize) -> NumberTable:
-        """Return what standardises items for prediction."""
+        """Return the table that standardizes arrays for prediction."""
         return NumberTable(front)
 
     def texts(self) -> dict[str, str]:
-        """Return how many features there are, for a folder; the weights hold the spread."""
+        """Return the number of features as a file to save; the weights hold the mean and deviation."""
         return {"features.json": write_json({"number": self._width})}
 
     def restore(self, texts: Texts) -> None:
-        """Take back how many features there are."""
+        """Restore the number of features."""
         size = check_width(texts.parse("features.json", {"number": int})["number"])
         self._spread = torch.zeros(size), torch.ones(size)
 
     def preview(self, item: Any) -> str:
-        """Say how long a sequence is."""
+        """Return the length of a sequence."""
         return f"{len(item)} steps"
 
 
 class WordTable:
-    """The vectors of the tokens that prediction has met: each is computed once.
+    """A cache of token vectors for prediction: the vector of each distinct token is computed once.
 
     Args:
-        encoder: what computes them.
-        lexicon: what turns tokens into numbers.
+        encoder: computes the vectors.
+        lexicon: looks up the tokens.
     """
 
     def __init__(self, encoder: WordEncoder, lexicon: Lexicon) -> None:
@@ -334,8 +335,8 @@ class WordTable:
         self._table = encoder.embedding.weight.new_empty(0, encoder.output_size)
 
     def gather(self, sequences: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
-        """Return the vectors (B, T, E) of the tokens of some sequences, and the lengths (B,)."""
-        if len(self._numbers) > KEPT_TOKENS:
+        """Return the vectors (B, T, E) of the tokens of sequences, and the lengths (B,)."""
+        if len(self._numbers) > MAX_CACHED:
             self._numbers, self._table = {}, self._table[:0]
         numbers = self._numbers
         new = list(dict.fromkeys(token for sequence in sequences for token in sequence if token not in numbers))
@@ -350,7 +351,7 @@ class WordTable:
 
 
 class NumberTable:
-    """Arrays of numbers, standardised; see :class:`Table`."""
+    """Standardizes arrays of numbers for prediction; see :class:`Table`."""
 
     def __init__(self, front: Standardize) -> None:
         self._front = front

@@ -1,4 +1,4 @@
-"""What models that give labels share: the labels themselves, and, where they read words, the settings of these."""
+"""The base of the tagger and the classifier: a model that predicts labels."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
 
-MOST_LABELS = 10_000
+MAX_LABELS = 10_000
 
 
 @dataclass(kw_only=True, eq=False)
 class LabellingModel(SequenceModel):
-    """A model that gives labels to what it reads: words, as a rule."""
+    """A model that predicts labels, usually of words or texts."""
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         check_positive("min_count", self.min_count)
         for name in ("vector_words", "word_dropout"):
@@ -32,31 +32,40 @@ class LabellingModel(SequenceModel):
         if self.embedding_size is not None:
             check_positive("embedding_size", self.embedding_size)
         if self.character_size < 2 or self.character_size % 2:
-            raise UsageError(f"character_size is {self.character_size}; it must be even and above zero")
+            raise UsageError(f"character_size is {self.character_size}; it must be even and above 0")
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
-        """Return the share of labels that are right."""
+        """Return the accuracy, from 0 to 1."""
         return float(self.evaluate(X, y)["accuracy"])
 
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
-        """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
+        """Evaluate the model; return the figures, the figures of each label, and the confusion matrix.
+
+        Args:
+            X: as for ``evaluate``.
+            y: as for ``evaluate``.
+
+        Raises:
+            UsageError: the model is not fitted, or X or y is of the wrong type.
+            DataError: the data cannot be read.
+        """
         report = super().report(X, y)
         metrics = report.metrics
         if metrics["unknown_labels"] == metrics.get("tokens", metrics.get("examples")):
             found = [label for label, rates in report.labels.items() if rates["support"]]
-            logger.warning("%s; so every answer counts as wrong", self._unknown("the data", found))
+            logger.warning("%s; every prediction counts as wrong", self._describe_unknown("the data", found))
         return report
 
     def _check_known(self, part: str, labels: Iterable[Hashable]) -> None:
-        """Raise DataError where a part of the data has no label that the model knows: it would be of no use."""
+        """Raise DataError if the model knows none of the labels in a part of the data."""
         found = set(labels)
         if found.isdisjoint(self.labels_):
-            raise DataError(self._unknown(part, sorted(map(str, found))))
+            raise DataError(self._describe_unknown(part, sorted(map(str, found))))
 
-    def _unknown(self, part: str, found: Sequence[str]) -> str:
+    def _describe_unknown(self, part: str, found: Sequence[str]) -> str:
         known = [str(label) for label in self.labels_]
-        shown, learned = (", ".join(some[:5]) + (" ..." if len(some) > 5 else "") for some in (found, known))
-        return f"no label in {part} ({shown}) is one that the model knows ({learned}); is it the right column?"
+        here, there = (", ".join(some[:5]) + (" ..." if len(some) > 5 else "") for some in (found, known))
+        return f"none of the labels in {part} ({here}) is known to the model ({there}); is it the right column?"
 
     def _pictures(self) -> dict[str, str]:
         return {"confusion.svg": self._report.picture()} if hasattr(self, "_report") else {}
@@ -69,5 +78,5 @@ class LabellingModel(SequenceModel):
     def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
         self.labels_ = tuple(texts.parse("labels.json", [(str, int, float, bool)]))
-        if not 1 <= len(self.labels_) <= MOST_LABELS:
-            raise ModelError(f"labels.json: {len(self.labels_):,} labels; a model has 1 to {MOST_LABELS:,}")
+        if not 1 <= len(self.labels_) <= MAX_LABELS:
+            raise ModelError(f"labels.json: {len(self.labels_):,} labels; a model has 1 to {MAX_LABELS:,}")

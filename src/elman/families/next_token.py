@@ -1,4 +1,4 @@
-"""What the language model and the composer share: a network that reads a sequence and says what comes next.
+"""The base of the language model and the composer: a network that predicts the next token of a sequence.
 
 Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets) ──LanguageNetwork──▶ logits (B,T,V), state
     ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
@@ -35,22 +35,22 @@ from elman.settings.next_token import NextTokenSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive
 
-VALIDATION_STREAMS = 32  # validation along the way cuts the data in so many streams; the final one carries one state
+VALIDATION_STREAMS = 32  # parallel streams of a validation during training; the final one uses a single stream
 
 
 @dataclass(kw_only=True, eq=False)
 class NextTokenModel(NextTokenSettings, Model):
-    """A model that says what comes next in a sequence, and so can go on with it: the settings of its network."""
+    """A model that predicts the next token of a sequence and can thus generate sequences."""
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "window", "batch_size", "bptt_length"):
             check_positive(name, getattr(self, name))
         if self.embedding_size is not None:
             check_positive("embedding_size", self.embedding_size)
         if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
+            raise UsageError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
         if not math.isfinite(self.forget_bias):
             raise UsageError(f"forget_bias is {self.forget_bias}; it must be a finite number")
         if self.forget_bias and not self._has_forget_gate:
@@ -66,44 +66,44 @@ class NextTokenModel(NextTokenSettings, Model):
     def _has_forget_gate(self) -> bool:
         return self.cell in CELLS and "forget" in CELLS[self.cell].gates
 
-    # What a task says about its tokens.
+    # What each task implements.
 
     @property
     @abstractmethod
     def _vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The size of the vocabulary."""
 
     @property
     @abstractmethod
     def _default_embedding_size(self) -> int:
-        """Length of a token's vector where no setting says it."""
+        """The length of a token's vector, unless a setting gives it."""
 
     @property
     @abstractmethod
     def _independent(self) -> bool:
-        """Whether each sequence of a corpus is read by itself, not as a part of one long stream."""
+        """Whether the sequences of a corpus are independent, not parts of one stream."""
 
     @abstractmethod
     def _evaluate(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
-        """Judge the network on a corpus."""
+        """Evaluate the network on a corpus."""
 
     @abstractmethod
     def _sample(self) -> str:
-        """Write something to be shown while training."""
+        """Generate a sample to show during training."""
 
     @abstractmethod
     def _read_ids(self, X: Any, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
-        """Yield the ids of each sequence, its ends among them where it has any; some may stop after ``most``."""
+        """Yield the ids of each sequence, with its begin and end tokens if any; it may stop after ``most`` ids."""
 
     @property
     @abstractmethod
     def _token_names(self) -> Sequence[str]:
         """The names of all tokens, by id."""
 
-    # Reading and writing ids.
+    # Looking inside.
 
     def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
-        """Lay the network out over each sequence; see :meth:`elman.families.base.Model.unroll`."""
+        """Unroll the network over each sequence; see :meth:`elman.families.base.Model.unroll`."""
         self._check_fitted()
         check_no_targets(y, self)
         network, names = self.network_.eval(), self._token_names
@@ -122,13 +122,16 @@ class NextTokenModel(NextTokenSettings, Model):
                 stacks={"rnn": Stack(layer=layer, tokens=tokens, is_aligned=True)},
                 inputs=network.embedding(inputs.to(device)).detach(),
                 run=run,
+                run_from=lambda inputs, state: network.read_vectors(inputs, state)[0],
                 names=names,
                 targets=targets,
                 is_cut=is_cut,
             )
 
+    # Training and evaluating on ids.
+
     def _batches(self, corpus: Corpus, valid: Corpus, max_length: int = 4096) -> LineBatches | StreamBatches:
-        """Cut the training data into batches; keep the validation data, of which there must be something."""
+        """Return the training batches; keep the validation corpus, which must have at least one target."""
         batches: LineBatches | StreamBatches
         if self._independent:
             batches = LineBatches(corpus, self.batch_size * self.bptt_length, self.seed, max_length)
@@ -137,8 +140,8 @@ class NextTokenModel(NextTokenSettings, Model):
         self._valid = valid
         if valid.num_targets < 1:
             raise DataError(
-                f"the validation data have {len(valid.ids)} tokens and need 2; "
-                "raise `valid_fraction` or name others with `valid`"
+                f"the validation data has {len(valid.ids)} tokens and needs at least 2; "
+                "raise `valid_fraction` or give other data as `valid`"
             )
         return batches
 
@@ -147,7 +150,7 @@ class NextTokenModel(NextTokenSettings, Model):
         return LanguageNetwork(
             self._vocab_size,
             embedding_size=self.embedding_size or self._default_embedding_size,
-            hidden_size=int(self.hidden_size),  # it may be NumPy's, from a search over settings
+            hidden_size=int(self.hidden_size),  # a search over settings may give a NumPy integer
             num_layers=int(self.num_layers),
             dropout=0.1 if self.dropout is None else self.dropout,
             **{name: getattr(self, name) for name in names},
@@ -157,21 +160,21 @@ class NextTokenModel(NextTokenSettings, Model):
         return self._evaluate(self._valid)
 
     def _final_seconds(self) -> float:
-        def judge(size: int) -> float:  # a batch, whatever its size
+        def evaluate_batch(size: int) -> float:  # always one batch, whatever the size
             batch, _ = next(self._losses(self._valid, num_streams=1))
             return batch.num_targets / self._valid.num_targets
 
-        return predict_seconds(judge, 1)
+        return predict_seconds(evaluate_batch, 1)
 
     def _losses(self, corpus: Corpus, num_streams: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Yield each batch of a corpus, in order, with the nats (B, T) of its targets (zero at padding)."""
+        """Yield each batch of a corpus, in order, with the losses (B, T) of its targets in nats, zero at padding."""
         state = None
         for batch in _iterate_batches(corpus, self._independent, num_streams):
             losses, state = self._nats(batch, None if batch.first else state)
             yield batch, losses
 
     def _nats(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
-        """Read a batch from a state; return the nats (B, T) of its targets (zero at padding), and the state after."""
+        """Return the losses (B, T) of the targets of a batch in nats, zero at padding, and the state after it."""
         network = self.network_.eval()
         with torch.inference_mode():
             moved = batch.to(next(network.parameters()).device)
@@ -184,10 +187,10 @@ class NextTokenModel(NextTokenSettings, Model):
 
 
 class LanguageNetwork(nn.Module):
-    """Embedding, recurrent layers, head: ids (B, T) to logits (B, T, V).
+    """An embedding, recurrent layers and an output layer, from ids (B, T) to logits (B, T, V).
 
-    In the lecture's names W = ``rnn.weight_ih_l0``, U = ``rnn.weight_hh_l0`` and V = ``head.weight``. The sizes and
-    options are the settings of :class:`NextTokenModel`.
+    In the equations W is ``rnn.weight_ih_l0``, U is ``rnn.weight_hh_l0`` and V is ``head.weight``. The arguments are
+    the settings of :class:`NextTokenModel`.
     """
 
     def __init__(
@@ -208,7 +211,9 @@ class LanguageNetwork(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         if tie_weights:
-            nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)  # V's scale, so that logits begin small
+            nn.init.normal_(
+                self.embedding.weight, std=embedding_size**-0.5
+            )  # the scale of V, so that the first logits are small
         self.dropout = LockedDropout(dropout)
         sizes: dict[str, Any] = {"input_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers}
         self.rnn: Recurrent | Window
@@ -223,72 +228,72 @@ class LanguageNetwork(nn.Module):
         self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding if tie_weights else None)
 
     def forward(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """Read ids (B, T) from a state; return the logits (B, T, V) and the state after each row's last id."""
+        """Return the logits (B, T, V) of ids (B, T), read from a state, and the state after the last id of each row."""
         return self.read_vectors(self.embedding(inputs), state, lengths)
 
     def read_vectors(self, embedded: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """Read the vectors (B, T, E) of ids; see :meth:`forward`."""
+        """Do as :meth:`forward` for ids given as vectors (B, T, E)."""
         hidden, after = self.rnn.run(embedded, state, lengths)  # (B, T, H)
         logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
         return logits, after
 
     def set_dropout(self, share: float) -> None:
-        """Drop this share of the hidden values, between layers and before the head, while training."""
+        """Set the share of hidden values, between layers and before the output layer, that training drops."""
         self.dropout.p = share
         self.rnn.dropout = share if self.rnn.num_layers > 1 else 0.0
 
     @property
     def is_fused(self) -> bool:
-        """Whether Elman's kernels can write with this network."""
+        """Whether the compiled kernels can generate with this network."""
         weight = self.head.weight
         can = isinstance(self.rnn, Recurrent) and self.rnn.cell.kernels is not None and not self.rnn.interventions
         can = can and weight.device.type == "cpu" and weight.dtype == torch.float32
         return can and self.rnn.backend in ("auto", "fused")
 
     def writing(self) -> StreamNetwork[State]:
-        """Return what draws and reads tokens with this network as it is now: the kernels where they can, else torch."""
+        """Return a generator with the current weights: compiled kernels if they support this network, else torch."""
         if not self.is_fused:
             return Stepwise(self.next_logits, self._read, State.select_rows)
         rnn: Any = self.rnn
-        with torch.autocast("cpu", enabled=False):  # which would make half-precision numbers of the products
+        with torch.autocast("cpu", enabled=False):  # it would compute the products in half precision
             matrix = self.head.matrix
         return Compiled(Writer(rnn.cell.kernels, self.embedding.weight, rnn.all_weights, matrix, self.head.bias))
 
     def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one token a stream (N,); return the logits (N, V) for the next, and the state."""
+        """Read one token per stream (N,); return the logits (N, V) of the next token, and the new state."""
         logits, after = self(ids[:, None].to(self.head.weight.device), state)  # (N, 1, V)
         return logits[:, 0], after
 
     def next_logits(self, state: State) -> Tensor:
-        """Return the logits (B, V) for the token after what the state has read.
+        """Return the logits (B, V) of the token that follows a state.
 
         Raises:
-            UsageError: the state is not this network's.
+            UsageError: the state does not fit this network.
         """
         logits: Tensor = self.head(self.rnn.newest(self.rnn.check_state(state)))  # of (B, H)
         return logits
 
 
 class NextTokenTask:
-    """A model that says what comes next, as the training loop sees it."""
+    """Train a next-token model: the task that the training loop runs."""
 
     def __init__(self, model: NextTokenModel) -> None:
         self._model = model
         self.network: nn.Module = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        """Say what is to become small."""
+        """Return the figures to minimize, the most important first."""
         return tuple(figure for name, figure in metrics.items() if name.startswith("nats_per_"))
 
     def plan(self, passes: float) -> None:
-        """Set the dropout that suits so many passes over the data."""
+        """Set the dropout for this number of passes over the data, unless a setting gives it."""
         share = self._model.dropout
         if share is None:
             share = min(max(0.1 * math.log2(passes), 0.0), 0.5)
         self._model.network_.set_dropout(share)
 
     def training_step(self, batch: Batch, carry: Any) -> tuple[Tensor, int, Any]:
-        """Return the summed loss in nats, the number of targets, and the state to carry on."""
+        """Return the summed loss in nats, the number of targets, and the state for the next chunk."""
         logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
         targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
         return cross_entropy_sum(logits, batch.targets), targets, None if self._model._independent else state.detach()
@@ -298,7 +303,7 @@ class NextTokenTask:
         return self._model._evaluate(self._model._valid, VALIDATION_STREAMS)
 
     def sample(self) -> str:
-        """Show what the network writes now."""
+        """Return a sample of the current network."""
         return self._model._sample()
 
 

@@ -1,4 +1,4 @@
-"""True labels beside predicted ones: the figures, each label's own, and which was taken for which."""
+"""The report of an evaluation: figures and, for labels, the figures of each label and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from elman.metrics.labels import LabelRates, confusion, label_metrics
 
 @dataclass(frozen=True)
 class Report:
-    """How a model fared.
+    """The result of an evaluation.
 
     Args:
-        metrics: the figures by name; rates lie between 0 and 1.
-        labels: precision, recall, F1 and support of each label; none where the model gives no labels.
-        signatures: how figures were computed, exactly, where that is not obvious: ``bleu_signature``.
-        confusion: (K, K) how often the label of the row was taken for that of the column, in the order of ``labels``.
+        metrics: the figures by name; rates are between 0 and 1.
+        labels: precision, recall, F1 and support of each of the K labels; empty if the model predicts no labels.
+        signatures: exactly how some figures were computed, such as ``bleu_signature``.
+        confusion: (K, K) counts, true labels in rows and predicted labels in columns, in the order of ``labels``.
     """
 
     metrics: dict[str, float | int]
@@ -31,22 +31,22 @@ class Report:
     signatures: dict[str, str] = field(default_factory=dict)
 
     def confusion_text(self) -> str:
-        """Return which label was taken for which, for the terminal."""
+        """Return the confusion matrix as text for a terminal."""
         return confusion_text(self.confusion, list(self.labels))
 
     def picture(self) -> str:
-        """Return the confusion table as an SVG document.
+        """Return the confusion matrix as an SVG document.
 
         Raises:
-            UsageError: the model gives no labels.
+            UsageError: the model predicts no labels.
         """
         if not self.labels:
-            raise UsageError("a confusion table is of labels, and this model gives none; leave `confusion` out")
+            raise UsageError("this model predicts no labels, so there is no confusion matrix; leave out `confusion`")
         return confusion_table(self.confusion, list(self.labels))
 
 
 def compare_labels(true: Sequence[str], predicted: Sequence[str]) -> Report:
-    """Set labels side by side.
+    """Report on predicted labels.
 
     Example:
         >>> report = compare_labels(["NOUN", "VERB", "NOUN", "X"], ["NOUN", "VERB", "VERB", "NOUN"])

@@ -1,4 +1,4 @@
-"""What models that read whole sequences share: items in, hidden states out, read from either side.
+"""The base of the models that read a whole sequence before they answer, in one or both directions.
 
 items ──Inputs.batches──▶ SequenceBatch ──front──▶ (B, T, E) ──Encoder──▶ outputs (B, T, N), last (B, N)
 when predicting:       ──Inputs.table, each distinct token encoded once──▶ (B, T, E) ──Encoder──▶ the same
@@ -34,33 +34,33 @@ from elman.training.schedule import check_positive
 
 logger = logging.getLogger(__name__)
 
-PREDICTION_TOKENS = 8192  # in a batch when predicting, padding included
+PREDICTION_TOKENS = 8192  # in a batch of predictions, padding included
 
 
 @dataclass(kw_only=True, eq=False)
 class SequenceModel(LabellingSettings, Supervised, Model):
-    """A model that reads whole sequences and answers to each: the settings of its encoder, and how it is fed."""
+    """A model that reads whole sequences with recurrent layers and predicts something for each."""
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "batch_tokens"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout}; it is a share: at least 0 and below 1")
+            raise UsageError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
-    # What it reads.
+    # Reading.
 
     @abstractmethod
     def _inputs(self) -> Inputs:
-        """Return the kind of inputs that the settings name, of which nothing has been learned."""
+        """Return the kind of inputs that the settings name, before anything is learned from data."""
 
     def _encoder(self, input_size: int) -> Encoder:
-        """Return recurrent layers with fresh weights."""
+        """Return the recurrent layers, newly initialized."""
         return Encoder(
             self.cell,
             input_size,
-            int(self.hidden_size),  # it may be NumPy's, from a search over settings
+            int(self.hidden_size),  # a search over settings may give a NumPy integer
             int(self.num_layers),
             bidirectional=self.bidirectional,
             merge=self.merge,
@@ -69,13 +69,13 @@ class SequenceModel(LabellingSettings, Supervised, Model):
         )
 
     def _learn(self, train: Examples, held_out: Examples) -> None:
-        """Learn what the network reads with, before it is built."""
-        self.inputs_: Any = self._inputs()  # what has been learned of the inputs, and how they become batches
+        """Learn the vocabulary, or the spread of the numbers, before the network is built."""
+        self.inputs_: Any = self._inputs()
         self.inputs_.learn(train.inputs, held_out.inputs)
         self.data_.update(self.inputs_.facts)
 
     def _hidden(self, items: Sequence[Any], table: Table) -> Tensor:
-        """Read items with a :class:`PooledNetwork`; return what is passed to its output layer (N, features)."""
+        """Return the inputs (N, features) of the output layer of a :class:`PooledNetwork` for some items."""
         self.inputs_.check(items)
         sequences = list(map(self.inputs_.tokens, items))
         network = self.network_.eval()
@@ -86,11 +86,11 @@ class SequenceModel(LabellingSettings, Supervised, Model):
         return hidden
 
     def _table(self) -> Table:
-        """Return what looks items up for prediction, with the network's first layer as it is now."""
+        """Return the table that encodes items for prediction, with the current weights of the first layer."""
         table: Table = self.inputs_.table(self.network_.eval().front)
         return table
 
-    # What a folder keeps.
+    # Saving.
 
     def _texts(self) -> dict[str, str]:
         texts: dict[str, str] = self.inputs_.texts()
@@ -103,13 +103,13 @@ class SequenceModel(LabellingSettings, Supervised, Model):
 
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
-    """What one step reads, and what it is to predict.
+    """The inputs and targets of one training step.
 
     Args:
-        words: the distinct tokens of the batch; None where the sequences are of numbers.
-        inputs: (B, T) int64, which of them stands where; or (B, T, F) float32.
-        lengths: (B,) int64.
-        targets: (B, T) or (B,): labels are int64, and -100 beyond a row's length and where there is none.
+        words: the distinct tokens of the batch; None for sequences of numbers.
+        inputs: (B, T) int64, indices into ``words``; or numbers (B, T, F) float32.
+        lengths: (B,) int64, the lengths without padding.
+        targets: (B, T) or (B,) int64 labels; -100 for padding and for unknown labels.
     """
 
     words: Words | None
@@ -119,22 +119,22 @@ class SequenceBatch:
     first: bool = True
 
     def to(self, device: torch.device) -> SequenceBatch:
-        """Return the batch on ``device``; the lengths stay on the CPU, where they are read."""
+        """Return the batch on ``device``; the lengths stay on the CPU, where they are needed."""
         words = None if self.words is None else self.words.to(device)
         return SequenceBatch(words, self.inputs.to(device), self.lengths, self.targets.to(device))
 
 
 class Encoder(nn.Module):
-    """Recurrent layers with dropout below and above.
+    """Recurrent layers, with dropout before and after.
 
     Args:
-        cell: one of the table of cells.
+        cell: a name in the table of cells.
         input_size: E.
         hidden_size: H, of each layer and direction.
         num_layers: L.
-        bidirectional: whether to read from both sides.
-        merge: how the outputs of the two directions become one.
-        dropout: share of the values that are set to zero while training.
+        bidirectional: whether to read in both directions.
+        merge: how to combine the outputs of the two directions.
+        dropout: share of values set to zero during training.
         backend: see :class:`~elman.nn.recurrent.RNN`.
     """
 
@@ -165,18 +165,18 @@ class Encoder(nn.Module):
         self.output_size: int = self.rnn.output_size
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Read (B, T, E) -> outputs (B, T, N), and the top layer's last state, both directions merged, (B, N)."""
+        """Return the outputs (B, T, N) for inputs (B, T, E), and the merged last state of the top layer (B, N)."""
         outputs, state = self.rnn.run(self.dropout(inputs), lengths=lengths)  # (B, T, N)
         return self.dropout(outputs), self.rnn.newest(state)
 
 
 class PooledNetwork(nn.Module):
-    """Token vectors, or numbers, recurrent layers, pooling, head: sequences to (B, O).
+    """A first layer, recurrent layers, pooling and an output layer, from sequences to outputs (B, O).
 
     Args:
-        front: what turns tokens, or numbers, into what the recurrent layers read.
+        front: the first layer, which turns tokens or numbers into inputs of the recurrent layers.
         encoder: the recurrent layers.
-        pooling: what of their outputs is passed on.
+        pooling: how to pool their outputs over time; see :class:`~elman.nn.outputs.pooling.Pooling`.
         output_size: O.
     """
 
@@ -188,20 +188,20 @@ class PooledNetwork(nn.Module):
         self.head = SoftmaxHead(encoder.output_size, output_size)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        """Read a batch while training; return the output layer's numbers (B, O)."""
+        """Return the outputs (B, O) for a training batch."""
         front: Any = self.front
         inputs = front(batch.inputs) if batch.words is None else front(batch.words)[batch.inputs]  # (B, T, E)
         logits: Tensor = self.head(self.pool(inputs, batch.lengths))
         return logits
 
     def pool(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Turn vectors (B, T, E) into what is passed to the output layer (B, N)."""
+        """Return the pooled outputs (B, N) of the recurrent layers for inputs (B, T, E)."""
         outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
         pooled: Tensor = self.pooling(outputs, last, lengths)
         return pooled
 
     def classify(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Turn vectors (B, T, E) into logits (B, 1, K) and, where steps are weighed, their weights (B, 1, T)."""
+        """Return the logits (B, 1, K) for vectors (B, T, E) and, with attention, the weights (B, 1, T) of the steps."""
         outputs, last = self.encoder(inputs, lengths)  # (B, T, N), (B, N)
         logits: Tensor = self.head(self.pooling(outputs, last, lengths))
         weights = self.pooling.weights(outputs, lengths)[:, None] if self.pooling.kind == "attention" else None
@@ -209,13 +209,13 @@ class PooledNetwork(nn.Module):
 
 
 class SequenceBatches:
-    """Training examples in batches of about equal length, with an answer to each.
+    """Training examples, with a target for each, in batches of similar length.
 
     Args:
-        sequences: what is read.
-        targets: (N,), or (N, ...), what is to be answered.
+        sequences: the N inputs.
+        targets: (N,) or (N, ...), their targets.
         batch_tokens: time steps in a batch, padding included.
-        seed: of their order.
+        seed: the seed of the order.
     """
 
     def __init__(
@@ -225,18 +225,18 @@ class SequenceBatches:
         self._buckets = LengthBuckets(sequences.lengths, batch_tokens, seed)
 
     def __len__(self) -> int:
-        """Return how many batches there are in one pass."""
+        """Return the number of batches in one pass."""
         return len(self._buckets)
 
     def batch(self, step: int) -> SequenceBatch:
-        """Return the batch of this step."""
+        """Return the batch of a step."""
         rows = self._buckets.rows(step)
         words, inputs, lengths = self._sequences.gather(rows)
         return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
 
 
 def batch_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield batches of rows of about equal length, for prediction.
+    """Yield batches of row numbers whose sequences have similar lengths, for prediction.
 
     Example:
         >>> list(batch_by_length([5000, 2, 4000, 3]))

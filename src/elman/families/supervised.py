@@ -1,4 +1,4 @@
-"""What the models that learn an answer to every input share: examples read, some held out, all evaluated."""
+"""The base of the models that learn a target for every input: reading examples, holding some out, evaluating."""
 
 from __future__ import annotations
 
@@ -14,35 +14,40 @@ from elman.training.clock import predict_seconds
 
 
 def check_readable(examples: Examples, least: float) -> Examples:
-    """Return examples; raise DataError where less than a share of them could be read."""
+    """Return examples; raise DataError if less than a share ``least`` of them could be read."""
     number = len(examples.inputs)
-    if number < least * (number + examples.num_skipped):
-        raise DataError(
-            f"only {number:,} of {number + examples.num_skipped:,} examples can be read, see above; "
-            "is it the right file?"
-        )
+    total = number + examples.num_skipped
+    if number < least * total:
+        raise DataError(f"only {number:,} of {total:,} examples can be read (see above); is it the right file?")
     return examples
 
 
 class Supervised(ABC):
-    """What a model that learns an answer to every input has besides: its examples are read and held out here."""
+    """Adds to a model what learning from pairs of an input and a target needs."""
 
     min_readable: ClassVar[float] = 0.1
-    """Of the examples; where fewer can be read, it is another kind of file."""
+    """The share of examples that must be readable; with fewer, it is likely the wrong file."""
 
-    # What it has as a Model.
+    # Defined in Model.
     seed: int
     valid_fraction: float
     data_: dict[str, Any]
     _check_fitted: Callable[[], None]
 
     def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
-        """Read what to learn from and what to judge on, as ``fit`` does.
+        """Read the training and the validation examples, as ``fit`` does.
 
         Args:
             X: the inputs, or a file of examples.
-            y: what is to be said of each, where X does not hold it.
-            valid: other examples, or a pair (X, y) of such; a part of the first ones where not given.
+            y: the targets; None if X holds them.
+            valid: a file of validation examples, or a pair (X, y); by default a part of the examples is held out.
+
+        Returns:
+            The training examples and the validation examples.
+
+        Raises:
+            UsageError: an argument is of the wrong type.
+            DataError: the data cannot be read, or has too few examples.
         """
         train = check_readable(self._read(X, y), self.min_readable)
         left_out = train.num_skipped
@@ -60,44 +65,44 @@ class Supervised(ABC):
         return train, held_out
 
     def _read_valid(self, valid: Any) -> Examples:
-        """Read the examples to validate on; messages about values say that it is these."""
+        """Read the validation examples; name them in error messages."""
         if isinstance(valid, Path | str):
             return self._read(valid)
         pair = valid[:2] if isinstance(valid, Examples) else valid
         if not isinstance(pair, tuple) or len(pair) != 2:
-            number = f", of {len(pair)} items" if isinstance(pair, tuple) else ""
+            number = f" with {len(pair)} items" if isinstance(pair, tuple) else ""
             raise UsageError(
                 f"valid is of type {type(valid).__name__}{number}; give a pair, valid=(X, y), or the Path of a file"
             )
         try:
             return self._read(*pair)
         except (DataError, UsageError) as error:
-            if any(isinstance(part, Path | str) for part in pair):  # then the message names the file
+            if any(isinstance(part, Path | str) for part in pair):  # the message names the file
                 raise
             raise type(error)(f"valid: {error}") from None
 
     @abstractmethod
     def _read(self, source: Any, labels: Any = None) -> Examples:
-        """Read labelled examples; those with something wrong are told, left out and counted."""
+        """Read labelled examples; report, skip and count those that cannot be read."""
 
     def _read_test(self, source: Any, labels: Any = None) -> Examples:
-        """Read the examples to evaluate on."""
+        """Read the examples for an evaluation."""
         return self._read(source, labels)
 
     @abstractmethod
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
-        """Return the group of each example, of every one of which a share is held out."""
+        """Return the group of each example; the same share of every group is held out."""
 
     @abstractmethod
     def _evaluate(self, examples: Examples) -> Report:
-        """Judge the network on examples."""
+        """Evaluate the network on examples."""
 
     @abstractmethod
     def evaluate(self, X: Any, y: Any = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on labelled examples; return the figures by name."""
+        """Evaluate the model on labelled examples; return the figures by name."""
 
     def report(self, X: Any, y: Any = None) -> Report:  # noqa: N803
-        """Judge the model as ``evaluate`` does, and tell each label's figures and which was taken for which."""
+        """Evaluate the model; return the figures, the figures of each label, and the confusion matrix."""
         self._check_fitted()
         examples = check_readable(self._read_test(X, y), self.min_readable)
         report = self._evaluate(examples)
@@ -109,9 +114,9 @@ class Supervised(ABC):
         return self._report.metrics
 
     def _final_seconds(self) -> float:
-        def judge(size: int) -> float:
+        def evaluate_some(size: int) -> float:
             some = self._valid.select(range(min(size, len(self._valid.inputs))))
             self._evaluate(some)
             return len(some.inputs) / len(self._valid.inputs)
 
-        return predict_seconds(judge, 200)
+        return predict_seconds(evaluate_some, 200)

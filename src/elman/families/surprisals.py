@@ -1,4 +1,4 @@
-"""How surprising each token of a text is, piece by piece, as the text comes: -log p(token | all before it), in nats."""
+"""The surprisal of each token of a text, -log p(token | all tokens before it), in nats, while the text arrives."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from elman.data.tokens.tokenizer import Tokenizer
 from elman.errors import DataError
 from elman.nn.state import State
 
-READ_TOGETHER = 4096  # tokens that are read together, where so many are at hand
+CHUNK = 4096  # tokens that are read at once, if that many have arrived
 
 Nats = Callable[[Batch, State | None], tuple[Tensor, State]]
-"""Reads a batch from a state; returns the nats (B, T) of its targets, zero at padding, and the state after it."""
+"""Reads a batch from a state; returns the losses (B, T) of its targets in nats, zero at padding, and the new state."""
 
 
 def stream_surprisals(
     passages: Iterable[Passage], tokenizer: Tokenizer, nats_of: Nats
 ) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
-    """Yield ids of a text and the nats of each, the state carried through all of it; the first token has none.
+    """Yield ids of a text with their surprisals, carrying the state through the text; the first token has none.
 
     Raises:
-        DataError: the text has one token.
+        DataError: the text has only one token.
     """
-    ids = np.zeros(0, np.int64)  # the last that was a target, then those that are not read yet
-    untold: list[float | None] = [None]  # of the first token, which is handed out with those after it
+    ids = np.zeros(0, np.int64)  # the last token read, then those not read yet
+    pending: list[float | None] = [None]  # the first token has no surprisal; it is yielded with the next tokens
     state: State | None = None
     for text, more in chain(passages, [Passage("", more=False)]):
         ids = np.concatenate((ids, tokenizer.encode(text)))
-        while len(ids) > (READ_TOGETHER if more else 1):
-            piece = torch.from_numpy(ids[None, : READ_TOGETHER + 1])
+        while len(ids) > (CHUNK if more else 1):
+            piece = torch.from_numpy(ids[None, : CHUNK + 1])
             losses, state = nats_of(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
-            yield ids[1 - len(untold) : piece.shape[1]], untold + losses[0].tolist()
-            ids, untold = ids[piece.shape[1] - 1 :], []
-    if len(ids) and untold:
-        raise DataError(f"the text has one token, {tokenizer.tokens(ids)[0]!r}, and a surprisal needs one before")
+            yield ids[1 - len(pending) : piece.shape[1]], pending + losses[0].tolist()
+            ids, pending = ids[piece.shape[1] - 1 :], []
+    if len(ids) and pending:
+        raise DataError(f"the text has only one token, {tokenizer.tokens(ids)[0]!r}; surprisals need at least 2")
 
 
 def line_surprisals(
     passages: Iterable[Passage], tokenizer: Tokenizer, nats_of: Nats
 ) -> Iterator[tuple[NDArray[Any], list[float | None]]]:
-    """Yield ids of lines and the nats of each; every line is read by itself."""
-    held: list[NDArray[np.int64]] = []  # lines that are not read yet, from <s> to </s>
+    """Yield ids of lines with their surprisals; lines are independent sequences."""
+    held: list[NDArray[np.int64]] = []  # lines not read yet, from <s> to </s>
     for text, more in chain(passages, [Passage("", more=False)]):
         ids, lengths = tokenizer.encode_lines(text.removesuffix("\n"))
         begin, end = [tokenizer.begin_id], [tokenizer.end_id]
@@ -60,9 +60,9 @@ def line_surprisals(
             continue
         offsets = np.cumsum([0, *map(len, held)])
         num_read = 0
-        for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), READ_TOGETHER):
+        for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), CHUNK):
             if more and num_read + len(batch.inputs) == len(held):
-                break  # others may be read along with these
+                break  # wait: more lines may fit into this batch
             losses, _ = nats_of(batch, None)
             mask = batch.targets != IGNORED
             yield batch.targets[mask].numpy(), losses[mask].tolist()

@@ -21,7 +21,8 @@ from elman.nn.stack import Recurrent
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    return logits.float().log_softmax(dim=-1)
+    """Normalise in float32 at least."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +56,9 @@ class Unrolled:
     """Takes logits (R, T_out, V); returns how likely each output is."""
     places: Sequence[str] = ()
     """The S things that attention looks at, where no stack reads them, such as the places of a picture."""
+    run_from: Callable[[Tensor, Any], Tensor] | None = None
+    """Takes such inputs and the state before their first step; returns the logits. None where a network does not read
+    step by step only."""
     is_cut: bool = False
     """Whether there is more of the input than was asked for."""
 

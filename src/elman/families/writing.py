@@ -1,4 +1,4 @@
-"""Texts that a network writes on from prompts: several at once, each with options, a seed and an end of its own."""
+"""Text generation: several texts at once, each with its own prompt, options, seed and stop strings."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from elman.training.schedule import check_positive, check_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A text to be written."""
+    """A text to generate; see :meth:`elman.LanguageModel.generate_many`."""
 
     prompt: str | Path = ""
-    """It is read first, however long; a ``Path`` names a file. Empty: the text goes on from ``state``, or begins."""
+    """Text to continue, of any length; a ``Path`` names a file. If empty, the text continues from ``state``."""
     sampling: Sampling = Sampling()  # noqa: RUF009 (it is frozen)
-    """How its tokens are drawn."""
+    """How to draw the tokens."""
     max_tokens: int = 400
-    """How many tokens to write at most."""
+    """Maximum number of tokens to generate."""
     seed: int | None = None
-    """The same seed gives the same text; another each time where not given."""
+    """The same seed gives the same text; by default every call gives a different one."""
     position: int = 0
-    """How many tokens were drawn with this seed before: with the ``state`` after them, the text goes on as it would
-    have gone on. The repetition penalty meets only tokens of the prompt and of this text."""
+    """How many tokens were already drawn with this seed. Together with the ``state`` after them, the text continues
+    exactly as if it had not been interrupted. The repetition penalty sees only the prompt and this text."""
     stop: str | Sequence[str] = ()
-    """A text that ends the writing, or several; they are not part of the result."""
+    """A string, or several, that ends the text; it is not part of the result."""
     state: Any = None
-    """What ``read``, or what was written before, returned; never changed in place."""
+    """A state returned by ``read`` or by an earlier generation; it is never modified."""
 
     def resolve(self) -> Request:
-        """Return the request with a seed and a list of texts to stop at.
+        """Check the request; return it with a seed and a list of stop strings.
 
         Raises:
             UsageError: a value is outside its limits.
@@ -51,31 +51,33 @@ class Request:
         check_positive("max_tokens", self.max_tokens, or_zero=True)
         check_positive("position", self.position, or_zero=True)
         stop = [self.stop] if isinstance(self.stop, str) else take_texts(self.stop, "stop")
-        seed = torch.Generator().seed() % 2**31 if self.seed is None else self.seed  # the caller's numbers stay
+        seed = (
+            torch.Generator().seed() % 2**31 if self.seed is None else self.seed
+        )  # leaves the caller's generator untouched
         return replace(self, seed=seed, stop=stop)
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A text that was written."""
+    """A generated text."""
 
     text: str
-    """Without the prompt, and without what it stopped at."""
+    """The text without the prompt and without the stop string."""
     state: Any
-    """What the network has read: the prompt and all tokens written, what it stopped at among them."""
+    """The state after the prompt and all generated tokens, including those of the stop string."""
     position: int
-    """How many tokens were drawn with the request's seed, for going on."""
+    """How many tokens were drawn with the request's seed: the ``position`` of a request that continues the text."""
 
 
 class TextWriting:
-    """Texts being written: iterating yields the new piece of each as soon as it is certain.
+    """Texts being generated; iterating yields the new piece of each text as soon as it is final.
 
     Args:
-        network: what writes.
-        states: what it has read, of as many streams together as there are requests, in their order.
-        requests: resolved; their prompts are texts.
-        tokenizer: what the tokens are.
-        forbidden: tokens that are no text.
+        network: the network that generates.
+        states: the states after the prompts; together they have one stream for each request, in order.
+        requests: the resolved requests; their prompts are strings.
+        tokenizer: the tokenizer of the network.
+        forbidden: tokens that are never generated.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class TextWriting:
             read = tokenizer.encode(str(request.prompt)).tolist()
             decoder = tokenizer.stream_decoder()
             if read and not str(request.prompt)[-1].isspace():
-                decoder.push(read[-1])  # whether a space is due before the next word
+                decoder.push(read[-1])  # decides whether the next word needs a space before it
             text = StreamText(decoder, tokenizer.end_id, request.stop)
             self._texts.append(text)
             streams.append(
@@ -109,17 +111,17 @@ class TextWriting:
         self._writing = Writing(network, State.join(states, partial(torch.cat, dim=1)), streams)
 
     def __iter__(self) -> Iterator[list[str]]:
-        """Yield the new piece of each text after each stretch, the last time what was held back."""
+        """Yield the new piece of each text after each chunk of tokens, and finally what was held back."""
         for _ in self._writing:
             yield [text.piece() for text in self._texts]
         yield [text.finish() for text in self._texts]
 
     def finish(self) -> list[str]:
-        """Write to the end; return the whole texts."""
+        """Generate to the end; return the whole texts."""
         return ["".join(pieces) for pieces in zip(*self, strict=True)]
 
     def states(self) -> list[State]:
-        """Return the state of each text, which has read exactly what was written."""
+        """Return the state of each text, after exactly the tokens that were generated."""
         return self._writing.states()
 
     def positions(self) -> list[int]:

@@ -290,7 +290,7 @@ def trace(
             logger.warning("memory is enough for the first %s inputs only; look at fewer at a time", f"{len(parts):,}")
             break
         most -= length
-        parts.append(_trace_one(model, unrolled, steps, top))
+        parts.append(trace_unrolled(model, unrolled, steps, top))
     if not parts:
         raise DataError("there is nothing to look at: X is empty")
     return parts[0] if len(parts) == 1 else _join(parts)
@@ -359,8 +359,8 @@ def array_names(unrolled: Unrolled) -> dict[str, str]:
     return {name: f"{name}." if len(unrolled.stacks) > 1 else "" for name in unrolled.stacks}
 
 
-def _trace_one(model: Model, unrolled: Unrolled, steps: int | None, top: int) -> Trace:
-    """Record one input."""
+def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int) -> Trace:
+    """Record one input, laid out: :func:`trace` of it."""
     with torch.no_grad():
         record, logits, attention = run_recorded(model, unrolled, unrolled.inputs[None])
         log_probabilities = unrolled.log_probabilities(logits)[0]  # (M, V)
@@ -368,7 +368,7 @@ def _trace_one(model: Model, unrolled: Unrolled, steps: int | None, top: int) ->
         for name, prefix in array_names(unrolled).items():
             stack = unrolled.stacks[name]
             for run in record.of(stack.layer):
-                place = f"{prefix}layer{run.number}.{'reverse' if run.is_reverse else 'forward'}"
+                place = f"{prefix}{run.name}"
                 for part, values in run.states.items():
                     arrays[f"{place}.{part}"] = _array(values, steps)
                 gates = run.gates.values() if run.layer.cell.symbols else ()

@@ -1,4 +1,4 @@
-"""The captioner: one-to-many. A picture's representation primes a language model, which says what is to be seen.
+"""The captioner: one-to-many. The representation of a picture starts a decoder, which generates a caption.
 
 pictures | features, captions ──read──▶ examples ──split, encode──▶ PictureBatch(pictures, inputs (B,T), targets (B,T))
   ──PictureEncoder, or a layer over the features──▶ (B,N) ──bridge──▶ DecoderState ──Decoder──▶ (B,T,H)
@@ -49,14 +49,24 @@ from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 Images = Any
-"""A ``Path`` names a folder of pictures or an ``.npz`` of features; or arrays, by name or in order."""
+"""A ``Path`` to a folder of pictures, a picture or an ``.npz`` file of features; or arrays, by name or in order."""
 Captions = Any
-"""A ``Path`` names a file of captions, a ``str`` is its text; or the captions of each picture, by name or in order."""
+"""A ``Path`` to a file of captions, a ``str`` with its content; or captions of each picture, by name or in order."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Captioner(CaptionerSettings, EncoderDecoderModel):
-    """Says what is to be seen in a picture, or what ready features of one stand for.
+    """A recurrent captioner: it describes pictures, given as pixels or as features computed beforehand.
+
+    A picture is a uint8 array (S, S, 3). Features are a float32 array (F,) or, for R regions, (R, F); with ``encoder``,
+    an ONNX model computes them from the pictures.
+
+    Attributes:
+        network_: the trained :class:`CaptionerNetwork`.
+        tokenizer_: the tokenizer of the captions.
+        metrics_: figures of the training and of the validation data.
+        history_: one dictionary of figures for each validation.
+        data_: the names, hashes and sizes of the data.
 
     Example:
         >>> dark, bright = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
@@ -65,11 +75,11 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         ['it is day']
     """
 
-    min_readable: ClassVar[float] = 0.0  # of a folder of pictures only a few may have captions
+    min_readable: ClassVar[float] = 0.0  # often only a few pictures of a folder have captions
     answer_batch_size: ClassVar[int] = 128
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("picture_size", "channels", "feature_size"):
             check_positive(name, getattr(self, name))
@@ -78,7 +88,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if self.channels % 8:
             raise UsageError(f"channels is {self.channels}; it must be a multiple of 8")
 
-    # Learning.
+    # Training.
 
     def _prepare(self, X: Images, y: Any, valid: Any, previous: Model | None) -> tuple[EncoderDecoderTask, Batches]:  # noqa: N803
         prepared = super()._prepare(X, y, valid, previous)
@@ -89,7 +99,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
     def _learn_texts(self, train: Examples) -> None:
         self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
         self._encoder_hash = ""
-        self._spread: tuple[Tensor, Tensor] | None = None  # of features; None where pictures are looked at
+        self._spread: tuple[Tensor, Tensor] | None = None  # mean and deviation of features; None for pictures
         if train.inputs[0].ndim == 2:
             self._spread = torch.zeros(train.inputs[0].shape[1]), torch.ones(train.inputs[0].shape[1])
             self._check_kind(train.inputs)
@@ -109,7 +119,14 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         return CaptionerNetwork(front, self.tokenizer_.vocab_size, feature_size=self.feature_size, **self._sizes)
 
     def read(self, X: Images, y: Captions = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
-        """Read what to learn from and what to validate on; a file of captions may have a split for either."""
+        """Read the training and validation examples; a file of captions may assign its pictures to either split.
+
+        Args:
+            X: the pictures or features.
+            y: their captions.
+            valid: a pair (X, y) to validate on; by default the validation split of the file of captions or, without
+                one, a part of the examples.
+        """
         if valid is None and isinstance(y, Path | str) and has_splits(y, self.encoding):
             valid = (X, y)
         return super().read(X, y, valid=valid)
@@ -124,7 +141,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _read(self, source: Images, labels: Captions = None, part: str = "train") -> Examples:
         if labels is None:
-            raise UsageError("the captions are missing: fit(pictures, captions) takes some for every picture")
+            raise UsageError("the captions are missing: give one or more for every picture, fit(pictures, captions)")
         problems = Problems()
         pictures = Pictures(take_pictures(source), self._pixels)
         if isinstance(labels, Path | str):
@@ -136,31 +153,31 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         for name, some in captions.items():
             known = pictures.find(name)
             if known is None:
-                problems.add(where, 1, f"there is no picture {name} in {pictures}; its captions are left out")
+                problems.add(where, 1, f"{pictures} has no picture {name}; its captions are skipped")
             elif some:
                 wanted.setdefault(known, []).extend(some)
         if without := [name for name in pictures.names if name not in wanted]:
-            others = f", and of {len(without) - 1:,} more" if len(without) > 1 else ""
+            others = f" or for {len(without) - 1:,} more" if len(without) > 1 else ""
             are = "they are" if others else "the picture is"
-            problems.add(without[0], 1, f"{where} has no caption of it{others}; {are} left out", len(without))
+            problems.add(without[0], 1, f"{where} has no caption for it{others}; {are} skipped", len(without))
         inputs: dict[str, NDArray[Any]] = {}
         for name, array in self._load_pictures(pictures, list(wanted)):
             if isinstance(array, str):
-                problems.add(name, 1, f"{array}; it is left out")
+                problems.add(name, 1, f"{array}; it is skipped")
             else:
                 inputs[name] = array
         problems.close()
         if not inputs:
-            raise DataError(problems.first or "there is no picture with a caption")
+            raise DataError(problems.first or "there are no pictures with captions")
         return Examples(list(inputs.values()), [wanted[name] for name in inputs], problems.count)
 
     @property
     def _pixels(self) -> int:
-        """How wide and high pictures are made: as the encoder takes them; where it takes any, as the settings say."""
+        """The width and height that pictures are resized to: the encoder's input size or else ``picture_size``."""
         return (encoder_size(self.encoder) if self.encoder else None) or self.picture_size
 
     def _load_pictures(self, pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any] | str]]:
-        """Yield pictures, as they are or as the ONNX encoder sees them, or features; or what is wrong with one."""
+        """Yield each picture as pixels or features, encoded by the ONNX encoder if there is one; or its problem."""
         progress = EncodingProgress(len(names))
         for start in range(0, len(names), self.answer_batch_size):
             progress.update(start)
@@ -170,73 +187,81 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
                     read[name] = pictures.read(name)
                 except DataError as error:
                     said = str(error)
-                    read[name] = said.partition(f"{name}: ")[2] or said  # without the file's name
+                    read[name] = said.partition(f"{name}: ")[2] or said  # the caller adds the name
             arrays = {name: array for name, array in read.items() if not isinstance(array, str)}
             read.update(zip(arrays, self._encode(list(arrays.values()), self.encoder), strict=True))
             yield from read.items()
 
     def _encode(self, arrays: Sequence[NDArray[Any]], encoder: Path | None) -> list[NDArray[Any]]:
-        """Return arrays, pictures among them as the ONNX encoder sees them."""
-        seen = list(arrays)
+        """Return arrays in which the ONNX encoder, if there is one, has turned pictures into features."""
+        encoded = list(arrays)
         rows = [row for row, array in enumerate(arrays) if array.ndim == 3] if encoder is not None else []
         if encoder is not None and rows:
             spread = getattr(self, "_spread", None)
-            width = None if spread is None else len(spread[0])  # as models have learned before there were regions
+            width = None if spread is None else len(spread[0])  # older models read all regions as one row of features
             for row, features in zip(rows, encode_pictures(encoder, [arrays[row] for row in rows], width), strict=True):
-                seen[row] = features
-        return seen
+                encoded[row] = features
+        return encoded
 
     def _describe_mismatch(self, array: NDArray[Any]) -> str:
-        """Say in what an input differs from what the network looks at; nothing where it does not."""
+        """Return how an input differs from what the network reads, or an empty string if it fits."""
         if self._spread is None:
-            return "" if array.ndim == 3 else f"features of {array.shape[1]} numbers, where the model looks at pictures"
+            return "" if array.ndim == 3 else f"features of {array.shape[1]} numbers, but the model reads pictures"
         if array.ndim == 3:
-            return "a picture, where the model reads features; name what makes them with `encoder`"
+            return "a picture, but the model reads features; give the ONNX model that computes them as `encoder`"
         known = len(self._spread[0])
-        return "" if array.shape[1] == known else f"features of {array.shape[1]} numbers, where the model reads {known}"
+        return "" if array.shape[1] == known else f"features of {array.shape[1]} numbers, but the model reads {known}"
 
     def _check_kind(self, inputs: Sequence[NDArray[Any]], encoder: Path | None = None) -> None:
-        """Raise DataError where an input is not what the network looks at, ModelError where the encoder is another."""
+        """Raise DataError if an input does not fit the network, ModelError if the encoder has changed."""
         encoder = encoder or self.encoder
         found = encoder_hash(encoder) if encoder is not None and encoder.is_file() else ""
         if found and self._encoder_hash and found != self._encoder_hash:
-            raise ModelError(f"`encoder` {encoder}: not the encoder that the model learned with; name that one")
-        unlike = next(filter(None, map(self._describe_mismatch, inputs)), "")
-        if unlike:
-            raise DataError(unlike)
+            raise ModelError(f"`encoder` {encoder}: not the encoder that the model was trained with; give that one")
+        mismatch = next(filter(None, map(self._describe_mismatch, inputs)), "")
+        if mismatch:
+            raise DataError(mismatch)
 
     def _texts(self) -> dict[str, str]:
         texts = {"tokenizer.json": self.tokenizer_.to_json()}
         if self._spread is not None:
-            described = {"number": len(self._spread[0]), "encoder_sha256": self._encoder_hash}
-            texts["features.json"] = write_json(described)
+            features = {"number": len(self._spread[0]), "encoder_sha256": self._encoder_hash}
+            texts["features.json"] = write_json(features)
         return texts
 
     def _restore_texts(self, texts: Texts) -> None:
         self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
         self._spread, self._encoder_hash = None, ""
         if "features.json" in texts:
-            described = texts.parse("features.json", {"number": int, "encoder_sha256?": str})
-            size, self._encoder_hash = check_width(described["number"]), described.get("encoder_sha256", "")
-            self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the real ones
+            features = texts.parse("features.json", {"number": int, "encoder_sha256?": str})
+            size, self._encoder_hash = check_width(features["number"]), features.get("encoder_sha256", "")
+            self._spread = torch.zeros(size), torch.ones(size)  # the weights hold the values
 
-    # Judging.
+    # Evaluating.
 
     def evaluate(self, X: Images, y: Captions = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on pictures with captions; ``search`` says how it writes, as the settings do elsewhere.
+        """Evaluate the model on pictures with captions.
+
+        Args:
+            X: the pictures or features: arrays, a folder or an ``.npz`` file.
+            y: the captions: a file, or one or more captions for each picture, by name or in order.
+            search: options of the beam search or the sampling; the model's settings by default.
 
         Returns:
-            ``bleu1`` to ``bleu4`` (0 to 100), ``cider``, ``exact`` (the share of captions that equal one of the
-            picture's), ``nats_per_token`` and ``perplexity`` of the captions told, ``tokens``, ``unknown`` (of them
-            <unk>), ``cut`` (captions of which only the beginning counts), ``examples`` (pictures) and ``left_out``.
+            ``bleu1`` to ``bleu4`` (0 to 100), ``cider`` and ``exact`` (the share that equals one of the true captions)
+            of the best captions; with teacher forcing ``nats_per_token`` and ``perplexity`` of the true captions,
+            ``tokens`` and ``unknown`` (tokens that are ``<unk>``); ``cut`` (captions cut to ``max_length``),
+            ``examples`` (pictures) and ``left_out`` (pictures or captions that were skipped).
 
         Raises:
+            UsageError: the model is not fitted, or an argument is of the wrong type or outside its limits.
             DataError: the data cannot be read.
+            ModelError: ``encoder`` is not the one that the model was trained with.
         """
         return self.report(X, y, search=search).metrics
 
     def score(self, X: Images, y: Captions = None) -> float:  # noqa: N803
-        """Return CIDEr."""
+        """Return the CIDEr of :meth:`evaluate`."""
         return float(self.evaluate(X, y)["cider"])
 
     def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
@@ -247,21 +272,40 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         ((text, _), *_) = next(self._captions(examples.inputs[:1]))
         return f"{text[:200]}\n({examples.labels[0][0][:200]})"
 
-    # Writing.
+    # Describing.
 
     def predict(self, X: Images) -> list[str]:  # noqa: N803
         """Return the best caption of each picture (S, S, 3), or of each array of features (F,) or (R, F).
 
         Args:
-            X: the arrays, in a list or by name; or a ``Path``: a folder, a picture, or an ``.npz`` of features.
+            X: arrays in a list or a dictionary; or a ``Path`` to a folder, a picture, or an ``.npz`` file of features.
+
+        Returns:
+            A caption for each picture, in order.
 
         Raises:
-            DataError: a picture cannot be read, or is not what the model learned from.
+            UsageError: the model is not fitted, or X is of the wrong type.
+            DataError: a picture cannot be read, or is not of the kind that the model was trained on.
+            ModelError: ``encoder`` is not the one that the model was trained with.
         """
         return [texts[0][0] for texts in self.describe(X)]
 
     def describe(self, X: Images, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
-        """Return the ``n_best`` captions of each picture with their scores; see :meth:`Translator.translate`."""
+        """Return the ``n_best`` captions of each picture with their scores, best first.
+
+        Args:
+            X: as for :meth:`predict`.
+            search: options of the beam search or the sampling; the model's settings by default.
+
+        Returns:
+            For each picture a list of pairs of a caption and its score. The score is the log-probability in nats
+            divided by the length, in tokens, to the power of ``length_penalty``.
+
+        Raises:
+            UsageError: the model is not fitted, X is of the wrong type, or an option is outside its limits.
+            DataError: a picture cannot be read, or is not of the kind that the model was trained on.
+            ModelError: ``encoder`` is not the one that the model was trained with.
+        """
         self._check_fitted()
         if search is not None:
             search.check()
@@ -310,7 +354,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if lengths is not None:
             places = [f"region {number + 1}" for number in range(len(item))]
         return Layout(
-            inputs=pictures[0].to(network.head.weight.device).float(),
+            inputs=pictures[0].to(network.head.weight),
             start=lambda rows: network.encode(rows, None if lengths is None else lengths.expand(len(rows))),
             places=places,
         )
@@ -335,19 +379,26 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         search: Search | None = None,
         encoder: Path | None = None,
     ) -> Iterator[Caption | Problem]:
-        """Describe pictures as they come, in order.
+        """Describe pictures as they arrive, in order.
 
         Args:
-            batches: pictures, as many together as are there; a problem stays in its place, and stands in place of a
-                picture that is not of the kind that the model learned from.
-            search: how to search, or draw; as the settings say where not given.
-            encoder: the ONNX encoder, where its file lies elsewhere than the settings say.
+            batches: batches of pictures of any size, with a problem in place of each one that could not be read.
+            search: options of the beam search or the sampling; the model's settings by default.
+            encoder: path of the ONNX encoder, if it has moved since training.
+
+        Yields:
+            The captions of each picture, best first. Problems are passed through; a picture that is not of the kind
+            that the model was trained on becomes one.
+
+        Raises:
+            UsageError: the model is not fitted, or an option is outside its limits.
+            ModelError: ``encoder`` is not the one that the model was trained with.
         """
         self._check_fitted()
         if search is not None:
             search.check()
         encoder = encoder or self.encoder
-        number = 0  # of the first item, from which what is drawn depends
+        number = 0  # of the first item: samples depend on the seed and the number
         for batch in batches:
             items = list(restore_problems(batch, self._prepare_pictures(drop_problems(batch), encoder)))
             for _, together in groupby(items, key=lambda item: isinstance(item, Problem)):
@@ -358,23 +409,23 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
                 number += len(some)
 
     def _prepare_pictures(self, pictures: Sequence[Picture], encoder: Path | None) -> Iterator[Picture | Problem]:
-        """Yield pictures as the network takes them, or why it cannot take one."""
+        """Yield each picture as the network reads it, or a problem if it does not fit."""
         for picture, array in zip(pictures, self._encode([one.array for one in pictures], encoder), strict=True):
-            unlike = self._describe_mismatch(array)
-            yield Problem(picture.name, unlike, is_reported=False) if unlike else Picture(picture.name, array)
+            mismatch = self._describe_mismatch(array)
+            yield Problem(picture.name, mismatch, is_reported=False) if mismatch else Picture(picture.name, array)
 
 
 class CaptionerNetwork(EncoderDecoderNetwork):
-    """What looks at a picture before the decoder: pictures and captions to logits.
+    """A picture encoder and a recurrent decoder, from pictures and captions to logits.
 
     Args:
-        front: what looks at a picture.
-        vocab_size: V.
-        feature_size: N, of what it says of the picture as a whole.
-        cell: of the decoder, as the two that follow.
-        hidden_size: H.
-        num_layers: L.
-        decoder: what else :class:`~elman.families.encoder_decoder_network.EncoderDecoderNetwork` takes.
+        front: the encoder of pictures or features.
+        vocab_size: V, size of the vocabulary.
+        feature_size: N, size of the encoder's representation of the whole picture.
+        cell: the decoder's cell.
+        hidden_size: H, the decoder's hidden size.
+        num_layers: L, the decoder's number of layers.
+        decoder: further arguments of :class:`~elman.families.encoder_decoder_network.EncoderDecoderNetwork`.
     """
 
     def __init__(
@@ -396,11 +447,11 @@ class CaptionerNetwork(EncoderDecoderNetwork):
         self.bridge = nn.ModuleList(nn.Linear(feature_size, num_layers * hidden_size) for _ in self.parts)
 
     def encode_batch(self, batch: PictureBatch) -> DecoderState:
-        """Look at the pictures of a batch: each once, however many captions it has there."""
+        """Encode each picture of a batch once, whatever its number of captions; return the decoder's first state."""
         return self.encode(batch.pictures, batch.lengths).select(batch.rows, batch.rows)
 
     def encode(self, pictures: Tensor, lengths: Tensor | None) -> DecoderState:
-        """Look at pictures (B, S, S, 3), or features (B, R, F) of so many regions (B,); return what to begin from."""
+        """Encode pictures (B, S, S, 3), or features (B, R, F) with lengths (B,); return the decoder's first state."""
         places, whole = self.front(pictures, lengths)  # (B, P, C), (B, N)
         whole = self.dropout(whole[:, None])[:, 0]
         parts = [bridge(whole).unflatten(1, (self.layers, -1)).transpose(0, 1) for bridge in self.bridge]  # (L, B, H)
@@ -409,7 +460,7 @@ class CaptionerNetwork(EncoderDecoderNetwork):
 
 
 def _take_captions(captions: Any, names: Sequence[str]) -> dict[str, list[str]]:
-    """Take the captions of each picture as Python has them, by name or in order; return them by name."""
+    """Take the captions of each picture, given by name or in order as Python values; return them by name."""
     found = take_captions(captions)
     if isinstance(captions, Mapping):
         return {str(name): texts for name, texts in found.items()}

@@ -1,4 +1,4 @@
-"""The classifier: many-to-one. It reads a text, or a sequence of numbers, and gives it one label.
+"""The classifier: many-to-one. It reads a text or a sequence of numbers and predicts one label.
 
 file | folder ──a format's read──▶ examples ──split──▶ tokens ──WordSequences.gather──▶ SequenceBatch
      ──WordEncoder──▶ (B,T,E) ──Encoder──▶ outputs (B,T,N), last (B,N) ──Pooling──▶ (B,N) ──head──▶ logits (B,K)
@@ -41,14 +41,23 @@ from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
 ClassifierInput = Any
-"""A ``Path`` names a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a frame of
-one column or an iterator. Where labels are wanted, a ``str`` is the text of a table; a text by itself is a list of one.
+"""A ``Path`` to a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a data frame
+with one column or an iterator. For labelled examples a ``str`` is the content of a table.
 """
 
 
 @dataclass(kw_only=True, eq=False)
 class Classifier(ClassifierSettings, LabellingModel):
-    """A recurrent classifier: sentiment, topic, spam, or what a sensor's readings mean.
+    """A recurrent classifier for texts (sentiment, topic, spam) and for sequences of numbers (sensor readings).
+
+    With ``level="numbers"`` the inputs are arrays (T, F) of T time steps and F features; otherwise they are texts.
+
+    Attributes:
+        network_: the trained :class:`~elman.families.sequences.PooledNetwork`.
+        labels_: the K labels, sorted; ``classes_`` gives them as an array.
+        metrics_: figures of the training and of the validation data.
+        history_: one dictionary of figures for each validation.
+        data_: the names, hashes and sizes of the data.
 
     Example:
         >>> texts, labels = ["good, really good", "bad, really bad"] * 10, ["praise", "complaint"] * 10
@@ -58,17 +67,19 @@ class Classifier(ClassifierSettings, LabellingModel):
     """
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("vocab_size", "max_length"):
             check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
-            raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
+            raise UsageError(
+                f'pretrained vectors are for words, but level is "{self.level}"; set level "word" or leave out vectors'
+            )
         if self.level != "word" and self.characters != "none":
-            raise UsageError(f'characters are read of words, but level is "{self.level}"; leave them out')
+            raise UsageError(f'characters are read within words, but level is "{self.level}"; leave out characters')
 
     def __sklearn_tags__(self) -> Any:
-        """Describe the estimator; only scikit-learn asks."""
+        """Return the estimator tags of scikit-learn."""
         from sklearn.utils import ClassifierTags
 
         tags = super().__sklearn_tags__()
@@ -79,10 +90,10 @@ class Classifier(ClassifierSettings, LabellingModel):
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The labels, in the order of ``predict_proba``'s columns."""
+        """The K labels, in the order of the columns of ``predict_proba``."""
         return np.array(self.labels_)
 
-    # Learning.
+    # Training.
 
     def _prepare(self, X: ClassifierInput, y: Any, valid: Any, previous: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, held_out = self.read(X, y, valid=valid)
@@ -98,7 +109,7 @@ class Classifier(ClassifierSettings, LabellingModel):
             self._check_known("the validation data", held_out.respell(self.labels_).labels)
         if len(self.labels_) < 2:
             raise DataError(
-                f"every example is labelled {self.labels_[0]!r}, so there is nothing to tell apart; "
+                f"every example has the label {self.labels_[0]!r}, and a classifier needs at least two labels; "
                 "is `label` the right column?"
             )
         self.inputs_.check([*train.inputs, *held_out.inputs])
@@ -114,7 +125,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         examples = list(self._examples(source, problems, labelled=True))
         problems.close()
         if not examples:
-            raise DataError(problems.first or "there is no labelled example")
+            raise DataError(problems.first or "there are no labelled examples")
         return Examples([example[0] for example in examples], [example.label for example in examples], problems.count)
 
     def _strata(self, examples: Examples) -> Sequence[Hashable]:
@@ -123,7 +134,7 @@ class Classifier(ClassifierSettings, LabellingModel):
     def _examples(
         self, source: Path | str, problems: Problems, *, labelled: bool
     ) -> Iterator[Example | NumberSequence]:
-        """Yield what can be read of a file, or a folder; where labels are not wanted, a problem is an error."""
+        """Yield the readable examples of a file or a folder; the rest is reported to ``problems``."""
         found: Iterable[Example | NumberSequence | Problem]
         if isinstance(source, Path) and source.is_dir():
             found = read_text_folder(source, problems, self.encoding)
@@ -133,7 +144,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         return (example for example in found if not isinstance(example, Problem))
 
     def _take_examples(self, inputs: Any, labels: Any) -> Examples:
-        """Take texts, or arrays of numbers, and their labels as Python has them."""
+        """Take texts or arrays of numbers, and their labels, given as Python values."""
         if labels is None:
             raise UsageError("the labels are missing: fit(texts, labels) takes a label for every text")
         inputs, labels = self._inputs().take(inputs), take_labels(labels)
@@ -143,7 +154,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         return Examples(inputs, labels)
 
     def _sequences(self, inputs: ClassifierInput) -> list[Any]:
-        """Take what is to be classified: texts, or arrays of numbers, or a file of them without anything wrong."""
+        """Take the inputs to classify: texts, arrays of numbers, or a file without a single problem."""
         found: list[Any]
         if not isinstance(inputs, Path):
             found = self.inputs_.take(inputs)
@@ -159,7 +170,7 @@ class Classifier(ClassifierSettings, LabellingModel):
 
     @property
     def formats(self) -> str:
-        """The formats that the model's inputs come in, by their name in :mod:`elman.data.formats.table`."""
+        """The name, in :mod:`elman.data.formats.table`, of the group of formats that the inputs come in."""
         return "numbers" if self.level == "numbers" else "classifier"
 
     def _batches(self, examples: Examples) -> SequenceBatches:
@@ -170,17 +181,23 @@ class Classifier(ClassifierSettings, LabellingModel):
         front: Any = self.inputs_.front()
         return PooledNetwork(front, self._encoder(front.output_size), self.pooling, len(self.labels_))
 
-    # Judging.
+    # Evaluating.
 
     def evaluate(self, X: ClassifierInput, y: Any = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on labelled examples.
+        """Evaluate the model on labelled examples.
+
+        Args:
+            X: the inputs, or a ``Path`` to a file or folder that holds the labels too.
+            y: the label of each input; None if X is a file or a folder.
 
         Returns:
-            ``accuracy``, ``macro_f1``, ``calibration_error`` (how far its certainty is from how often it is right),
-            ``nats_per_target`` (where a label is known), ``examples``, ``unknown_labels`` (labels that training never
-            saw, always wrong) and ``left_out`` (examples that could not be read).
+            ``accuracy`` and ``macro_f1`` (0 to 1), ``calibration_error`` (expected calibration error, 0 to 1),
+            ``nats_per_target`` (cross entropy over the examples whose label is known), ``examples``,
+            ``unknown_labels`` (examples whose label is not in the training data; they count as wrong) and
+            ``left_out`` (examples that could not be read).
 
         Raises:
+            UsageError: the model is not fitted, or X or y is of the wrong type.
             DataError: the data cannot be read.
         """
         return self.report(X, y).metrics
@@ -199,7 +216,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         return report
 
     def compare_predictions(self, examples: Examples, predicted: Sequence[Any], seen: Container[str]) -> Report:
-        """Set predicted labels, whoever predicted them, beside the true ones."""
+        """Compare labels predicted by any model with the true ones; ``seen`` is not used."""
         report = compare_labels([str(label) for label in examples.labels], [str(label) for label in predicted])
         report.metrics["examples"] = len(examples.labels)
         return report
@@ -207,20 +224,27 @@ class Classifier(ClassifierSettings, LabellingModel):
     # Classifying.
 
     def predict(self, X: ClassifierInput) -> NDArray[Any]:  # noqa: N803
-        """Return the likeliest label of each text, or of each array of numbers (T, F), in the type that labels had.
+        """Return the most likely label of each text, or of each array of numbers (T, F).
 
         Args:
-            X: texts or arrays; or a ``Path``: a file, or a folder, that training reads, with or without its labels.
+            X: texts or arrays; or a ``Path`` to a file or folder in a format for training, with or without labels.
+
+        Returns:
+            An array (N,) of labels, of the type that the training labels had.
 
         Raises:
-            UsageError: X is one text, or holds what is no text.
-            DataError: a text is missing, or cannot be read.
+            UsageError: the model is not fitted, X is a single text, or an item is of the wrong type.
+            DataError: a text is missing or cannot be read, or an array has the wrong number of features.
         """
         labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return labels
 
     def predict_proba(self, X: ClassifierInput) -> NDArray[np.float64]:  # noqa: N803
-        """Return how likely each label is, (N, K), in the order of ``classes_``; see :meth:`predict`."""
+        """Return the probability of each label, (N, K) float64, with columns in the order of ``classes_``.
+
+        Args:
+            X: as for :meth:`predict`, with the same errors.
+        """
         self._check_fitted()
         return self._probabilities(self._sequences(X))
 
@@ -252,33 +276,45 @@ class Classifier(ClassifierSettings, LabellingModel):
             )
 
     def transform(self, X: ClassifierInput) -> NDArray[np.float64]:  # noqa: N803
-        """Return what the network makes of each text before the output layer, (N, features), for other models."""
+        """Return the input of the output layer for each text, (N, features) float64, as features for other models.
+
+        Args:
+            X: as for :meth:`predict`, with the same errors.
+        """
         self._check_fitted()
         return self._hidden(self._sequences(X), self._table()).double().numpy()
 
     def answer(
         self, batches: Iterable[Sequence[Example | NumberSequence | Problem]]
     ) -> Iterator[Classification | Problem]:
-        """Classify texts, or sequences of numbers, as they come, in order.
+        """Classify texts or sequences of numbers as they arrive, in order.
 
         Args:
-            batches: examples, as many together as are there; a problem stays in its place.
+            batches: batches of examples of any size, with a problem in place of each one that could not be read.
+
+        Yields:
+            The label of each example with the probability of every label; problems are passed through.
+
+        Raises:
+            UsageError: the model is not fitted.
         """
         self._check_fitted()
         table = self._table()
         for batch in batches:
             rows = self._probabilities([example[0] for example in drop_problems(batch)], table)
-            yield from restore_problems(batch, map(self._classification, rows))
+            yield from restore_problems(batch, map(self._classify, rows))
 
-    def _classification(self, shares: NDArray[np.float64]) -> Classification:
-        return Classification(self.labels_[int(shares.argmax())], dict(zip(self.labels_, shares.tolist(), strict=True)))
+    def _classify(self, probabilities: NDArray[np.float64]) -> Classification:
+        """Make the record of one example from the probabilities (K,) of its labels."""
+        by_label = dict(zip(self.labels_, probabilities.tolist(), strict=True))
+        return Classification(self.labels_[int(probabilities.argmax())], by_label)
 
     def _probabilities(self, inputs: Sequence[Any], table: Table | None = None) -> NDArray[np.float64]:
         hidden = self._hidden(inputs, table or self._table())  # (N, features)
         with torch.inference_mode():
             logits = self.network_.head(hidden.to(self.network_.head.weight.device))
-            shares: NDArray[np.float64] = logits.double().softmax(dim=-1).cpu().numpy()
-        return shares
+            probabilities: NDArray[np.float64] = logits.double().softmax(dim=-1).cpu().numpy()
+        return probabilities
 
 
 def _name_steps(tokens: Sequence[Any]) -> list[str]:
@@ -289,7 +325,7 @@ def _name_steps(tokens: Sequence[Any]) -> list[str]:
 
 
 class _Task:
-    """The classifier as the training loop sees it."""
+    """Train a classifier: the task that the training loop runs."""
 
     def __init__(self, model: Classifier, labels: Sequence[Any]) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""The composer: a language model over the events of music. It reads tunes and goes on with them.
+"""The composer: a language model over musical events. It learns from tunes and writes new ones.
 
 folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids ──LineBatches, transposed──▶ Batch
     ──LanguageNetwork──▶ logits ──┬── cross_entropy_sum ──▶ nats per event
@@ -41,15 +41,22 @@ from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 256  # events after which to see whether a tune lasts as long as asked
+CHECK_EVERY = 256  # events between checks of whether a tune is long enough
 
 Music = Any
-"""A ``Path`` names a folder, a MIDI or an ABC file; a ``str`` is ABC; or a list of :class:`~elman.data.music.Tune`."""
+"""A ``Path`` to a folder, a MIDI or an ABC file; a ``str`` of ABC; or a list of :class:`~elman.data.music.Tune`."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Composer(ComposerSettings, NextTokenModel):
-    r"""A recurrent network that writes music, from MIDI or ABC files.
+    r"""A recurrent language model over musical events, trained on MIDI or ABC files, that composes tunes.
+
+    Attributes:
+        network_: the trained :class:`~elman.families.next_token.LanguageNetwork`.
+        tokenizer_: the tokenizer of musical events.
+        metrics_: figures of the training and of the validation data.
+        history_: one dictionary of figures for each validation.
+        data_: the names, hashes and sizes of the data.
 
     Example:
         >>> scale = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF GABc\n\n" * 10
@@ -59,12 +66,12 @@ class Composer(ComposerSettings, NextTokenModel):
     """
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         check_positive("longest", self.longest)
         check_positive("transpose", self.transpose, or_zero=True)
 
-    # Learning.
+    # Training.
 
     def _prepare(
         self,
@@ -82,8 +89,8 @@ class Composer(ComposerSettings, NextTokenModel):
         if valid is None:
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) == 1:
-                raise DataError("one tune is too little: give more, or name others to validate on with `valid`")
-            last = len(tunes) if len(tunes) < every else 0  # of few tunes the last one is held out
+                raise DataError("one tune is not enough: give more, or give others to validate on as `valid`")
+            last = len(tunes) if len(tunes) < every else 0  # if there are few, hold out the last
             numbers = {number for number in range(1, len(tunes) + 1) if number % every == 0 or number == last}
             held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
             train = [tune for number, tune in enumerate(tunes, start=1) if number not in numbers]
@@ -99,8 +106,8 @@ class Composer(ComposerSettings, NextTokenModel):
         batches = self._batches(train_corpus, valid_corpus, self.longest)
         if isinstance(batches, LineBatches) and batches.num_cut:
             logger.warning(
-                "%s of %s tunes have more than %s events: each is cut after so many, and what follows is learned as if "
-                "a tune began there; raise `longest` to learn them whole",
+                "%s of %s tunes have more than %s events: they are cut, and what follows is learned as if a tune began "
+                "there; raise `longest` to learn them whole",
                 *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
             )
         self.network_ = self._build()
@@ -113,11 +120,11 @@ class Composer(ComposerSettings, NextTokenModel):
         for row, tune in enumerate(tunes):
             check_present(tune, f"X[{row}]")
             if not isinstance(tune, Tune):
-                raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; Tune.read makes one")
+                raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; make one with Tune.read")
         return tunes
 
     def _read(self, music: Music, problems: Problems) -> list[NDArray[np.int64]]:
-        """Turn tunes into events; a file's tune that cannot be told in them is left out."""
+        """Turn tunes into event ids; tunes of a file that cannot be encoded are reported and skipped."""
         tunes: list[NDArray[np.int64]] = []
         for tune in self._take_tunes(music, problems):
             try:
@@ -131,7 +138,7 @@ class Composer(ComposerSettings, NextTokenModel):
         return tunes
 
     def _build_corpus(self, tunes: Sequence[NDArray[np.int64]]) -> Corpus:
-        """Put the events of tunes one after the other, each between its ends."""
+        """Join the event ids of tunes into a corpus, each between its begin and end tokens."""
         if not tunes:
             raise DataError("there are no tunes: X is empty")
         begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
@@ -162,17 +169,22 @@ class Composer(ComposerSettings, NextTokenModel):
     def _restore_texts(self, texts: Texts) -> None:
         self.tokenizer_ = EventTokenizer.from_json(texts["events.json"])
 
-    # Judging.
+    # Evaluating.
 
     def evaluate(self, X: Music) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on tunes, each from its beginning to its end.
+        """Evaluate the model on tunes, each as an independent sequence.
+
+        Args:
+            X: a ``Path`` to a folder, a MIDI or an ABC file; a ``str`` of ABC; or a list of
+                :class:`~elman.data.music.Tune`.
 
         Returns:
-            ``nats_per_event`` and ``perplexity``, ``events`` (a tune's end is one), ``tunes``, and ``left_out`` (files
-            that hold no music).
+            ``nats_per_event`` and ``perplexity``, ``events`` (the number predicted, the end of each tune included),
+            ``tunes``, and ``left_out`` (tunes that could not be read).
 
         Raises:
-            DataError: there is no tune.
+            UsageError: the model is not fitted, or X is of the wrong type.
+            DataError: there are no tunes.
         """
         self._check_fitted()
         problems = Problems()
@@ -191,7 +203,7 @@ class Composer(ComposerSettings, NextTokenModel):
         }
 
     def score(self, X: Music, y: Any = None) -> float:  # noqa: N803
-        """Return minus the nats per event: higher is better, as scikit-learn wants it."""
+        """Return the negative of nats per event, so that higher is better, as scikit-learn expects; ignore ``y``."""
         return -self.evaluate(X)["nats_per_event"]
 
     def _sample(self) -> str:
@@ -199,7 +211,18 @@ class Composer(ComposerSettings, NextTokenModel):
         return " ".join(names[number] for number in self._generate_events([], 24, Sampling(), 0))
 
     def predict(self, X: Music) -> list[list[tuple[str, float]]]:  # noqa: N803
-        """Return, for each tune, every event with its surprisal in nats, its end among them."""
+        """Return every event of each tune with its surprisal, ``-log p(event | all events before it)``, in nats.
+
+        Args:
+            X: as for :meth:`evaluate`.
+
+        Returns:
+            For each tune a list of pairs of an event's name and its surprisal; the last event is the end of the tune.
+
+        Raises:
+            UsageError: the model is not fitted, or X is of the wrong type.
+            DataError: no tune can be read.
+        """
         self._check_fitted()
         tunes = self._read(X, Problems())
         return self._surprisals(tunes) if tunes else []
@@ -215,13 +238,18 @@ class Composer(ComposerSettings, NextTokenModel):
         return found
 
     def answer(self, batches: Iterable[Sequence[Tune | Problem]]) -> Iterator[Surprisals | Problem]:
-        """Say how surprising every event of tunes is, in order; a problem stands for one that has no events.
+        """Yield the surprisals of the events of tunes as they arrive, in order; see :meth:`predict`.
 
         Args:
-            batches: tunes, as many together as are there.
+            batches: batches of tunes of any size, with a problem in place of each one that could not be read.
+
+        Yields:
+            The events of each tune with their surprisals in nats. Problems are passed through; a tune that cannot be
+            encoded becomes one.
 
         Raises:
-            DataError: none of them has events.
+            UsageError: the model is not fitted.
+            DataError: no tune has events.
         """
         self._check_fitted()
         is_empty, problem = True, None
@@ -251,7 +279,7 @@ class Composer(ComposerSettings, NextTokenModel):
         for tune in self._read(X, Problems()):
             yield np.concatenate(([self.tokenizer_.begin_id], tune, [self.tokenizer_.end_id]))
 
-    # Writing.
+    # Composing.
 
     def compose(
         self,
@@ -263,21 +291,24 @@ class Composer(ComposerSettings, NextTokenModel):
         sampling: Sampling | None = None,
         seed: int | None = None,
     ) -> Tune:
-        """Write a tune.
+        """Compose a tune.
 
         Args:
-            primer: a tune, or its file, to go on from; it is the beginning of what is returned. Of one that is as long
-                as the whole tune, the beginning is gone on from, half as long as that.
-            seconds: end after so long, and not before; where neither it nor ``bars`` is given, the network ends it.
-            bars: end after so many bars, and not before (events "remi" only).
-            max_events: end after so many events in any case; 5000, and 500 more for each second or bar that is asked
-                for, where not given.
-            sampling: how events are drawn.
-            seed: the same seed gives the same tune.
+            primer: a tune, or a ``Path`` to its file, to continue; the result begins with it. If it is as long as the
+                result is to be, only its beginning is used, half as long as the result.
+            seconds: length of the tune in seconds. If neither this nor ``bars`` is given, the network ends the tune.
+            bars: length of the tune in bars (events "remi" only).
+            max_events: the maximum number of events, whatever the length; by default 5000, and 500 more for each
+                second or bar of the length.
+            sampling: how to draw events.
+            seed: the same seed gives the same tune; by default every call gives a different one.
+
+        Returns:
+            The tune, with the primer at its beginning.
 
         Raises:
-            UsageError: an argument is outside its limits.
-            DataError: the primer is no music.
+            UsageError: the model is not fitted, or an argument is outside its limits.
+            DataError: the primer cannot be read.
         """
         self._check_fitted()
         sampling = sampling or Sampling()
@@ -291,19 +322,19 @@ class Composer(ComposerSettings, NextTokenModel):
             max_events = 5000 + int(500 * (seconds or 0)) + 500 * (bars or 0)
         check_positive("max_events", max_events)
         if bars is not None and self.events != "remi":
-            raise UsageError('midilike events know no bars: give `seconds`, or train with `events` "remi"')
-        given = [] if primer is None else self._encode_primer(primer, seconds, bars)
-        ids = self._generate_events(given, max_events, sampling, seed, seconds=seconds, bars=bars)
+            raise UsageError('midilike events have no bars: give `seconds`, or train with `events` "remi"')
+        start = [] if primer is None else self._encode_primer(primer, seconds, bars)
+        ids = self._generate_events(start, max_events, sampling, seed, seconds=seconds, bars=bars)
         written = self.tokenizer_.decode(ids)
         return written if seconds is None else shorten(written, seconds)
 
     def _encode_primer(self, primer: Tune | Path, seconds: float | None, bars: int | None) -> list[int]:
-        """Return the events of a primer; of one that is as long as the whole tune, of its beginning."""
+        """Return the event ids of a primer, or of its beginning if it is as long as the tune to compose."""
         if not isinstance(primer, Tune | Path | str):
             raise UsageError(f"the primer is of type {type(primer).__name__}; give a Tune, or the Path of its file")
         tune = primer if isinstance(primer, Tune) else read_tunes(primer, Problems(shown=0), self.encoding)[0]
         tune = shorten_primer(tune, seconds)
-        if not len(tune.notes):  # it begins with a long rest
+        if not len(tune.notes):  # it starts with a long rest
             return []
         given: list[int] = self.tokenizer_.encode(tune).tolist()
         if bars is not None and len(places := self.tokenizer_.bars(given)) > bars:
@@ -323,7 +354,7 @@ class Composer(ComposerSettings, NextTokenModel):
         seconds: float | None = None,
         bars: int | None = None,
     ) -> list[int]:
-        """Write events after the given ones, until one of the limits is reached."""
+        """Generate events after the given ones until a limit is reached; return all, without the end token."""
         tokenizer, network = self.tokenizer_, self.network_.eval()
         key = draw_key(torch.Generator().seed() if seed is None else seed)
         with torch.inference_mode(), drawing(key):  # a random initial state
@@ -344,12 +375,12 @@ class Composer(ComposerSettings, NextTokenModel):
         for _ in Writing(network.writing(), state, [stream]):
             pass
         if not music.is_long_enough:
-            logger.warning("the tune ends after max_events %d, before it is as long as asked; allow more", max_events)
+            logger.warning("the tune reached max_events %d before its length; raise `max_events`", max_events)
         return [number for number in music.ids if number != tokenizer.end_id]
 
 
 class _TuneInProgress:
-    """The events of a tune that is being written, and where it is as long as asked."""
+    """The events of a tune so far, and whether it has reached its length."""
 
     def __init__(self, tokenizer: EventTokenizer, given: list[int], seconds: float | None, bars: int | None) -> None:
         self._tokenizer, self._seconds, self._bars = tokenizer, seconds, bars
@@ -357,7 +388,7 @@ class _TuneInProgress:
         self.ids = list(given)
 
     def take(self, new: Sequence[int]) -> int | None:
-        """Take new events; return how many of them were written when the tune ended, or None if it goes on."""
+        """Append new events; return how many of them belong to the tune if it ends here, or None if it continues."""
         for count, number in enumerate(new, start=1):
             self.ids.append(number)
             if number == self._tokenizer.end_id:
@@ -365,21 +396,21 @@ class _TuneInProgress:
             if self._bars is not None and len(places := self._tokenizer.bars(self.ids)) > self._bars:
                 del self.ids[places[self._bars] :]
                 return count
-            is_looked_at = (len(self.ids) - self._num_given) % LOOK_EVERY == 0
-            if self._seconds is not None and is_looked_at and self.is_long_enough:
+            is_checked = (len(self.ids) - self._num_given) % CHECK_EVERY == 0
+            if self._seconds is not None and is_checked and self.is_long_enough:
                 return count
         return None
 
     @property
     def is_long_enough(self) -> bool:
-        """Whether nothing longer was asked for."""
+        """Whether the tune has reached the requested length, if there is one."""
         if self._seconds is not None:
             return self._tokenizer.decode(self.ids).seconds >= self._seconds
         return self._bars is None or len(self._tokenizer.bars(self.ids)) >= self._bars
 
 
 def _describe(source: Music, corpus: Corpus) -> dict[str, Any]:
-    """Say what data this is: where it came from, how much, and a hash of its events."""
+    """Describe data for the model card: its source, its size and a hash of its events."""
     name = str(source) if isinstance(source, Path) else "text" if isinstance(source, str) else "values"
     ids = np.asarray(corpus.ids)
     return {

@@ -1,4 +1,4 @@
-"""The language model: many-to-many, shifted by one. It reads a text, says what comes next, and writes on.
+"""The language model: many-to-many, shifted by one. It predicts the next token of a text and generates text.
 
 text ──Text.chunks, tokenizer.encode──▶ ids ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets)
      ──embedding──▶ (B,T,E) ──rnn (x, state)──▶ (B,T,H), state ──head──▶ logits (B,T,V)
@@ -45,7 +45,18 @@ from elman.training.task import Batches
 
 @dataclass(kw_only=True, eq=False)
 class LanguageModel(LanguageModelSettings, NextTokenModel):
-    r"""A recurrent language model over characters, words or byte-level BPE.
+    r"""A recurrent language model over characters, words or byte-level BPE tokens.
+
+    It learns from plain text to predict each token from all tokens before it, and generates text token by token.
+    In line mode (``lines=True``) each line is an independent sequence between ``<s>`` and ``</s>``; otherwise the
+    text is one stream.
+
+    Attributes:
+        network_: the trained :class:`~elman.families.next_token.LanguageNetwork`.
+        tokenizer_: the tokenizer learned from the training text.
+        metrics_: figures of the training and of the validation data.
+        history_: one dictionary of figures for each validation.
+        data_: the names, hashes and sizes of the data.
 
     Example:
         >>> text = "the quick brown fox jumps over the lazy dog\n" * 40
@@ -56,17 +67,19 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
 
     answer_batch_size: ClassVar[int] = 1
 
-    # Learning.
+    # Training.
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         check_positive("valid_characters", self.valid_characters)
         for name in ("vocab_size", "min_count"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
-            raise UsageError(f'vectors are of words, but level is "{self.level}"; set level "word" or leave them out')
+            raise UsageError(
+                f'pretrained vectors are for words, but level is "{self.level}"; set level "word" or leave out vectors'
+            )
 
     def _prepare(
         self,
@@ -93,15 +106,18 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         valid: Source | None = None,
         previous: Model | None = None,
     ) -> tuple[Corpus, Corpus]:
-        """Read the text, learn the vocabulary from its training part, and encode both parts.
+        """Read the text, learn the tokenizer from its training part, and encode both parts.
 
         Args:
-            X: the text.
-            valid: the text to validate on; the last ``valid_fraction`` of X where not given.
-            previous: a model whose vocabulary to take instead.
+            X: the text; a ``Path`` names a file, a ``str`` is text, and a list of either is read as one text.
+            valid: the text to validate on; by default the last ``valid_fraction`` of X is held out.
+            previous: a model whose tokenizer to reuse instead of learning one.
 
         Returns:
-            The training and the validation corpus, the second cut off after ``valid_characters``.
+            The training corpus and the validation corpus; the latter is cut off after ``valid_characters``.
+
+        Raises:
+            DataError: a text cannot be read or is too short to split.
         """
         text = Text(take_sources(X), self.encoding)
         valid_text = text if valid is None else Text(take_sources(valid, "valid"), self.encoding)
@@ -112,8 +128,8 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             self.tokenizer_ = self._learn_tokenizer(text.chunks(0, train_end, keep_lines=self.lines))
         train_corpus = build_corpus(text, self.tokenizer_, 0, train_end, lines=self.lines)
         valid_start = train_end if valid is None else 0
-        unjudged = 1 - (valid_start + self.valid_characters) / valid_text.num_characters
-        valid_end = valid_text.split(max(unjudged, 0.0), by_line=self.lines)
+        unused = 1 - (valid_start + self.valid_characters) / valid_text.num_characters
+        valid_end = valid_text.split(max(unused, 0.0), by_line=self.lines)
         valid_corpus = build_corpus(valid_text, self.tokenizer_, valid_start, valid_end, lines=self.lines)
         self.data_ = {
             "train": {"files": text.names, "sha256": text.sha256, "characters": [0, train_end]},
@@ -142,7 +158,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
 
     @property
     def _forbidden(self) -> list[int]:
-        """Forbid what is no text: ``<unk>`` and ``<s>``, and ``</s>`` where lines do not end."""
+        """The tokens that are never generated: ``<unk>``, ``<s>`` and, outside line mode, ``</s>``."""
         forbidden = [self.tokenizer_.unknown_id, self.tokenizer_.begin_id]
         return forbidden if self.lines else [*forbidden, self.tokenizer_.end_id]
 
@@ -155,20 +171,22 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
     def _restore_texts(self, texts: Texts) -> None:
         self.tokenizer_ = Tokenizer.from_json(texts["tokenizer.json"], self.level)
 
-    # Judging.
+    # Evaluating.
 
     def evaluate(self, X: Source) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on a text: every token but the first is predicted, the state carried all through it.
+        """Evaluate the model on a text: predict every token but the first, carrying the state through the whole text.
 
         Args:
-            X: the text; a ``Path`` names a file, a ``str`` is text. In line mode each line stands alone and its
-                ``</s>`` is predicted too.
+            X: the text; a ``Path`` names a file, a ``str`` is text, and a list of either is read as one text. In line
+                mode each line is evaluated independently and its ``</s>`` is predicted too.
 
         Returns:
-            ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``tokens``, ``characters``
-            and ``unknown``, see :func:`~elman.metrics.labels.language_metrics`.
+            ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``tokens`` (the number
+            predicted), ``characters`` and ``unknown`` (predicted tokens that are ``<unk>``); see
+            :func:`~elman.metrics.likelihood.language_metrics`.
 
         Raises:
+            UsageError: the model is not fitted, or X is not text.
             DataError: the text cannot be read or has fewer than two tokens.
         """
         self._check_fitted()
@@ -180,17 +198,22 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         return self._evaluate(corpus)
 
     def score(self, X: Source, y: Any = None) -> float:  # noqa: N803
-        """Return minus the nats per token: higher is better, as scikit-learn wants it."""
+        """Return the negative of nats per token, so that higher is better, as scikit-learn expects; ignore ``y``."""
         return -self.evaluate(X)["nats_per_token"]
 
     def predict(self, X: Source) -> Iterator[tuple[str, float | None]]:  # noqa: N803
-        """Yield every token of a text with its surprisal in nats, ``-log p(token | all before it)``.
+        """Yield each token of a text with its surprisal, ``-log p(token | all tokens before it)``, in nats.
 
-        The first token of a stream has none (None). In line mode each line ends with ``</s>``.
+        Args:
+            X: the text, as for :meth:`evaluate`.
+
+        Yields:
+            Pairs of a token and its surprisal. The first token of a stream has no surprisal (None). In line mode every
+            token has one, and each line ends with ``</s>``.
 
         Raises:
-            UsageError: X is no text.
-            DataError: a text is missing, cannot be read, or holds no token, or one alone that is not a line.
+            UsageError: the model is not fitted, or X is not text.
+            DataError: the text is missing, cannot be read, or has no tokens; outside line mode, if it has only one.
         """
         self._check_fitted()
         text = Text(take_sources(X), self.encoding)
@@ -198,24 +221,28 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         found = chain.from_iterable(zip(one.tokens, one.nats, strict=True) for one in self._surprisals(passages))
         first = next(found, None)
         if first is None:
-            raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
+            raise DataError(f"{', '.join(text.names)}: contains no tokens, only white space{text.hint}")
         return chain([first], found)
 
     def answer(self, batches: Iterable[Iterable[Passage]]) -> Iterator[Surprisals]:
-        """Say how surprising every token of a text is, as it comes; see :meth:`predict`.
+        """Yield the surprisal of every token of a text as the text arrives; see :meth:`predict`.
 
         Args:
-            batches: pieces of the text, cut where tokens end. Tokens are read many at a time while there are more.
+            batches: pieces of the text, cut between tokens. Many tokens are read at once while more are available.
+
+        Yields:
+            Records of consecutive tokens and their surprisals in nats.
 
         Raises:
-            DataError: there is no token, or one alone that is not a line.
+            UsageError: the model is not fitted.
+            DataError: the text has no tokens; outside line mode, if it has only one.
         """
         self._check_fitted()
         record = None
         for record in self._surprisals(chain.from_iterable(batches)):
             yield record
         if record is None:
-            raise DataError("the text holds no token, only blanks")
+            raise DataError("the text contains no tokens, only white space")
 
     def _surprisals(self, passages: Iterable[Passage]) -> Iterator[Surprisals]:
         read = line_surprisals if self.lines else stream_surprisals
@@ -239,7 +266,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
 
     def _read_ids(self, X: Source, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
         text = Text(take_sources(X), self.encoding)
-        held = np.zeros(0, np.int64)  # of a stream
+        held = np.zeros(0, np.int64)  # the ids of a stream so far
         for chunk in text.chunks(keep_lines=self.lines):
             if self.lines:
                 ids, lengths = self.tokenizer_.encode_lines(chunk.removesuffix("\n"))
@@ -254,38 +281,45 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
                 break
         if not self.lines:
             if not len(held):
-                raise DataError(f"{', '.join(text.names)}: holds no token, only blanks{text.hint}")
+                raise DataError(f"{', '.join(text.names)}: contains no tokens, only white space{text.hint}")
             check_any_known(held, self.tokenizer_.unknown_id)
             yield held[:most]
 
-    # Reading and writing.
+    # Reading and generating.
 
     def read(self, text: str | Path, state: PublicState | None = None) -> tuple[Tensor, PublicState]:
-        """Read a text into the state; reading it in two pieces is the same as reading it at once.
+        r"""Read a text and return the logits and the final state; reading in pieces equals reading at once.
 
         Args:
-            text: a ``str`` is text, a ``Path`` names a file; at least one token.
-            state: what an earlier ``read`` returned, never changed in place; the beginning where not given. In line
-                mode the beginning reads ``<s>`` first.
+            text: a ``str`` is text, a ``Path`` names a file; it must have at least one token.
+            state: the state to start from, as returned by an earlier ``read`` or ``generate``; it is never modified.
+                By default the network starts from its initial state and, in line mode, reads ``<s>`` first.
 
         Returns:
-            The logits (T, V), row t for the token that follows token t, and the state after the last token:
-            ``(num_layers, 1, hidden_size)``, a pair of them for LSTM.
+            The logits (T, V), where row t predicts the token after token t, and the state after the last token:
+            a tensor (num_layers, 1, hidden_size), or a pair of them for an LSTM.
 
         Raises:
-            UsageError: the text has no token, or the state is that of another network: of another shape, type or dtype.
+            UsageError: the model is not fitted, the text has no tokens, or the state has the wrong type, shape or
+                dtype for this network.
+
+        Example:
+            >>> lm = LanguageModel(hidden_size=16, steps=4, batch_size=2, bptt_length=16).fit("to be or not\n" * 80)
+            >>> logits, state = lm.read("to be")
+            >>> logits.shape[0], state[0].shape
+            (5, torch.Size([1, 1, 16]))
         """
         self._check_fitted()
         pieces, states = zip(*self._read(read_text(text, self.encoding), state), strict=True)
         return torch.cat(pieces), states[-1].public()
 
     def _read(self, content: str, state: State | PublicState | None) -> Iterator[tuple[Tensor, State]]:
-        """Read a text piece by piece; yield the logits (T, V) of each and the state after it."""
+        """Read a text in chunks; yield the logits (T, V) of each chunk and the state after it."""
         ids = torch.from_numpy(self.tokenizer_.encode(content).astype("int64"))
         if state is None and self.lines:
             ids = torch.cat([torch.tensor([self.tokenizer_.begin_id]), ids])
         if len(ids) == 0:
-            raise UsageError("there is nothing to read: the text has no token")
+            raise UsageError("the text has no tokens to read")
         network = self.network_.eval()
         for start in range(0, len(ids), 4096):
             piece = ids[None, start : start + 4096].to(next(network.parameters()).device)
@@ -310,29 +344,31 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         state: PublicState | None = None,
         return_state: bool = False,
     ) -> Any:
-        """Write on from a prompt.
+        """Generate text that continues a prompt.
 
         Args:
-            prompt: read into the state first, however long; a ``Path`` names a file. Empty: the text goes on from
-                ``state``, or begins as the training text's lines do.
-            max_tokens: how many tokens to write at most; in line mode ``</s>`` ends the text earlier.
-            temperature: see :class:`~elman.decoding.options.Sampling`, as the four after it.
-            top_k: draw among the k likeliest tokens only.
-            top_p: draw among the fewest tokens that reach this probability.
-            repetition_penalty: make tokens already seen less likely.
-            greedy: take the likeliest token every time.
-            num_samples: how many texts to write.
-            seed: the same seed gives the same texts; another each time where not given.
-            stop: a text that ends the writing, or several; they are not part of the result.
-            state: what ``read`` or an earlier ``generate`` returned; never changed in place.
-            return_state: hand back the state after the last token written, too.
+            prompt: text to continue, of any length; a ``Path`` names a file. If empty, generation continues from
+                ``state`` or, without one, starts at the beginning of a line.
+            max_tokens: maximum number of tokens to generate; in line mode ``</s>`` ends the text earlier.
+            temperature: divides the logits; below 1 the text is more predictable, above 1 more varied. See
+                :class:`~elman.decoding.options.Sampling` for this and the next four options.
+            top_k: sample only from the k most likely tokens; 0 for all.
+            top_p: sample only from the smallest set of tokens whose probabilities add up to this.
+            repetition_penalty: make tokens that already occurred less likely; 1 for no penalty.
+            greedy: always take the most likely token.
+            num_samples: number of texts to generate.
+            seed: the same seed gives the same texts; by default every call gives different ones.
+            stop: a string, or several, that ends the text; it is not part of the result.
+            state: a state returned by ``read`` or an earlier ``generate``; it is never modified.
+            return_state: also return the state after the last generated token.
 
         Returns:
-            The text without the prompt; a list of them where ``num_samples`` is above 1; with ``return_state`` a pair
-            of that and the state.
+            The text without the prompt, or a list of texts if ``num_samples`` is above 1. With ``return_state``, a
+            pair of that and the state.
 
         Raises:
-            UsageError: an argument is outside its limits, or the state is that of another network.
+            UsageError: the model is not fitted, an argument is outside its limits, or the state does not fit this
+                network.
         """
         check_whole(num_samples=num_samples)
         check_positive("num_samples", num_samples)
@@ -345,18 +381,18 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         return (result, State.join(texts.states(), partial(torch.cat, dim=1)).public()) if return_state else result
 
     def generate_many(self, requests: Sequence[Request]) -> list[Completion]:
-        r"""Write several texts at once, each from its own prompt with options, a seed and an end of its own.
+        r"""Generate several texts in one batch, each with its own prompt, sampling options, seed and stop strings.
 
-        Each is the text that would be written alone.
+        Each text is the one that its request gives alone.
 
         Args:
-            requests: what to write.
+            requests: the texts to generate.
 
         Returns:
-            For each request the text, the state after it, and the position from which its draws go on.
+            For each request, in order, its text, the state after it, and the position at which to continue drawing.
 
         Raises:
-            UsageError: a value is outside its limits, or a state is that of another network.
+            UsageError: the model is not fitted, a value is outside its limits, or a state does not fit this network.
 
         Example:
             >>> text = "to be or not to be\n" * 80
@@ -383,7 +419,23 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         stop: Sequence[str] = (),
         state: PublicState | None = None,
     ) -> Iterator[str]:
-        """Write on from a prompt, handing out each piece of text as soon as it is certain; see :meth:`generate`."""
+        """Generate text that continues a prompt, and yield each piece as soon as it is final.
+
+        Args:
+            prompt: as for :meth:`generate`, like the arguments below.
+            sampling: how to draw tokens.
+            max_tokens: maximum number of tokens to generate.
+            seed: the same seed gives the same text.
+            stop: a string, or several, that ends the text.
+            state: the state to continue from.
+
+        Yields:
+            Pieces that add up to the text that :meth:`generate` returns. A piece is held back while it may be the
+            start of a stop string or of a character of several bytes.
+
+        Raises:
+            UsageError: as for :meth:`generate`.
+        """
         options: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": stop, "state": state}
         request = Request(prompt=prompt, sampling=sampling or Sampling(), **options)
         for (piece,) in self._start([request]):
@@ -391,11 +443,11 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
                 yield piece
 
     def _start(self, requests: Sequence[Request], num_samples: int = 1) -> TextWriting:
-        """Read what each request begins with; ``num_samples`` texts are to be written from each."""
+        """Read the prompt of each request and return the texts to generate: ``num_samples`` of each."""
         self._check_fitted()
         samples, states = [], []
-        for given in requests:
-            content, request = read_text(given.prompt, self.encoding), given.resolve()
+        for unresolved in requests:
+            content, request = read_text(unresolved.prompt, self.encoding), unresolved.resolve()
             seed = request.seed or 0
             with drawing(seed):  # a random initial state
                 state = self._read_prompt(content, request.state).expand(num_samples)
@@ -403,12 +455,12 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
         return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)
 
-    def _read_prompt(self, prompt: str, given: PublicState | None) -> State:
-        """Read the prompt; return the state after it."""
-        if prompt == "" and given is not None:
-            state: State = self.network_.rnn.check_state(given)
+    def _read_prompt(self, prompt: str, start: PublicState | None) -> State:
+        """Read a prompt from a state; return the state after it."""
+        if prompt == "" and start is not None:
+            state: State = self.network_.rnn.check_state(start)
             return state
         if prompt == "" and not self.lines:
-            prompt = "\n"  # a text without a beginning begins as a line does
-        *_, (_, after) = self._read(prompt, given)
+            prompt = "\n"  # without a prompt, start at the beginning of a line
+        *_, (_, after) = self._read(prompt, start)
         return after

@@ -1,4 +1,4 @@
-"""The tagger: many-to-many, aligned. It reads a sentence from both sides and gives every word its tag.
+"""The tagger: many-to-many, aligned. It reads a sentence in both directions and predicts a tag for every word.
 
 file ──a format's read──▶ Sentence(words, tags) ──WordSequences.gather──▶ SequenceBatch(words, inputs, targets)
      ──WordEncoder──▶ (B,T,E) ──Encoder──▶ (B,T,N) ──head──▶ logits (B,T,K)
@@ -54,15 +54,26 @@ from elman.training.task import Batches
 logger = logging.getLogger(__name__)
 
 Sentences = Any
-"""A ``Path`` names a file, a ``str`` is the text of one; or the words of each sentence: lists in a list, an array, a
-Series, a frame of one column or an iterator."""
+"""A ``Path`` to a file, a ``str`` with the content of one, or a list of words for each sentence: in a list, an array, a
+Series, a data frame with one column or an iterator."""
 
-LONGEST_PIECE = 1000  # words that are read at once; a longer sentence is read piece by piece
+MAX_PIECE = 1000  # words; longer sentences are read in pieces of this length
 
 
 @dataclass(kw_only=True, eq=False)
 class Tagger(TaggerSettings, LabellingModel):
-    """A recurrent tagger: parts of speech, named entities, or any other label for each word of a sentence.
+    """A recurrent tagger for parts of speech, named entities, or any other label for each word of a sentence.
+
+    Entity tags may follow the IOB1, BIO, BIOES, BILOU or BMES scheme. The scheme is detected in the training data,
+    predicted tags follow it, and evaluation includes span figures.
+
+    Attributes:
+        network_: the trained :class:`TaggerNetwork`.
+        labels_: the tags that the network predicts, sorted; entity tags in BIO.
+        scheme_: the detected scheme of entity tags, or an empty string.
+        metrics_: figures of the training and of the validation data.
+        history_: one dictionary of figures for each validation.
+        data_: the names, hashes and sizes of the data.
 
     Example:
         >>> sentences = [["Teddy", "Roosevelt", "spoke"], ["bears", "sleep"]] * 10
@@ -74,7 +85,7 @@ class Tagger(TaggerSettings, LabellingModel):
 
     answer_batch_size: ClassVar[int] = 4096
 
-    # Learning.
+    # Training.
 
     def _prepare(self, X: Sentences, y: Any, valid: Any, previous: Model | None) -> tuple[_Task, Batches]:  # noqa: N803
         train, held_out = self.read(X, y, valid=valid)
@@ -86,8 +97,8 @@ class Tagger(TaggerSettings, LabellingModel):
             self.scheme_ = schemes.detect_scheme(train.labels)
             if not self.scheme_ and (stray := schemes.find_stray_tags(train.labels)):
                 logger.warning(
-                    "most tags look like those of spans, but with %s among them they follow no scheme (%s): they are "
-                    "learned as tags of single words, and there will be no span_f1",
+                    "most tags look like entity tags, but %s fit none of the schemes (%s); tags are learned for single "
+                    "words, without span_f1",
                     *(join_names(stray), ", ".join(map(str.upper, schemes.SCHEMES))),
                 )
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._to_bio(tags)}))
@@ -110,11 +121,11 @@ class Tagger(TaggerSettings, LabellingModel):
         if (isinstance(reader, Columns) and number is None) or (
             isinstance(reader, Conllu) and self.column is not None and number is not None
         ):
-            wanted = "a number, from 0" if isinstance(reader, Columns) else "a name, such as upos"
-            raise UsageError(f"`column` {self.column}: of the format {reader.name} a column is called by {wanted}")
+            wanted = "a number, counted from 0" if isinstance(reader, Columns) else "a name, such as upos"
+            raise UsageError(f"`column` {self.column}: in format {reader.name} a column is given as {wanted}")
         sentences: list[Sentence] = list(reader.read(lines, problems, tagged=True))
         if not sentences:
-            raise DataError(problems.first or f"{lines.name}: holds no sentence")
+            raise DataError(problems.first or f"{lines.name}: contains no sentences")
         left_out, tags = problems.count, [sentence.tags or [] for sentence in sentences]
         report_inconsistencies(lines.name, sentences, schemes.detect_scheme(tags), problems)
         problems.close()
@@ -138,28 +149,34 @@ class Tagger(TaggerSettings, LabellingModel):
         texts.parse("labels.json", [str])
         self.scheme_ = texts.parse("scheme.json", str)
         if self.scheme_ not in ("", *schemes.SCHEMES):
-            raise ModelError(f"scheme.json: not a scheme of tags but {self.scheme_[:20]!r}; copy the folder anew")
+            raise ModelError(f"scheme.json: {self.scheme_[:20]!r} is not a tagging scheme; copy the folder again")
 
     def _to_bio(self, tags: Sequence[str]) -> list[str]:
-        """Return tags as the network knows them: entities in BIO, whatever the data's scheme."""
+        """Convert tags to the network's: entity tags from the scheme of the data to BIO."""
         return schemes.to_bio(tags, self.scheme_) if self.scheme_ else list(tags)
 
     def _from_bio(self, tags: Sequence[str]) -> list[str]:
-        """Return tags as the data writes them."""
+        """Convert the network's tags back to the scheme of the data."""
         return schemes.from_bio(tags, self.scheme_) if self.scheme_ else list(tags)
 
-    # Judging.
+    # Evaluating.
 
     def evaluate(self, X: Sentences, y: Any = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on tagged sentences.
+        """Evaluate the model on tagged sentences.
+
+        Args:
+            X: the words of each sentence; or a ``Path`` to a file, or its content as a ``str``, with words and tags.
+            y: the tags of each sentence; None if X holds them.
 
         Returns:
-            ``accuracy``, ``accuracy_unseen`` (on words that training never saw, where there are any), ``macro_f1``
-            (over the tags), for entities ``span_precision``, ``span_recall`` and ``span_f1``; ``nats_per_target``
-            (where a tag is known), ``tokens``, ``sentences``, ``unknown_labels`` (tags that training never saw, always
-            wrong) and ``left_out`` (sentences that could not be read).
+            ``accuracy`` and ``macro_f1`` (over the tags), ``accuracy_unseen`` (over the words that are not in the
+            training data, if any), for entity tags ``span_precision``, ``span_recall`` and ``span_f1``, all from 0 to
+            1; ``nats_per_target`` (over the words whose tag is known), ``tokens``, ``sentences``, ``unknown_labels``
+            (words whose tag is not in the training data; they count as wrong) and ``left_out`` (sentences that could
+            not be read).
 
         Raises:
+            UsageError: the model is not fitted, or X or y is of the wrong type.
             DataError: the data cannot be read.
         """
         return self.report(X, y).metrics
@@ -186,14 +203,14 @@ class Tagger(TaggerSettings, LabellingModel):
     def compare_predictions(
         self, examples: Examples, predicted: Sequence[Sequence[str]], seen: Container[str]
     ) -> Report:
-        """Set predicted tags, whoever predicted them, beside the true ones; ``seen`` are the words of the training."""
+        """Compare tags predicted by any model with the true ones; ``seen`` holds the words of the training data."""
         words, true, others = (list(chain(*side)) for side in (examples.inputs, examples.labels, predicted))
         report = compare_labels(true, others)
         unseen = [tag == other for word, tag, other in zip(words, true, others, strict=True) if word not in seen]
         if unseen:
             report.metrics["accuracy_unseen"] = sum(unseen) / len(unseen)
-        scheme = getattr(self, "scheme_", None)
-        scheme = schemes.detect_scheme(examples.labels) if scheme is None else scheme  # before fit, for a baseline
+        scheme = getattr(self, "scheme_", None)  # missing where a baseline is compared before fit
+        scheme = schemes.detect_scheme(examples.labels) if scheme is None else scheme
         if scheme:
             spans = (
                 [schemes.find_spans(schemes.to_bio(tags, scheme)) for tags in side]
@@ -206,17 +223,18 @@ class Tagger(TaggerSettings, LabellingModel):
     # Tagging.
 
     def predict(self, X: Sentences) -> list[list[str]]:  # noqa: N803
-        """Tag sentences.
+        """Predict the tags of sentences.
 
         Args:
-            X: the words of each sentence; or a file, or its text, in a format that training reads.
+            X: the words of each sentence; or a ``Path`` to a file, or its content as a ``str``, in a format for
+                training. Tags in the file are ignored.
 
         Returns:
-            A tag for every word.
+            A list for each sentence, with a tag for every word.
 
         Raises:
-            UsageError: the sentences are no lists of words.
-            DataError: a word is missing.
+            UsageError: the model is not fitted, or a sentence is not a list of words.
+            DataError: a word is missing, or a file cannot be read.
         """
         self._check_fitted()
         return [tags for tags, _ in self._tag(self._take_sentences(X), self._table(), False)]
@@ -224,7 +242,7 @@ class Tagger(TaggerSettings, LabellingModel):
     def _take_sentences(self, X: Sentences) -> list[list[str]]:  # noqa: N803
         """Take what is to be tagged: sentences, or a file or its text."""
         if isinstance(X, str) and "\n" not in X:
-            raise UsageError(f"X is one line; give the words of each sentence in a list, such as [{X.split()[:3]}]")
+            raise UsageError(f"X is a single line; give a list of words for each sentence, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
             reader = FORMATS["tagger"].reader(self.input_format, X, self)
             read = reader.read(Lines(X, self.encoding), Problems(), tagged=False)
@@ -244,13 +262,13 @@ class Tagger(TaggerSettings, LabellingModel):
             sentences, tags = examples.inputs, examples.labels
         network, table, numbering = self.network_.eval(), self._table(), Numbering(self.labels_)
         for row, words in enumerate(sentences):
-            for start in range(0, len(words), LONGEST_PIECE):
-                piece = words[start : start + LONGEST_PIECE]
+            for start in range(0, len(words), MAX_PIECE):
+                piece = words[start : start + MAX_PIECE]
                 with torch.no_grad():
                     inputs, lengths = table.gather([piece])
                 targets = None
                 if tags is not None:
-                    own = self._to_bio(tags[row])[start : start + LONGEST_PIECE]
+                    own = self._to_bio(tags[row])[start : start + MAX_PIECE]
                     targets = torch.from_numpy(numbering.ids(own))
 
                 def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, None]:
@@ -268,11 +286,17 @@ class Tagger(TaggerSettings, LabellingModel):
     def answer(
         self, batches: Iterable[Sequence[Sentence | Problem]], *, probabilities: bool = True
     ) -> Iterator[TaggedSentence | Problem]:
-        """Tag sentences as they come, in order.
+        """Tag sentences as they arrive, in order.
 
         Args:
-            batches: sentences, as many together as are there; a problem stays in its place.
-            probabilities: whether to say how likely each tag is.
+            batches: batches of sentences of any size, with a problem in place of each one that could not be read.
+            probabilities: whether to return the probability of each tag too.
+
+        Yields:
+            Each sentence with its tags; problems are passed through.
+
+        Raises:
+            UsageError: the model is not fitted.
         """
         self._check_fitted()
         table = self._table()
@@ -286,7 +310,7 @@ class Tagger(TaggerSettings, LabellingModel):
     def _tag(
         self, sentences: Sequence[Sequence[str]], table: WordTable, with_probabilities: bool
     ) -> list[tuple[list[str], list[float]]]:
-        """Return the tags of every sentence and, where wanted, how likely each is."""
+        """Return the tags of every sentence and, if asked for, their probabilities."""
         tags = [[""] * len(words) for words in sentences]
         probabilities = [[0.0] * len(words) if with_probabilities else [] for words in sentences]
         numbering = Numbering(self.labels_)
@@ -295,11 +319,11 @@ class Tagger(TaggerSettings, LabellingModel):
             for piece, piece_tags in zip(pieces, decoded, strict=True):
                 tags[piece.row][piece.within] = piece_tags
             if with_probabilities:
-                shares = self.network_.probabilities(logits, lengths).cpu().numpy()  # (B, T, K)
-                for piece, piece_tags, share in zip(pieces, decoded, shares, strict=True):
+                batch = self.network_.probabilities(logits, lengths).cpu().numpy()  # (B, T, K)
+                for piece, piece_tags, rows in zip(pieces, decoded, batch, strict=True):
                     ids = numbering.ids(piece_tags)
-                    probabilities[piece.row][piece.within] = share[np.arange(len(ids)), ids].tolist()
-        return [(self._from_bio(row), shares) for row, shares in zip(tags, probabilities, strict=True)]
+                    probabilities[piece.row][piece.within] = rows[np.arange(len(ids)), ids].tolist()
+        return [(self._from_bio(row), likely) for row, likely in zip(tags, probabilities, strict=True)]
 
     def _decode(self, logits: Tensor, lengths: Tensor) -> list[list[str]]:
         ids = self.network_.decode(logits, lengths).tolist()
@@ -310,12 +334,12 @@ class Tagger(TaggerSettings, LabellingModel):
     def _logits(
         self, sentences: Sequence[Sequence[str]], table: WordTable
     ) -> Iterator[tuple[list[_Piece], Tensor, Tensor]]:
-        """Yield batches of pieces of sentences, the logits (B, T, K) of their words, and their lengths (B,)."""
+        """Yield batches of sentences or their pieces: the pieces, their logits (B, T, K) and their lengths (B,)."""
         network = self.network_.eval()
         pieces = [
-            _Piece(row, slice(start, min(start + LONGEST_PIECE, len(words))))
+            _Piece(row, slice(start, min(start + MAX_PIECE, len(words))))
             for row, words in enumerate(sentences)
-            for start in range(0, len(words), LONGEST_PIECE)
+            for start in range(0, len(words), MAX_PIECE)
         ]
         for rows in batch_by_length([piece.within.stop - piece.within.start for piece in pieces]):
             batch = [pieces[row] for row in rows]
@@ -331,21 +355,23 @@ class Tagger(TaggerSettings, LabellingModel):
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a sentence: all of it, but where it is very long."""
+    """A slice of a sentence: all of it, unless it is longer than MAX_PIECE."""
 
     row: int
     within: slice
 
 
 class TaggerNetwork(nn.Module):
-    """Word vectors, recurrent layers, head: words to logits (B, T, K) of their tags.
+    """The network of a tagger, from words to the logits (B, T, K) of their tags.
+
+    It consists of a word encoder, recurrent layers, an output layer and, optionally, a linear-chain CRF.
 
     Args:
-        words: what encodes the words.
+        words: the word encoder.
         encoder: the recurrent layers.
-        labels: the tags, as the network knows them.
-        scheme: how tags make spans; empty where they do not.
-        crf: whether whole sequences of tags are scored.
+        labels: the K tags; entity tags in BIO.
+        scheme: the scheme of the entity tags in the data; empty if there are none.
+        crf: whether to score whole tag sequences with a CRF.
     """
 
     def __init__(self, words: WordEncoder, encoder: Encoder, labels: Sequence[str], scheme: str, crf: bool) -> None:
@@ -358,18 +384,21 @@ class TaggerNetwork(nn.Module):
         self._constraints = [torch.from_numpy(np.where(mask, 0, -np.inf).astype(np.float32)) for mask in allowed]
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        """Read a batch while training; return the logits (B, T, K)."""
+        """Return the logits (B, T, K) of a training batch."""
         assert batch.words is not None
         return self.compute_logits(self.words(batch.words)[batch.inputs], batch.lengths)
 
     def compute_logits(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Turn the words' vectors (B, T, E) into logits (B, T, K)."""
+        """Return the logits (B, T, K) of word vectors (B, T, E)."""
         outputs, _ = self.encoder(inputs, lengths)  # (B, T, N)
         logits: Tensor = self.head(outputs)
         return logits
 
     def loss_sum(self, logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
-        """Return the summed negative log-likelihood in nats, and of how many tags; unknown tags (-100) do not count."""
+        """Return the summed negative log-likelihood in nats and the number of tags; skip unknown tags (-100).
+
+        With a CRF, sentences that contain an unknown tag are skipped as a whole.
+        """
         logits = logits.float()
         if self.crf is None:
             return cross_entropy_sum(logits, targets), int((targets != IGNORED).sum())
@@ -377,7 +406,7 @@ class TaggerNetwork(nn.Module):
         return self.crf.loss_sum(logits[known], targets[known], lengths[known]), int(lengths[known].sum())
 
     def decode(self, logits: Tensor, lengths: Tensor) -> Tensor:
-        """Return the best tags (B, T): no entity goes on that has not begun."""
+        """Return the best tags (B, T); an entity never continues without having begun."""
         if self.crf is not None:
             return self.crf.decode(logits, lengths)[0]
         if not self._constraints:
@@ -388,16 +417,16 @@ class TaggerNetwork(nn.Module):
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Return how likely each tag is for each word of rows of one length (B, T, K), as a logarithm."""
         if self.crf is None:
-            return logits.float().log_softmax(dim=-1)
+            return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
         return self.crf.marginals(logits, None).clamp(min=torch.finfo(logits.dtype).tiny).log()
 
     def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
-        """Return how likely each tag is for each word (B, T, K)."""
+        """Return the probability of each tag of each word (B, T, K)."""
         return logits.softmax(dim=-1) if self.crf is None else self.crf.marginals(logits, lengths)
 
 
 class _Batches:
-    """Training sentences in batches of about equal length."""
+    """Training sentences in batches of similar length."""
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
         numbering = Numbering(model.labels_)
@@ -416,7 +445,7 @@ class _Batches:
 
 
 class _Task:
-    """The tagger as the training loop sees it."""
+    """Train a tagger: the task that the training loop runs."""
 
     def __init__(self, model: Tagger) -> None:
         self._model = model

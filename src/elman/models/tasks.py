@@ -1,7 +1,7 @@
-"""The table of tasks: what the shell, the package's public names, the hub reader and the docs know of each.
+"""The table of tasks, from which the shell, the package's public names, the hub reader and the docs are made.
 
-A task is a row here and a class of its own; nothing else in Elman asks which task it has before it. The table imports
-neither torch nor a model: classes are imported when a row is asked for one.
+A task is a row of this table and a class in a file of its own; no other code depends on which task it runs. The table
+imports neither torch nor a model: the classes are imported on first use.
 """
 
 from __future__ import annotations
@@ -33,98 +33,100 @@ def _captioned_pictures(sources: Sequence[Any], pictures: Any) -> tuple[Any, Any
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """What a task learns from and is evaluated on, as words on a command line."""
+    """The files that a task is trained and evaluated on, as arguments of a command."""
 
     metavar: str
-    """What they are called in help."""
+    """Their name in the help."""
     help: str
-    """What they hold, in a sentence."""
+    """What they contain."""
     most: int | None = 1
-    """How many there may be; any number where None."""
+    """The maximum number of files; None for any number."""
     arrange: Callable[[Sequence[Any], Any], tuple[Any, Any]] = _one
-    """Turns them, and the pictures that they tell about, into the X and the y of ``fit``."""
+    """Turns the files, and the pictures that they describe, into the X and y of ``fit``."""
     of_pictures: bool = False
-    """Whether they tell about pictures, which lie elsewhere: --images."""
+    """Whether they describe pictures, which are given separately with --images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What ``elman compare`` sets beside a task's networks."""
+    """How ``elman compare`` compares models of a task."""
 
     home: str
-    """``module:function``; the function trains and evaluates models, and yields a row for each."""
+    """``module:function`` of the function that trains and evaluates models and yields a row for each."""
     models: str
-    """The ones that are compared where none are named."""
+    """The models compared by default."""
     models_help: str
-    """Which there are."""
+    """Help of --models: the models that can be compared."""
     help: str
-    """What the command does."""
+    """Help of the command."""
 
     @property
     def compare(self) -> Any:
-        """The function."""
-        return _named(self.home)
+        """The function itself."""
+        return _import_named(self.home)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow:
-    """What is known of a task outside its own files."""
+    """Everything that other modules know about a task."""
 
     home: str
-    """``module:class`` of the user's object."""
+    """``module:class`` of the model."""
     settings: str
-    """``module:class`` of its settings, which are imported without torch."""
+    """``module:class`` of its settings, which can be imported without torch."""
     architecture: str
-    """Its place among the architectures that the lectures draw; for the docs."""
+    """The shape of its inputs and outputs, such as many-to-one; for the docs."""
     purpose: str
-    """What it is good for; for the docs."""
+    """What it is used for; for the docs."""
     formats: str
-    """The files that it learns from; for the docs."""
+    """The file formats that it is trained on; for the docs."""
     page: str
-    """Its page among the docs."""
+    """Its page of the docs."""
     help: str
-    """What ``elman train`` does with it."""
+    """Help of ``elman train`` for this task."""
     files: Files
-    """What it learns from."""
+    """The files that it is trained on."""
     next_step: str
-    """What to do with a trained model, ``{folder}`` in place of its folder."""
+    """What to do with a trained model; ``{folder}`` stands for its folder."""
     samples: tuple[str, ...] = ()
-    """The built-in data sets for it."""
+    """Its built-in data sets."""
     hub: HubFormat | None = None
-    """How a data set of the hub is written down for it; None where it reads files only."""
+    """The format in which a data set of the hub is saved for this task; None if it cannot be."""
     comparison: Comparison | None = None
-    """What ``elman compare`` does with it; None where there is nothing to compare it with."""
+    """How ``elman compare`` compares models of this task; None if it does not."""
+    answer_options: tuple[str, ...] = ()
+    """The options that its ``answer`` takes."""
     generates: Literal["text", "music", None] = None
-    """What ``elman generate`` writes with it; None where it answers to inputs only."""
+    """What ``elman generate`` generates with this task; None if the model needs an input."""
 
     @property
     def module(self) -> str:
-        """The module of its class."""
+        """The module of the model's class."""
         return self.home.partition(":")[0]
 
     @property
     def class_name(self) -> str:
-        """The name of its class."""
+        """The name of the model's class."""
         return self.home.partition(":")[2]
 
     @property
     def model_class(self) -> Any:
-        """The class of the user's object."""
-        return _named(self.home)
+        """The model's class."""
+        return _import_named(self.home)
 
     @property
     def settings_class(self) -> Any:
-        """The class of its settings."""
-        return _named(self.settings)
+        """The class of the settings."""
+        return _import_named(self.settings)
 
 
-def _named(home: str) -> Any:
-    """Import what stands in a module under a name: ``module:name``."""
+def _import_named(home: str) -> Any:
+    """Import ``name`` from ``module``, given as ``module:name``."""
     module, _, name = home.partition(":")
     return getattr(import_module(module), name)
 
 
-_NETWORKS = "networks: any of --cell, read from both sides with bi in front, alone or as bilstm:LAYERSxUNITS"
+_NETWORKS = "any value of --cell, with bi in front for both directions, alone or as bilstm:LAYERSxUNITS"
 
 TASKS: dict[str, TaskRow] = {
     "lm": TaskRow(
@@ -134,17 +136,17 @@ TASKS: dict[str, TaskRow] = {
         purpose="text generation",
         formats="any text",
         page="language-model.md",
-        help="Train a language model on text: FILE... is read as one text; sample:NAME names a built-in one.",
+        help="Train a language model on text. FILE... is read as one text; sample:NAME is a built-in one.",
         files=Files(metavar="FILE...", help="Text files.", most=None, arrange=_as_one_text),
-        next_step="Write with it: elman generate {folder} --prompt TEXT",
+        next_step="Generate text with it: elman generate {folder} --prompt TEXT",
         samples=("studies", "topics"),
         hub="text",
         comparison=Comparison(
             home="elman.comparison.language_models:compare_language_models",
             models="ngram:5,window:5,rnn,gru,lstm",
-            models_help="Which, with commas between: ngram:ORDER, window:TOKENS, and any of --cell, alone or as "
-            "lstm:LAYERSxUNITS.",
-            help="Train several models on one text, each with the same time, and evaluate them on the same held-out "
+            models_help="The models, separated by commas: ngram:ORDER, window:TOKENS, and any value of --cell, alone "
+            "or as lstm:LAYERSxUNITS.",
+            help="Train several models on one text, each for the same time, and evaluate them on the same held-out "
             "part.",
         ),
         generates="text",
@@ -160,14 +162,15 @@ TASKS: dict[str, TaskRow] = {
         files=Files(metavar="TRAIN", help="Tagged sentences; sample:sentences is built in."),
         next_step="Tag with it: elman predict {folder} FILE",
         samples=("sentences",),
+        answer_options=("probabilities",),
         hub="columns",
         comparison=Comparison(
             home="elman.comparison.labels:compare_taggers",
             models="majority,frequent,hmm,rnn,bilstm",
-            models_help="Which, with commas between: majority, frequent (each word's most frequent tag), hmm, and "
+            models_help="The models, separated by commas: majority, frequent (each word's most frequent tag), hmm, and "
             f"{_NETWORKS}.",
-            help="Train several taggers on the same sentences, each with the same time, and evaluate them on the same "
-            "others.",
+            help="Train several taggers on the same sentences, each for the same time, and evaluate them on the same "
+            "held-out sentences.",
         ),
     ),
     "classifier": TaskRow(
@@ -177,8 +180,8 @@ TASKS: dict[str, TaskRow] = {
         purpose="sentiment, spam, sensors",
         formats="CSV, TSV, JSON lines, folders, .npz",
         page="classifier.md",
-        help="Train a classifier on CSV, TSV, JSONL, a folder of text files, or .npz of numbers; sample:messages is "
-        "one.",
+        help="Train a classifier on CSV, TSV, JSONL, a folder of text files, or an .npz file of numbers; "
+        "sample:messages is built in.",
         files=Files(metavar="TRAIN", help="Labelled examples; sample:messages is built in."),
         next_step="Classify with it: elman predict {folder} FILE",
         samples=("messages",),
@@ -186,10 +189,10 @@ TASKS: dict[str, TaskRow] = {
         comparison=Comparison(
             home="elman.comparison.labels:compare_classifiers",
             models="majority,logreg,logreg2,mlp,mlp2,rnn,bilstm",
-            models_help="Which, with commas between: majority; of word counts logreg and mlp (with pairs of words "
-            f"logreg2, mlp2); and {_NETWORKS}.",
-            help="Train several classifiers on the same texts, each with the same time, and evaluate them on the same "
-            "others.",
+            models_help="The models, separated by commas: majority; logreg and mlp on word counts (logreg2 and mlp2 "
+            f"with pairs of words too); and {_NETWORKS}.",
+            help="Train several classifiers on the same texts, each for the same time, and evaluate them on the same "
+            "held-out texts.",
         ),
     ),
     "translator": TaskRow(
@@ -203,12 +206,13 @@ TASKS: dict[str, TaskRow] = {
         "It summarises too: sample:reports is built in.",
         files=Files(
             metavar="TRAIN...",
-            help="Sources and targets: a file for each, or one with both.",
+            help="Sources and targets, in two files or in one.",
             most=2,
             arrange=_pairs,
         ),
         next_step="Translate with it: elman predict {folder} FILE",
         samples=("reports",),
+        answer_options=("search",),
         hub="records",
     ),
     "captioner": TaskRow(
@@ -222,12 +226,13 @@ TASKS: dict[str, TaskRow] = {
         "in.",
         files=Files(
             metavar="CAPTIONS",
-            help="The captions, by the names of their pictures.",
+            help="The captions, with the file names of their pictures.",
             arrange=_captioned_pictures,
             of_pictures=True,
         ),
         next_step="Describe pictures with it: elman predict {folder} PICTURES",
         samples=("shapes", "unseen-shapes"),
+        answer_options=("search", "encoder"),
     ),
     "composer": TaskRow(
         home="elman.models.composer:Composer",
@@ -237,8 +242,8 @@ TASKS: dict[str, TaskRow] = {
         formats="MIDI, ABC",
         page="composer.md",
         help="Train a composer on a folder of MIDI or ABC files; sample:tunes is built in.",
-        files=Files(metavar="MIDI_DIR", help="Folder of tunes, or a file of them."),
-        next_step="Write music with it: elman generate {folder} --seconds 30 --out tune.mid --wav tune.wav",
+        files=Files(metavar="MIDI_DIR", help="A folder or a file of tunes."),
+        next_step="Compose with it: elman generate {folder} --seconds 30 --out tune.mid --wav tune.wav",
         samples=("tunes",),
         generates="music",
     ),

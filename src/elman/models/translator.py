@@ -1,8 +1,8 @@
-"""The translator: many-to-many, an encoder that reads and a decoder that writes. It also summarises.
+"""The translator: many-to-many, with an encoder that reads and a decoder that writes. It also summarises.
 
 one file or two ──a format's read──▶ pairs ──split, encode──▶ PairBatch(sources (B,S), inputs (B,T), targets (B,T))
   ──Embedding──▶ (B,S,E) ──bidirectional RNN | GRU | LSTM──▶ outputs (B,S,M), state ──bridge──▶ DecoderState
-  ──Decoder, which attends to the outputs──▶ (B,T,H) ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
+  ──Decoder, attending to the outputs──▶ (B,T,H) ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
                                                                                └── beam search ──▶ ids ──▶ Translation
 """
 
@@ -49,13 +49,21 @@ from elman.settings.encoder_decoder import TranslatorSettings
 from elman.training.schedule import check_positive
 
 TranslatorInput = Any
-"""A ``Path`` names a file of sources, or of pairs; or texts, in a list, an array, a Series, a frame of one column or an
-iterator. Where targets are wanted, a ``str`` is the text of such a file; a text by itself is a list of one."""
+"""A ``Path`` to a file of sources or of pairs; or texts in a list, an array, a Series, a data frame with one column or
+an iterator. For pairs of texts a ``str`` is the content of a file."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Translator(TranslatorSettings, EncoderDecoderModel):
-    """Turns one text into another: a translation, a summary, a spelling, an answer.
+    """A recurrent encoder-decoder, with attention, that maps one text to another: translations, summaries, spellings.
+
+    Attributes:
+        network_: the trained :class:`TranslatorNetwork`.
+        source_tokenizer_: the tokenizer of the sources.
+        target_tokenizer_: the tokenizer of the targets; the same object with ``shared_vocabulary``.
+        metrics_: figures of the training and of the validation data.
+        history_: one dictionary of figures for each validation.
+        data_: the names, hashes and sizes of the data.
 
     Example:
         >>> sources = ["one two", "two one", "one one", "two two"] * 5
@@ -68,13 +76,13 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     answer_batch_size: ClassVar[int] = 512
 
     def check(self) -> None:
-        """Raise UsageError where a setting is outside its limits or a name is unknown."""
+        """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         check_positive("source_length", self.source_length)
         if self.input_feeding and self.attention != "luong":
             raise UsageError(f'input_feeding is on, but attention is "{self.attention}"; set attention "luong"')
 
-    # Learning.
+    # Training.
 
     def _learn_texts(self, train: Examples) -> None:
         shared, learn = self.shared_vocabulary, self._learn_tokenizer
@@ -113,7 +121,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             return take_pairs(source, labels)
         problems.close()
         if not pairs:
-            raise DataError(problems.first or "there is no pair of texts")
+            raise DataError(problems.first or "there are no pairs of texts")
         return Examples([pair.text for pair in pairs], [str(pair.label) for pair in pairs], problems.count)
 
     def _pictures(self) -> dict[str, str]:
@@ -131,25 +139,31 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         if not self.shared_vocabulary:
             self.source_tokenizer_ = Tokenizer.from_json(texts["source_tokenizer.json"], self.level)
 
-    # Judging.
+    # Evaluating.
 
     def evaluate(self, X: TranslatorInput, y: Any = None, *, search: Search | None = None) -> dict[str, float | int]:  # noqa: N803
-        """Judge the model on pairs of texts; ``search`` says how it writes, as the settings say where not given.
+        """Evaluate the model on pairs of texts.
+
+        Args:
+            X: the sources, or a ``Path`` to a file of sources, or of pairs.
+            y: the targets, or a ``Path`` to their file; None if X is a file of pairs.
+            search: options of the beam search or the sampling; the model's settings by default.
 
         Returns:
-            ``bleu`` and ``chrf`` (0 to 100, by sacrebleu), ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1), where most
-            sources are of several sentences the same of copying the first (``first_sentence_rouge1`` ...),
-            ``nats_per_token`` and ``perplexity`` of the targets told (the beginnings of those longer than
-            ``max_length``), ``tokens``, ``unknown`` (of them <unk>), ``cut`` (sources and targets of which only the
-            beginning counts), ``examples`` and ``left_out`` (pairs that could not be read).
+            ``bleu`` and ``chrf`` (0 to 100, from sacrebleu) and ``rouge1``, ``rouge2`` and ``rougeL`` (0 to 1) of the
+            best translations; if most sources have several sentences, the same ROUGE figures for copying the first
+            sentence (``first_sentence_rouge1`` and so on); with teacher forcing ``nats_per_token`` and ``perplexity``
+            of the targets, ``tokens`` and ``unknown`` (tokens that are ``<unk>``); ``cut`` (sources and targets cut to
+            ``source_length`` and ``max_length``), ``examples`` and ``left_out`` (pairs that could not be read).
 
         Raises:
+            UsageError: the model is not fitted, or an argument is of the wrong type or outside its limits.
             DataError: the data cannot be read.
         """
         return self.report(X, y, search=search).metrics
 
     def score(self, X: TranslatorInput, y: Any = None) -> float:  # noqa: N803
-        """Return BLEU, from 0 to 1."""
+        """Return BLEU as a number from 0 to 1, where :meth:`evaluate` gives it from 0 to 100."""
         return float(self.evaluate(X, y)["bleu"]) / 100
 
     def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
@@ -172,27 +186,33 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         """Return the best translation of each text.
 
         Args:
-            X: the texts; or a ``Path``: a file of sources in a format that ``elman predict`` reads.
+            X: the texts; or a ``Path`` to a file of sources.
+
+        Returns:
+            A translation for each source, in order; an empty one for an empty source.
 
         Raises:
-            UsageError: X is one text, or holds what is no text.
-            DataError: a text is missing, or cannot be read.
+            UsageError: the model is not fitted, X is a single text, or an item is not a text.
+            DataError: a text is missing or cannot be read.
         """
         self._check_fitted()
         return self._translate_best(self._take_inputs(X))
 
     def translate(self, X: TranslatorInput, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
-        """Return the ``n_best`` translations of each text with their scores, the best first; see :meth:`predict`.
-
-        A score is the log-probability in nats, divided by the length to the power of ``length_penalty``.
+        """Return the ``n_best`` translations of each text with their scores, best first.
 
         Args:
-            X: as :meth:`predict` takes it.
-            search: how to search, or draw; as the settings say where not given.
+            X: the texts; or a ``Path`` to a file of sources.
+            search: options of the beam search or the sampling; the model's settings by default.
+
+        Returns:
+            For each source a list of pairs of a translation and its score. The score is the log-probability in nats
+            divided by the length, in tokens, to the power of ``length_penalty``.
 
         Raises:
-            UsageError: X is one text, or holds what is no text, or an option is outside its limits.
-            DataError: a text is missing, or cannot be read.
+            UsageError: the model is not fitted, X is a single text, an item is not a text, or an option is outside its
+                limits.
+            DataError: a text is missing or cannot be read.
         """
         self._check_fitted()
         if search is not None:
@@ -200,7 +220,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         return list(self._translate(self._take_inputs(X), search=search))
 
     def _take_inputs(self, X: TranslatorInput) -> list[str]:  # noqa: N803
-        """Take what is to be translated: texts, or a file of them without anything wrong."""
+        """Take the sources to translate: texts, or a file of them without a single problem."""
         if not isinstance(X, Path):
             return take_texts(X)
         problems = Problems(shown=0)
@@ -225,7 +245,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
                 yield [(self._text(source, hypothesis), hypothesis.score) for hypothesis in hypotheses]
 
     def _text(self, source: str, hypothesis: Hypothesis) -> str:
-        """Turn tokens into text; for <unk> stands the word of the source that was looked at most."""
+        """Decode tokens to text; replace each <unk> by the source word with the largest attention weight."""
         ids = list(hypothesis.ids)
         if Tokenizer.unknown_id not in ids or not self._writes_unknown:
             return self.target_tokenizer_.decode(ids)
@@ -241,17 +261,22 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     def attention_of(
         self, source: str, search: Search | None = None
     ) -> tuple[list[str], list[str], NDArray[np.float32]]:
-        """Translate a text and tell which of its tokens was looked at for each token written.
+        """Translate a text and return the attention weights.
+
+        Args:
+            source: the text to translate.
+            search: options of the beam search or the sampling; the model's settings by default.
 
         Returns:
-            The S tokens read, the T tokens written, the last of which is ``</s>``, and the weights (T, S).
+            The S tokens of the source, the T tokens of the translation, ending with ``</s>``, and the weights (T, S)
+            float32; each row sums to 1.
 
         Raises:
-            UsageError: the model has no attention.
+            UsageError: the model is not fitted or has no attention.
         """
         self._check_fitted()
         if self.attention == "none":
-            raise UsageError('attention is "none": this model looks at nothing; train one with `attention` luong')
+            raise UsageError('attention is "none", so there are no weights; train a model with `attention` luong')
         source = take_text(source, "source")
         (hypotheses,) = self._generate([source], search=search)
         ids = [*hypotheses[0].ids, Tokenizer.end_id]
@@ -259,13 +284,13 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         return words, self.target_tokenizer_.tokens(ids), weights
 
     def attention_picture(self, source: str, search: Search | None = None) -> str:
-        """Translate a text and draw where the decoder looked, as an SVG document; see :meth:`attention_of`."""
+        """Translate a text and draw its attention weights as an SVG document; see :meth:`attention_of`."""
         from elman.drawing.attention import attention_map
 
         return attention_map(*self.attention_of(source, search))
 
     def _attend(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
-        """Let the decoder write given ids; return the source's tokens as they are, and where it looked (T + 1, S)."""
+        """Run the decoder over the ids of a target; return the tokens of the source and the weights (T + 1, S)."""
         read = encode_texts([source], self.source_tokenizer_)[0][: self.source_length]
         tokens = self.source_tokenizer_.tokens(read) or [""]
         if self.level == "word":
@@ -310,7 +335,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         return np.array([len(ids) for ids in self._source_ids(inputs)], np.int64)
 
     def _source_ids(self, sources: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the ids of each source, all of them; of one without any, one unknown token."""
+        """Return the ids of each source, uncut; an empty source becomes one unknown token."""
         unknown = np.array([Tokenizer.unknown_id])
         return [ids if len(ids) else unknown for ids in encode_texts(sources, self.source_tokenizer_)]
 
@@ -325,11 +350,17 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     def answer(
         self, batches: Iterable[Sequence[Example | Problem]], *, search: Search | None = None
     ) -> Iterator[Translation | Problem]:
-        """Translate sources as they come, in order; a blank one gives a blank translation.
+        """Translate sources as they arrive, in order; a blank source gives an empty translation.
 
         Args:
-            batches: sources, as many together as are there; a problem stays in its place.
-            search: how to search, or draw; as the settings say where not given.
+            batches: batches of sources of any size, with a problem in place of each one that could not be read.
+            search: options of the beam search or the sampling; the model's settings by default.
+
+        Yields:
+            Each source with its translations, best first; problems are passed through.
+
+        Raises:
+            UsageError: the model is not fitted, or an option is outside its limits.
         """
         self._check_fitted()
         if search is not None:
@@ -345,20 +376,25 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             number += len(batch)
 
     def _describe_cut(self, source: str) -> str:
-        """Say what is not read of a source; nothing where all of it is. A token is at least a byte."""
+        """Return a warning if only the beginning of a source is read, else an empty string."""
         limit = self.source_length
-        length = len(self._source_ids([source])[0]) if len(source.encode()) > limit else 0
-        return f"the source has {length:,} tokens, of which source_length {limit:,} are read" if length > limit else ""
+        length = len(self._source_ids([source])[0]) if len(source.encode()) > limit else 0  # a token has a byte or more
+        return (
+            f"the source has {length:,} tokens; only the first {limit:,} (source_length) are read"
+            if length > limit
+            else ""
+        )
 
 
 class TranslatorNetwork(EncoderDecoderNetwork):
-    """An encoder before the decoder: sources and targets to logits.
+    """A recurrent encoder and decoder, from sources and targets to logits.
+
+    Arguments that are not described here are the settings of the same name.
 
     Args:
-        source_size: tokens of the sources' vocabulary.
-        target_size: V, tokens of the targets' vocabulary.
-        decoder: what else :class:`~elman.families.encoder_decoder_network.EncoderDecoderNetwork` takes; the others are
-            the settings of their names.
+        source_size: size of the source vocabulary.
+        target_size: V, size of the target vocabulary.
+        decoder: further arguments of :class:`~elman.families.encoder_decoder_network.EncoderDecoderNetwork`.
     """
 
     def __init__(
@@ -395,15 +431,15 @@ class TranslatorNetwork(EncoderDecoderNetwork):
         self.bridge = nn.ModuleList(nn.Linear(memory_size, hidden_size) for _ in CELLS[cell].state)
 
     def encode_batch(self, batch: PairBatch) -> DecoderState:
-        """Read the sources of a batch."""
+        """Encode the sources of a batch; return the decoder's first state."""
         return self.encode(batch.sources, batch.lengths)
 
     def encode(self, sources: Tensor, lengths: Tensor) -> DecoderState:
-        """Read sources (B, S) of these lengths (B,); return what the decoder begins from."""
+        """Encode sources (B, S) with lengths (B,); return the decoder's first state."""
         return self.encode_vectors(self.source_embedding(sources), lengths)
 
     def encode_vectors(self, vectors: Tensor, lengths: Tensor) -> DecoderState:
-        """Read the vectors (B, S, E) of sources; see :meth:`encode`."""
+        """Do as :meth:`encode` for sources given as vectors (B, S, E)."""
         outputs, state = self.encoder.run(self.dropout(vectors), lengths=lengths)  # (B, S, M)
         merged = self.encoder.merge_directions(state).items()  # each part (L, B, state_size)
         bridged = State((name, bridge(part)) for bridge, (name, part) in zip(self.bridge, merged, strict=True))

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError
 from elman.nn.backends import LayerWeights, run_fused
 from elman.nn.lengths import flip
 from elman.nn.state import State
@@ -74,7 +73,12 @@ class LayerRun:
     """(T, B, 4H), what the kernels keep for the backward pass."""
     handed: list[State] = field(default_factory=list)
     """The states that each step hands to the next, each part (1, B, H), in the order in which they are computed; empty
-    where all steps ran at once. After a backward pass their ``grad`` is what flowed back along this one edge."""
+    where all steps ran at once. In autograd's graph each is a tensor of its own: see :mod:`elman.nn.gradients`."""
+
+    @property
+    def name(self) -> str:
+        """What the names of its parts begin with, such as ``layer0.forward``."""
+        return f"layer{self.number}.{'reverse' if self.is_reverse else 'forward'}"
 
     @property
     def before(self) -> State:
@@ -115,22 +119,6 @@ class LayerRun:
         found = (torch.from_numpy(gate).to(self.inputs.dtype).view(shape) for gate in saved[: len(cell.gates)])
         return dict(zip(cell.gates, found, strict=True))
 
-    @property
-    def gradients(self) -> State:
-        """What flowed back along each edge from step to step, after a backward pass, each part (T, B, H).
-
-        Row t belongs to the state that the step at position t handed on; zero where nothing flowed.
-        """
-        if not self.handed:
-            raise UsageError("there are no gradients: record with recording(by_step=True)")
-
-        def gather(name: str) -> Tensor:
-            found = [torch.zeros_like(one[name]) if one[name].grad is None else one[name].grad for one in self.handed]
-            in_order = torch.cat(found)  # type: ignore[arg-type]
-            return flip(in_order, self.lengths) if self.is_reverse else in_order
-
-        return State((name, gather(name)) for name in self.states)
-
 
 class Recording:
     """What all layers computed while it was active."""
@@ -160,7 +148,7 @@ def recording(by_step: bool = False) -> Iterator[Recording]:
     """Record what all recurrent layers compute here, in this thread.
 
     Args:
-        by_step: run one step at a time, so that gradients can be read along each edge from one step to the next.
+        by_step: run one step at a time, and keep what each step hands to the next.
 
     Example:
         >>> from elman.nn import LSTM
@@ -272,10 +260,6 @@ def _run_by_step(
                 running = is_running[step]
                 output = torch.where(running, output, 0.0)
                 after = State((name, torch.where(running, part, current[name])) for name, part in after.items())
-            if torch.is_grad_enabled():
-                for part in after.values():
-                    if part.requires_grad:
-                        part.retain_grad()
             outputs.append(output)
             handed.append(after)
             current = after

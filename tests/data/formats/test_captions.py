@@ -1,4 +1,4 @@
-"""Pictures, features and captions: in every format, and broken in every way."""
+"""Pictures, features and captions: every format, and every kind of damage."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def saved(path, array, **options):
 
 
 def bomb(path, width=60_000, height=60_000):
-    """Write a PNG that says it is huge and holds next to nothing."""
+    """Write a PNG with a huge size in its header and almost no data."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -64,7 +64,7 @@ def test_every_kind_of_picture_becomes_square_and_coloured(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "empty", "bomb", "large"])
-def test_what_is_no_picture_says_so(tmp_path, kind):
+def test_a_file_that_is_not_a_picture_is_refused(tmp_path, kind):
     path = tmp_path / "p.jpg"
     if kind == "truncated":
         saved(path, pixels(3, 200, 200))
@@ -77,7 +77,7 @@ def test_what_is_no_picture_says_so(tmp_path, kind):
         read_picture(path, 32)
 
 
-def test_a_folder_names_its_pictures_by_their_place(tmp_path):
+def test_pictures_of_a_folder_are_named_by_their_path(tmp_path):
     (tmp_path / "sub").mkdir()
     saved(tmp_path / "b.png", pixels())
     saved(tmp_path / "sub" / "a.JPG", pixels(), format="jpeg")
@@ -96,7 +96,7 @@ def test_a_folder_without_pictures_says_what_it_needs(tmp_path):
         Pictures(tmp_path / "missing.png", 16)
 
 
-def test_features_come_one_array_a_picture_or_all_in_one(tmp_path):
+def test_features_in_one_array_per_picture_or_in_one_array(tmp_path):
     rows = np.arange(12, dtype=np.float64).reshape(2, 6)
     np.savez(tmp_path / "a.npz", **{"x": rows[0], "y.jpg": rows[1]})
     np.savez(tmp_path / "b.npz", names=np.array(["x", "y.jpg"]), features=rows)
@@ -109,7 +109,7 @@ def test_features_come_one_array_a_picture_or_all_in_one(tmp_path):
     np.testing.assert_array_equal(Pictures(tmp_path / "c.npz", 16).read("x"), rows[0].reshape(3, 2))
 
 
-def test_features_that_are_none_say_so(tmp_path):
+def test_invalid_features_are_refused(tmp_path):
     np.savez(tmp_path / "pickled.npz", x=np.array([{"a": 1}], dtype=object))
     np.savez(tmp_path / "nan.npz", x=np.array([1.0, np.nan]))
     np.savez(tmp_path / "short.npz", names=np.array(["x"]), features=np.zeros((2, 3)))
@@ -144,7 +144,7 @@ WANTED = {"a.jpg": ["A dog .", "A puppy ."], "b.jpg": ["Two cats"]}
 
 
 @pytest.mark.parametrize("kind", ["coco", "tsv", "flickr8k"])
-def test_captions_come_in_three_formats(tmp_path, kind):
+def test_captions_in_three_formats(tmp_path, kind):
     path = tmp_path / "captions"
     if kind == "coco":
         document = {
@@ -163,7 +163,7 @@ def test_captions_come_in_three_formats(tmp_path, kind):
     assert read_captions(path, Problems()) == WANTED
 
 
-def test_captions_that_are_none_are_told_and_left_out(caplog):
+def test_invalid_captions_are_reported_and_skipped(caplog):
     problems = Problems()
     with caplog.at_level(logging.WARNING):
         assert read_captions("a.jpg\tA dog\nno tab\nb.jpg\t \n\tnobody\n", problems) == {"a.jpg": ["A dog"]}
@@ -192,12 +192,12 @@ def test_captions_that_are_none_are_told_and_left_out(caplog):
         ('{"image": [], "annotations": []}', 'no "images"; did you mean "image"'),
     ],
 )
-def test_a_file_without_captions_says_so(text, said):
+def test_a_file_without_captions_is_refused(text, said):
     with pytest.raises(DataError, match=said):
         read_captions(text, Problems())
 
 
-def test_an_open_stream_is_not_left(tmp_path):
+def test_files_are_closed(tmp_path):
     saved(tmp_path / "a.png", pixels())
     stream = io.BytesIO((tmp_path / "a.png").read_bytes()[:60])
     (tmp_path / "cut.png").write_bytes(stream.getvalue())
@@ -219,7 +219,7 @@ def test_an_open_stream_is_not_left(tmp_path):
         "a.jpg.1#0\tA dog .\n",
     ],
 )
-def test_captions_come_as_a_table_too(tmp_path, text):
+def test_captions_in_a_table(tmp_path, text):
     path = tmp_path / "captions.txt"
     path.write_text(text, newline="")
     problems = Problems()
@@ -237,7 +237,7 @@ def test_quotes_and_bad_rows_of_a_table_of_captions(caplog):
         assert said in caplog.text
 
 
-def test_a_number_after_a_name_that_is_no_files_belongs_to_it(tmp_path):
+def test_a_number_after_a_name_without_an_ending_belongs_to_the_name(tmp_path):
     text = "clip#1\tA dog .\nclip#2\tA cat .\n"
     assert read_captions(text, Problems()) == {"clip#1": ["A dog ."], "clip#2": ["A cat ."]}
     np.savez(tmp_path / "f.npz", **{"clip#1": np.ones(2), "clip": np.ones(2), "photo": np.ones(2)})
@@ -260,7 +260,7 @@ ODD_IDS = [[], {}, [1], None, True, 1.0, float("nan"), 2**80, -1, "", "1", "\ud8
 
 
 @pytest.mark.parametrize("odd", ODD_IDS, ids=range(len(ODD_IDS)))
-def test_no_id_of_coco_is_more_than_a_problem(odd):
+def test_an_invalid_id_of_coco_is_at_most_a_problem(odd):
     problems = Problems(shown=0)
     notes = [GOOD_NOTE, {"image_id": odd, "caption": "Nobody ."}]
     assert read_captions(json.dumps(coco(annotations=notes)), problems) == {"a.jpg": ["A dog ."]}
@@ -298,7 +298,7 @@ def test_no_id_of_coco_is_more_than_a_problem(odd):
         }
     ],
 )
-def test_no_record_of_coco_is_more_than_a_problem(changes):
+def test_an_invalid_record_of_coco_is_at_most_a_problem(changes):
     problems = Problems(shown=0)
     assert read_captions(json.dumps(coco(**changes)), problems) == {"a.jpg": ["A dog ."]}
     assert problems.count == 1
@@ -315,12 +315,12 @@ def test_no_record_of_coco_is_more_than_a_problem(changes):
         ('{"a": 1}{', "Extra data"),
     ],
 )
-def test_no_document_is_more_than_one_error(text, said):
+def test_any_json_document_is_at_most_one_error(text, said):
     with pytest.raises(DataError, match=said):
         read_captions(text, Problems())
 
 
-def test_cocos_document_may_be_one_line_longer_than_a_line_of_text(monkeypatch):
+def test_a_coco_document_may_exceed_the_longest_line(monkeypatch):
     monkeypatch.setattr("elman.data.lines.LONGEST_LINE", 20)
     assert read_captions(json.dumps(coco()), Problems()) == {"a.jpg": ["A dog ."], "b.jpg": ["Two cats"]}
 
@@ -336,13 +336,13 @@ def test_cocos_document_may_be_one_line_longer_than_a_line_of_text(monkeypatch):
         ({"names": np.array(["a"]), "features": np.ones(())}, "1 names, but features of 0 pictures"),
     ],
 )
-def test_names_of_features_that_are_none(tmp_path, arrays, said):
+def test_invalid_names_of_features_are_refused(tmp_path, arrays, said):
     np.savez(tmp_path / "f.npz", **arrays)
     with pytest.raises(DataError, match=said):
         Pictures(tmp_path / "f.npz", 16)
 
 
-def test_a_folder_goes_on_after_what_cannot_be_read(tmp_path):
+def test_a_folder_is_read_on_after_an_unreadable_picture(tmp_path):
     saved(tmp_path / "a.png", pixels())
     (tmp_path / "b.png").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "c.png")
@@ -355,15 +355,15 @@ def test_a_folder_goes_on_after_what_cannot_be_read(tmp_path):
             pictures.read(name)
 
 
-def test_a_name_of_a_hundred_thousand_endings_is_read_at_once():
-    name = ".jpg" * 100_000  # a pattern that tries each of them anew would take minutes
+def test_a_name_with_a_hundred_thousand_endings_is_read_fast():
+    name = ".jpg" * 100_000  # a regular expression that tries each of them would take minutes
     assert read_captions(f"{name}\tA dog .\n{name}#1\tA cat .\n", Problems()) == {name: ["A dog .", "A cat ."]}
     assert list(read_captions("a.jpg#2\tx\nb#3\ty\na#1.jpg\tz\nc.jpg#x#1\tw\n", Problems())) == [
         *("a.jpg", "b#3", "a#1.jpg", "c.jpg#x#1")
     ]
 
 
-def test_kaggles_captions_have_commas_without_quotes(tmp_path):
+def test_captions_of_kaggle_may_contain_unquoted_commas(tmp_path):
     path = tmp_path / "captions.txt"
     path.write_text(
         'image,caption\na.jpg,A dog runs .\na.jpg,"A black, wet dog ."\nb.jpg,A cat, two mice and a bird .\n'
@@ -407,7 +407,7 @@ def test_a_data_set_with_splits(tmp_path):
     assert not has_splits("a.jpg\tA dog\n")
 
 
-def test_records_of_a_data_set_with_splits_that_cannot_be_used():
+def test_unusable_records_of_a_data_set_with_splits():
     document = karpathys("train", "train", "train", "train", "train")
     images = document["images"]
     images[0] = "none"
@@ -421,7 +421,7 @@ def test_records_of_a_data_set_with_splits_that_cannot_be_used():
     assert problems.count == 8
 
 
-def test_names_in_another_form_or_without_their_folder_are_found(tmp_path):
+def test_names_in_another_unicode_form_or_without_their_folder_are_found(tmp_path):
     for name in ("train/caf\u00e9.png", "train/a.png", "val/a.png", "val/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         saved(tmp_path / name, pixels())
@@ -431,13 +431,13 @@ def test_names_in_another_form_or_without_their_folder_are_found(tmp_path):
     assert pictures.find("train/a.png") == "train/a.png"
     assert pictures.find("images/val/a.png") == "val/a.png"
     assert pictures.find("b.png") == "val/b.png"
-    assert pictures.find("a.png") is None  # of two pictures
+    assert pictures.find("a.png") is None  # ambiguous
     assert pictures.find("train/b.png") is None  # in another folder
     alone = Pictures({"cafe\u0301": np.ones(3)}, 8)
     assert alone.find("somewhere/caf\u00e9.jpg") == "cafe\u0301"
 
 
-def test_a_number_in_a_name_that_a_picture_has_belongs_to_it():
+def test_a_number_in_the_name_of_a_known_picture_belongs_to_the_name():
     text = "a.jpg#1\tA dog\nb.jpg#1\tA cat\n#1.jpg\tA cow\n"
     known = {"a.jpg", "a.jpg#1", "b.jpg", "#1.jpg"}
     assert read_captions(text, Problems(), known=known) == {

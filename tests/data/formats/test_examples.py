@@ -1,4 +1,4 @@
-"""Labelled texts: what the readers make of tables good and bad."""
+"""Labelled texts: valid and invalid tables."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def read(text, reader=None, labelled=True):
     return list(reader.read(Lines(text, name="f"), problems, labelled=labelled)), problems
 
 
-def test_csv_as_pythons_own_module_writes_it():
+def test_csv_written_by_the_csv_module():
     examples, problems = read(written(ROWS))
     assert [(example.label, example.text) for example in examples] == [(label, text) for _, label, text in ROWS[1:]]
     assert [example.line for example in examples] == [2, 3, 5]
@@ -125,7 +125,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "line", "message"), BAD)
-def test_a_bad_record_is_told_with_its_line_and_the_rest_goes_on(text, line, message):
+def test_a_bad_record_is_reported_with_its_line_and_the_rest_is_read(text, line, message):
     examples, problems = read(text)
     assert [example.text for example in examples] == ["a", "c"]
     assert problems.count == 1
@@ -142,7 +142,7 @@ def test_in_prediction_no_record_is_dropped():
 
 
 @given(st.text(st.sampled_from('a",\n '), max_size=14))
-def test_csv_is_taken_apart_as_pythons_strict_reader_does(text):
+def test_csv_is_split_like_the_strict_csv_module(text):
     found = list(Delimited(",").records(Lines(text + "\n")))
     try:
         expected = list(csv.reader(io.StringIO(text + "\n", newline=""), strict=True))
@@ -167,7 +167,7 @@ def test_a_quote_inside_a_cell_opens_nothing():
 
 
 class Waiting:
-    """Lines of a pipe, none of which is read before it is needed."""
+    """The lines of a pipe, none of which is read before it is needed."""
 
     def __init__(self, stream):
         self.number, self._stream = 0, stream
@@ -178,14 +178,14 @@ class Waiting:
             yield line.removesuffix("\n")
 
 
-def test_a_quote_closed_by_a_later_one_costs_no_record_between():
+def test_a_quote_closed_by_a_later_one_loses_no_record_between():
     examples, problems = read('label,text\nbad,"b\ngood,c\ngood,"d"\ngood,e\n')
     assert [example.text for example in examples] == ["c", "d", "e"]
     assert problems.count == 1
     assert problems.first.startswith("f:2: not CSV")
 
 
-def test_a_quote_that_is_never_closed_costs_its_own_record_only():
+def test_a_quote_that_is_never_closed_loses_only_its_own_record():
     examples, problems = read('label,text\ngood,a\nbad,"b\ngood,c\ngood,d\n')
     assert [example.text for example in examples] == ["a", "c", "d"]
     assert problems.first.startswith("f:3: a quote opens here that is not closed")
@@ -204,7 +204,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_record_only():
         ('[\n{"text": "a", "label": 1}\n]\n', "f: is an array; write one record on each line"),
     ],
 )
-def test_tables_that_cannot_be_read_at_all(text, message):
+def test_unreadable_tables_are_refused(text, message):
     with pytest.raises(DataError, match=message.replace("?", r"\?")):
         read(text)
     with pytest.raises(DataError, match='no column "text"'):
@@ -243,7 +243,7 @@ def test_a_text_of_very_many_tokens(text):
         ("a.dat", "a,b", Delimited),
     ],
 )
-def test_the_format_is_found_out(tmp_path, name, text, kind):
+def test_the_format_is_detected(tmp_path, name, text, kind):
     path = Path(tmp_path / name)
     path.write_text(text)
     assert isinstance(detect_example_format(path, "text", "label", True), kind)
@@ -253,7 +253,7 @@ CELLS = [["id", "label", "text"], ["1", "good", "so, so"], ["2", "bad", "two; or
 
 
 def separated(rows, separator, after=""):
-    """Write cells as Python's own module does, with blanks after the separators."""
+    """Write cells like the csv module, with spaces after the separators."""
     if separator == "\t":
         return "".join("\t".join([row[0], *(after + cell for cell in row[1:])]) + "\n" for row in rows)
     lines = []
@@ -268,7 +268,7 @@ def separated(rows, separator, after=""):
 @pytest.mark.parametrize("separator", SEPARATORS)
 @pytest.mark.parametrize("after", ["", " ", "   "])
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.tab", "t.data", None])
-def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog, separator, after, name):
+def test_any_separator_is_detected_whatever_the_name_of_the_file(tmp_path, caplog, separator, after, name):
     text = separated(CELLS, separator, after)
     source = text if name is None else tmp_path / name
     if name:
@@ -283,10 +283,10 @@ def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog
 @pytest.mark.parametrize(
     ("text", "columns", "header", "found"),
     [
-        ("text\na, b\nc; d\n", ("text", "label"), True, ","),  # one column, and nothing speaks for another
+        ("text\na, b\nc; d\n", ("text", "label"), True, ","),  # one column, and no sign of another separator
         ("text;x\na;b,c\n", ("text", "label"), True, ";"),
-        ("Text;Label\na, b;x\nc;y\n", ("text", "label"), True, ";"),  # its names are then the error's
-        ("a, b;x\nc, d;y\n", ("0", "1"), False, ","),  # either would do
+        ("Text;Label\na, b;x\nc;y\n", ("text", "label"), True, ";"),  # the error then lists its names
+        ("a, b;x\nc, d;y\n", ("0", "1"), False, ","),  # both are possible
         ("a b;x\nc, d;y\n", ("0", "1"), False, ";"),
         ("a|x\nc, d|y\n", ("0", "1"), False, "|"),
         ("a, b\nc\n", ("0", "1"), False, ","),
@@ -295,11 +295,11 @@ def test_any_separator_is_found_out_whatever_the_file_is_called(tmp_path, caplog
         ("", ("text", "label"), True, ","),
     ],
 )
-def test_a_separator_is_what_gives_the_wanted_names_or_as_many_cells_to_each(text, columns, header, found):
+def test_a_separator_is_detected_by_the_names_or_by_equal_numbers_of_cells(text, columns, header, found):
     assert detect_separator(Lines(text), columns, header=header)[0] == found
 
 
-def test_a_text_that_begins_with_a_blank_keeps_it_where_the_table_is_not_written_so():
+def test_a_space_at_the_start_of_a_text_is_kept():
     examples, _ = read("label,text\nx, a\ny,b \n")
     assert [example.text for example in examples] == [" a", "b "]
     examples, _ = read('label,text\nx, a\ny, "b, \nc"\n')  # but here it belongs to the separator
@@ -307,7 +307,7 @@ def test_a_text_that_begins_with_a_blank_keeps_it_where_the_table_is_not_written
 
 
 @pytest.mark.parametrize("blank", [" ", "  ", "\u00a0", "\u3000"])
-def test_blanks_around_a_label_make_no_other_class(blank):
+def test_spaces_around_a_label_are_ignored(blank):
     labels = ["pos", f"{blank}pos", f"pos{blank}", f"{blank}pos{blank}"]
     rows = "".join(f"t,{label}\n" for label in labels)
     tabbed = rows.replace(",", "\t")
@@ -335,7 +335,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
-def test_no_line_of_json_is_more_than_a_problem(line):
+def test_any_line_of_json_is_at_most_a_problem(line):
     good = '{"text": "a", "label": 1}\n'
     examples, problems = read(good + line + "\n" + good, JsonLines())
     assert [example.text for example in examples] == ["a", "a"]
@@ -351,7 +351,7 @@ def test_a_record_with_an_open_quote_ends_at_the_limit(monkeypatch):
     assert problems.first == "f:2: a quote opens here that is not closed; the example is skipped"
 
 
-def test_files_of_a_folder_that_cannot_be_read_cost_nothing_but_themselves(tmp_path, monkeypatch):
+def test_unreadable_files_of_a_folder_are_skipped(tmp_path, monkeypatch):
     for label, name in (("spam", "a.txt"), ("spam", "e: f.txt"), ("ham", "b.txt"), ("shut", "c.txt")):
         (tmp_path / label).mkdir(exist_ok=True)
         (tmp_path / label / name).write_text("hello")
@@ -373,7 +373,7 @@ def test_files_of_a_folder_that_cannot_be_read_cost_nothing_but_themselves(tmp_p
     assert problems.count == 5
 
 
-def test_why_files_of_a_folder_cannot_be_read(tmp_path, caplog):
+def test_the_reason_why_a_file_of_a_folder_is_skipped(tmp_path, caplog):
     (tmp_path / "a: b").mkdir()
     (tmp_path / "a: b" / "x: y.txt").write_bytes(b"two\ncaf\xe9")
     (tmp_path / "a: b" / "gone").symlink_to(tmp_path / "nowhere")
@@ -401,7 +401,7 @@ def test_a_text_of_several_columns():
     with pytest.raises(DataError, match=r'no column is called "descriptoin"; did you mean "description"'):
         read(table, Delimited(",", "title,descriptoin"))
     examples, _ = read('a,b,"title,description",label\nx,y,z,good\n', Delimited(",", "title,description"))
-    assert [example.text for example in examples] == ["z"]  # a column is called so
+    assert [example.text for example in examples] == ["z"]  # a column has this name
     examples, _ = read("1,Tea,Hot,good\n", Delimited(",", "1,2", "3", header=False))
     assert [example.text for example in examples] == ["Tea\nHot"]
     found = detect_example_format("title;description;label\na, b;c, d;e, f\n", "title,description", "label", True)
@@ -422,6 +422,6 @@ def test_a_text_of_several_keys_or_sentences():
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "x.ts", "x.npy"])
-def test_sequences_of_numbers_are_no_texts(tmp_path, name):
+def test_sequences_of_numbers_are_not_texts(tmp_path, name):
     with pytest.raises(UsageError, match=rf"{re.escape(name)}: contains sequences of numbers.*`level` numbers"):
         detect_example_format(tmp_path / name, "text", "label", True)

@@ -1,4 +1,4 @@
-"""Archives of arrays from anyone: read as data, within bounds, and any damage is one error."""
+"""Untrusted archives of arrays: only data, within the limits, and any damage is one error."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from elman.errors import DataError
 
 
 def member(head, content=b"", version=(1, 0)):
-    """Put an array's file together by hand."""
+    """Build the file of an array by hand."""
     written = repr(head).encode() if isinstance(head, dict) else head
     length = struct.pack("<H" if version == (1, 0) else "<I", len(written))
     return b"\x93NUMPY" + bytes(version) + length + written + content
@@ -29,7 +29,7 @@ def archive(path, members, **options):
     return path
 
 
-def test_arrays_come_as_they_were_written(tmp_path):
+def test_arrays_are_read_as_they_were_written(tmp_path):
     arrays = {"a": np.arange(6.0).reshape(2, 3), "b.jpg": np.array(["x", "é"]), "c": np.asfortranarray(np.eye(3))}
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "a.npz", **arrays)
@@ -60,14 +60,14 @@ def test_arrays_come_as_they_were_written(tmp_path):
         (b"no array", "magic string"),
     ],
 )
-def test_an_array_that_is_none_says_so(tmp_path, content, said):
+def test_an_invalid_array_is_refused(tmp_path, content, said):
     path = archive(tmp_path / "a.npz", {"x.npy": content, "y.npy": member(head((1,)), b"x" * 8)})
     with pytest.raises(DataError, match=rf"a\.npz: cannot be read as \.npz .*({said})"):
         read_npz(path)
     assert read_npz(path, ["y"]).names == ["x", "y"]
 
 
-def test_what_is_small_on_the_disk_and_huge_in_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr("elman.data.files.LARGEST_UNPACKED", 100_000)
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros(50_000), y=np.arange(3))
 
@@ -83,7 +83,7 @@ def test_what_is_small_on_the_disk_and_huge_in_memory_is_refused_before_it_is_un
     assert read_npz(tmp_path / "b.npz").arrays["x"].size == 50_000
 
 
-def test_texts_and_whole_numbers_are_texts():
+def test_strings_and_integers_become_strings():
     for array, wanted in (
         (np.array(["up", " é "]), ["up", " é "]),
         (np.array([b"up", "é".encode()]), ["up", "é"]),
@@ -107,6 +107,6 @@ def test_texts_and_whole_numbers_are_texts():
         (np.frombuffer(struct.pack("<2I", 65, 0x110000), "<U1"), ": are no texts"),
     ],
 )
-def test_what_is_no_text_says_so(array, said):
+def test_an_array_that_is_not_text_is_refused(array, said):
     with pytest.raises(DataError, match=rf"f\.npz: labels ?{said}"):
         convert_to_texts(array, "f.npz: labels")

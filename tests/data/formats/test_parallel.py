@@ -1,4 +1,4 @@
-"""Pairs of texts: parallel files and tables, whole and broken."""
+"""Pairs of texts: valid and invalid parallel files and tables."""
 
 import logging
 
@@ -18,7 +18,7 @@ def parallel(tmp_path, sources, targets):
     return [(pair.text, pair.label) for pair in pairs], problems
 
 
-def test_lines_of_the_same_number_belong_together(tmp_path):
+def test_lines_with_the_same_number_form_a_pair(tmp_path):
     pairs, problems = parallel(tmp_path, "one\ntwo\n", "eins\nzwei")
     assert pairs == [("one", "eins"), ("two", "zwei")]
     assert problems.count == 0
@@ -32,16 +32,16 @@ def test_lines_of_the_same_number_belong_together(tmp_path):
         ("", "", r"a\.en: is empty"),
     ],
 )
-def test_files_that_part_say_where(tmp_path, sources, targets, said):
+def test_files_of_different_length_are_refused_with_the_line(tmp_path, sources, targets, said):
     with pytest.raises(DataError, match=said):
         parallel(tmp_path, sources, targets)
 
 
-def test_a_pair_with_an_empty_side_is_told_left_out_and_counted(tmp_path, caplog):
+def test_a_pair_with_an_empty_side_is_reported_skipped_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         pairs, problems = parallel(tmp_path, "one\n \n\nfour\n", "eins\nzwei\n\n\t\n")
     assert pairs == [("one", "eins")]
-    assert problems.count == 2  # line 3 is empty on both sides: it only parts
+    assert problems.count == 2  # line 3 is empty on both sides: it is ignored
     assert "a.en:2: the source is empty; the pair is skipped" in caplog.text
     assert "a.de:4: the target is empty; the pair is skipped" in caplog.text
 
@@ -56,7 +56,7 @@ def test_a_pair_with_an_empty_side_is_told_left_out_and_counted(tmp_path, caplog
         ("t.jsonl", '{"source": "a cat", "target": "eine Katze"}\n{"target": "ein Hund", "source": "a dog"}\n'),
     ],
 )
-def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
+def test_tables_are_detected_by_their_names_and_first_lines(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
     for source in (path, text):
@@ -65,7 +65,7 @@ def test_tables_are_known_by_their_names_and_first_lines(tmp_path, name, text):
         assert pairs == [("a cat", "eine Katze"), ("a dog", "ein Hund")]
 
 
-def test_a_table_in_another_encoding_is_known_too(tmp_path):
+def test_a_table_in_another_encoding_is_detected(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("a cat\teine Katze\na fox\tein Fähe\n", encoding="utf-16")
     table = detect_pair_format(path, ("source", "target"), header=True, encoding="utf-16")
@@ -83,7 +83,7 @@ def test_a_table_of_three_columns_without_names_says_what_to_do(tmp_path):
     assert [(pair.text, pair.label) for pair in pairs] == [("Go.", "Geh."), ("Hi.", "Hallo!")]
 
 
-def test_a_table_without_the_columns_names_the_nearest():
+def test_a_table_without_the_columns_suggests_the_closest():
     text = "sources\ttarget\tx\na\tb\tc\n"
     with pytest.raises(DataError, match='no column is called "source"; did you mean "sources"'):
         list(detect_pair_format(text, ("source", "target"), header=True).read(Lines(text), Problems(), labelled=True))
@@ -91,7 +91,7 @@ def test_a_table_without_the_columns_names_the_nearest():
 
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
-def test_any_separator_is_found_out(tmp_path, name, separator):
+def test_any_separator_is_detected(tmp_path, name, separator):
     path = tmp_path / name
     path.write_text("source,target\na cat,eine Katze\na dog,ein Hund\n".replace(",", separator))
     table = detect_pair_format(path, ("source", "target"), header=True)
@@ -101,7 +101,7 @@ def test_any_separator_is_found_out(tmp_path, name, separator):
 
 @pytest.mark.parametrize("name", ["train.en", "train.txt", "train"])
 @pytest.mark.parametrize("text", ["A sleek yellow dog runs, fast, home.\nIt rains, again, today.\n", "A dog\nA cat\n"])
-def test_one_side_alone_says_that_the_other_is_missing(tmp_path, name, text):
+def test_a_file_with_one_side_of_the_pairs_is_refused(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(DataError, match=rf"{name}: is plain text, only one side of the pairs: give two files"):

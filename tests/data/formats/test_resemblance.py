@@ -1,4 +1,4 @@
-"""Files that a tagger was given by mistake."""
+"""Files that are given to a tagger by mistake."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("found", OTHERS)
 @pytest.mark.parametrize("column", [None, "1"])
-def test_what_is_no_columns_is_refused(found, column, tmp_path):
+def test_a_file_that_is_not_columns_is_refused(found, column, tmp_path):
     for text in OTHERS[found]:
         (tmp_path / "file.txt").write_text(text)
         for source in (text, tmp_path / "file.txt"):
@@ -50,10 +50,10 @@ def test_columns_are_columns(name):
     assert isinstance(detect_sentence_format(COLUMNS[name]), Columns)
 
 
-def test_nothing_is_said_of_few_rows():
+def test_few_rows_are_not_judged():
     assert describe_other_format([]) == ""
     assert describe_other_format(["a b", "c"]) == ""
 
 
-def test_a_file_by_its_ending_is_not_looked_at():
+def test_the_ending_of_a_file_comes_before_its_content():
     assert detect_sentence_format(Path("nowhere.conllu")).name == "conllu"

@@ -1,6 +1,5 @@
-"""Tagged sentences: what the readers make of files good and bad, and that what they do not change comes back."""
+"""Tagged sentences: valid and invalid files, and that everything but the tags is written back unchanged."""
 
-import io
 import re
 
 import pytest
@@ -12,7 +11,9 @@ from elman.data.formats.sentences import report_inconsistencies
 from elman.data.formats.text_lines import SentenceLines
 from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import TaggedSentence
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
+
+from ..pipes import Pipe
 
 TREEBANK = """\
 # newdoc id = d1
@@ -67,7 +68,7 @@ def test_columns_and_tweets():
 
 
 @pytest.mark.parametrize("text", [TREEBANK, COLUMNS, TWEETS + " \n", "  a  X O \n b\u00a0c  Y\u2003 O\n\n"])
-def test_what_is_read_and_written_with_its_own_tags_is_the_same(text):
+def test_reading_and_writing_with_the_same_tags_changes_nothing(text):
     reader = detect_sentence_format(text)
     problems = Problems()
     tagged = [sentence.tags for sentence in reader.read(Lines(text), problems, tagged=True)]
@@ -89,7 +90,7 @@ def test_only_the_tags_change():
     )
 
 
-def test_running_text_into_the_other_formats():
+def test_plain_text_into_the_other_formats():
     sentence = next(SentenceLines().read(Lines("Teddy bears!"), Problems(), tagged=False))
     assert Conllu().format_tagged(sentence, ["A", "B", "C"]).splitlines()[1] == "2\tbears\t_\tB\t_\t_\t_\t_\t_\t_"
     assert Columns().format_tagged(sentence, ["A", "B", "C"]) == "Teddy\tA\nbears\tB\n!\tC\n\n"
@@ -126,7 +127,7 @@ BAD_COLUMNS = [
     ("good", "bad", "message", "place"),
     [(f"1\ta\t_\tX{ROW}", *case) for case in BAD] + [("a\tX\n", *case) for case in BAD_COLUMNS],
 )
-def test_a_bad_sentence_is_told_with_its_line_and_the_rest_goes_on(good, bad, message, place):
+def test_a_bad_sentence_is_reported_with_its_line_and_the_rest_is_read(good, bad, message, place):
     text = f"{good}\n{bad}\n{good}\n"
     sentences, problems = read(text)
     assert [sentence.words for sentence in sentences] == [["a"], ["a"]]
@@ -180,7 +181,7 @@ def test_from_one_format_into_another():
     assert Columns().format_tagged(conllu[1], ["X"]) == "#1\tX\n\n"
     assert Columns().format_tagged(conllu[0], list("VWXYZ")).endswith("L.A. now\tZ\n\n")
     assert [Conllu().format_tagged(sentence, ["X"] * len(sentence.words)) for sentence in columns] == [
-        "",  # -DOCSTART- alone
+        "",  # only -DOCSTART-
         "".join(f"{n}\t{word}\t_\tX{ROW}" for n, word in enumerate(["EU", "rejects", "#tag"], start=1)) + "\n",
     ]
     bad = read("1\tb\n", tagged=False, reader=Conllu())[0][0]
@@ -193,7 +194,7 @@ def test_a_long_word_and_an_unfinished_last_line():
     assert read(f"{word}\tO")[0][0].words == [word]
 
 
-def test_the_format_is_found_out(tmp_path):
+def test_the_format_is_detected(tmp_path):
     assert isinstance(detect_sentence_format(TREEBANK), Conllu)
     assert isinstance(detect_sentence_format(COLUMNS), Columns)
     assert isinstance(detect_sentence_format(TREEBANK, "3"), Columns)
@@ -210,7 +211,7 @@ def test_the_format_is_found_out(tmp_path):
         detect_sentence_format(COLUMNS, "0")
 
 
-def test_tags_that_cannot_follow_are_told():
+def test_tags_that_cannot_follow_are_reported():
     sentences, _ = read("a\tO\nb\tI-LOC\n\nc\tB-LOC\nd\tI-LOC\n")
     problems = Problems()
     report_inconsistencies("f", sentences, "bio", problems)
@@ -218,22 +219,7 @@ def test_tags_that_cannot_follow_are_told():
     assert problems.first.startswith("f:2: I-LOC is not allowed here in BIO")
 
 
-class Pipe(io.RawIOBase):
-    """A pipe that hands out what it has, block by block, and remembers how much was asked for."""
-
-    def __init__(self, blocks):
-        self.blocks = list(blocks)
-        self.given = 0
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        self.given += 1
-        return self.blocks.pop(0) if self.blocks else b""
-
-
-def test_what_comes_through_a_pipe_is_answered_before_more_is_waited_for():
+def test_a_pipe_is_answered_before_waiting_for_more():
     pipe = Pipe([b"a\tX\n\nb", b"\tX\n\n", b"c\tX\n\n"])
     lines = Lines(pipe)
     groups = group_available(Columns().read(lines, Problems(), tagged=True), lines, most=100)
@@ -249,7 +235,7 @@ def without_comments(text, comments):
     return "".join(kept)
 
 
-WITH_COMMENTS = {  # a file, the words' column, the tags', and the lines that are comments
+WITH_COMMENTS = {  # a file, the columns of the words and the tags, and the lines that are comments
     "germeval": (
         "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n#\thttp://example.org/2\t[2010]\n"
         "1\tKarl\tB-PER\tO\n",
@@ -261,9 +247,9 @@ WITH_COMMENTS = {  # a file, the words' column, the tags', and the lines that ar
         (1, -1),
         ["#\thttp://example.org/1\t[2009]", "#\thttp://example.org/2\t[2010]"],
     ),
-    "germeval, as it comes": (
+    "germeval, with the last column": (
         "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n",
-        (0, -1),
+        (1, -1),
         ["#\thttp://example.org/1\t[2009]"],
     ),
     "multiconer": (
@@ -297,7 +283,7 @@ WITH_COMMENTS = {  # a file, the words' column, the tags', and the lines that ar
 
 
 @pytest.mark.parametrize("kind", WITH_COMMENTS)
-def test_a_file_with_comments_is_read_like_its_twin_without_them(tmp_path, kind):
+def test_a_file_with_comments_is_read_like_one_without(tmp_path, kind):
     text, (words, tags), comments = WITH_COMMENTS[kind]
     twin = without_comments(text, comments)
     path = tmp_path / "file"
@@ -319,7 +305,7 @@ def test_a_file_with_comments_is_read_like_its_twin_without_them(tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", WITH_COMMENTS)
-def test_comments_come_back_as_they_were_and_only_words_are_tagged(kind):
+def test_comments_are_copied_and_only_words_are_tagged(kind):
     text, (words, tags), comments = WITH_COMMENTS[kind]
     reader = Columns(words, tags)
     sentences, problems = read(text, False, reader)
@@ -330,13 +316,13 @@ def test_comments_come_back_as_they_were_and_only_words_are_tagged(kind):
     assert problems.count == 0
 
 
-def test_the_width_of_a_pipes_comments_is_that_of_their_sentence():
+def test_comments_from_a_pipe_are_recognised_by_their_sentence():
     pipe = Pipe([b"# id 5239\tdomain=train\nrobert _ _ B-PER\n# _ _ O\n\n", b"#tag _ _ O\n", b"x _ _ O\n\n"])
     sentences = list(Columns().read(Lines(pipe), Problems(), tagged=True))
     assert [sentence.words for sentence in sentences] == [["robert", "#"], ["#tag", "x"]]
 
 
-def test_a_line_of_other_columns_in_the_middle_of_a_sentence_is_told():
+def test_a_line_with_other_columns_inside_a_sentence_is_reported():
     sentences, problems = read("a\tX\n#tag\nb\tX\n\n#c\tX\nd\tX\n")
     assert [sentence.words for sentence in sentences] == [["#c", "d"]]
     assert problems.first.startswith("f:2: 1 column")
@@ -345,27 +331,35 @@ def test_a_line_of_other_columns_in_the_middle_of_a_sentence_is_told():
     assert problems.first.startswith("f:2: 2 columns where the sentence's first line has 3")
 
 
-def test_blanks_around_a_tag_make_no_other_tag():
+def test_spaces_around_a_tag_are_ignored():
     sentences, problems = read("EU\tB-ORG \nsleeps\t O\n\nEU\tB-ORG\nso\t \n")
     assert [sentence.tags for sentence in sentences] == [["B-ORG", "O"]]
     assert problems.first.startswith("f:5: the word 'so' has no tag")
     assert read(f"1\ta\t_\tX {ROW}1\ta\t_\tX{ROW}".replace("\n1", "\n\n1"))[0][0].tags == ["X"]
 
 
-def test_words_that_are_their_own_places_are_told(caplog):
+def test_words_that_are_numbers_of_words_are_refused():
     text, _, _ = WITH_COMMENTS["germeval"]
     read(text, True, Columns(1, 2))
+    read(text, False, Columns())
     read("1\tO\n\n1\tO\n", True)
     read("1\tO\n2\tO\n\n3\tO\n", True)
-    assert not caplog.records
-    read(text, True, Columns())
-    assert (
-        "f: column 0 counts the words of each sentence; name the column that holds them: `word_column` 1" in caplog.text
-    )
+    with pytest.raises(DataError, match=r"f: column 0 holds the numbers of the words.*such as `word_column` 1$"):
+        read(text, True, Columns())
+
+
+@pytest.mark.parametrize("name", ["words.txt", "words.conllu"])
+def test_columns_read_as_conllu_are_one_error_with_the_remedy(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("# a comment\nEU NNP B-ORG\nrejects VBZ O\n\nGerman JJ B-MISC\n")
+    with pytest.raises(DataError, match=rf"{name}: has 3 columns, but CoNLL-U has 10; .*`column` 2$"):
+        list(detect_sentence_format(path, "upos").read(Lines(path), Problems(), tagged=True))
+    found = list(detect_sentence_format(path, "2").read(Lines(path), Problems(), tagged=True))
+    assert [sentence.tags for sentence in found] == [["B-ORG", "O"], ["B-MISC"]]
 
 
 @pytest.mark.parametrize(("words", "tags"), [(0, -1), (1, 0), (0, 3), (2, -1), (1, -2), (0, -3), (3, 1)])
-def test_what_columns_write_anew_they_read_back(words, tags):
+def test_columns_written_from_another_format_can_be_read_back(words, tags):
     sentence = next(SentenceLines().read(Lines("Teddy bears!"), Problems()))
     columns = Columns(words, tags)
     written = columns.format_tagged(sentence, ["A", "B", "C"])

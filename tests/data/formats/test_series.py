@@ -14,7 +14,7 @@ from elman.errors import DataError, UsageError
 
 
 def read_series(source, problems, label="label", *, labelled=True):
-    """Read a file, or the text of a CSV; return what is usable of it, and what stands in each sequence's place."""
+    """Read a file, or the text of a CSV; return the usable sequences, and the record in the place of each sequence."""
     found = list(detect_series_format(source, label).read(Lines(source), problems, labelled=labelled))
     usable = [one for one in found if not isinstance(one, Problem)]
     each = [(one.where, one.what) if isinstance(one, Problem) else (0, "") for one in found]
@@ -32,7 +32,7 @@ def test_long_csv():
     assert read_series(CSV.replace(",label", ",kind"), Problems(), label="kind").labels == ["up", "down"]
 
 
-def test_npz_in_each_of_its_shapes(tmp_path):
+def test_npz_in_all_shapes(tmp_path):
     path = tmp_path / "s.npz"
     padded = np.arange(12.0).reshape(2, 3, 2)
     lengths = np.array([2, 3])
@@ -50,7 +50,7 @@ def test_npz_in_each_of_its_shapes(tmp_path):
             np.testing.assert_array_equal(found, wanted)
 
 
-def test_a_bad_sequence_is_left_out_and_told(tmp_path):
+def test_a_bad_sequence_is_reported_and_skipped(tmp_path):
     problems = Problems()
     text = "sequence,x,label\na,1,up\nb,zwei,up\nb,3,up\nc,nan,up\nd,4,up\nd,5,down\ne,6,up\na,7,up\nf,8\ng,9,up\n"
     series = read_series(text, problems)
@@ -72,7 +72,7 @@ def test_a_bad_sequence_is_left_out_and_told(tmp_path):
         ('"b" x,up,2', "not CSV"),
     ],
 )
-def test_why_a_sequence_of_a_csv_is_left_out(row, message):
+def test_the_reason_why_a_sequence_of_a_csv_is_skipped(row, message):
     problems = Problems()
     series = read_series(f"sequence,label,x\nb,up,0\n{row}\nc,down,3\n", problems)
     assert (series.labels, [sequence.tolist() for sequence in series.sequences]) == (["down"], [[[3]]])
@@ -89,7 +89,7 @@ def test_why_a_sequence_of_a_csv_is_left_out(row, message):
         ('sequence,label,"x" y\n', "text:1: the names of the columns cannot be read"),
     ],
 )
-def test_csv_that_cannot_be_used(text, message):
+def test_unusable_csv_is_refused(text, message):
     with pytest.raises(DataError, match=message):
         read_series(text, Problems())
 
@@ -103,7 +103,7 @@ def test_numbers_beyond_float32_and_padding_that_is_nan(tmp_path):
     assert problems.count == 2
 
 
-def test_no_damaged_npz_is_more_than_a_data_error(tmp_path):
+def test_a_damaged_npz_is_at_most_a_data_error(tmp_path):
     path = tmp_path / "s.npz"
     np.savez_compressed(path, inputs=np.random.default_rng(0).normal(size=(3, 4)), labels=np.arange(3))
     whole = path.read_bytes()
@@ -131,14 +131,14 @@ def test_no_damaged_npz_is_more_than_a_data_error(tmp_path):
         ({"inputs": np.ones((2, 3)), "labels": [1, 2], "lengths": [0, 1]}, "above zero"),
     ],
 )
-def test_npz_that_cannot_be_used(tmp_path, arrays, message):
+def test_unusable_npz_is_refused(tmp_path, arrays, message):
     path = tmp_path / "s.npz"
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=message):
         read_series(path, Problems())
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_unreadable_files_are_refused(tmp_path):
     path = tmp_path / "s.npz"
     path.write_bytes(b"PK no zip")
     with pytest.raises(DataError, match=r"cannot be read as \.npz"):
@@ -157,7 +157,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ([[1e300]], "too large"),
     ],
 )
-def test_arrays_that_cannot_be_used(inputs, message):
+def test_unusable_arrays_are_refused(inputs, message):
     with pytest.raises(UsageError, match=message):
         take_series(inputs)
 
@@ -171,7 +171,7 @@ def test_batches_are_padded_with_zeros():
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", ", "])
-def test_any_separator_and_blanks_around_labels(tmp_path, separator):
+def test_any_separator_and_spaces_around_labels(tmp_path, separator):
     path = tmp_path / "s.csv"
     path.write_text("sequence,x,label,y\na,1,up ,2\na ,3,up,4\nb,5,down,6\n".replace(",", separator))
     series = read_series(path, Problems())
@@ -181,7 +181,7 @@ def test_any_separator_and_blanks_around_labels(tmp_path, separator):
     assert set(read_series(tmp_path / "s.NPZ.npz", Problems()).labels) == {"up"}
 
 
-def test_what_cannot_be_used_keeps_its_place(tmp_path):
+def test_an_unusable_sequence_keeps_its_position(tmp_path):
     text = "sequence,x\na,1\nb,2\nb,nan\nc,x\nd,4\na,5\ne,6,7\n"
     problems = Problems(shown=0)
     series = read_series(text, problems, labelled=False)
@@ -196,7 +196,7 @@ def test_what_cannot_be_used_keeps_its_place(tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["9" * 5000, "1e999", "-inf", "x" * 100_000, "1,5", ""])
-def test_no_cell_is_more_than_a_problem(cell):
+def test_any_cell_is_at_most_a_problem(cell):
     problems = Problems(shown=0)
     series = read_series(f"sequence;x;label\na;1;u\nb;{cell};u\n{cell};nan;u\n", problems)
     assert [sequence.tolist() for sequence in series.sequences] == [[[1]]]

@@ -1,4 +1,4 @@
-"""The table of formats against what people read of it."""
+"""The table of formats against its documentation."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def names(formats, does):
     return {name for name, row in formats.rows.items() if getattr(row, does)}
 
 
-def test_the_page_about_files_has_what_the_table_has():
+def test_the_page_about_files_lists_the_formats_of_the_table():
     page = (Path(__file__).parents[3] / "docs" / "files.md").read_text(encoding="utf-8")
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")

@@ -1,4 +1,4 @@
-"""Time series of the UEA archive, written down by hand."""
+"""Time series of the UEA archive, written by hand."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_without_labels():
         (":up", "could not convert"),
     ],
 )
-def test_a_bad_line_keeps_its_place(line, said):
+def test_a_bad_line_keeps_its_position(line, said):
     problems = Problems()
     found = list(SeriesLines().read(Lines(HEAD + line + "\n1:2:up\n"), problems))
     assert [type(item) for item in found] == [Problem, NumberSequence]
@@ -59,6 +59,6 @@ def test_a_bad_line_keeps_its_place(line, said):
         ("", "no line @data"),
     ],
 )
-def test_files_that_cannot_be_read(text, said):
+def test_unreadable_files_are_refused(text, said):
     with pytest.raises(DataError, match=said):
         list(SeriesLines().read(Lines(text), Problems()))

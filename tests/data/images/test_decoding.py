@@ -1,4 +1,4 @@
-"""Pictures of every mode and kind, against colours worked out by hand."""
+"""Pictures of every mode and kind, against colours computed by hand."""
 
 import colorsys
 import contextlib
@@ -17,7 +17,7 @@ PALETTE = [(0, 0, 0), (10, 20, 30), (250, 100, 50)]
 
 
 def on_white(colour, alpha):
-    """A colour, 0 to 255, as it shows where so much of it, 0 to 255, covers white."""
+    """Return a colour, 0 to 255, blended with white by its opacity, 0 to 255."""
     return tuple(round(value * alpha / 255 + 255 * (1 - alpha / 255)) for value in colour)
 
 
@@ -41,14 +41,14 @@ def ycbcr(y, blue, red):
 
 
 def lightness(value):
-    """Grey of sRGB for a lightness of CIE Lab, 0 to 255."""
+    """Return the sRGB grey of a CIE Lab lightness, 0 to 255."""
     share = value / 255 * 100
     linear = ((share + 16) / 116) ** 3 if share > 8 else share / 903.3
     return round(255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055))
 
 
 HUE = tuple(round(255 * value) for value in colorsys.hsv_to_rgb(40 / 255, 200 / 255, 180 / 255))
-MODES = {  # of two pixels: their bytes, the colours that they show, and by how much those may differ from rounding
+MODES = {  # for two pixels: their bytes, their expected colours, and the tolerance for rounding
     "1": (b"\x40", grey(0, 255), 0),
     "L": (bytes([7, 200]), grey(7, 200), 0),
     "I;16": (of("<u2", 257 * 7, 51_400), grey(7, 200), 0),
@@ -68,11 +68,11 @@ MODES = {  # of two pixels: their bytes, the colours that they show, and by how 
     "CMYK": (bytes([0, 0, 0, 255, 51, 0, 255, 0]), [(0, 0, 0), (204, 255, 0)], 1),
     "YCbCr": (bytes([200, 128, 128, 100, 90, 180]), [(200,) * 3, ycbcr(100, 90, 180)], 2),
     "HSV": (bytes([0, 0, 200, 40, 200, 180]), [(200,) * 3, HUE], 2),
-    "LAB": (bytes([255, 0, 0, 128, 0, 0]), grey(255, lightness(128)), 2),  # a and b are signed: 0 is no colour
+    "LAB": (bytes([255, 0, 0, 128, 0, 0]), grey(255, lightness(128)), 2),  # a and b are signed: 0 is grey
 }
 
 
-def test_every_mode_that_pillow_knows_is_worked_out():
+def test_every_mode_of_pillow_has_an_expected_colour():
     assert sorted(MODES) == sorted(Image.MODES)
 
 
@@ -82,9 +82,9 @@ def test_a_picture_of_any_mode_shows_its_colours(mode, tmp_path, monkeypatch):
     picture = Image.frombytes(mode, (2, 1), content)
     if mode in ("P", "PA"):
         picture.putpalette([value for colour in PALETTE for value in colour])
-    picture.draft = lambda *_: None  # what a picture from a file has
+    picture.draft = lambda *_: None  # as pictures from files have
     (tmp_path / "p.any").write_bytes(b"")
-    monkeypatch.setattr(Image, "open", lambda *_, **__: picture)  # there is no format that holds all of them
+    monkeypatch.setattr(Image, "open", lambda *_, **__: picture)  # no single format supports all modes
     read = read_picture(tmp_path / "p.any", 2)
     assert (read.shape, read.dtype) == ((2, 2, 3), np.uint8)
     for row in read.astype(int).tolist():
@@ -106,14 +106,14 @@ def gradient(height=8, width=8):
 )
 def test_a_grey_picture_is_the_same_in_any_depth(tmp_path, name, kind):
     wanted = gradient()
-    wanted[-1, -1] = 255  # white says how bright the others are
+    wanted[-1, -1] = 255  # white fixes the scale of brightness
     dtype, _, white = kind.partition(" ")
     values = wanted.astype(np.float64) * (float(white or 65535) / 255)
     saved(tmp_path / name, Image.fromarray(values.astype(dtype)))
     np.testing.assert_array_equal(read_picture(tmp_path / name, 8), np.dstack([wanted] * 3))
 
 
-def test_pictures_of_numbers_that_are_no_brightness_say_so(tmp_path):
+def test_values_that_cannot_be_brightness_are_refused(tmp_path):
     for values in ([0.0, np.nan], [0.0, np.inf], [0.0, 70_000.0], [-1.0, 5.0], [-0.5, 0.5]):
         saved(tmp_path / "f.tif", Image.fromarray(np.array([values], np.float32)))
         with pytest.raises(DataError, match=r"f\.tif: not a picture that can be read \(its values"):
@@ -122,12 +122,12 @@ def test_pictures_of_numbers_that_are_no_brightness_say_so(tmp_path):
         saved(tmp_path / "i.tif", Image.fromarray(np.array([values], np.int32)))
         with pytest.raises(DataError, match=r"its values go from -?\d+ to \d+, but must be from 0, black, to"):
             read_picture(tmp_path / "i.tif", 4)
-    saved(tmp_path / "f.tif", Image.fromarray(np.array([[-1e-4, 1.0001]], np.float32)))  # the ends, but for rounding
+    saved(tmp_path / "f.tif", Image.fromarray(np.array([[-1e-4, 1.0001]], np.float32)))  # 0 and 1, up to rounding
     assert read_picture(tmp_path / "f.tif", 2)[0, :, 0].tolist() == [0, 255]
 
 
 def corners(size=32):
-    """A picture of four colours that JPEG keeps apart."""
+    """Return a picture of four colours that JPEG keeps distinct."""
     pixels = np.zeros((size, 2 * size, 3), np.uint8)
     pixels[: size // 2, :size] = (255, 0, 0)
     pixels[: size // 2, size:] = (0, 255, 0)
@@ -138,7 +138,7 @@ def corners(size=32):
 
 @pytest.mark.parametrize("orientation", range(0, 10))
 @pytest.mark.parametrize(
-    ("name", "size"),  # a large JPEG is decoded smaller than it is
+    ("name", "size"),  # a large JPEG is decoded at a smaller size
     [("p.jpg", 32), ("p.jpg", 400), ("p.png", 32), ("p.webp", 32), ("p.tif", 32)],
 )
 def test_a_picture_is_turned_upright(tmp_path, orientation, name, size):
@@ -155,14 +155,14 @@ def test_a_picture_is_turned_upright(tmp_path, orientation, name, size):
         np.testing.assert_array_equal(read, wanted)
 
 
-def test_orientation_6_was_held_with_its_right_side_up(tmp_path):
+def test_orientation_6_turns_a_picture_clockwise(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the stored left is what was above
+    exif[0x0112] = 6  # the left edge as stored is the top
     read = read_picture(saved(tmp_path / "p.png", corners(), exif=exif), 2)
     assert read.tolist() == [[[0, 0, 255], [255, 0, 0]], [[255, 255, 255], [0, 255, 0]]]
 
 
-def test_damaged_exif_costs_no_picture(tmp_path):
+def test_damaged_exif_is_ignored(tmp_path):
     plain = read_picture(saved(tmp_path / "a.jpg", corners()), 8)
     for number, exif in enumerate(
         (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"x" * 99)
@@ -172,14 +172,14 @@ def test_damaged_exif_costs_no_picture(tmp_path):
 
 
 def square(mode, ground):
-    """A black square in the middle of a ground that is transparent."""
+    """Return a black square in the middle of a transparent background."""
     picture = Image.new(mode, (9, 9), ground)
     picture.paste((0, 255) if mode == "LA" else (0, 0, 0, 255), (3, 3, 6, 6))
     return picture
 
 
 @pytest.mark.parametrize("name", ["p.png", "p.webp", "p.gif", "p.tif", "palette.png", "grey.png"])
-def test_what_is_transparent_lies_on_white(tmp_path, name):
+def test_transparent_parts_become_white(tmp_path, name):
     picture = square("LA", (0, 0)) if name == "grey.png" else square("RGBA", (0, 0, 0, 0))
     options = {"lossless": True, "exact": True} if name.endswith("webp") else {}
     if name == "palette.png":
@@ -222,7 +222,7 @@ def test_the_first_of_several_pictures_is_taken(tmp_path, name):
     assert read_picture(path, 1).tolist() == [[[255, 0, 0]]]
 
 
-def test_whatever_pillow_raises_is_a_problem_of_the_file(tmp_path, monkeypatch):
+def test_any_error_of_pillow_becomes_a_data_error(tmp_path, monkeypatch):
     (tmp_path / "p.png").write_bytes(b"")
     for error in (AssertionError(), MemoryError(), RecursionError(), struct.error("short"), ZeroDivisionError("x")):
 
@@ -235,7 +235,7 @@ def test_whatever_pillow_raises_is_a_problem_of_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.gif", "p.bmp", "p.webp", "p.tif"])
-def test_no_damaged_picture_is_more_than_a_data_error(tmp_path, name):
+def test_a_damaged_picture_is_at_most_a_data_error(tmp_path, name):
     stream = io.BytesIO()
     corners(8).save(stream, {"p.jpg": "jpeg", "p.tif": "tiff"}.get(name, name[2:]))
     whole = stream.getvalue()
@@ -246,8 +246,8 @@ def test_no_damaged_picture_is_more_than_a_data_error(tmp_path, name):
                 assert read_picture(tmp_path / name, 4).shape == (4, 4, 3)
 
 
-def test_a_program_is_no_picture(tmp_path):
-    """Pillow would let Ghostscript run it, whatever the file is called."""
+def test_a_picture_format_that_is_a_program_is_refused(tmp_path):
+    """Pillow would start Ghostscript for it, whatever the name of the file."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
     path = (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
     with pytest.raises(DataError, match="not a picture that can be read"):

@@ -1,8 +1,8 @@
-"""MIDI put together by hand, byte by byte."""
+"""MIDI files built by hand, byte by byte."""
 
 
 def midi(events, ticks_per_quarter=480, channel=0):
-    """Put a MIDI file together: (ticks since the event before, bytes) one after the other."""
+    """Build a MIDI file from events: (ticks since the previous event, bytes) each."""
 
     def variable(number):
         groups = [number & 127]
@@ -27,7 +27,7 @@ def off(pitch, channel=0):
     return bytes([0x80 | channel, pitch, 0])
 
 
-TUNE = midi(  # at 60 quarters a minute a quarter is a second; then at 120, half of one
+TUNE = midi(  # 60 quarter notes per minute, one second each; then 120, half a second each
     [
         (0, tempo(60)),
         (0, on(60, 64)),

@@ -1,4 +1,4 @@
-"""Tunes to events and back, against notes written down by hand."""
+"""Tunes to events and back, against notes written by hand."""
 
 import numpy as np
 import pytest
@@ -19,15 +19,15 @@ def test_performed_events_keep_time_and_velocity():
         *("NoteOn_60", "NoteOff_60", "NoteOn_64", "NoteOn_67", "NoteOff_64", "NoteOff_67")
     ]
     again = tokenizer.decode(ids).notes
-    np.testing.assert_allclose(again[:, :3], np.array(NOTES)[:, :3], atol=0.005)  # a hundredth of a second is a step
-    np.testing.assert_allclose(again[:, 3], np.array(NOTES)[:, 3], atol=4)  # and a 32nd of 127 is one of loudness
+    np.testing.assert_allclose(again[:, :3], np.array(NOTES)[:, :3], atol=0.005)  # the step is a hundredth of a second
+    np.testing.assert_allclose(again[:, 3], np.array(NOTES)[:, 3], atol=4)  # there are 32 levels of velocity
 
 
 def test_uneven_timing_is_kept_to_a_hundredth_of_a_second():
     generator = np.random.default_rng(4)
     starts = np.cumsum(generator.uniform(0.05, 1.7, 40))
     events, before = [(0, tempo(60))], 0
-    for start in starts:  # 1000 ticks a second
+    for start in starts:  # 1000 ticks per second
         tick = round(1000 * start)
         events += [(tick - before, on(70, 90)), (37, off(70))]
         before = tick + 37
@@ -41,9 +41,9 @@ def test_remi_keeps_bars_tempo_and_beats():
     tune = Tune.read(midi([(0, tempo(90)), *[event for _ in range(9) for event in ((0, on(60)), (480, off(60)))]]), "t")
     tokenizer = EventTokenizer("remi")
     ids = tokenizer.encode(tune).tolist()
-    assert len(tokenizer.bars(ids)) == 3  # nine quarters, four to a bar
+    assert len(tokenizer.bars(ids)) == 3  # nine quarter notes, four in a bar
     again = tokenizer.decode(ids)
-    np.testing.assert_allclose(again.notes[:, 0], tune.notes[:, 0], rtol=0.03)  # tempos come in 32 steps
+    np.testing.assert_allclose(again.notes[:, 0], tune.notes[:, 0], rtol=0.03)  # there are 32 tempos
     assert {note.pitch for track in again.score.tracks for note in track.notes} == {60}
 
 
@@ -69,7 +69,7 @@ def test_every_event_is_written_and_read_back():
             EventTokenizer.from_json(text)
 
 
-def test_no_damaged_midi_is_more_than_a_data_error():
+def test_a_damaged_midi_is_at_most_a_data_error():
     tokenizers = [EventTokenizer(kind) for kind in EventTokenizer.kinds]
     for place in range(len(TUNE)):
         for value in (0, 127, 128, 255):
@@ -82,7 +82,7 @@ def test_no_damaged_midi_is_more_than_a_data_error():
 
 
 @pytest.mark.parametrize("kind", EventTokenizer.kinds)
-def test_whatever_the_library_of_events_raises_is_a_problem_of_the_tune(kind, monkeypatch):
+def test_any_error_of_miditok_becomes_a_data_error(kind, monkeypatch):
     tokenizer, tune = EventTokenizer(kind), Tune.read(TUNE, "t.mid")
 
     def fail(_):

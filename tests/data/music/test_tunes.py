@@ -1,7 +1,8 @@
-"""Files to tunes, against notes written down by hand and MIDI bytes put together by hand."""
+"""Reading files as tunes, against notes and MIDI bytes written by hand."""
 
 import logging
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -34,12 +35,12 @@ def test_drums_and_other_tracks():
         (midi([(0, tempo(4)), (0, on(60)), (0x0FFFFFF, off(60))]), "hours, but the limit is 2"),
     ],
 )
-def test_what_is_no_tune_says_so(content, said):
+def test_content_that_is_not_a_tune_is_refused(content, said):
     with pytest.raises(DataError, match=f"^t.mid: .*({said})"):
         Tune.read(content, "t.mid")
 
 
-def test_a_folder_is_read_in_order_and_what_is_no_music_is_left_out(tmp_path, caplog):
+def test_a_folder_is_read_in_order_and_other_files_are_ignored(tmp_path, caplog):
     (tmp_path / "b.mid").write_bytes(TUNE)
     (tmp_path / "a.midi").write_bytes(b"no")
     (tmp_path / "sub").mkdir()
@@ -74,7 +75,7 @@ def test_the_sample_is_music():
     assert all(40 < tune.notes[:, 2].mean() < 75 for tune in tunes)
 
 
-def test_cutting_ends_what_sounds():
+def test_shortening_a_tune_shortens_sounding_notes():
     tune = Tune.read(TUNE, "t")
     short = shorten(tune, 1.75)
     assert short.seconds == pytest.approx(1.75, abs=0.01)
@@ -93,16 +94,18 @@ def melody(pitch=60):
     ("content", "said"),
     [
         (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0), r"not MIDI \(its header has 0 ticks"),
-        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames a second
+        (midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0xE728), "not MIDI"),  # frames per second
         (
-            midi([(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1),  # a microsecond a quarter
+            midi(
+                [(0, b"\xff\x51\x03\x00\x00\x01"), (0x0FFFFFFF, on(60)), (10, off(60))], 1
+            ),  # one microsecond per quarter note
             "has 268,435,465 quarter notes of time, but the limit is 100,000",
         ),
         (midi([(0, on(60)), (480, off(60)), (0x0FFFFFFF, tempo(60))]), "has 559,241 quarter notes of time"),
         (midi([(0, on(60)), (1, off(60))] * 500_001), "has 500,001 notes, but the limit is 500,000"),
     ],
 )
-def test_a_tune_of_no_measure_says_so(content, said):
+def test_a_tune_beyond_the_limits_is_refused(content, said):
     with pytest.raises(DataError, match=f"^t.mid: {said}"):
         Tune.read(content, "t.mid")
 
@@ -118,7 +121,7 @@ def test_abc_with_any_end_of_lines_and_a_byte_order_mark(tmp_path, end, mark):
     assert [tune.notes[:, 2].tolist() for tune in read_tunes(path, Problems())] == [[60, 62, 64, 65], [67, 69, 71, 72]]
 
 
-def test_each_file_of_a_folder_that_cannot_be_read_is_left_out_and_counted(tmp_path, caplog):
+def test_unreadable_files_of_a_folder_are_skipped_and_counted(tmp_path, caplog):
     (tmp_path / "good.mid").write_bytes(melody())
     (tmp_path / "zero.mid").write_bytes(midi([(0, on(60)), (480, off(60))], ticks_per_quarter=0))
     (tmp_path / "latin.abc").write_bytes(b"X:1\nT:Fianc\xe9\nK:C\nCDEF|\n")
@@ -147,7 +150,7 @@ def test_a_text_with_half_a_character_is_a_problem_of_its_tune():
     assert problems.first.startswith("text:7: not ABC (")
 
 
-def test_a_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_a_problem(tmp_path, monkeypatch):
     plain = os.scandir
 
     def scandir(path):
@@ -164,7 +167,7 @@ def test_a_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch):
     assert (problems.count, problems.first) == (1, told)
 
 
-def test_the_fields_of_a_files_head_hold_for_each_tune_without_its_own():
+def test_the_fields_of_a_files_header_apply_to_each_tune_without_its_own():
     head, tune = "L:1/8\nQ:1/4=60\nM:3/4\n\n", "X:1\nT:a\nK:C\nCDEF\n\n"
     quarters = "X:2\nL:1/4\nK:C\nCDEF\n\n"
     found = read_tunes(head + tune + quarters, Problems())
@@ -177,7 +180,7 @@ def test_the_fields_of_a_files_head_hold_for_each_tune_without_its_own():
     assert [one.name for one in found] == ["text:5", "text:10"]
 
 
-def test_what_is_wrong_in_a_tune_is_told_once_with_its_line_and_nothing_is_printed(capfd, caplog):
+def test_errors_in_a_tune_are_reported_once_with_the_line_and_nothing_is_printed(capfd, caplog):
     bad = "X:2\nT:bad\nK:C\nC {{{D [[E zz\n{{{F G\n\n"
     problems = Problems()
     found = read_tunes("L:1/8\nM:4/4\n" + ABC + bad + ABC, problems)
@@ -188,4 +191,14 @@ def test_what_is_wrong_in_a_tune_is_told_once_with_its_line_and_nothing_is_print
     assert message.endswith("more errors in this tune); the rest of the tune is read")
     out, err = capfd.readouterr()
     assert out == ""
-    assert err in ("", f"elman: {message}\n")  # the shell's own, where it has been used before
+    assert err in ("", f"elman: {message}\n")  # the shell's handler, if another test has installed it
+
+
+def test_reading_abc_leaves_the_output_of_other_threads_alone(capfd):
+    reader = threading.Thread(target=read_tunes, args=(ABC * 5, Problems()))
+    reader.start()
+    count = 0
+    while reader.is_alive():
+        os.write(1, b".")
+        count += 1
+    assert capfd.readouterr().out == "." * count

@@ -30,7 +30,7 @@ def test_byte_pairs_are_deterministic_silent_and_small(capfd: pytest.CaptureFixt
         BytePairTokenizer.train([TEXT], vocab_size=258)
 
 
-def test_byte_pairs_hold_back_half_a_character() -> None:
+def test_byte_pairs_hold_back_an_incomplete_character() -> None:
     tokenizer = BytePairTokenizer.train(["x"], vocab_size=259)
     decoder = tokenizer.stream_decoder()
     first, second = tokenizer.encode("é").tolist()
@@ -38,7 +38,7 @@ def test_byte_pairs_hold_back_half_a_character() -> None:
     assert [decoder.push(first), decoder.push(second), decoder.push(first), decoder.finish()] == ["", "é", "", "�"]
 
 
-def testsample_evenly() -> None:
+def test_sample_evenly() -> None:
     chunks = [" ".join(f"{number:07}" for number in range(start, start + 8192)) for start in range(0, 81920, 8192)]
     assert sample_evenly(chunks, 10**9) == chunks
     sample = sample_evenly(iter(chunks), 4 * len(chunks[0]))
@@ -46,7 +46,7 @@ def testsample_evenly() -> None:
 
 
 def uncut(tokenizer: Tokenizer) -> str:
-    """The file of a tokenizer that does not cut long runs, as they all were once."""
+    """Return the file of a tokenizer that does not cut long runs, as in earlier versions."""
     document = json.loads(tokenizer.to_json())
     document["pre_tokenizer"] = document["pre_tokenizer"]["pretokenizers"][1]
     return json.dumps(document)
@@ -67,12 +67,12 @@ def test_a_long_run_is_encoded_in_pieces_of_one_length(text: str) -> None:
     tokenizer = BytePairTokenizer.train([text, TEXT], vocab_size=400)
     kind = {"L": "x", "M": ".", "N": "9", "Z": " "}
     runs = [[text[0]]]
-    for char in text[1:]:  # as the rule says it: letters, digits, blanks, and all else
+    for char in text[1:]:  # the kinds of the rule: letters, digits, whitespace, others
         before, now = (
             " " if some.isspace() else kind.get(unicodedata.category(some)[0], ".") for some in (runs[-1][-1], char)
         )
         runs.append([char]) if before != now else runs[-1].append(char)
-    pieces = [""]  # what lies between whole pieces of a long run is encoded as it stands
+    pieces = [""]  # the text between whole pieces of a long run is encoded unchanged
     for run in runs:
         whole = len(run) // LONGEST_RUN * LONGEST_RUN
         for start in range(0, whole, LONGEST_RUN):
@@ -86,20 +86,20 @@ def test_a_long_run_is_encoded_in_pieces_of_one_length(text: str) -> None:
     assert theirs == ids
 
 
-def test_no_token_is_learned_that_is_longer_than_a_piece() -> None:
+def test_no_learned_token_is_longer_than_a_piece() -> None:
     tokenizer = BytePairTokenizer.train(["ab" * 5000], vocab_size=4096)
     assert max(map(len, tokenizer.tokens(range(tokenizer.vocab_size)))) == LONGEST_RUN
 
 
 @given(text=LIKELY | st.text())
-def test_where_no_run_is_long_nothing_is_cut(text: str) -> None:
+def test_short_runs_are_not_cut(text: str) -> None:
     tokenizer = TOKENIZER
     plain = tokenizers.Tokenizer.from_str(uncut(tokenizer))
     scalars = text.encode("utf-8", "ignore").decode()
     assert tokenizer.encode(scalars).tolist() == plain.encode(scalars, add_special_tokens=False).ids
 
 
-def test_where_no_run_is_long_the_same_pairs_are_learned() -> None:
+def test_with_short_runs_the_same_pairs_are_learned() -> None:
     text = (TEXT + "x" * (LONGEST_RUN - 1) + "\n") * 3
     machine = tokenizers.Tokenizer(tokenizers.models.BPE())
     machine.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -116,7 +116,7 @@ def test_where_no_run_is_long_the_same_pairs_are_learned() -> None:
     assert (learned["vocab"], learned["merges"]) == (theirs["vocab"], theirs["merges"])
 
 
-def test_a_tokenizer_that_was_saved_before_runs_were_cut_encodes_as_it_did() -> None:
+def test_a_tokenizer_saved_before_runs_were_cut_encodes_as_before() -> None:
     text = "abc" * LONGEST_RUN  # a piece ends within abc
     cut = BytePairTokenizer.train(["abc " * 9], vocab_size=261)
     file = uncut(cut)
@@ -128,7 +128,7 @@ def test_a_tokenizer_that_was_saved_before_runs_were_cut_encodes_as_it_did() -> 
     assert Tokenizer.from_json(old.to_json()).encode(text).tolist() == theirs
 
 
-def test_a_tokenizer_that_cuts_runs_otherwise_is_refused() -> None:
+def test_a_tokenizer_that_cuts_runs_in_another_way_is_refused() -> None:
     document = json.loads(TOKENIZER.to_json())
     document["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": "."}
     with pytest.raises(ModelError, match="a way that Elman does not know"):

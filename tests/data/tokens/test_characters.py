@@ -25,7 +25,7 @@ def test_long_texts_are_looked_up_in_pieces() -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == "ab<unk><unk>" * 30_000
 
 
-def test_characters_need_no_library() -> None:
+def test_characters_do_not_import_tokenizers() -> None:
     code = (
         "import sys; from elman.data.tokens.characters import CharacterTokenizer as Tokens;"
         "Tokens.from_json(Tokens.train(['x']).to_json()).encode('x');"

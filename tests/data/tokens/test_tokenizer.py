@@ -54,7 +54,7 @@ def test_saved_tokenizer_is_the_same(tokenizer: Tokenizer, text: str) -> None:
 
 @each_level
 @given(text=LIKELY)
-def test_the_file_means_the_same_to_hugging_face(tokenizer: Tokenizer, text: str) -> None:
+def test_hugging_face_reads_the_saved_file_the_same_way(tokenizer: Tokenizer, text: str) -> None:
     theirs = tokenizers.Tokenizer.from_str(tokenizer.to_json()).encode(text, add_special_tokens=False).ids
     assert tokenizer.encode(text).tolist() == theirs
 
@@ -124,7 +124,7 @@ def test_files_of_another_kind() -> None:
             Tokenizer.from_json(json.dumps(document))
 
 
-def test_no_vocabulary_holds_half_a_character() -> None:
+def test_no_vocabulary_contains_a_lone_surrogate() -> None:
     text = "\ud800 \ud800 \udfff"
     assert CharacterTokenizer.train([text]).tokens(range(3, 4)) == [" "]
     assert WordTokenizer.train([text]).tokens(range(3, 4)) == ["\ufffd"]
@@ -134,7 +134,7 @@ def test_no_vocabulary_holds_half_a_character() -> None:
 
 
 @each_level
-def test_no_saved_vocabulary_holds_half_a_character(tokenizer: Tokenizer) -> None:
+def test_no_saved_vocabulary_contains_a_lone_surrogate(tokenizer: Tokenizer) -> None:
     document = json.loads(tokenizer.to_json())
     document["model"]["vocab"]["\ud800"] = len(document["model"]["vocab"])
     with pytest.raises(ModelError, match="surrogates not allowed"):

@@ -122,7 +122,7 @@ def test_capitals_and_the_first_words_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("header", ["", "3 2\n"])
-def test_marks_and_ends_of_lines(tmp_path: Path, name: str, end: str, mark: str, header: str) -> None:
+def test_byte_order_marks_and_line_ends(tmp_path: Path, name: str, end: str, mark: str, header: str) -> None:
     content = (mark + header + "the 1 2\nna\u00efve 3 4\nx\u2028y\x85z 5 6\n").replace("\n", end).encode()
     path = tmp_path / name
     if name.endswith(".zip"):
@@ -135,7 +135,7 @@ def test_marks_and_ends_of_lines(tmp_path: Path, name: str, end: str, mark: str,
     assert matrix.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
-def test_utf_16_is_told(tmp_path: Path) -> None:
+def test_utf_16_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "g.txt"
     path.write_text("the 1 2\n", encoding="utf-16")
     with pytest.raises(DataError, match=r"g\.txt: is in UTF-16, .*convert the file"):
@@ -146,16 +146,14 @@ def test_utf_16_is_told(tmp_path: Path) -> None:
     "header",
     ["1e9 1e9", "-5 300", "5 -300", "5 0", "5.0 300.0", "5 100001", "9" * 5000 + " 3", "3 " + "9" * 5000, "5 inf"],
 )
-def test_a_first_line_that_tells_no_numbers_of_words_and_dimensions(tmp_path: Path, header: str) -> None:
+def test_a_first_line_that_is_not_a_header_is_refused(tmp_path: Path, header: str) -> None:
     for name, content in (("g.vec", f"{header}\nthe 1 2\n".encode()), ("g.bin", f"{header}\n".encode() + bytes(20))):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=r"g\.(vec|bin):? ?.*numbers of words and dimensions"):
             read_vectors(tmp_path / name, ["the"])
 
 
-def test_what_unpacks_to_far_more_than_it_is_is_not_read_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bomb_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.data.files.LARGEST_UNPACKED", 1 << 18)
     content = b"a 1 2\n" * (1 << 18)
     (tmp_path / "g.vec.gz").write_bytes(gzip.compress(content))

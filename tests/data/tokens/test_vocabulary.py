@@ -9,7 +9,7 @@ ITEMS = st.text(st.sampled_from("abé"), min_size=1, max_size=2)
 
 
 @given(st.lists(ITEMS), st.integers(1, 3))
-def test_learned_items_fall_in_frequency_and_then_rise_in_spelling(items: list[str], min_count: int) -> None:
+def test_learned_items_are_sorted_by_frequency_and_then_by_spelling(items: list[str], min_count: int) -> None:
     counts = Counter(items)
     learned = Vocabulary.learn(counts, min_count=min_count, specials=["<unk>", "a"]).items
     assert learned[:2] == ("<unk>", "a")
@@ -19,7 +19,7 @@ def test_learned_items_fall_in_frequency_and_then_rise_in_spelling(items: list[s
 
 
 @given(st.lists(ITEMS, min_size=1, unique=True), st.lists(ITEMS))
-def test_ids_are_places_and_what_is_unknown_is_the_first(items: list[str], wanted: list[str]) -> None:
+def test_ids_are_positions_and_an_unknown_item_is_the_first(items: list[str], wanted: list[str]) -> None:
     vocabulary = Vocabulary(items)
     ids = vocabulary.ids(wanted)
     assert ids.dtype == "int64"

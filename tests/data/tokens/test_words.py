@@ -11,7 +11,7 @@ from .texts import texts_of
 
 
 def split_words(text: str) -> list[str]:
-    """The rule of the word level in plain steps, for ASCII."""
+    """Split ASCII text into words without a regular expression."""
     words, word, position = [], "", 0
     while position < len(text):
         char = text[position]
@@ -33,7 +33,7 @@ def split_words(text: str) -> list[str]:
 
 
 @given(texts_of("a", "B_", "9", "'", "s", "ll", "<unk>", "<", ">", " ", "\n", "\t", ",", "(", "<s>"))
-def test_words_against_plain_steps(text: str) -> None:
+def test_words_against_a_plain_reference(text: str) -> None:
     counts = Counter(split_words(text))
     del counts["<unk>"]
     if not counts:
@@ -57,7 +57,7 @@ def test_words_are_limited_in_number_and_count() -> None:
         WordTokenizer.train(chunks, max_vocab=3)
 
 
-def test_words_are_spaced_as_people_do() -> None:
+def test_words_are_spaced_as_in_print() -> None:
     text = "Hello, (dear) reader: it's 'so' <unk>!\nNext line; don't?\n\n"
     tokenizer = WordTokenizer.train([text], min_count=1)
     assert tokenizer.decode(tokenizer.encode(text)) == "Hello, (dear) reader: it's' so' <unk>!\nNext line; don't?\n\n"

@@ -1,4 +1,4 @@
-"""Texts that the tests of all levels share: what is likely to be cut or joined wrongly."""
+"""Texts for the tests of all levels, which are easily split or joined wrongly."""
 
 from hypothesis import strategies as st
 
@@ -13,4 +13,4 @@ def texts_of(*parts: str) -> st.SearchStrategy[str]:
 
 
 LIKELY = texts_of("the", "cat", "'s", "<unk>", "<s>", "</s>", " ", "\n", "\t", ".", "(", "é", "हि", "𝄞")
-PLAIN = st.text().filter(lambda text: "<unk>" not in text)  # written in a text, <unk> is one token
+PLAIN = st.text().filter(lambda text: "<unk>" not in text)  # <unk> in a text is one token

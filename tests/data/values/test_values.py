@@ -1,4 +1,4 @@
-"""Python values as data: what is taken is what a plain list holds, and what is refused is told by its row."""
+"""Python values as data: accepted values equal a plain list, and refused values are reported with their row."""
 
 import datetime
 import enum
@@ -26,7 +26,7 @@ sparse = pytest.importorskip("scipy.sparse")
 TEXTS = ["good", "bad", "né"]
 ODD_INDEX = [7, 7, -1]
 
-FORMS = {  # every way to hand over a column
+FORMS = {  # every type of column
     "list": lambda values: values,
     "tuple": tuple,
     "array": np.array,
@@ -51,7 +51,7 @@ TEXT_FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS | TEXT_FORMS)
-def test_every_form_of_texts_is_its_list(form):
+def test_every_container_of_texts_becomes_a_list(form):
     made = (FORMS | TEXT_FORMS)[form]
     assert take_texts(made(TEXTS)) == TEXTS
     assert {type(text) for text in take_texts(made(TEXTS))} == {str}
@@ -61,7 +61,7 @@ def test_every_form_of_texts_is_its_list(form):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("labels", [[1, 0, 1], [True, False, True], [1.0, 0.0, 1.0]], ids=str)
-def test_every_form_of_labels_is_its_list_and_keeps_the_type(form, labels):
+def test_every_container_of_labels_becomes_a_list_and_keeps_the_type(form, labels):
     found = take_labels(FORMS[form](labels))
     assert found == labels
     assert {type(label) for label in found} == {type(labels[0])}
@@ -79,7 +79,7 @@ def test_every_form_of_labels_is_its_list_and_keeps_the_type(form, labels):
         ([1, "1", np.float32(1)], ["1", "1", "1"]),
         ([True, "true", "False"], ["True", "True", "False"]),
         (np.array([1, "a"], object), ["1", "a"]),
-        (["1", "1.0", "true"], ["1", "1.0", "true"]),  # all texts: they stay as they are
+        (["1", "1.0", "true"], ["1", "1.0", "true"]),  # all strings: they are kept
         ([enum.IntEnum("Mood", ["GOOD"]).GOOD], [1]),
         ([enum.StrEnum("Mood", {"GOOD": "good"}).GOOD], ["good"]),
     ],
@@ -108,17 +108,17 @@ WORDS = [["a", "b"], ["c", "d"]]
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_every_form_of_sentences_is_its_lists(sentences):
+def test_every_container_of_sentences_becomes_lists(sentences):
     assert take_sentences(sentences) == WORDS
 
 
-def test_tags_are_texts():
+def test_tags_become_strings():
     assert take_tags(np.array([[0, 1], [1, 0]])) == [["0", "1"], ["1", "0"]]
     assert take_tags([[True], [1, "1", 1.0]]) == [["True"], ["1", "1", "1"]]
     assert take_tags([[], ["A"]]) == [[], ["A"]]
 
 
-NOT_A_COLUMN = {  # of any kind of value: what is handed over, and what must be said of it
+NOT_A_COLUMN = {  # for values of any kind: the wrong value and the expected message
     "None": (None, "is None"),
     "number": (5, "single value of type int"),
     "bytes": (b"good", "bytes"),
@@ -162,7 +162,7 @@ TAKERS = [take_texts, take_labels, take_sentences, take_tags, take_sources]
 
 
 @pytest.mark.parametrize("take", TAKERS)
-def test_what_is_no_column_is_refused(take):
+def test_a_value_that_is_not_a_column_is_refused(take):
     for values, said in NOT_A_COLUMN.values():
         if take is take_sources and isinstance(values, Path):
             continue
@@ -174,7 +174,7 @@ def test_what_is_no_column_is_refused(take):
 
 @pytest.mark.parametrize("take", TAKERS)
 @pytest.mark.parametrize("form", MISSING)
-def test_what_is_missing_is_told_by_its_row(take, form):
+def test_a_missing_value_is_reported_with_its_row(take, form):
     with pytest.raises(DataError, match=r"^X\[0\] is missing"):
         take(MISSING[form], "X")
 
@@ -225,12 +225,12 @@ def test_what_is_missing_is_told_by_its_row(take, form):
         (take_rows, 5, UsageError, "single value"),
     ],
 )
-def test_what_is_refused(take, values, error, said):
+def test_wrong_values_are_refused(take, values, error, said):
     with pytest.raises(error, match=said):
         take(values)
 
 
-def test_rows_of_numbers_come_from_frames_and_tensors_and_what_is_masked_is_missing():
+def test_rows_of_numbers_from_frames_tensors_and_masked_arrays():
     wanted = np.arange(6.0).reshape(2, 3)
     tensor = torch.from_numpy(wanted).requires_grad_()
     for values in (wanted, pd.DataFrame(wanted), tensor, list(wanted), iter(wanted), wanted.tolist()):
@@ -240,9 +240,9 @@ def test_rows_of_numbers_come_from_frames_and_tensors_and_what_is_masked_is_miss
 
 
 @given(st.lists(st.text(st.characters(), max_size=5), min_size=3, max_size=3), st.sampled_from(sorted(FORMS)))
-def test_any_texts_in_any_form_come_out_as_they_are_or_are_told(texts, form):
+def test_any_texts_in_any_container_are_kept_or_refused(texts, form):
     if any(text.endswith("\0") for text in texts) and form in ("array", "column of an array", "masked, nothing masked"):
-        return  # NumPy's own texts end before a NUL
+        return  # NumPy's strings end before a NUL
     halves = [row for row, text in enumerate(texts) if any("\ud800" <= letter <= "\udfff" for letter in text)]
     try:
         values = FORMS[form](texts)
@@ -255,7 +255,7 @@ def test_any_texts_in_any_form_come_out_as_they_are_or_are_told(texts, form):
         assert take_texts(values) == texts
 
 
-def test_other_libraries_are_not_needed():
+def test_optional_libraries_are_not_imported():
     code = (
         "import sys; sys.modules.update(pandas=None, sklearn=None, scipy=None, torch=None);"
         "from elman.data.values import columns, labels, pictures, texts"
@@ -267,14 +267,14 @@ def test_other_libraries_are_not_needed():
     ("labels", "refused"),
     [
         ([f"{number / 7:.3f}" for number in range(40)], True),
-        ([f"{number / 7:.3f}" for number in range(40)] * 3, False),  # each comes three times
-        ([f"{number / 7:.3f}" for number in range(15)], False),  # too few to tell
+        ([f"{number / 7:.3f}" for number in range(40)] * 3, False),  # each occurs three times
+        ([f"{number / 7:.3f}" for number in range(15)], False),  # too few to decide
         ([str(number) for number in range(40)], False),
         ([f"{number}.0" for number in range(40)], False),
         ([f"{number / 7:.3f}" for number in range(40)] + ["spam"], False),
         (["0.5", "1", "1.5"] * 10, False),
     ],
 )
-def test_labels_that_are_measurements_are_no_classes(labels, refused):
+def test_labels_that_are_measurements_are_refused(labels, refused):
     with pytest.raises(DataError, match="40 different numbers in 40 examples") if refused else nullcontext():
         check_classes(labels)

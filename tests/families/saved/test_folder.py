@@ -105,7 +105,7 @@ def setting(**changes):
 
 
 def vouched_garbage(name, content):
-    """A file that its config vouches for, and that is no such file all the same."""
+    """A file whose hash in the config matches, although its content is not valid."""
 
     def damage(folder):
         (folder / name).write_bytes(content)
@@ -120,7 +120,7 @@ def other_weights(folder):
 
 
 def vouched_weights(change):
-    """Weights of another content that their config vouches for."""
+    """Weights with another content, whose hash in the config matches."""
 
     def damage(folder):
         weights = safetensors.torch.load_file(folder / "model.safetensors")
@@ -229,7 +229,7 @@ def test_every_command_refuses_it(shell, folder, easy_file, damage):
         (config(format=2), ["format 2", "reads up to format 1", "pip install -U elman"]),
         (setting(hiden_size=8), ['"hiden_size"', 'did you mean "hidden_size"', "pip install -U elman"]),
         (config(task="lmm"), ['unknown task "lmm"', "lm"]),
-        (cut("model.safetensors", 0.5), ["model.safetensors", "cut off or was altered", "bytes"]),
+        (cut("model.safetensors", 0.5), ["model.safetensors", "truncated or was altered", "bytes"]),
         (lambda folder: (folder / "config.json").unlink(), ["holds no model"]),
     ],
     ids=["format", "setting", "task", "cut off", "none"],
@@ -330,7 +330,7 @@ def test_an_unfinished_training_without_a_validation_is_told(tmp_path, tiny, eas
     monkeypatch.setattr(StreamBatches, "batch", batch)
     with pytest.raises(RuntimeError, match="injected"):
         tiny(steps=4).fit(easy, out=tmp_path / "m")
-    with pytest.raises(ModelError, match="go on with `resume`"):
+    with pytest.raises(ModelError, match="continue it with `resume`"):
         elman.load(tmp_path / "m")
 
 
@@ -424,7 +424,7 @@ def test_weights_that_are_not_finite_are_not_saved(folder, tiny, easy):
     model = tiny(seed=3).fit(easy)
     model.network_.head.bias.data[1] = float("nan")
     before = contents(folder)
-    with pytest.raises(UsageError, match=r"head\.bias holds NaN"):
+    with pytest.raises(UsageError, match=r"head\.bias contains NaN"):
         model.save(folder)
     assert contents(folder) == before
 
@@ -443,9 +443,9 @@ def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path, tiny, easy):
 
 
 def test_what_cannot_be_written_fails_before_the_first_step(tmp_path, tiny, easy, monkeypatch):
-    monkeypatch.setattr("elman.families.saved.folder.MOST_TEXT", 100)
+    monkeypatch.setattr("elman.families.saved.folder.MAX_TEXT", 100)
     monkeypatch.setattr(StreamBatches, "batch", lambda self, step: pytest.fail("a step was taken"))
-    with pytest.raises(UsageError, match=r"tokenizer\.json would have .* bytes, and at most 100 are read back"):
+    with pytest.raises(UsageError, match=r"tokenizer\.json would have .* bytes, but the limit for loading is 100"):
         tiny().fit(easy, out=tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
@@ -457,7 +457,7 @@ def test_a_picture_that_fails_does_not_lose_the_model(tmp_path, tiny, easy, monk
     monkeypatch.setattr("elman.drawing.curves.loss_curves", fail)
     tiny().fit(easy, out=tmp_path / "m")
     assert {path.name for path in (tmp_path / "m").iterdir()} == FILES - {"curves.svg"}
-    assert "the pictures are left out: ZeroDivisionError: a font is missing" in caplog.text
+    assert "the pictures are skipped: ZeroDivisionError: a font is missing" in caplog.text
     assert elman.load(tmp_path / "m").seed == 1
 
 

@@ -44,6 +44,11 @@ CAPTIONS = {
         "on the left, slow ones on the right. The last column is what the network expects.",
         "Why a unit has its value. What a unit stands for only shows over many steps and texts.",
     ),
+    "attention": Caption(
+        "Where the decoder looks",
+        "For the chosen output, the stronger the colour, the more of its attention. Below it all outputs, one a row.",
+        "What the output depends on: the states looked at hold more than their own token.",
+    ),
     "heat": Caption(
         "All units over time",
         "One row for each unit, one column for each time step. Units that change at every step are at the top, units "
@@ -64,8 +69,8 @@ CAPTIONS = {
     "gradients": Caption(
         "Gradient by lag",
         "How strongly the loss at one step depends on the state k steps before. The scale is logarithmic: a straight "
-        "falling line is a gradient that shrinks by the same factor at every step. Bands hold the middle half of the "
-        "steps measured.",
+        "falling line is a gradient that shrinks by the same factor at every step. The band holds the middle half of "
+        "the losses.",
         "Whether the network uses what lies far back. A small gradient does not rule it out and a large one does not "
         "prove it; the loss by context measures it.",
     ),

@@ -1,1 +1,1 @@
-"""A model on disk: its folder, its figures, its card, and what a resumed run must share with it."""
+"""Saved models: the folder, its figures and model card, and the checks for a resumed run."""

@@ -1,4 +1,4 @@
-"""What a fitted model says about itself: its parameters and their names in the equations, its versions, its card."""
+"""Descriptions of a fitted model: its parameters and their symbols, the library versions, the model card."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from elman.documents import write_json
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Count the trained numbers of a network; time steps share them, so their number does not depend on length."""
+    """Return the number of trained parameters; time steps share them, so it does not depend on the sequence length."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def named_shapes(network: nn.Module) -> list[tuple[str, tuple[int, ...], str]]:
-    """Return every parameter's name, shape, and symbol in the equations of :mod:`elman.nn.reference`."""
+    """Return the name, shape and symbol in the equations of :mod:`elman.nn.reference` of every parameter."""
     return [(name, tuple(parameter.shape), equation_symbol(name)) for name, parameter in network.named_parameters()]
 
 
 def equation_symbol(name: str) -> str:
-    """Return what a parameter is called in the equations.
+    """Return the symbol of a parameter in the equations, with its layer.
 
     Example:
         >>> equation_symbol("rnn.weight_hh_l0"), equation_symbol("head.weight")
@@ -35,17 +35,17 @@ def equation_symbol(name: str) -> str:
     symbols = {
         "weight_ih": "W (input to hidden)",
         "weight_hh": "U (hidden to hidden)",
-        "bias_ih": "b1 (its part beside W)",
-        "bias_hh": "b1 (its part beside U)",
+        "bias_ih": "b1 (the part added to W x)",
+        "bias_hh": "b1 (the part added to U h)",
         "head.projection": "a projection before V",
         "layers.0.weight": "W (window to hidden)",
-        "attention.queries": "W of the attention's score",
-        "attention.keys": "U of the attention's score",
-        "attention.score": "v of the attention's score",
+        "attention.queries": "W of the attention score",
+        "attention.keys": "U of the attention score",
+        "attention.score": "v of the attention score",
         "combine.weight": "C (context and hidden to output)",
         "head.weight": "V (hidden to output)",
         "head.bias": "b2",
-        "embedding.weight": "x_t, one row a token",
+        "embedding.weight": "x_t, one row per token",
         "initial_": "h_0",
     }
     symbol = next((symbol for part, symbol in symbols.items() if part in name), "")
@@ -57,21 +57,21 @@ def equation_symbol(name: str) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
+    """Return the versions of Python and of the libraries that a result depends on."""
     packages = ("elman", "torch", "numpy", "lightning-fabric", "tokenizers", "safetensors", "miditok", "symusic")
     found = {"python": platform.python_version()}
     for name in packages:
-        with suppress(PackageNotFoundError):  # an extra that is not installed
+        with suppress(PackageNotFoundError):  # an optional package that is not installed
             found[name] = version(name)
     return found
 
 
 def model_card(model: Any) -> str:
-    """Return the model card: data, figures, settings, and how to use it, in Markdown."""
+    """Return the model card in Markdown: the data, the figures, the settings, and how to load the model."""
     lines = [f"# {type(model).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
     lines += [f"- {name}: {write_json(value)}" for name, value in model.data_.items()]
     for title, part in (("Validation", "valid"), ("Training", "train")):
-        values = model.metrics_.get(part, {})  # none where an unfinished training was loaded
+        values = model.metrics_.get(part, {})  # empty for an unfinished training
         lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
         lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
     lines += ["", f"{num_parameters(model.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]

@@ -1,9 +1,9 @@
-"""The figures in a saved model's folder: how well it does and how it learned. They are for people.
+"""The figures in a saved model's folder: its quality and the history of its training.
 
-    metrics.json     the validation's figures, the training's cost, the versions of the libraries
+    metrics.json     figures of the validation, cost of the training, versions of the libraries
     log.csv          a row for each validation
 
-A model without them, or with damaged ones, loads too.
+They are not needed to use a model: it loads even if they are missing or damaged.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from elman.files import find_current, read_file
 
 METRICS = "metrics.json"
 HISTORY = "log.csv"
-MOST_METRICS = 4 << 20  # bytes
-MOST_HISTORY = 64 << 20
+MAX_METRICS = 4 << 20  # bytes
+MAX_HISTORY = 64 << 20
 
 _SHAPE = {
     "valid?": {str: (float, None)},
@@ -35,14 +35,14 @@ logger = logging.getLogger(__name__)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Read the figures by name, those of the validation and of the training apart."""
+    """Read the figures by name: a dictionary for the validation and one for the training."""
     path = find_current(folder, METRICS)
     if path is None:
         return {}
     try:
-        metrics: dict[str, Any] = read_json(read_file(path, MOST_METRICS), _SHAPE)
+        metrics: dict[str, Any] = read_json(read_file(path, MAX_METRICS), _SHAPE)
     except (ValueError, ModelError) as error:
-        logger.warning("%s: its figures are left out (%s)", folder / METRICS, error)
+        logger.warning("%s: its figures are ignored (%s)", folder / METRICS, error)
         return {}
     for part in ("valid", "train"):
         if part in metrics:
@@ -51,21 +51,21 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Read the log back: whole numbers as int, others as float, an empty cell as None."""
+    """Read the rows of the log: whole numbers as int, others as float, an empty cell as None."""
     path = find_current(folder, HISTORY)
     if path is None:
         return []
     try:
-        text = read_file(path, MOST_HISTORY).decode()
+        text = read_file(path, MAX_HISTORY).decode()
         names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         history = [{name: _parse_number(cell) for name, cell in zip(names, row, strict=True)} for row in rows]
         if "step" not in names:
-            raise ValueError("it has no column of steps")
+            raise ValueError("there is no column step")
         if not all(isinstance(row["step"], int) for row in history):
-            raise ValueError("a step is no whole number")
+            raise ValueError("a step is not a whole number")
         return history
     except (ValueError, csv.Error, ModelError) as error:
-        logger.warning("%s: its rows are left out (%s)", folder / HISTORY, error)
+        logger.warning("%s: its rows are ignored (%s)", folder / HISTORY, error)
         return []
 
 
@@ -81,7 +81,7 @@ def _parse_number(cell: str) -> float | int | None:
 
 
 def format_history(rows: list[dict[str, Any]]) -> str:
-    """Write the log: a line of titles, and an empty cell for what is not known or not finite."""
+    """Return the log as CSV with a header; a cell is empty if its value is missing or not finite."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

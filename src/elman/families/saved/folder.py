@@ -1,17 +1,17 @@
-"""A saved model is a folder that one can trust: what is in it, how it is written, how it is read.
+"""The folder of a saved model: its files, how they are written, and how they are read safely.
 
-    config.json          format, task, settings, the data by name and hash, and a hash of each file that must fit
-    model.safetensors    the weights under PyTorch's names; no times, so that equal runs give equal bytes
-    tokenizer.json       text <-> ids; a task may have other such files: words.json, labels.json
-    metrics.json  log.csv  curves.svg  README.md        what a person reads
-    checkpoint.safetensors                              while it trains: everything needed to go on, one file
+    config.json          format, task, settings, names and hashes of the data, and the hash of each required file
+    model.safetensors    the weights under PyTorch's names; without times, so that equal runs give equal bytes
+    tokenizer.json       text <-> ids; some tasks have other such files: words.json, labels.json
+    metrics.json  log.csv  curves.svg  README.md        for people
+    checkpoint.safetensors                              during training: everything needed to resume, in one file
 
-All files are replaced in one act (:mod:`elman.files`): a process that is killed at any moment leaves the old model or
-the new one. The checkpoint holds the settings and the tokenizer too and goes with the same act, so that a run that is
-killed while it saves can still go on. Nothing is ever pickled.
+All files are replaced in one step (:mod:`elman.files`): a process that is killed at any moment leaves either the old
+model or the new one. The checkpoint also holds the settings and the tokenizer, and it is removed in the same step, so a
+run that is killed while it saves can still be resumed. Nothing is ever pickled.
 
-A folder may come from a stranger. Its files are regular and have a stated size at most, its JSON has the shape that is
-asked for, and the weights are read only when their header fits the network that the settings describe.
+A folder may come from an untrusted source. Its files must be regular and below a size limit, its JSON must have the
+expected shape, and the weights are loaded only if their header fits the network that the settings describe.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 FIGURES = (METRICS, HISTORY, "curves.svg", "confusion.svg", "attention.svg", "roll.svg")
-"""What a folder may hold besides: of a previous model these go where the new one does not have them."""
+"""Optional files: those of a previous model are deleted if the new model does not have them."""
 
-MOST_TEXT = 64 << 20  # bytes of a file of text, such as tokenizer.json
-MOST_CONFIG = 4 << 20
-MOST_FEATURES = 1_000_000
-MOST_HASHED = 1 << 30  # bytes of weights that are hashed before anything else; of more, only what fits is hashed at all
+MAX_TEXT = 64 << 20  # bytes of a text file, such as tokenizer.json
+MAX_CONFIG = 4 << 20
+MAX_FEATURES = 1_000_000
+MAX_HASHED = 1 << 30  # bytes of weights that are hashed first; larger files are hashed only after their shapes fit
 
 _MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
-_PART = {"files": [str]}  # of the data: where it came from
+_PART = {"files": [str]}  # of the data: its source
 _CHECKPOINT = {
     "state": SAVED_SHAPE,
     "network": {str: object},
@@ -61,27 +61,27 @@ Model = TypeVar("Model")
 
 
 class Texts(dict[str, str]):
-    """The further files that a model needs, by name; one that is missing is a ModelError."""
+    """The text files that a model needs, by name; looking up a missing one raises ModelError."""
 
     def parse(self, name: str, shape: Any) -> Any:
-        """Read a file of JSON that has a shape; see :mod:`elman.documents`.
+        """Parse a JSON file that must have a shape; see :mod:`elman.documents`.
 
         Raises:
-            ModelError: the file is missing, or something else.
+            ModelError: the file is missing or does not have the shape.
         """
         try:
             return read_json(self[name], shape)
         except ValueError as error:
-            raise ModelError(f"{name}: not that of a model ({error}); copy the folder anew") from None
+            raise ModelError(f"{name}: not a valid file of a model ({error}); copy the folder again") from None
 
     def __missing__(self, name: str) -> str:
-        """Raise ModelError: the model needs a file that the folder does not have."""
-        raise ModelError(f"{name}: is missing from the files that {CONFIG} names; copy the folder anew")
+        """Raise ModelError for a file that the model needs and the folder does not have."""
+        raise ModelError(f"{name}: missing from the files that {CONFIG} lists; copy the folder again")
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Weights whose shapes are known before they are read."""
+    """Weights whose shapes are known before they are loaded."""
 
     shapes: dict[str, tuple[int, ...]]
     load: Callable[[], dict[str, Tensor]]
@@ -94,7 +94,7 @@ class StoredWeights:
 
 @dataclass
 class SavedModel:
-    """What a model's folder holds, as values."""
+    """The contents of a model's folder, as Python values."""
 
     config: dict[str, Any]  # task, settings, data
     weights: StoredWeights
@@ -106,23 +106,23 @@ class SavedModel:
 
 
 def check_fit(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
-    """Raise ModelError unless weights have the names and the shapes that the settings make them."""
+    """Raise ModelError unless the weights have the names and shapes that the settings require."""
 
-    def shown(shape: tuple[int, ...] | None) -> str:
+    def describe(shape: tuple[int, ...] | None) -> str:
         return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
 
     for name in (*expected, *found):
         if expected.get(name) != found.get(name):
             raise ModelError(
-                f"the weights and the settings do not fit together: {name} is {shown(found.get(name))}, and the "
-                f"settings make it {shown(expected.get(name))}; copy the folder anew"
+                f"the weights do not fit the settings: {name} is {describe(found.get(name))}, but the settings "
+                f"require {describe(expected.get(name))}; copy the folder again"
             )
 
 
 def check_width(number: int) -> int:
-    """Return how many numbers a model reads at a step; raise ModelError where that is none, or absurd."""
-    if not 1 <= number <= MOST_FEATURES:
-        raise ModelError(f"features.json: {number} numbers at a step; there are 1 to {MOST_FEATURES:,}")
+    """Return the number of features that a model reads; raise ModelError if it is outside the limits."""
+    if not 1 <= number <= MAX_FEATURES:
+        raise ModelError(f"features.json: {number} features; a model has 1 to {MAX_FEATURES:,}")
     return number
 
 
@@ -130,47 +130,47 @@ def check_width(number: int) -> int:
 
 
 def write_folder(folder: Path, model: SavedModel, removed: Iterable[str] = ()) -> None:
-    """Replace the model in a folder in one act; the caller holds the folder's lock.
+    """Replace the model in a folder in one step; the caller holds the lock of the folder.
 
     Args:
-        folder: it exists.
-        model: what to write.
-        removed: names of files to delete in the same act; files of a previous model that this one does not have are
+        folder: an existing folder.
+        model: the contents to write.
+        removed: names of files to delete in the same step; files of a previous model that this one does not have are
             deleted anyway.
 
     Raises:
-        UsageError: a weight is NaN or infinite, or a file would be larger than what is read back.
+        UsageError: a weight is NaN or infinite, or a file would be too large to be read back.
         StorageError: the folder cannot be written, or the disk is full; the previous model is still there.
     """
     contents = serialize(model)
     removed = {*removed, *FIGURES}
     if find_current(folder, CONFIG) is not None:
-        with suppress(ModelError):  # of a damaged one the other files stay
+        with suppress(ModelError):  # if the old config is damaged, its files stay
             removed |= _named_files(folder, _read_config(folder)).keys()
     replace_files(folder, contents, removed)
 
 
 def serialize(model: SavedModel) -> dict[str, bytes]:
-    """Return the files of a model's folder by name, as they are to be written.
+    """Return the files of a model's folder as bytes, by name.
 
     Raises:
-        UsageError: a weight is NaN or infinite, or a file would be larger than what is read back.
+        UsageError: a weight is NaN or infinite, or a file would be too large to be read back.
     """
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in model.weights.load().items()}
     check_finite(tensors, UsageError)
-    vouched = {WEIGHTS: safetensors.torch.save(tensors)}
-    vouched |= {name: _encode(text) for name, text in model.texts.items()}
-    for name, content in vouched.items():
-        most = MOST_BYTES if name == WEIGHTS else MOST_TEXT
-        if len(content) > most:
-            raise UsageError(f"{name} would have {len(content):,} bytes, and at most {most:,} are read back")
+    hashed = {WEIGHTS: safetensors.torch.save(tensors)}
+    hashed |= {name: _encode(text) for name, text in model.texts.items()}
+    for name, content in hashed.items():
+        limit = MOST_BYTES if name == WEIGHTS else MAX_TEXT
+        if len(content) > limit:
+            raise UsageError(f"{name} would have {len(content):,} bytes, but the limit for loading is {limit:,}")
     config = {
         "format": FORMAT,
         "elman": version("elman"),
         **model.config,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in vouched.items()},
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in hashed.items()},
     }
-    contents = dict(vouched)
+    contents = dict(hashed)
     if model.history:
         contents[HISTORY] = format_history(model.history).encode()
     contents.update({name: _encode(picture) for name, picture in model.pictures.items()})
@@ -181,14 +181,14 @@ def serialize(model: SavedModel) -> dict[str, bytes]:
 
 
 def check_finite(tensors: dict[str, Tensor], kind: type[ModelError | UsageError]) -> None:
-    """Raise an error of a kind where a weight is NaN or infinite."""
+    """Raise an error of the given kind if a weight is NaN or infinite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise kind(f"the weight {name} holds NaN or infinity, with which nothing can be computed; train again")
+            raise kind(f"the weight {name} contains NaN or infinity; train again")
 
 
 def _encode(text: str) -> bytes:
-    """Encode a text; what UTF-8 cannot hold, such as bytes of a file's name that are not UTF-8, is written escaped."""
+    """Encode a text in UTF-8; escape what UTF-8 cannot represent, such as undecodable bytes of a file name."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -196,15 +196,15 @@ def _encode(text: str) -> bytes:
 
 
 def is_finished(folder: Path, resume: bool) -> bool:
-    """Tell whether a run to be resumed has come to its end already."""
+    """Return whether a run that is to be resumed is already finished."""
     return resume and find_current(folder, CONFIG) is not None and find_current(folder, FILE_NAME) is None
 
 
 def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
-    """Return the checkpoint to go on from, or None to start afresh.
+    """Return the checkpoint to resume from, or None to start from the beginning.
 
     Raises:
-        ModelError: the folder holds something that would be lost.
+        ModelError: the folder holds a model or a run that would be lost.
     """
     unfinished = find_current(folder, FILE_NAME)
     if resume:
@@ -212,23 +212,23 @@ def open_run(folder: Path, resume: bool, overwrite: bool) -> Stored | None:
     if overwrite:
         return None
     if unfinished is not None:
-        raise ModelError(f"{folder}: holds an unfinished training; go on with `resume`, or start over with `overwrite`")
-    if find_current(folder, CONFIG) is not None:
         raise ModelError(
-            f"{folder}: holds another model; name another folder with `out`, or replace it with `overwrite`"
+            f"{folder}: holds an unfinished training; continue it with `resume`, or start over with `overwrite`"
         )
+    if find_current(folder, CONFIG) is not None:
+        raise ModelError(f"{folder}: holds another model; give another folder as `out`, or replace it with `overwrite`")
     return None
 
 
 def read_model(folder: Path, build: Callable[[SavedModel], Model]) -> Model:
-    """Read a model's folder, or, where its training has not finished, the best weights so far from the checkpoint.
+    """Read a model from its folder; if its training is unfinished, read the best weights so far from the checkpoint.
 
     Args:
         folder: the folder.
-        build: makes a model of what it holds. Where another process replaces the folder meanwhile, it is called again.
+        build: makes a model from the contents; it is called again if another process replaces the folder meanwhile.
 
     Raises:
-        ModelError: there is no model, or it is damaged, altered, or from a newer version.
+        ModelError: there is no model, or it is damaged, altered, or from a newer version of Elman.
     """
     while True:
         before = _fingerprint(folder)
@@ -240,7 +240,7 @@ def read_model(folder: Path, build: Callable[[SavedModel], Model]) -> Model:
 
 
 def _fingerprint(folder: Path) -> list[tuple[int, int] | None]:
-    """Return what changes when a folder's files are replaced."""
+    """Return a value that changes when the files of a folder are replaced."""
     found: list[tuple[int, int] | None] = []
     for name in (JOURNAL, CONFIG, FILE_NAME):
         try:
@@ -261,9 +261,9 @@ def _read(folder: Path) -> SavedModel:
     for name, digest in files.items():
         if name != WEIGHTS:
             try:
-                texts[name] = _read_verified(folder, name, digest, MOST_TEXT).decode()
+                texts[name] = _read_verified(folder, name, digest, MAX_TEXT).decode()
             except UnicodeDecodeError as error:
-                raise ModelError(f"{folder / name}: is not UTF-8 text ({error.reason}); copy the folder anew") from None
+                raise ModelError(f"{folder / name}: not UTF-8 text ({error.reason}); copy the folder again") from None
     return SavedModel(
         config={key: value for key, value in config.items() if key not in ("format", "elman", "files")},
         weights=_open_weights(folder, files[WEIGHTS]),
@@ -274,10 +274,10 @@ def _read(folder: Path) -> SavedModel:
 
 
 def read_config(folder: Path, *, missing_ok: bool = False) -> dict[str, Any]:
-    """Read what a folder says about its model or its unfinished training: task, settings, data.
+    """Read the task, settings and data of the model or the unfinished training in a folder.
 
     Raises:
-        ModelError: there is nothing to read (unless ``missing_ok``), or it is damaged.
+        ModelError: there is neither (unless ``missing_ok``), or it is damaged.
     """
     unfinished = find_current(folder, FILE_NAME)
     if unfinished is not None:
@@ -291,13 +291,15 @@ def _open_unfinished(path: Path) -> Stored:
     try:
         check_shape(stored.skeleton, _CHECKPOINT)
     except ValueError as error:
-        raise ModelError(f"{path}: not the checkpoint of a model ({error}); delete it") from None
+        raise ModelError(f"{path}: not a valid checkpoint ({error}); delete it") from None
     return stored
 
 
 def _read_unfinished(stored: Stored) -> SavedModel:
     if stored.skeleton["state"]["best"] is None:
-        raise ModelError(f"{stored.path}: this training has not come to its first validation yet; go on with `resume`")
+        raise ModelError(
+            f"{stored.path}: this training has not reached its first validation; continue it with `resume`"
+        )
     return SavedModel(
         config=stored.skeleton["config"],
         weights=StoredWeights(
@@ -309,12 +311,12 @@ def _read_unfinished(stored: Stored) -> SavedModel:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.exists():
-        raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {shlex.quote(str(folder))} makes one")
+        raise ModelError(f"{folder}: no such folder; elman train TASK FILE --out {shlex.quote(str(folder))} creates it")
     path = find_current(folder, CONFIG)
     if path is None:
         raise ModelError(f"{folder}: holds no model ({CONFIG} is missing)")
     try:
-        config = read_json(read_file(path, MOST_CONFIG), {"format?": object, "elman?": object})
+        config = read_json(read_file(path, MAX_CONFIG), {"format?": object, "elman?": object})
         found = config.get("format")
         if isinstance(found, bool) or not isinstance(found, int) or found != FORMAT:
             raise ModelError(
@@ -323,14 +325,14 @@ def _read_config(folder: Path) -> dict[str, Any]:
             )
         check_shape(config, {**_MODEL, "files": {str: str}})
     except ValueError as error:
-        raise ModelError(f"{folder / CONFIG}: cannot be read ({error}); train again or copy the folder anew") from None
+        raise ModelError(f"{folder / CONFIG}: cannot be read ({error}); train again or copy the folder again") from None
     return dict(config)
 
 
 def _named_files(folder: Path, config: dict[str, Any]) -> dict[str, str]:
     files: dict[str, str] = config["files"]
     if WEIGHTS not in files or any(Path(name).name != name or name.startswith(".") or "\0" in name for name in files):
-        raise ModelError(f'{folder / CONFIG}: "files" does not name {WEIGHTS} and its hash; copy the folder anew')
+        raise ModelError(f'{folder / CONFIG}: "files" does not list {WEIGHTS} and its hash; copy the folder again')
     return files
 
 
@@ -343,8 +345,8 @@ def _read_verified(folder: Path, name: str, digest: str, most: int) -> bytes:
 
 def _altered_error(path: Path, size: int) -> ModelError:
     return ModelError(
-        f"{path}: not the file that {CONFIG} vouches for ({size:,} bytes, another SHA-256): it is cut off or was "
-        "altered; train again or copy the folder anew"
+        f"{path}: its SHA-256 does not match {CONFIG} ({size:,} bytes): it is truncated or was altered; train again or "
+        "copy the folder again"
     )
 
 
@@ -356,12 +358,12 @@ def _open_weights(folder: Path, digest: str) -> StoredWeights:
     try:
         size = check_regular(path, MOST_BYTES)
         with path.open("rb") as stream:
-            if size < MOST_HASHED and hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+            if size < MAX_HASHED and hashlib.file_digest(stream, "sha256").hexdigest() != digest:
                 raise _altered_error(path, size)
         with safetensors.safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the folder anew") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the folder again") from error
     except safetensors.SafetensorError as error:
-        raise ModelError(f"{path}: not a safetensors file ({error}); train again or copy it anew") from error
+        raise ModelError(f"{path}: not a safetensors file ({error}); train again or copy it again") from error
     return StoredWeights(shapes, load)

@@ -1,4 +1,4 @@
-"""What a run must share with the one that it goes on from, or with the model whose weights it begins from."""
+"""Checks that a run fits the run that it resumes, or the model whose weights it starts from."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 from elman.errors import UsageError
 
 
-def check_same_data(began: dict[str, Any], now: dict[str, Any], folder: Path | None) -> None:
-    """Raise UsageError where a resumed run would not go on with the data that it began with; files may have moved."""
-    if any(began.get(part) != {**now[part], "files": began[part]["files"]} for part in ("train", "valid")):
+def check_same_data(before: dict[str, Any], now: dict[str, Any], folder: Path | None) -> None:
+    """Raise UsageError if a resumed run has other data than before; the files may have moved."""
+    if any(before.get(part) != {**now[part], "files": before[part]["files"]} for part in ("train", "valid")):
         raise UsageError(
-            f"{folder}: this training began with other data ({began['train']}); resume with the same data, or "
-            "start afresh with `overwrite`"
+            f"{folder}: this training started with other data ({before['train']}); resume with the same data, or "
+            "start over with `overwrite`"
         )
 
 
 def check_same_settings(
-    began: dict[str, Any], now: dict[str, Any], free_to_change: Container[str], folder: Path | None
+    before: dict[str, Any], now: dict[str, Any], free_to_change: Container[str], folder: Path | None
 ) -> None:
-    """Raise UsageError where a resumed run has other settings than it began with."""
-    changed = [name for name in now if name not in free_to_change and began.get(name) != now[name]]
+    """Raise UsageError if a resumed run has other settings than before."""
+    changed = [name for name in now if name not in free_to_change and before.get(name) != now[name]]
     if changed:
         name = changed[0]
         raise UsageError(
-            f"{folder}: this training began with {name} {began.get(name)!r}, not {now[name]!r}; resume with the "
-            "settings it began with, or start afresh with `overwrite`"
+            f"{folder}: this training started with {name} {before.get(name)!r}, not {now[name]!r}; resume with the "
+            "same settings, or start over with `overwrite`"
         )
 
 
 def check_same_architecture(previous: Any, model: Any, init_from: Path | str | None) -> None:
-    """Raise UsageError where a model's weights could not be begun from."""
+    """Raise UsageError if a model cannot start from the weights of another."""
     for name in model.architecture:
         there, here = getattr(previous, name), getattr(model, name)
         if there != here:
-            raise UsageError(f"{init_from}: {name} is {there!r} there, {here!r} here; they must be the same")
+            raise UsageError(f"{init_from}: {name} is {there!r} there and {here!r} here; they must be equal")
