@@ -185,8 +185,9 @@ def test_a_format_is_named_for_training_and_evaluation_too(shell, tmp_path):
     assert (answer.code, "plain text has no labels" in answer.err) == (3, True)
     answer = shell("train", "classifier", path, "--input-format", "csv", "--out", tmp_path / "m", *CLASSIFIER)
     assert answer.code == 0
-    assert shell("evaluate", tmp_path / "m", path).code == 3
     answer = shell("evaluate", tmp_path / "m", path, "--input-format", "csv", "--json")
+    assert shell("evaluate", tmp_path / "m", path, "--json").out == answer.out  # the format of the training
+    assert shell("evaluate", tmp_path / "m", path, "--input-format", "text").code == 3
     assert json.loads(answer.out)["examples"] == 20
     assert json.loads(answer.out)["accuracy"] == elman.load(tmp_path / "m").evaluate(path)["accuracy"]
     answer = shell("evaluate", tmp_path / "m", path, "--input-format", "xlsx")
@@ -197,10 +198,10 @@ def test_a_column_that_the_format_does_not_have_is_refused(shell, tmp_path):
     (tmp_path / "t.conll").write_text("Ada\tB-PER\n\n" * 8)
     words = ["train", "tagger", tmp_path / "t.conll", "--out", tmp_path / "m", *TAGGER]
     answer = shell(*words, "--input-format", "columns", "--column", "upos")
-    said = "elman: --column upos: of the format columns a column is called by a number, from 0\n"
+    said = "elman: --column upos: in format columns a column is given as a number, counted from 0\n"
     assert (answer.code, answer.err) == (2, said)
     answer = shell(*words, "--input-format", "conllu", "--column", "1")
-    assert (answer.code, "--column 1: of the format conllu a column is called by a name" in answer.err) == (2, True)
+    assert (answer.code, "--column 1: in format conllu a column is given as a name" in answer.err) == (2, True)
 
 
 def test_a_file_of_another_kind_is_refused_and_named(shell, tagger, tmp_path):

@@ -1,6 +1,7 @@
 """The table of tasks, beside what it stands for: classes, samples, and the tables that people read."""
 
 import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def test_a_row_leads_to_the_class_that_is_saved_under_its_name(task):
     assert getattr(elman, TASKS[task].class_name) is model
     assert TASKS[task].class_name in elman.__all__
     assert dataclasses.is_dataclass(model)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_row_names_the_options_of_an_answer(task):
+    arguments = inspect.signature(TASKS[task].model_class.answer).parameters.values()
+    options = [argument.name for argument in arguments if argument.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert list(TASKS[task].answer_options) == options
+    assert ("search" in options) == ("search" in inspect.signature(TASKS[task].model_class.report).parameters)
 
 
 def test_every_sample_belongs_to_one_task():

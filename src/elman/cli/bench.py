@@ -67,9 +67,9 @@ class Bench:
     what: tyro.conf.Positional[Literal["kernels", "generate", "train"]]
     """What to time."""
     peers: Annotated[str, About(metavar="NAME,...")] = ""
-    """Other libraries to time the layers of: jax, keras (bench kernels only)."""
-    threads: Annotated[int | None, About(default="torch's number of threads; of generate, 1 and 2")] = None
-    """Number of threads; generate runs on 1 thread, too."""
+    """Other libraries whose layers to time: jax, keras (bench kernels only)."""
+    threads: Annotated[int | None, About(default="torch's own number; for generate 2")] = None
+    """Number of threads; generate is timed on one thread, too."""
     repeats: int = 15
     """Rounds of each row; with 15, the command takes a minute or two."""
     json: bool = False

@@ -49,7 +49,7 @@ def compare_command(row: TaskRow, comparison: Comparison) -> type[Compare]:
         ("file", positional[Annotated[str, file]], MISSING),
         ("valid", Annotated[str | None, valid], None),
         ("models", Annotated[str, models], comparison.models),
-        *setting_fields(row.settings_class, row.settings_class(minutes=1)),
+        *setting_fields(row.settings_class, row.settings_class(minutes=1), minutes="Train each model for this long."),
     ]
     command = make_dataclass(f"Compare{row.class_name}", fields, bases=(Compare,), kw_only=True)
     command.__doc__ = comparison.help

@@ -31,8 +31,8 @@ class Demo:
 
     minutes: float = 1.0
     """Training time."""
-    seconds: Annotated[float | None, About(default="as --minutes says")] = None
-    """Training time in seconds, instead of minutes."""
+    seconds: float | None = None
+    """Training time in seconds; replaces --minutes."""
     out: Annotated[Path, About(metavar="DIR")] = Path("runs/demo")
     """Folder for the model; an earlier demo in it is replaced."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from elman.documents import write_json
 from elman.errors import ElmanError
 
-VECTORS = ("avx", "amx", "fma", "sse4", "neon", "sve", "fullfp16")  # what the processor's vector features begin with
+VECTORS = ("avx", "amx", "fma", "sse4", "neon", "sve", "fullfp16")  # prefixes of the names of vector features
 
 LAYERS = {
     "openmp": "openmp: the kernels run in torch's own threads",

@@ -92,7 +92,7 @@ def print_help(command: type, program: str, default: Any = None, *, everything: 
 
 def arguments_of(command: type, default: Any = None, group: str = "") -> Iterator[Argument]:
     """Yield the options of a command, those of a dataclass within it among them."""
-    told, hints = docstrings(command), get_type_hints(command, include_extras=True)
+    texts, hints = docstrings(command), get_type_hints(command, include_extras=True)
     for field in fields(command):
         kind, metadata = _unwrapped(hints[field.name])
         about = next((one for one in metadata if isinstance(one, About)), About())
@@ -102,7 +102,7 @@ def arguments_of(command: type, default: Any = None, group: str = "") -> Iterato
             continue
         is_positional = tyro.conf.Positional in metadata
         metavar = about.metavar or metavar_of(kind)
-        text = with_flags(about.text or told.get(field.name, ""))
+        text = with_flags(about.text or texts.get(field.name, ""))
         if value is True:
             text = f"Switch this off: {text}"
         yield Argument(

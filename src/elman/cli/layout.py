@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable
 
 WIDEST = 100  # columns; longer lines are hard to read
-NARROW = 60  # columns; in fewer, an explanation starts on a line of its own
+NARROW = 60  # columns; in fewer, an explanation starts on a line of its own unless all names are short
 LONGEST = 24  # characters of a name with its explanation beside it
 
 
@@ -42,15 +42,18 @@ def listing(rows: Iterable[tuple[str, str]], column: int = 0) -> str:
     lines = []
     for name, text in rows:
         explanation = _fill(text, " " * column)
-        is_beside = columns() >= NARROW and len(name) + 4 <= column
+        is_beside = len(name) + 4 <= column
         lines.append(f"  {name:<{column - 2}}{explanation[column:]}" if is_beside else f"  {name}\n{explanation}")
     return "\n".join(lines)
 
 
 def column_for(names: Iterable[str]) -> int:
     """Return the column in which the explanations of some names begin."""
-    beside = [len(name) for name in names if len(name) <= LONGEST]
-    return 6 if columns() < NARROW else max(beside, default=LONGEST) + 4
+    longest = LONGEST if columns() >= NARROW else LONGEST // 2
+    lengths = [len(name) for name in names]
+    if columns() < NARROW and max(lengths, default=0) > longest:
+        return 6
+    return max((length for length in lengths if length <= longest), default=longest) + 4
 
 
 def _fill(text: str, indent: str) -> str:

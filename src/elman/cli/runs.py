@@ -1,4 +1,4 @@
-"""Where a training goes, and which one is resumed, when no folder is named: ``runs/lm-1``, ``runs/lm-2`` and so on."""
+"""The folder of a run, and the run to resume, where --out names none: ``runs/lm-1``, ``runs/lm-2`` and so on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from elman.training.checkpoint import FILE_NAME
 
 @contextmanager
 def next_folder(task: str) -> Iterator[Path]:
-    """Make the first folder ``runs/TASK-N`` that is free; remove it at the end if nothing was saved in it.
+    """Create the first free folder ``runs/TASK-N``, and remove it at the end if nothing was saved in it.
 
-    Two processes that ask at once get two folders: mkdir lets only one of them make each.
+    Two processes that ask at the same time get two folders, because mkdir succeeds in only one of them.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: it cannot be created.
     """
     is_new = not RUNS.exists()
     make_folder(RUNS)
@@ -46,19 +46,16 @@ def next_folder(task: str) -> Iterator[Path]:
 
 
 def newest_unfinished(task: str, files: Iterable[Path]) -> Path | None:
-    """Find the training in ``runs`` that wrote its checkpoint last.
+    """Return the folder of the unfinished run in ``runs`` with the newest checkpoint; None where there is none.
 
     Args:
-        task: whose trainings are looked at.
-        files: the training data; only trainings that read the same files are looked at.
-
-    Returns:
-        Its folder; None where there is none.
+        task: of the run.
+        files: the training data of the run.
     """
     wanted = {file.absolute() for file in files}
     found: list[tuple[int, Path]] = []
     for folder in RUNS.glob("*/"):
-        with suppress(ModelError, OSError):  # damaged, or gone meanwhile: not one to go on with
+        with suppress(ModelError, OSError):  # damaged, or gone in the meantime
             checkpoint = find_current(folder, FILE_NAME)
             if checkpoint is None:
                 continue
@@ -69,4 +66,4 @@ def newest_unfinished(task: str, files: Iterable[Path]) -> Path | None:
     return max(found)[1] if found else None
 
 
-_UNNAMED = ("text", "values")  # what a config calls data that came from no file, such as a sample's
+_UNNAMED = ("text", "values")  # the config's names for data that were no file, such as a sample

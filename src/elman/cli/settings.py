@@ -31,16 +31,17 @@ COMMON = {  # what --help shows; --help-all shows the rest, too
 }
 
 
-def setting_fields(kind: type[ModelSettings], default: ModelSettings) -> list[tuple[str, Any, Any]]:
+def setting_fields(kind: type[ModelSettings], default: ModelSettings, **other_texts: str) -> list[tuple[str, Any, Any]]:
     """Return a task's settings as the fields of a command, for ``make_dataclass``.
 
     Args:
         kind: the task's settings.
         default: the values of those that are not given.
+        other_texts: what help says of some settings, in place of their docstrings.
     """
-    texts, hints = docstrings(kind), get_type_hints(kind)
+    texts, hints = {**docstrings(kind), **other_texts}, get_type_hints(kind)
     command = []
-    for one in sorted(fields(kind), key=lambda one: one.name != "cell"):  # the first thing that one wants to know
+    for one in sorted(fields(kind), key=lambda one: one.name != "cell"):  # the first thing that a reader looks for
         about = About(text=texts[one.name], group=_group(one.name), is_advanced=one.name not in COMMON)
         command.append((one.name, Annotated[hints[one.name], about], field(default=getattr(default, one.name))))
     return command

@@ -1,8 +1,8 @@
-"""The standard streams while a command runs: only the answer goes to standard output, and no message stops the work.
+"""The standard streams while a command runs: standard output holds the answer alone, and no message stops the work.
 
 print(answer)               ──▶ Answers  ──▶ standard output, in UTF-8; what cannot be written is an error
 print(..., file=sys.stderr) ──▶ Messages ──▶ standard error; what cannot be written is lost
-printf, in a C library      ──▶ descriptor 1, which leads to standard error meanwhile
+printf, in a C library      ──▶ descriptor 1, which leads to standard error for the time being
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from elman.errors import DataError, StorageError
 from elman.training.progress import Messages
 
 
-class ReaderGone(Exception):  # noqa: N818 (no error: it has read enough)
-    """The reader of a pipe has closed it. No BrokenPipeError, with which rich would end the process."""
+class ReaderGone(Exception):  # noqa: N818 (not an error: it has read enough)
+    """The reader of a pipe has closed it. It is not a BrokenPipeError, because rich ends the process on one."""
 
 
 class Answers(Messages):
@@ -41,7 +41,7 @@ def standard_input() -> IO[bytes]:
     """Return standard input.
 
     Raises:
-        DataError: it is closed or, while it is read, cannot be read.
+        DataError: it is closed; reading raises it, too, where that fails.
     """
     if sys.stdin is None:
         raise DataError("standard input: is closed; name a file in place of -")
@@ -58,7 +58,7 @@ class _Input(io.FileIO):
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Give a command its streams, and put back what was there afterwards."""
+    """Replace the standard streams, and restore them afterwards."""
     _fill_in_closed_descriptors()
     were_blocking = _set_blocking([True] * 3)
     before = sys.stdout, sys.stderr
@@ -66,7 +66,7 @@ def standard_streams() -> Iterator[None]:
     messages = Messages(_own_stream(sys.stderr, 2))
     _flush_c_streams()
     standard_output = os.dup(1)
-    if not os.isatty(1):  # a person sees both, and tables take their width from it
+    if not os.isatty(1):  # on a terminal both are seen, and tables take their width from it
         os.dup2(2, 1)
     sys.stdout, sys.stderr = cast(TextIO, answers), cast(TextIO, messages)
     try:
@@ -77,7 +77,7 @@ def standard_streams() -> Iterator[None]:
             with suppress(OSError, ValueError):
                 if guard.stream is not None:
                     guard.stream.flush() if guard.stream is stream else guard.stream.close()
-            guard.stream = stream  # for whoever keeps the guard, such as a handler of logging
+            guard.stream = stream  # something may have kept the guard, such as a logging handler
         _flush_c_streams()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)  # what could not be flushed must not end up in standard output
@@ -89,11 +89,11 @@ def standard_streams() -> Iterator[None]:
 
 
 def _own_stream(stream: TextIO | None, number: int, encoding: str | None = None) -> TextIO:
-    """Return a new stream that writes where this one does if it has this descriptor, and the stream itself otherwise.
+    """Return a new stream to the same place if this one has the descriptor ``number``, and the stream itself otherwise.
 
-    Python flushes its own streams as it ends, and complains about what is left in them; in these nothing is.
+    Python flushes its own streams at exit, and complains about what it cannot write; this way nothing is left in them.
     """
-    if stream is None:  # it was closed when Python started: one that cannot be written
+    if stream is None:  # it was closed when Python started: return one that cannot be written
         return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
     if _descriptor(stream) != number:
         return stream
@@ -112,21 +112,23 @@ def _descriptor(stream: TextIO) -> int:
 
 
 def _fill_in_closed_descriptors() -> None:
-    """Keep files that are opened later from becoming a standard stream that is closed.
+    """Keep files that are opened later from taking the descriptor of a closed standard stream.
 
-    The null device takes its place, opened the wrong way round, so that to use the stream is an error still.
+    The null device takes it, opened in the wrong direction, so that using the stream is still an error.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)  # the lowest free descriptor: this one
+            os.open(
+                os.devnull, os.O_RDONLY if number else os.O_WRONLY
+            )  # takes the lowest free descriptor, which is this one
 
 
 def _set_blocking(blocking: list[bool]) -> list[bool]:
-    """Say of each standard stream whether it waits, and return what was; one that does not seems full, or at its end.
+    """Set whether each standard stream blocks, and return whether it did.
 
-    Programs that do not wait, such as those of Node.js, leave their pipes and terminals so.
+    A stream that does not block looks full, or at its end. Programs of Node.js leave their pipes and terminals so.
     """
     if sys.platform == "win32":
         return blocking

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from elman.inspection.interventions import ablation_effect as ablation_effect
     from elman.inspection.interventions import clamp as clamp
     from elman.inspection.interventions import patch as patch
+    from elman.inspection.reports import model_report as model_report
+    from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
     from elman.inspection.traces import trace as trace
 
 _HOMES = {
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
     **dict.fromkeys(("Effect", "Unit", "ablate", "ablation_effect", "clamp", "patch"), "interventions"),
+    **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
 }
 

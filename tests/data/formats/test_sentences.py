@@ -11,7 +11,7 @@ from elman.data.formats.sentences import report_inconsistencies
 from elman.data.formats.text_lines import SentenceLines
 from elman.data.lines import Lines, Problems, group_available
 from elman.data.records import TaggedSentence
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
 
 from ..pipes import Pipe
 
@@ -247,9 +247,9 @@ WITH_COMMENTS = {  # a file, the columns of the words and the tags, and the line
         (1, -1),
         ["#\thttp://example.org/1\t[2009]", "#\thttp://example.org/2\t[2010]"],
     ),
-    "germeval, as it comes": (
+    "germeval, with the last column": (
         "#\thttp://example.org/1\t[2009]\n1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n",
-        (0, -1),
+        (1, -1),
         ["#\thttp://example.org/1\t[2009]"],
     ),
     "multiconer": (
@@ -338,16 +338,24 @@ def test_spaces_around_a_tag_are_ignored():
     assert read(f"1\ta\t_\tX {ROW}1\ta\t_\tX{ROW}".replace("\n1", "\n\n1"))[0][0].tags == ["X"]
 
 
-def test_words_that_are_numbers_of_words_are_reported(caplog):
+def test_words_that_are_numbers_of_words_are_refused():
     text, _, _ = WITH_COMMENTS["germeval"]
     read(text, True, Columns(1, 2))
+    read(text, False, Columns())
     read("1\tO\n\n1\tO\n", True)
     read("1\tO\n2\tO\n\n3\tO\n", True)
-    assert not caplog.records
-    read(text, True, Columns())
-    assert (
-        "f: column 0 counts the words of each sentence; name the column that holds them: `word_column` 1" in caplog.text
-    )
+    with pytest.raises(DataError, match=r"f: column 0 holds the numbers of the words.*such as `word_column` 1$"):
+        read(text, True, Columns())
+
+
+@pytest.mark.parametrize("name", ["words.txt", "words.conllu"])
+def test_columns_read_as_conllu_are_one_error_with_the_remedy(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("# a comment\nEU NNP B-ORG\nrejects VBZ O\n\nGerman JJ B-MISC\n")
+    with pytest.raises(DataError, match=rf"{name}: has 3 columns, but CoNLL-U has 10; .*`column` 2$"):
+        list(detect_sentence_format(path, "upos").read(Lines(path), Problems(), tagged=True))
+    found = list(detect_sentence_format(path, "2").read(Lines(path), Problems(), tagged=True))
+    assert [sentence.tags for sentence in found] == [["B-ORG", "O"], ["B-MISC"]]
 
 
 @pytest.mark.parametrize(("words", "tags"), [(0, -1), (1, 0), (0, 3), (2, -1), (1, -2), (0, -3), (3, 1)])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -191,3 +192,13 @@ def test_errors_in_a_tune_are_reported_once_with_the_line_and_nothing_is_printed
     out, err = capfd.readouterr()
     assert out == ""
     assert err in ("", f"elman: {message}\n")  # the shell's handler, if another test has installed it
+
+
+def test_reading_abc_leaves_the_output_of_other_threads_alone(capfd):
+    reader = threading.Thread(target=read_tunes, args=(ABC * 5, Problems()))
+    reader.start()
+    count = 0
+    while reader.is_alive():
+        os.write(1, b".")
+        count += 1
+    assert capfd.readouterr().out == "." * count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +12,7 @@ from pathlib import Path
 from elman.data.formats.sentences import SHOWN, Block, check_sentence, count_columns, format_block, read_blocks
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence
-from elman.errors import UsageError
-
-logger = logging.getLogger(__name__)
+from elman.errors import DataError, UsageError
 
 
 class Columns:
@@ -53,7 +50,11 @@ class Columns:
         self._tags = tags
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
-        """Yield the sentences; see :class:`SentenceFormat`."""
+        """Yield the sentences; see :class:`SentenceFormat`.
+
+        Raises:
+            DataError: the column of the words holds their numbers instead, as in GermEval.
+        """
         known = _CommentDetector(self, lines)
         longest, counted = 0, True  # whether each word is its number in the sentence
         for block in read_blocks(lines):
@@ -90,9 +91,9 @@ class Columns:
             counted = counted and words == [str(number) for number in range(1, len(words) + 1)]
             yield from check_sentence(block, sentence, place, problem, lines.name, problems)
         if tagged and counted and longest > 1:
-            logger.warning(
-                "%s: column %s counts the words of each sentence; name the column that holds them: `word_column` %s",
-                *(lines.name, self.words, self.words + 1),
+            raise DataError(
+                f"{lines.name}: column {self.words} holds the numbers of the words, not the words; give the column of "
+                f"the words, such as `word_column` {self.words + 1}"
             )
 
     def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:

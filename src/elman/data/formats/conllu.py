@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from elman.data.formats.resemblance import LEAST_ROWS
 from elman.data.formats.sentences import SHOWN, check_sentence, count_columns, format_block, read_blocks
 from elman.data.lines import Lines, Problems
 from elman.data.records import Problem, Sentence, TaggedSentence
-from elman.errors import UsageError, suggest
+from elman.errors import DataError, UsageError, suggest
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # the ID of a multiword token (3-4) or of an empty node (5.1)
 _MAY_BE_EMPTY = ("form", "lemma", "xpos", "feats", "misc")
+_CHECKED = 200  # lines at the beginning of a file
 
 
 class Conllu:
@@ -49,7 +51,13 @@ class Conllu:
         self._may_be_empty = column in _MAY_BE_EMPTY
 
     def read(self, lines: Lines, problems: Problems, *, tagged: bool = False) -> Iterator[Sentence | Problem]:
-        """Yield the sentences; see :class:`SentenceFormat`."""
+        """Yield the sentences; see :class:`SentenceFormat`.
+
+        Raises:
+            DataError: tags are requested, but the file has other columns than CoNLL-U.
+        """
+        if tagged:
+            self._check_columns(lines)
         for block in read_blocks(lines):
             words: list[str] = []
             tags: list[str] = []
@@ -78,6 +86,18 @@ class Conllu:
                 words, tags if tagged else None, block.first, block.lines, rows, self.name, block.closing
             )
             yield from check_sentence(block, sentence, place, problem, lines.name, problems)
+
+    @staticmethod
+    def _check_columns(lines: Lines) -> None:
+        """Raise DataError if no word at the beginning of the lines has the columns of CoNLL-U."""
+        rows = [row for row in lines.peek().splitlines()[:_CHECKED] if row.strip() and not row.startswith("#")]
+        if len(rows) < LEAST_ROWS or any(row.count("\t") == 9 for row in rows):
+            return
+        width = len(rows[0].split("\t") if "\t" in rows[0] else rows[0].split())
+        raise DataError(
+            f"{lines.name}: has {width} column{'s' * (width != 1)}, but CoNLL-U has 10; if it has a word on "
+            f"each line, give the number of the tags' column, such as `column` {max(width - 1, 1)}"
+        )
 
     def write(self, records: Iterable[TaggedSentence | Problem]) -> Iterator[str]:
         """Write sentences with their tags; see :class:`SentenceFormat`."""

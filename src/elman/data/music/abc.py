@@ -1,19 +1,18 @@
 """ABC notation: splitting a file into tunes, and the errors that the library reports while it reads them.
 
-lines ──split_tunes──▶ each tune with the fields of the file's header ──symusic──▶ score
-                                                            └──capture_output──▶ errors, with their lines
+lines ──split_tunes──▶ each tune with the fields of the file's header ──convert_to_midi──▶ MIDI
+                                                                       └──parse_errors──▶ errors, with their lines
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import sys
+import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import chain, takewhile
+from pathlib import Path
 
 from elman.data.lines import Lines
 
@@ -49,31 +48,26 @@ def split_tunes(lines: Lines) -> Iterator[tuple[int, list[str], int]]:
             head[line[:2]] = line
 
 
-@contextmanager
-def capture_output() -> Iterator[list[str]]:
-    """Take what a library written in C prints; the list holds its lines when the block has ended.
+def convert_to_midi(text: str) -> tuple[bytes, list[str]]:
+    """Convert a tune to the content of a MIDI file, with the program ``abc2midi`` that comes with symusic.
 
-    The library writes to the process's own streams, for a moment in place of which a file stands.
+    symusic must be imported already. Its own ``Score.from_abc`` starts the same program, but lets it print its errors
+    to the standard output of this process.
+
+    Returns:
+        The content of the MIDI file, and the lines that the program prints.
+
+    Raises:
+        ValueError: the program writes no file.
     """
-    printed: list[str] = []
-    with tempfile.TemporaryFile() as file:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        kept: dict[int, int] = {}
-        with suppress(OSError):  # a stream that is closed
-            for stream in (1, 2):
-                kept[stream] = os.dup(stream)
-                os.dup2(file.fileno(), stream)
-        try:
-            yield printed
-        finally:
-            with suppress(OSError, TypeError, AttributeError):  # where the C library cannot be had, it flushes itself
-                ctypes.CDLL(None).fflush(None)
-            for stream, copy in kept.items():
-                os.dup2(copy, stream)
-                os.close(copy)
-            file.seek(0)
-            printed += file.read().decode("utf-8", "replace").splitlines()
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "input.abc"), Path(folder, "output.mid")
+        source.write_bytes(text.encode())
+        command = [os.environ["SYMUSIC_ABC2MIDI"], str(source), "-o", str(target), "-silent"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if not target.exists():
+            raise ValueError("abc2midi wrote no file")
+        return target.read_bytes(), done.stdout.decode("utf-8", "replace").splitlines()
 
 
 def parse_errors(printed: list[str], first: int, num_added: int) -> Iterator[tuple[int, str]]:

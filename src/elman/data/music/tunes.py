@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elman.data.files import as_data_error, is_folder, list_files, open_file
 from elman.data.lines import Lines, Problems
-from elman.data.music.abc import capture_output, parse_errors, split_tunes
+from elman.data.music.abc import convert_to_midi, parse_errors, split_tunes
 from elman.data.music.synthesis import synthesise
 from elman.errors import DataError, UsageError, how_to_install
 
@@ -49,12 +49,19 @@ class Tune:
         Raises:
             DataError: it is not music, has no notes or too many, or lasts too long.
         """
+        return cls._read(content, name, abc)[0]
+
+    @classmethod
+    def _read(cls, content: bytes, name: str, abc: bool) -> tuple[Tune, list[str]]:
+        """Read a tune; also return the lines that the converter of ABC prints."""
         symusic = import_library("symusic")
-        kind = "ABC" if abc else "MIDI"
+        printed: list[str] = []
         if len(content) > LARGEST_BYTES:
             raise DataError(f"{name}: has {len(content):,} bytes, but the limit is {LARGEST_BYTES:,}; split the tune")
-        with as_data_error(name, f"not {kind}"):
-            score = symusic.Score.from_abc(content.decode()) if abc else symusic.Score.from_midi(content)
+        with as_data_error(name, "not ABC" if abc else "not MIDI"):
+            if abc:
+                content, printed = convert_to_midi(content.decode())
+            score = symusic.Score.from_midi(content)
             if score.ticks_per_quarter < 1:
                 raise ValueError(f"its header has {score.ticks_per_quarter} ticks per quarter note")
             for figure, most, what in (
@@ -73,7 +80,7 @@ class Tune:
                 f"{name}: lasts {tune.seconds / 3600:,.1f} hours, but the limit is {LONGEST_SECONDS / 3600:g}; "
                 "split the tune"
             )
-        return tune
+        return tune, printed
 
     @cached_property
     def notes(self) -> NDArray[np.float64]:
@@ -150,8 +157,7 @@ def _read_abc(lines: Lines, problems: Problems) -> Iterator[Tune]:
         try:
             with as_data_error(name, "not ABC"):
                 content = "\n".join([*text, ""]).encode()
-            with capture_output() as printed:
-                tune = Tune.read(content, name, abc=True)
+            tune, printed = Tune._read(content, name, abc=True)
         except DataError as error:
             problems.add_error(name, error, "the tune is skipped")
             continue

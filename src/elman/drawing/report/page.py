@@ -201,6 +201,7 @@ def _gradients(report: ModelReport) -> dict[str, Any] | None:
                 "name": curve.name,
                 "stack": curve.stack or report.network.stacks[-1].name,
                 "reverse": curve.is_reverse,
+                "origins": list(map(int, curve.origins)),
                 "norms": [
                     [float(f"{value:.4g}") if np.isfinite(value) else None for value in row] for row in curve.norms
                 ],

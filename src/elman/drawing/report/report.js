@@ -419,11 +419,13 @@
       canvas.height = height;
       canvas.style.height = clamp(height, Math.min(height * 20, 240), 420) + "px";
       const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-      const colours = Array.from({ length: 511 }, (_, place) => heatColour((place - 255) / 255));
+      const pixels = new Uint32Array(image.data.buffer), colours = Uint32Array.from({ length: 511 }, (_, place) => {
+        const [red, green, blue] = heatColour((place - 255) / 255);
+        return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+      });
       for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
         const share = at(packed, x, sorted[y]) / (gate ? 1 : packed.largest);
-        const colour = colours[clamp(Math.round(share * 255), -255, 255) + 255];
-        image.data.set([...colour, 255], 4 * (y * width + x));
+        pixels[y * width + x] = colours[clamp(Math.round(share * 255), -255, 255) + 255];
       }
       context.putImageData(image, 0, 0);
       const every = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * (height - 1)));
@@ -520,9 +522,10 @@
     const losses = make("canvas", { class: "losses", role: "img" });
     const arrows = make("div", { class: "arrows", tabindex: 0, role: "group", "aria-label": "Gradients at the states before" });
     const read = make("output", { class: "readout", "aria-live": "polite" });
+    const nameOf = (target) => (outputs && outputs.pooled ? "the answer" : `step ${target + 1}`);
     const hasLosses = outputs && !outputs.pooled && outputs.losses.some((loss) => loss !== null);
     element.append(make("div", { class: "controls" }, gradients.curves.length > 1 ? curve.element : null,
-      gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss at", slider) : null, count), hasLosses ? losses : "", arrows, read);
+      gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss of", slider) : null, count), hasLosses ? losses : "", arrows, read);
     losses.addEventListener("click", (event) => {
       const box = losses.getBoundingClientRect(), row = Math.floor(((event.clientX - box.left) / box.width) * outputs.steps.length);
       const step = outputs.steps[clamp(row, 0, outputs.steps.length - 1)];
@@ -535,8 +538,8 @@
       const stack = model.stacks.find((one) => one.name === chosen.stack) || model.stacks[model.stacks.length - 1];
       curve.select.value = model.chosen.curve;
       slider.value = model.chosen.target;
-      slider.setAttribute("aria-valuetext", `step ${target + 1}`);
-      count.textContent = `step ${target + 1}`;
+      slider.setAttribute("aria-valuetext", nameOf(target));
+      count.textContent = nameOf(target);
       if (hasLosses) {
         const [context, width, height] = prepare(losses), each = width / outputs.steps.length, most = Math.max(...outputs.losses.map((loss) => loss ?? 0)) || 1;
         outputs.losses.forEach((loss, place) => {
@@ -547,15 +550,15 @@
         });
         losses.setAttribute("aria-label", `Loss at every step; ${digits(outputs.losses[outputs.steps.indexOf(target)])} nats at step ${target + 1}`);
       }
-      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], target);
+      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], chosen.origins[model.chosen.target], `loss of ${nameOf(target)}`);
       const known = chosen.norms[model.chosen.target].filter((norm) => norm !== null);
       const total = known.reduce((sum, norm) => sum + norm, 0) || 1;
       let sum = 0, half = known.findIndex((norm) => (sum += norm) >= total / 2) + 1;
-      read.textContent = known.length ? `Loss at step ${target + 1}${hasLosses ? ` (${digits(outputs.losses[outputs.steps.indexOf(target)])} nats)` : ""}: |gradient| ${short(known[0])} one step ${chosen.reverse ? "ahead" : "back"}, ${short(known[known.length - 1])} after ${known.length}; half of the sum lies within ${half} ${half === 1 ? "step" : "steps"}.` : "";
+      read.textContent = known.length ? `Loss of ${nameOf(target)}${hasLosses ? ` (${digits(outputs.losses[outputs.steps.indexOf(target)])} nats)` : ""}: |gradient| ${short(known[0])} one step ${chosen.reverse ? "ahead" : "back"}, ${short(known[known.length - 1])} after ${known.length}; half of the sum lies within ${half} ${half === 1 ? "step" : "steps"}.` : "";
     };
   };
 
-  const drawArrows = (element, stack, curve, norms, target) => {
+  const drawArrows = (element, stack, curve, norms, target, name) => {
     const each = 46, sign = curve.reverse ? 1 : -1;
     const inside = norms.filter((norm, place) => norm !== null && stack.tokens[target + sign * (place + 1)] !== undefined).length;
     const room = Math.max(6, Math.floor(((element.clientWidth || 900) - 60) / each));
@@ -575,13 +578,13 @@
       picture.append(shape("circle", { class: lag ? "node" : "node now", cx: place(lag), cy: y, r: 8 }, shape("title", {}, `step ${target + sign * lag + 1}`)),
         shape("text", { class: "token", x: place(lag), y: y + 32, "text-anchor": "middle" }, visible(token).slice(0, 6)));
     }
-    picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, `loss at step ${target + 1}`),
+    picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, name),
       shape("path", { class: "edge", d: `M${place(0)} 28V48` }));
     element.replaceChildren(picture);
   };
 
   tables.bptt = (element, model) => {
-    const { gradients } = model, curve = gradients.curves[model.chosen.curve], target = gradients.targets[model.chosen.target], sign = curve.reverse ? 1 : -1;
+    const { gradients } = model, curve = gradients.curves[model.chosen.curve], target = curve.origins[model.chosen.target], sign = curve.reverse ? 1 : -1;
     const stack = model.stacks.find((one) => one.name === curve.stack) || model.stacks[model.stacks.length - 1];
     fillTable(element, ["Lag", "token", "|gradient|"], curve.norms[model.chosen.target].map((norm, place) => [place + 1, visible(stack.tokens[target + sign * (place + 1)] ?? ""), norm]));
   };
@@ -637,7 +640,7 @@
     picture.draw(true);
     picture.isNew = picture.isStale = false;
   };
-  // A picture is drawn when it comes near the window.
+  // All are drawn once, one after the other; later only what is near the window follows each choice at once.
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const picture = pictures.find((one) => one.element === entry.target);
@@ -646,6 +649,12 @@
     }
   }, { rootMargin: "600px" });
   for (const picture of pictures) near.observe(picture.element);
+  const drawRest = (place) => {
+    if (place === pictures.length) return;
+    if (pictures[place].isNew) drawNow(pictures[place]);
+    setTimeout(drawRest, 0, place + 1);
+  };
+  drawRest(0);
 
   for (const element of document.querySelectorAll("[data-table]")) {
     const model = models[Number(element.dataset.model)], details = element.closest("details");
@@ -677,6 +686,14 @@
   addEventListener("afterprint", repaint);
   let waiting;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => pictures.forEach((picture) => { picture.isNew = true; refresh(picture); }), 120); });
+
+  // In a notebook's frame a link would lead out of the page.
+  if (location.protocol === "about:") for (const link of document.querySelectorAll('a[href^="#"]')) link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const target = document.getElementById(link.hash.slice(1));
+    target.scrollIntoView();
+    target.focus({ preventScroll: true });
+  });
 
   // The section at the top of the window is marked in the list of sections.
   const links = [...document.querySelectorAll("nav a")], parts = links.map((link) => document.getElementById(link.hash.slice(1)));

@@ -14,6 +14,7 @@ from elman.drawing.report.equations import equations_html
 from elman.drawing.report.network import CELL_NAMES, recursive_diagram, unrolled_diagram
 from elman.drawing.report.values import ModelReport, UnitScore
 
+_ROWS = 1000  # of the table of inputs and outputs
 _LAGS = (1, 2, 4, 8, 16, 32, 64)  # in the table of gradients
 
 
@@ -174,7 +175,8 @@ def _unrolled(report: ModelReport, place: int) -> _Picture:
         )
     ]
     head = ("Step", "reads", "likeliest output", "probability", "target", "loss, nats")
-    return _Picture(body, table(head, rows, "Inputs and outputs"))
+    caption = "Inputs and outputs" if len(rows) <= _ROWS else f"The first {_ROWS:,} inputs and outputs"
+    return _Picture(body, table(head, rows[:_ROWS], caption))
 
 
 def _parameters(reports: Sequence[ModelReport]) -> str:
