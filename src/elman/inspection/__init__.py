@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
     from elman.inspection.traces import trace as trace
+    from elman.inspection.units import UnitRanking as UnitRanking
+    from elman.inspection.units import rank_units as rank_units
 
 _HOMES = {
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
     **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
+    **dict.fromkeys(("UnitRanking", "rank_units"), "units"),
 }
 
 __all__ = [*_HOMES]
