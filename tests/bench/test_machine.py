@@ -1,4 +1,4 @@
-"""What is found out about this machine, whatever is broken on it."""
+"""The description of this machine, even if something on it is broken."""
 
 import platform
 import sys
@@ -12,7 +12,7 @@ from elman.kernels import vector
 from elman.nn.cells import CELLS
 
 
-def test_all_is_found_out_here():
+def test_a_working_machine_has_no_problems():
     found = machine.diagnose()
     assert found.pop("problems") == []
     assert None not in [found[name] for name in found if name != "cache"]
@@ -36,7 +36,7 @@ def test_compiling_compiles_every_kernel():
 
 
 @pytest.mark.parametrize("module", ["elman.kernels.vector", "elman.kernels.threads", "elman.nn.backends"])
-def test_what_is_broken_is_told_and_the_rest_goes_on(monkeypatch, module):
+def test_problems_are_reported_and_the_rest_works(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)  # importing it raises ImportError
     found = machine.diagnose()
     assert found["problems"]

@@ -1,4 +1,4 @@
-"""The figures of a row against sums made by hand."""
+"""The figures of a row against sums by hand."""
 
 import pytest
 
@@ -30,24 +30,24 @@ def test_a_row_has_times_in_milliseconds_and_their_ratio():
     assert (row["elman_ms"], row["torch_ms"], row["jax_ms"], row["ratio"]) == pytest.approx((2, 3, 5, 1.5))
 
 
-def test_arithmetic_is_told_in_billions_a_second_and_as_a_share():
+def test_arithmetic_is_in_gflops_and_as_a_fraction():
     figures = arithmetic_figures(40_000_000, SECONDS, limit_of(4_000_000_000))  # 20 of 40 GFLOP/s
     assert figures == pytest.approx({"gflops": 20, "peak_fraction": 0.5})
 
 
-def test_reading_is_told_in_bytes_a_second_and_as_a_share():
+def test_reading_is_in_bytes_per_second_and_as_a_fraction():
     figures = reading_figures(1_000_000, SECONDS, limit_of(200_000_000))  # 0.5 of 2 GB/s
     assert figures == pytest.approx({"bytes_per_second": 5e8, "read_fraction": 0.25})
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
-def test_operations_of_a_layer_as_wide_as_its_input(cell, gates):
+def test_operations_of_a_layer(cell, gates):
     forward = 2 * gates * 2 * 256**2 * 32 * 64
     assert count_layer_flops(cell, "forward", 32 * 64, 256, 256) == forward
     assert count_layer_flops(cell, "forward+backward", 32 * 64, 256, 256) == 3 * forward
 
 
-def test_bytes_that_are_read_for_a_character():
+def test_bytes_read_per_character():
     assert count_weight_bytes("rnn", Shape(1, 1, 128), 65) == 4 * (128 * 128 + 65 * 128)
     assert count_weight_bytes("lstm", Shape(1, 1, 512, 3), 65) == 4 * (4 * 512 * 512 * (3 + 2) + 65 * 512)
 
@@ -57,7 +57,7 @@ def test_operations_of_a_training_step():
     assert count_step_flops("lstm", Shape(2, 3, 5, 2)) == 3 * 2 * 6 * (4 * 5 * (64 + 5) + 4 * 5 * (5 + 5) + 5 * 65)
 
 
-def test_the_limits_do_what_they_say():
+def test_the_limits_count_their_work():
     assert arithmetic_limit().amount == 2 * PRODUCT[0] * PRODUCT[1] * PRODUCT[2]
     limit = reading_limit(4 * 96 * 1024, 96, 1, 3)
     assert limit.amount == pytest.approx(3 * 4 * 96 * 1024, rel=0.1)  # whole panels are read

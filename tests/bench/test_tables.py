@@ -1,4 +1,4 @@
-"""Each table with tiny sizes: which rows and keys it has, and that what is timed computes what it claims to."""
+"""Each table with tiny sizes: its rows and keys, and that the timed work computes what it should."""
 
 import math
 
@@ -71,7 +71,7 @@ def test_elman_and_torch_compute_the_same(cell):
     torch.testing.assert_close(layers["elman"](x)[0], layers["torch"](x)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_generate_has_a_row_for_each_number_of_threads_and_torch_is_at_its_best(monkeypatch):
+def test_generate_has_a_row_for_each_number_of_threads_and_the_best_time_of_torch(monkeypatch):
     rows = list(generate.bench_generate(1, (1, 2), [Shape(1, 1, 16), Shape(1, 1, 16, 2)]))
     check(rows, {"bytes_per_second", "read_fraction"})
     assert [(row["cell"], row["num_layers"], row["threads"]) for row in rows] == [
@@ -114,7 +114,7 @@ def test_train_really_trains():
 # ---------------------------------------------------------------- peers
 
 
-def test_a_peer_that_does_not_exist_or_is_not_installed_is_told(monkeypatch):
+def test_an_unknown_or_missing_peer_is_refused(monkeypatch):
     with pytest.raises(UsageError, match='no kera; did you mean "keras"'):
         load_peers(["kera"], 1)
     monkeypatch.setattr(peers, "find_spec", lambda package: None if package == "tensorflow" else "found")

@@ -1,4 +1,4 @@
-"""Stopwatches under a clock that only moves when it is told to."""
+"""Stopwatches with a clock that advances only on command."""
 
 import contextlib
 
@@ -14,7 +14,7 @@ class Clock:
         return self.now
 
     def takes(self, *seconds):
-        """Make a piece of work that takes so long, another time at each call."""
+        """Create work with the given durations, one for each call."""
         left = iter(seconds)
 
         def work():
@@ -41,7 +41,7 @@ def test_medians_of_rounds_in_turn_without_the_first():
     assert calls == ["ours", "theirs"] * 4
 
 
-def test_threads_are_left_as_they_were():
+def test_threads_are_restored():
     before = torch.get_num_threads()
     with contextlib.suppress(KeyError), computing_on(before + 1) as threads:
         assert threads == torch.get_num_threads() == before + 1

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ import elman
 from elman.cli import demo
 from elman.cli.main import VERBS, main
 from elman.cli.program import program
+from elman.errors import DataError
 from elman.models.language_model import LanguageModel
 from elman.models.tasks import TASKS
 
@@ -31,6 +33,20 @@ def test_help_lists_every_command_and_every_exit_code(shell):
     for code in (0, 1, 2, 3, 4, 5, 6, 129, 130, 143):
         assert re.search(rf"\b{code}\b", answer.out)
     assert shell("--version").out == f"elman {elman.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("warnings", "expected"), [("aba", "abc"), ("", "c"), ("cab", "cabc"), ("c", "c"), ("cac", "cac")]
+)
+def test_an_error_is_the_last_line_and_recent_warnings_are_not_repeated(shell, monkeypatch, warnings, expected):
+    def run(words):
+        for warning in warnings:
+            logging.getLogger("elman").warning(warning)
+        raise DataError("c")
+
+    monkeypatch.setattr("elman.cli.doctor.run", run)
+    answer = shell("doctor")
+    assert (answer.code, answer.err) == (3, "".join(f"elman: {line}\n" for line in expected))
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -119,7 +119,7 @@ def test_wrong_data_is_refused(tagger):
         tagger().fit([["a"], ["b"]], [["X"]])
     with pytest.raises(UsageError, match=r"sentence 2: 1 words, but 2 tags"):
         tagger().fit([["a"], ["b"]], [["X"], ["X", "Y"]])
-    with pytest.raises(DataError, match=r"2 sentences without a word"):
+    with pytest.raises(DataError, match=r"no words in the 2 sentences"):
         tagger().fit([[], []], [[], []])
     with pytest.raises(UsageError, match=r"is not fitted yet; call fit"):
         tagger().predict([["a"]])

@@ -1,4 +1,4 @@
-"""Beam search against all sequences that there are, and against the greedy choice."""
+"""Beam search against exhaustive search, and against greedy search."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_beam_never_scores_below_the_greedy_choice(beam_size: int, penalty: fl
     assert better > 20  # and it is worth its cost
 
 
-def test_the_greedy_choice_takes_the_likeliest_token_each_time() -> None:
+def test_greedy_search_takes_the_most_likely_token_each_time() -> None:
     network = Network(vocab_size=7, num_sentences=5, seed=3)
     for sentence, (hypothesis,) in enumerate(
         beam_search(network.step, network.start, 5, beam_size=1, max_length=9, **OPTIONS)
@@ -122,7 +122,7 @@ def test_the_greedy_choice_takes_the_likeliest_token_each_time() -> None:
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
-def test_a_sentence_is_written_the_same_whoever_is_beside_it(beam_size: int) -> None:
+def test_a_sentence_does_not_depend_on_the_others_in_the_batch(beam_size: int) -> None:
     network = Network(vocab_size=8, num_sentences=6, seed=11)
     options = {"beam_size": beam_size, "max_length": 7, **OPTIONS}
     together = beam_search(network.step, network.start, 6, **options)
@@ -132,12 +132,12 @@ def test_a_sentence_is_written_the_same_whoever_is_beside_it(beam_size: int) -> 
         assert [hypothesis.ids for hypothesis in hypotheses] == [hypothesis.ids for hypothesis in together[sentence]]
 
 
-def test_nothing_is_written_about_no_sentences() -> None:
+def test_no_sentences_give_no_hypotheses() -> None:
     network = Network(vocab_size=5, num_sentences=0, seed=0)
     assert beam_search(network.step, network.start, 0, beam_size=3, max_length=4, **OPTIONS) == []
 
 
-def test_logits_that_are_no_numbers_are_refused():
+def test_logits_of_nan_are_refused():
     class Nothing:
         def select(self, sentences, rows):
             return self

@@ -16,7 +16,7 @@ from elman.errors import UsageError
 
 
 def naive_probabilities(logits, sampling, seen):
-    """One token at a time, as the papers say it."""
+    """One token at a time, as in the papers."""
     scores = []
     for logit, was_seen in zip(logits, seen, strict=True):
         if was_seen:
@@ -95,7 +95,7 @@ def test_top_p_keeps_the_fewest_that_reach_it(top_p, num_kept):
     assert sorted(kept.tolist(), reverse=True)[:num_kept] == pytest.approx(expected, abs=1e-6)
 
 
-def test_top_p_keeps_the_likeliest_even_if_it_alone_is_more():
+def test_top_p_always_keeps_the_most_likely_token():
     probs = probabilities(torch.tensor([[5.0, 0.0, 0.0]]), Sampling(temperature=1.0, top_p=1e-9))
     assert probs.tolist() == [[1.0, 0.0, 0.0]]
 
@@ -127,7 +127,7 @@ def test_extreme_temperatures_give_no_nan(temperature):
         ({"repetition_penalty": 0}, "above zero"),
     ],
 )
-def test_a_setting_outside_its_limits_is_told(setting, remedy):
+def test_a_setting_outside_its_limits_is_refused(setting, remedy):
     ((name, value),) = setting.items()
     with pytest.raises(UsageError, match=rf"{name} is {value}.*{remedy}"):
         Sampling(**setting).check()
@@ -145,7 +145,7 @@ def test_draws_follow_the_distribution():
     assert chi_square < 18.47  # exceeded by chance once in a thousand with 4 degrees of freedom; the seed is fixed
 
 
-def test_one_stream_goes_on_and_follows_the_distribution():
+def test_a_continued_stream_follows_the_distribution():
     probs = torch.tensor([[0.7, 0.2, 0.1]], dtype=torch.float64)
     numbers = uniforms([draw_key(5)], [0], 2000)[0]
     counts = draw(probs.expand(2000, -1), numbers).bincount(minlength=3)
@@ -153,7 +153,7 @@ def test_one_stream_goes_on_and_follows_the_distribution():
     assert ((counts - expected) ** 2 / expected).sum().item() < 13.82  # once in a thousand, 2 degrees of freedom
 
 
-def test_a_draw_never_falls_off_the_end():
+def test_a_draw_never_exceeds_the_last_token():
     probs = torch.tensor([[0.1] * 10 + [0.0]], dtype=torch.float64)  # its sum is 1 - 1e-16
     for uniform, expected in ((0.0, 0), (1 - 2**-53, 9)):
         assert draw(probs, torch.tensor([uniform], dtype=torch.float64)).item() == expected
@@ -181,7 +181,7 @@ def test_the_numbers_are_splitmix64s():
         assert uniforms([5, key], [0, 123], 9)[1].tolist() == expected[123:132]  # a number depends on its position only
 
 
-def test_neither_seeds_nor_positions_that_are_neighbours_have_like_numbers():
+def test_neighbouring_seeds_and_positions_have_independent_numbers():
     numbers = uniforms([draw_key(seed) for seed in range(400)], [0] * 400, 50).numpy()
     assert 0 <= numbers.min() < numbers.max() < 1
     assert numbers.mean() == pytest.approx(0.5, abs=5 * (1 / 12 / numbers.size) ** 0.5)  # five standard errors

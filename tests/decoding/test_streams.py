@@ -77,7 +77,7 @@ def several() -> list[Stream]:
 
 
 @pytest.mark.parametrize("kind", ["stepwise", "compiled"])
-def test_every_stream_is_written_as_if_alone(kind: str) -> None:
+def test_every_stream_equals_the_stream_alone(kind: str) -> None:
     streams = several()
     network = Network(len(streams))
     writing = Writing(getattr(network, kind)(), network.start, streams)
@@ -101,8 +101,8 @@ def test_every_stream_is_written_as_if_alone(kind: str) -> None:
 
 @pytest.mark.skipif(IS_JIT_OFF, reason="numpy's products have an order of their own")
 @pytest.mark.parametrize("longest", [1, 3, 256])
-def test_a_stream_that_was_broken_off_goes_on_to_the_bit(longest: int) -> None:
-    """From the state after it and its position, however the work is cut into calls of the kernel."""
+def test_an_interrupted_stream_continues_with_the_same_bits(longest: int) -> None:
+    """From its state and position, into however many kernel calls the work is split."""
     network = Network(1)
     stream = Stream(sampling=Sampling(temperature=1.2), key=draw_key(9), max_tokens=90)
     whole = Writing(network.compiled(), network.start, [stream])
@@ -119,7 +119,7 @@ def test_a_stream_that_was_broken_off_goes_on_to_the_bit(longest: int) -> None:
 
 
 @pytest.mark.skipif(IS_JIT_OFF, reason="numpy's products have an order of their own")
-def test_a_stream_that_stops_within_a_stretch_has_read_what_was_written_to_the_bit() -> None:
+def test_the_state_of_a_stream_that_stops_within_a_chunk_is_exact() -> None:
     network = Network(2)
     long = Stream(sampling=Sampling(temperature=1.2, repetition_penalty=1.1), key=draw_key(9), max_tokens=100)
     whole = Writing(network.compiled(), network.start, [long, long])
@@ -142,15 +142,15 @@ def test_a_stream_that_stops_within_a_stretch_has_read_what_was_written_to_the_b
             assert torch.equal(state["hidden"], expected["hidden"])
 
 
-def test_the_penalty_sees_what_was_written() -> None:
-    """With a huge penalty no token comes twice until all have come."""
+def test_the_penalty_applies_to_written_tokens() -> None:
+    """With a huge penalty, no token repeats until all have occurred."""
     logits = torch.tensor([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]])
     network: Any = Stepwise(lambda state: logits, lambda ids, state: (logits, state), lambda state, rows: state)
     stream = Stream(sampling=Sampling(greedy=True, repetition_penalty=1e6), key=0, max_tokens=6)
     assert [new for (new,) in Writing(network, None, [stream])] == [[0], [1], [2], [3], [4], [5]]
 
 
-def test_a_state_is_never_changed() -> None:
+def test_a_state_is_not_modified() -> None:
     streams = several()
     network = Network(len(streams))
     before = network.start["hidden"].clone()

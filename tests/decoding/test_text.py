@@ -45,7 +45,7 @@ def test_nothing_comes_after_the_stop():
     assert (buffer.push("c"), buffer.finish()) == ("", "")
 
 
-def test_one_string_is_a_stop_string_too():
+def test_stop_may_be_one_string():
     assert StopBuffer("END").push("the END") == "the "
 
 
@@ -61,8 +61,8 @@ def test_an_empty_stop_string_is_refused(stop):
     cuts=st.sets(st.integers(0, 12)),
     stops=st.lists(st.text("ab", min_size=1, max_size=3)),
 )
-def test_a_stream_says_which_id_was_the_last(text, cuts, stops):
-    """However the ids are cut into stretches; the ending token ends the text, too."""
+def test_a_stream_returns_the_number_of_ids_used(text, cuts, stops):
+    """Into whichever chunks the ids are split; the end token ends the text too."""
     tokenizer = CharacterTokenizer.train(["ab"])
     ids = [*tokenizer.encode(text).tolist(), tokenizer.end_id, *tokenizer.encode("ba")]
     stream = StreamText(tokenizer.stream_decoder(), tokenizer.end_id, stops)

@@ -1,4 +1,4 @@
-"""The best path against the scores of all paths, ties included; what is forbidden; padding; what is refused."""
+"""The best path against the scores of all paths, including ties; forbidden transitions; padding; errors."""
 
 import itertools
 
@@ -15,7 +15,7 @@ NEVER = -torch.inf
 
 
 def best_of_all(logits, transitions, start, end):
-    """Score every path; of the best, take the one that is lowest read from its end."""
+    """Score every path; of the best, take the lowest, compared from the end."""
     scores = {}
     for path in itertools.product(range(len(start)), repeat=len(logits)):
         steps = sum(row[label] for row, label in zip(logits, path, strict=True))
@@ -59,7 +59,7 @@ def test_without_scores_between_labels_each_step_has_its_own_best():
 
 
 @pytest.mark.parametrize("garbage", [torch.nan, torch.inf, 1e30])
-def test_padding_is_never_looked_at(garbage):
+def test_padding_is_ignored(garbage):
     logits, lengths = torch.randn(3, 6, 4), torch.tensor([2, 6, 0])
     chain = torch.randn(4, 4), torch.randn(4), torch.randn(4)
     expected = viterbi(logits, lengths, *chain)
@@ -102,7 +102,7 @@ def test_the_smallest_batches(rows, steps, size):
         ({"lengths": torch.tensor([5, 1])}, r"lengths are \[5, 1\], expected 0 … 4"),
     ],
 )
-def test_what_does_not_fit_is_told(change, message):
+def test_arguments_that_do_not_fit_are_refused(change, message):
     arguments = {"logits": torch.zeros(2, 4, 3), "lengths": None, "transitions": torch.zeros(3, 3)}
     arguments |= {"start": torch.zeros(3), "end": torch.zeros(3)}
     with pytest.raises(UsageError, match=message):

@@ -214,7 +214,14 @@ def _curve(
     ]
     lower, upper = np.nanquantile(norms, (0.25, 0.75), axis=0)
     return GradientCurve(
-        name=name, norms=norms, mean=mean, lower=lower, upper=upper, reach=below[0], reach_percent=below[1]
+        name=name,
+        norms=norms,
+        origins=targets,
+        mean=mean,
+        lower=lower,
+        upper=upper,
+        reach=below[0],
+        reach_percent=below[1],
     )
 
 

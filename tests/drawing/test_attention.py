@@ -1,4 +1,4 @@
-"""The picture of attention says which token is which, and is darkest where the weight is greatest."""
+"""The picture of attention names every token."""
 
 import xml.etree.ElementTree as ET
 from xml.sax.saxutils import escape

@@ -16,7 +16,7 @@ def texts(svg):
 
 
 def fills(svg):
-    """The colours of the cells that hold something, row by row."""
+    """The colours of the non-empty cells, row by row."""
     cells = svg[svg.index("PolyCollection") : svg.index("matplotlib.axis")]
     return re.findall(r"fill: (#\w+)", cells)
 

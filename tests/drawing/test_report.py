@@ -197,3 +197,11 @@ def test_an_empty_and_a_single_token_are_shown():
     one = replace(report, outputs=None, runs={"rnn": StackRun(tokens=[""], layers=report.runs["rnn"].layers)})
     assert Page(html(report)).data()[0]["stacks"][0]["tokens"] == ["", "x"]
     assert "∅" in html(one)
+
+
+def test_a_notebook_shows_the_page_in_a_frame_that_reaches_nothing_around_it():
+    report = made_up()
+    ((tag, attributes),) = Page(report._repr_html_()).elements
+    assert tag == "iframe"
+    assert attributes["sandbox"] == "allow-scripts"
+    assert attributes["srcdoc"] == html(report)

@@ -1,4 +1,4 @@
-"""The piano roll has a bar for each note, and tells what was given from what was written."""
+"""The piano roll has a bar for each note, and the primer has its own colour."""
 
 import xml.etree.ElementTree as ET
 
@@ -25,7 +25,7 @@ def test_each_note_is_a_bar():
     assert patches(piano_roll(NOTES)) == {"#c2410c": 3}
 
 
-def test_what_was_given_has_another_colour():
+def test_the_primer_has_another_colour():
     counts = patches(piano_roll(NOTES, primer_seconds=1.0))
     assert counts["#6b7280"] == 1 + 1  # and one in the legend
     assert counts["#c2410c"] == 2 + 1

@@ -7,9 +7,9 @@ import pytest
 
 from elman.drawing.report import html
 from elman.errors import DataError, UsageError
-from elman.inspection import trace
+from elman.inspection import gradient_by_lag, trace
 from elman.inspection.holding import measure_holding
-from elman.inspection.reports import report, save_report
+from elman.inspection.reports import model_report, save_report
 from elman.models.tasks import TASKS
 from elman.nn import reference
 
@@ -17,7 +17,7 @@ from elman.nn import reference
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_is_shown_with_its_states(made, task):
     model, inputs, answers = made(task)
-    shown, traced = report(model, inputs, answers, record=1), trace(model, inputs, answers, record=1)
+    shown, traced = model_report(model, inputs, answers, record=1), trace(model, inputs, answers, record=1)
     names = {"encoder", "decoder"} if task == "translator" else {"decoder"} if task == "captioner" else {"rnn"}
     assert set(shown.runs) == names
     for name, run in shown.runs.items():
@@ -33,9 +33,9 @@ def test_every_task_is_shown_with_its_states(made, task):
 
 
 def test_what_stands_around_the_layers_is_drawn(made):
-    plans = {task: report(*made(task)).network for task in TASKS}
+    plans = {task: model_report(*made(task)).network for task in TASKS}
     assert not plans["tagger"].crf
-    assert report(*made("tagger", crf=True)).network.crf
+    assert model_report(*made("tagger", crf=True)).network.crf
     assert plans["tagger"].stacks[0].directions == 2
     assert plans["classifier"].pooling == made("classifier")[0].pooling
     assert plans["translator"].attention == made("translator")[0].attention
@@ -49,7 +49,7 @@ def test_what_stands_around_the_layers_is_drawn(made):
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mingru"])
 def test_the_terms_of_a_small_cell_add_up_to_its_states(made, cell):
     model, text, _ = made("lm", cell=cell, num_layers=2)
-    for states in report(model, text).runs["rnn"].layers:
+    for states in model_report(model, text).runs["rnn"].layers:
         terms, past = states.terms, np.concatenate([np.zeros((1, 12)), states.hidden[:-1]])
         inside = terms.from_input + terms.from_hidden + terms.bias_input + terms.bias_hidden  # (T, G·H)
         parts = np.split(inside, inside.shape[1] // 12, axis=1)
@@ -72,18 +72,32 @@ def test_the_terms_of_a_small_cell_add_up_to_its_states(made, cell):
         np.testing.assert_allclose(states.sizes, sizes, rtol=1e-4, atol=1e-6)
 
 
+def test_a_decoder_starts_from_what_the_encoder_hands_over(made):
+    model, sources, targets = made("translator")
+    (states,) = model_report(model, sources, targets).runs["decoder"].layers
+    layer, terms = model.network_.decoder.rnn, states.terms
+    u = layer.weight_hh_l0.detach().numpy()
+    assert np.abs(states.start["hidden"]).max() > 0
+    np.testing.assert_allclose(terms.from_hidden[0], u @ states.start["hidden"], rtol=1e-4, atol=1e-6)
+    i, f, g, _ = np.split((terms.from_input + terms.from_hidden + terms.bias_input + terms.bias_hidden)[0], 4)
+    cell = reference.sigmoid(f) * states.start["cell"] + reference.sigmoid(i) * np.tanh(g)
+    np.testing.assert_allclose(states.cell[0], cell, rtol=1e-4, atol=1e-5)  # float32, summed in another order
+
+
 def test_a_models_own_answers_are_not_called_targets(made):
     model, texts, labels = made("classifier")
-    told, own = report(model, texts, labels), report(model, texts)
+    told, own = model_report(model, texts, labels), model_report(model, texts)
     assert told.outputs.targets == [labels[0]]
     assert own.outputs.targets == [None]
     assert own.outputs.losses == [None]
     assert own.outputs.names == told.outputs.names
+    model, sources, _ = made("translator")
+    assert set(model_report(model, sources).outputs.targets) == {None}
 
 
 def test_outputs_are_those_that_the_model_gives(made):
     model, text, _ = made("lm")
-    shown = report(model, text).outputs
+    shown = model_report(model, text).outputs
     surprisals = [nats for _, nats in model.predict(text)][1:]
     np.testing.assert_allclose(shown.losses[:-1], surprisals, rtol=1e-4)
     assert shown.losses[-1] is shown.targets[-1] is None
@@ -94,21 +108,54 @@ def test_outputs_are_those_that_the_model_gives(made):
             assert math.isclose(found, shown.target_probabilities[row], rel_tol=1e-4)
 
 
+def test_gradients_are_those_by_lag_with_their_verdict(made):
+    model, text, _ = made("lm", num_layers=2)
+    shown, found = model_report(model, text).gradients, gradient_by_lag(model, text, record=1, losses=32)
+    names = ["forward", *(f"layer{layer}.forward.{part}" for part in ("hidden", "cell") for layer in (0, 1))]
+    titles = ["all layers", "layer 1 · h", "layer 2 · h", "layer 1 · c", "layer 2 · c"]
+    assert [curve.name for curve in shown.curves] == titles
+    for curve, name in zip(shown.curves, names, strict=True):
+        np.testing.assert_array_equal(curve.norms, found.norms[name])
+        np.testing.assert_array_equal(curve.mean, found.mean[name])
+        assert (curve.reach, curve.reach_percent) == tuple(found.reach[name].values())
+        assert curve.origins == shown.targets == found.steps.tolist()
+    assert shown.verdict == found.verdict.kind
+    assert shown.explanation.lower() == f"{found.verdict.text.lower()}."
+    assert shown.truncated_at == 16
+
+
+def test_lags_of_both_directions_begin_where_each_has_read_all(made):
+    model, texts, labels = made("classifier")
+    shown = model_report(model, texts, labels)
+    steps = len(shown.runs["rnn"].tokens)
+    for curve in shown.gradients.curves:
+        assert curve.origins == [0 if curve.is_reverse else steps - 1]
+    assert {curve.is_reverse for curve in shown.gradients.curves} == {False, True}
+    assert shown.gradients.truncated_at is None
+
+
+def test_an_input_without_a_past_has_no_gradients(made):
+    model, _, _ = made("lm")
+    shown = model_report(model, "t")
+    assert shown.gradients is None
+    assert 'id="bptt"' not in html(shown)
+
+
 def test_only_so_many_steps_are_shown(made):
     model, text, _ = made("lm")
-    shown = report(model, text, steps=7, source="text.txt")
+    shown = model_report(model, text, steps=7, source="text.txt")
     assert len(shown.runs["rnn"].tokens) == len(shown.runs["rnn"].layers[0].hidden) == 7
     assert shown.source == "text.txt: the first 7 steps"
-    assert report(model, text[:7], source="text.txt").source == "text.txt: 7 steps"
+    assert model_report(model, text[:7], source="text.txt").source == "text.txt: 7 steps"
 
 
 def test_another_record_and_none_of_that_number(made):
     model, sentences, tags = made("tagger")
-    assert list(report(model, sentences, tags, record=2).runs["rnn"].tokens) == sentences[1]
+    assert list(model_report(model, sentences, tags, record=2).runs["rnn"].tokens) == sentences[1]
     with pytest.raises(DataError, match="record 3"):
-        report(model, sentences, tags, record=3)
+        model_report(model, sentences, tags, record=3)
     with pytest.raises(UsageError, match="give a fitted model"):
-        report("model", sentences)
+        model_report("model", sentences)
 
 
 def test_what_the_last_states_hold_against_the_equations(made):
@@ -138,7 +185,7 @@ def test_what_the_last_states_hold_against_the_equations(made):
 
 def test_a_page_is_written_as_one_act(made, tmp_path):
     model, text, _ = made("lm")
-    shown = report(model, text)
+    shown = model_report(model, text)
     save_report(tmp_path / "report.html", shown, shown)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.endswith("</html>\n")
@@ -148,4 +195,4 @@ def test_a_page_is_written_as_one_act(made, tmp_path):
 
 def test_text_of_any_kind_reaches_the_page_as_text(made):
     model, _, _ = made("lm")
-    assert "<script>alert" not in html(report(model, "fox <script>alert(1)</script>"))
+    assert "<script>alert" not in html(model_report(model, "fox <script>alert(1)</script>"))

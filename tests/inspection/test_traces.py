@@ -353,7 +353,7 @@ def test_what_is_refused(made, tmp_path):
         (lambda: trace(model, text)["layer1.forward.hidden"], UsageError, "there are layer0.forward.hidden"),
         (lambda: trace(made("lm", cell="gru")[0], text).cells, UsageError, "state has no cell"),
         (lambda: trace(model, text).source_states, UsageError, "has no encoder"),
-        (lambda: trace(made("tagger")[0], "one line"), UsageError, "one line"),
+        (lambda: trace(made("tagger")[0], "one line"), UsageError, "single line"),
         (lambda: trace(made("tagger")[0], []), DataError, "X is empty"),
         (lambda: trace(made("tagger")[0], [["a"]], [["O", "O"]]), UsageError, "1 words, but 2 tags"),
         (lambda: trace(made("translator")[0], ["one"], ["a", "b"]), UsageError, "1 sources"),

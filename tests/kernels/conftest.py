@@ -1,4 +1,4 @@
-"""What the kernels' tests share: threads, processes of their own, and kernels that only a test has.
+"""Shared by the tests of the kernels: threads, separate processes, and kernels defined by a test.
 
 With NUMBA_DISABLE_JIT=1 there is no machine code, and every kernel runs as the Python that specifies it: the tests
 shrink (``IS_JIT_OFF``), and those about machine code are left out (``machine_code``).
@@ -24,21 +24,21 @@ def machine_code():
 
 @pytest.fixture(autouse=True)
 def no_warnings_from_numpy():
-    """NaN and infinity warn in numpy, which is what runs where there is no machine code."""
+    """Ignore numpy's warnings about NaN and infinity, for kernels that run as Python."""
     with np.errstate(all="ignore"):
         yield
 
 
 @pytest.fixture
 def num_threads():
-    """Set how many threads torch has; one again afterwards."""
+    """Set the number of torch threads; restore one afterwards."""
     yield torch.set_num_threads
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def load(tmp_path_factory):
-    """Compile a test's own kernel, into a cache of its own: the user's is for the package's."""
+    """Compile a test's own kernel into its own cache instead of the user's."""
 
     def load(kernel):
         if not IS_JIT_OFF:
@@ -55,7 +55,7 @@ def load(tmp_path_factory):
 
 @pytest.fixture
 def start_python(tmp_path_factory):
-    """Start Python with a script and these environment variables (None: without); its answer is to be waited for."""
+    """Start Python with a script and these environment variables (None: unset), without waiting for it."""
     started = []
     script = tmp_path_factory.mktemp("script") / "script.py"  # a file: kernels are named after their source
 

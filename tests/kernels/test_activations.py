@@ -1,4 +1,4 @@
-"""tanh and sigmoid against numpy's in float64, at a million float32; exp against numpy's; and what is no number."""
+"""tanh and sigmoid against numpy's in float64, at a million float32; exp against numpy's; NaN and infinity."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_sigmoid_over_all_float32(call):
     assert np.abs(error).max() <= 3e-7
 
 
-def test_near_zero_tanh_keeps_every_digit_of_its_argument(call):
+def test_tanh_near_zero_has_full_precision(call):
     x = float32s(-1e-4, 1e-4)
     # tanh(x) = x - x³/3 …: below 1e-4 the rest is less than 3.4e-9 of x; one rounding of a division is 2^-23 of it.
     assert np.all(np.abs(call(apply_tanh, x) - x) <= 2e-7 * np.abs(x))
@@ -103,7 +103,7 @@ def test_one_nan_stays_in_its_lane(call):
         np.testing.assert_array_equal(np.delete(call(function, x), 3), np.delete(clean, 3))
 
 
-def test_nothing_leaves_its_range(call):
+def test_values_stay_in_range(call):
     x = float32s()
     assert np.abs(call(apply_tanh, x)).max() == 1
     one_half = call(apply_sigmoid, x)
@@ -117,18 +117,18 @@ def test_tanh_is_odd_to_the_last_bit(call):
 
 
 @pytest.mark.parametrize("count", [1, LANES - 1, LANES, LANES + 1, 3 * LANES - 2])
-def test_a_part_of_a_vector_gives_what_a_whole_one_gives(call, count):
+def test_a_partial_vector_equals_a_whole_one(call, count):
     x = np.linspace(-9, 9, 4 * LANES, dtype=np.float32)
     for function in (apply_tanh, apply_sigmoid):
         np.testing.assert_array_equal(call(function, x[:count]), call(function, x)[:count])
 
 
-def test_exp_of_what_is_at_most_zero(call_exp):
+def test_exp_of_numbers_up_to_zero(call_exp):
     x = -np.concatenate([np.linspace(0, 2, 100_003)[:: 100 if IS_JIT_OFF else 1], np.geomspace(1e-300, 707, 10_007)])
     exact = np.exp(x.astype(np.longdouble))  # 64 bits of mantissa, where the processor has them
     assert np.abs((call_exp(x) - exact) / exact).max() <= 4e-16
 
 
-def test_exp_of_nothing_and_of_no_number(call_exp):
+def test_exp_of_minus_infinity_and_nan(call_exp):
     found = call_exp([0.0, -0.0, -709.0, -1e300, -np.inf, np.nan])
     np.testing.assert_array_equal(found, [1, 1, 0, 0, 0, np.nan])

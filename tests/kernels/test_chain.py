@@ -59,7 +59,7 @@ def test_sums_and_gradients_are_those_of_a_loop(size, spread, has_targets):
 
 
 @pytest.mark.parametrize("price", [740.0, 5000.0])  # exp(-740) is left with a bit or two
-def test_what_the_scaled_sum_loses_is_found_in_the_logarithms(price):
+def test_underflow_of_the_scaled_sum_falls_back_to_logarithms(price):
     """Label 2 follows label 1, which has no weight, or others at a price that no factor holds; its logits pay it."""
     logits, transitions, start, end = chain(3)
     transitions[:, 2] = torch.tensor([-price, 0.0, -price])
@@ -77,7 +77,7 @@ def test_a_price_on_every_transition_shifts_the_sums(low):
     torch.testing.assert_close(dear.d_logits, ahead.d_logits, rtol=0, atol=1e-8)
 
 
-def test_labels_that_nothing_leads_to_get_no_probability():
+def test_unreachable_labels_have_probability_zero():
     logits, transitions, start, end = chain(5)
     transitions[:, 3], start[3], logits[0, 2, 1] = -torch.inf, -torch.inf, -torch.inf
     found = sum_over_paths(logits, LENGTHS, transitions, start, end)
@@ -122,7 +122,7 @@ def test_without_gradients_the_totals_are_the_same():
 
 
 def best_by_loop(logits, length, transitions, start, end):
-    """The definition with a table of the labels before, as the books have it."""
+    """The textbook definition, with a table of previous labels."""
     scores, before = start + logits[0], []
     for t in range(1, length):
         best = (scores[:, None] + transitions).max(0)
@@ -146,7 +146,7 @@ def test_best_paths_are_those_of_a_loop(size, spread):
         assert totals[row].item() == pytest.approx(total, rel=1e-12)
 
 
-def test_the_arguments_stay_as_they_are_whatever_their_layout():
+def test_arguments_of_any_layout_are_not_modified():
     logits, transitions, start, end = (argument.float() for argument in chain(5))
     time_first, columns_first = logits.transpose(0, 1).contiguous().transpose(0, 1), transitions.T.contiguous().T
     results = []
@@ -157,8 +157,8 @@ def test_the_arguments_stay_as_they_are_whatever_their_layout():
     assert torch.equal(time_first, chain(5)[0].float())
 
 
-def test_a_row_without_a_path_is_told():
+def test_a_row_without_a_path_is_refused():
     logits, *scores = chain(3)
     logits[1, 2] = -torch.inf
-    with pytest.raises(UsageError, match=r"row 1 has no path of a score above -inf; allow more transitions"):
+    with pytest.raises(UsageError, match=r"row 1 has no path with a score above -inf; allow more transitions"):
         best_paths(logits, LENGTHS, *scores, padding=0)

@@ -1,4 +1,4 @@
-"""Whatever is off by one thing in what reaches a kernel is an error or the right numbers.
+"""Arguments of a kernel with one thing wrong give an error or the right numbers.
 
 Every tensor lies in the middle of a larger one whose edges hold a sentinel, which shows what is written out of bounds.
 """
@@ -39,14 +39,14 @@ class Guarded:
         self._rooms: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def put(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a copy of a tensor that lies between two guards."""
+        """Return a copy of a tensor between two guards."""
         room = torch.full((tensor.numel() + 2 * GUARD,), SENTINEL).to(tensor.dtype)
         room[GUARD : GUARD + tensor.numel()] = tensor.flatten()
         self._rooms.append((room, self._edges(room)))
         return room[GUARD : GUARD + tensor.numel()].view(tensor.shape)
 
     def are_whole(self) -> bool:
-        """Whether nobody has written beyond a tensor."""
+        """Whether no memory outside the tensors was written."""
         return all(torch.equal(self._edges(room), before) for room, before in self._rooms)
 
     @staticmethod
@@ -66,7 +66,7 @@ def random(*shape: int) -> torch.Tensor:
 
 
 def changes(tensor: torch.Tensor) -> dict[str, Callable[[torch.Tensor], Any]]:
-    """Every way in which a tensor can be off by one thing."""
+    """Every way in which one thing about a tensor can be wrong."""
     found: dict[str, Callable[[torch.Tensor], Any]] = {
         "one dimension more": lambda t: t[None],
         "on meta": lambda t: t.to("meta"),
@@ -91,18 +91,18 @@ def changes(tensor: torch.Tensor) -> dict[str, Callable[[torch.Tensor], Any]]:
 
 @dataclasses.dataclass
 class Door:
-    """Something that hands tensors to a kernel, and what it is handed where nothing is off."""
+    """A function that passes tensors to a kernel, and its valid arguments."""
 
     call: Callable[..., Any]
     tensors: dict[str, torch.Tensor]
     others: dict[str, Any] = dataclasses.field(default_factory=dict)
     free: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    """The dimensions along which another size is right too."""
+    """The dimensions in which another size is valid too."""
     optional: tuple[str, ...] = ()
 
 
 def numbers(result: Any) -> list[torch.Tensor]:
-    """The tensors of a result, whatever it lies in."""
+    """The tensors in a result of any structure."""
     if isinstance(result, torch.Tensor):
         return [result.detach().double()]
     if isinstance(result, tuple | list):
@@ -119,7 +119,7 @@ def recurrent(mode: str, directions: int = 2) -> Door:
         tensors[f"weight_ih{suffix}"], tensors[f"weight_hh{suffix}"] = random(gates, INPUTS), random(gates, UNITS)
         tensors[f"bias_ih{suffix}"], tensors[f"bias_hh{suffix}"] = random(gates), random(gates)
     tensors["lengths"] = torch.tensor([4, 2, 3])
-    names = [f"{part}{suffix}" for suffix in ("", "_reverse") for part in ops.WEIGHTS]
+    names = [f"{part}{suffix}" for suffix in ("", "_reverse") for part in ops.WEIGHT_NAMES]
 
     def call(**given: Any) -> Any:
         weights = [given.get(name) for name in names]
@@ -168,7 +168,7 @@ def layer(kind: Any) -> Door:
 
 
 def written(mode: str) -> Door:
-    """The writer: the weights are given once, the rest at each call."""
+    """The writer: weights at construction, the rest at each call."""
     gates = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}[mode] * UNITS
     tensors = {
         "embedding": random(7, INPUTS),
@@ -285,7 +285,7 @@ DOORS: dict[str, Callable[[], Door]] = {
 
 
 @pytest.mark.parametrize("name", DOORS)
-def test_what_is_off_by_one_thing_is_refused_or_computed_right(name):
+def test_a_wrong_tensor_is_refused_or_computed_correctly(name):
     door = DOORS[name]()
     some = {which: tensor for which, tensor in door.tensors.items() if tensor.numel()}  # an RNN keeps no gates
     ways = [(which, change) for which, tensor in some.items() for change in changes(tensor)]
@@ -327,7 +327,7 @@ def test_what_is_off_by_one_thing_is_refused_or_computed_right(name):
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM])
-def test_the_state_of_an_autocast_step_does_not_go_into_a_step_without(kind):
+def test_a_state_from_autocast_is_refused_without_autocast(kind):
     layer = kind(32, 48)
     inputs = random(6, 8, 32)
     with torch.autocast("cpu", torch.bfloat16):
@@ -340,7 +340,7 @@ def test_the_state_of_an_autocast_step_does_not_go_into_a_step_without(kind):
             layer(inputs, state)
 
 
-def test_a_state_is_never_changed_in_place():
+def test_a_state_is_not_modified_in_place():
     torch.manual_seed(1)
     model = LanguageModel(hidden_size=8, embedding_size=4, steps=2, batch_size=2, bptt_length=8).fit(
         "the cat sat\n" * 30

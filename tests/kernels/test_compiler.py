@@ -1,4 +1,4 @@
-"""Kernels become machine code once; the cache gives back what it was given for these very sources, or nothing."""
+"""Kernels are compiled once; the cache returns exactly what was stored for the same sources, or nothing."""
 
 import logging
 import math
@@ -33,7 +33,7 @@ def assert_triples(of_triple):
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    """A cache of the test's own, empty; what kernels call is already there."""
+    """An empty cache for the test; linked functions are already compiled."""
     for function in compiler._symbols:
         assert function.address
     monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path)
@@ -42,7 +42,7 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """The names of what is compiled from now on."""
+    """The names of functions compiled from now on."""
     names = []
     plain = compiler._Compiled._compile
     monkeypatch.setattr(compiler._Compiled, "_compile", lambda self: (names.append(self.symbol), plain(self))[1])
@@ -62,7 +62,7 @@ def inlined(ticket: int, x: int, y: int) -> None:
     store(y, 4, LANES, hypotenuse(load(x, 0, 3), spread(get(x, 2))))
 
 
-def test_a_kernel_does_as_machine_code_what_it_does_as_python(load):
+def test_a_compiled_kernel_equals_the_python_function(load):
     of_inlined = kernel(inlined)
     assert of_inlined.name == "inlined"
     assert of_inlined.python is inlined
@@ -76,12 +76,12 @@ def test_a_kernel_does_as_machine_code_what_it_does_as_python(load):
 
 
 @pytest.mark.usefixtures("machine_code")
-def test_the_assembly_is_that_of_the_kernel():
+def test_the_assembly_shows_the_kernel():
     assert "elman_triple:" in kernel(triple).assembly
 
 
 @pytest.mark.usefixtures("machine_code", "cache")
-def test_a_kernel_that_needs_more_than_it_is_loaded_with_is_refused():
+def test_a_kernel_with_unknown_calls_is_refused():
     @kernel
     def gamma(ticket: int, x: int) -> None:
         put(x, 0, np.float32(math.gamma(get(x, 0))))
@@ -91,7 +91,7 @@ def test_a_kernel_that_needs_more_than_it_is_loaded_with_is_refused():
 
 
 @pytest.mark.usefixtures("machine_code", "cache")
-def test_python_threads_that_ask_at_once_wait_for_one_compilation(compiled):
+def test_concurrent_python_threads_share_one_compilation(compiled):
     of_triple = kernel(triple)
     with ThreadPoolExecutor(8) as pool:
         addresses = set(pool.map(lambda _: of_triple.address, range(8)))
@@ -104,7 +104,7 @@ def test_python_threads_that_ask_at_once_wait_for_one_compilation(compiled):
 
 
 @pytest.mark.usefixtures("machine_code")
-def test_what_was_compiled_is_found(cache, compiled):
+def test_a_compiled_kernel_is_found_in_the_cache(cache, compiled):
     assert not kernel(triple).is_compiled
     assert_triples(kernel(triple))
     assert [file.name.startswith("elman_triple") for file in cache.iterdir()] == [True]
@@ -132,7 +132,7 @@ DAMAGE = {
 
 @pytest.mark.usefixtures("machine_code")
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_file_is_compiled_anew_and_never_run(cache, compiled, how):
+def test_a_damaged_file_is_recompiled_and_never_run(cache, compiled, how):
     assert kernel(triple).address
     (file,) = cache.iterdir()
     file.write_bytes(DAMAGE[how](file.read_bytes()))
@@ -145,8 +145,8 @@ def test_a_damaged_file_is_compiled_anew_and_never_run(cache, compiled, how):
 
 
 @pytest.mark.usefixtures("machine_code")
-def test_a_cache_that_cannot_keep_anything_does_no_harm(cache, compiled):
-    """It was there at first; then somebody emptied the disk, or filled it."""
+def test_a_cache_that_cannot_be_written_does_no_harm(cache, compiled):
+    """The folder existed at first; then it was deleted, or the disk filled up."""
     shutil.rmtree(cache)
     assert_triples(kernel(triple))
     assert_triples(kernel(triple))
@@ -169,12 +169,12 @@ def test_without_a_cache_each_process_compiles(monkeypatch, cache, compiled):
 
 @pytest.fixture
 def find_folder(monkeypatch, tmp_path):
-    """Find the folder anew; in the test's own root."""
+    """Find the folder again, in the test's own root."""
     monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "cache"))
     return compiler.cache_folder.__wrapped__
 
 
-def test_a_folder_below_the_one_that_was_asked_for(find_folder, tmp_path):
+def test_the_cache_is_a_subfolder_of_the_given_one(find_folder, tmp_path):
     folder = find_folder()
     assert folder.parent == tmp_path / "cache" / "kernels"
     assert folder.is_dir()
@@ -183,7 +183,7 @@ def test_a_folder_below_the_one_that_was_asked_for(find_folder, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the variable is Linux's")
-def test_by_default_a_folder_of_the_user_outside_the_package(find_folder, monkeypatch, tmp_path):
+def test_by_default_the_cache_is_the_users_and_outside_the_package(find_folder, monkeypatch, tmp_path):
     name = find_folder().name
     monkeypatch.delenv("ELMAN_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
@@ -191,7 +191,7 @@ def test_by_default_a_folder_of_the_user_outside_the_package(find_folder, monkey
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_another_source_another_folder(find_folder, monkeypatch, tmp_path, source):
+def test_a_changed_source_changes_the_folder(find_folder, monkeypatch, tmp_path, source):
     before = find_folder()
     package = tmp_path / "package"
     package.mkdir()
@@ -208,7 +208,7 @@ def test_another_source_another_folder(find_folder, monkeypatch, tmp_path, sourc
     assert find_folder() != before
 
 
-def test_another_compiler_or_processor_another_folder(find_folder, monkeypatch):
+def test_another_compiler_or_processor_changes_the_folder(find_folder, monkeypatch):
     folders = [find_folder()]
     triple_of_target, processor, features = compiler.target()
     for target in (
@@ -228,7 +228,7 @@ def test_another_compiler_or_processor_another_folder(find_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["below a file", "below a device"])
-def test_a_folder_that_cannot_be_written_is_told_and_done_without(find_folder, monkeypatch, tmp_path, caplog, where):
+def test_a_folder_that_cannot_be_written_is_reported_and_not_used(find_folder, monkeypatch, tmp_path, caplog, where):
     root = Path(os.devnull) / "x" if where == "below a device" else tmp_path / "file" / "x"
     (tmp_path / "file").touch()
     monkeypatch.setenv("ELMAN_CACHE_DIR", str(root))
@@ -268,7 +268,9 @@ def processes_answer(processes):
 
 
 @pytest.mark.usefixtures("machine_code")
-def test_two_at_once_compile_the_next_finds_it_and_a_changed_source_is_compiled_anew(start_python, tmp_path):
+def test_concurrent_processes_compile_later_ones_use_the_cache_and_a_changed_source_is_recompiled(
+    start_python, tmp_path
+):
     installed = tmp_path / "installed"
     shutil.copytree(PACKAGE, installed / "elman", ignore=shutil.ignore_patterns("__pycache__"))
     files = sorted(installed.rglob("*"))
@@ -299,7 +301,7 @@ logging.basicConfig(format="%(levelname)s %(message)s")
 
 
 @pytest.mark.usefixtures("machine_code")
-def test_where_no_cache_can_be_written_all_works(start_python):
+def test_everything_works_without_a_cache(start_python):
     process = start_python(WITHOUT_CACHE, ELMAN_CACHE_DIR="/dev/null/x")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err[-2000:]

@@ -27,7 +27,7 @@ LAYERS = {
 
 
 class Network:
-    """Embedding, torch.nn's layers, head; weights large enough for every token to have its chance."""
+    """Embedding, torch.nn's layers and head, with weights large enough for every token to be drawn."""
 
     def __init__(self, mode, size, num_layers, vocab_size=VOCAB):
         torch.manual_seed(size)
@@ -89,7 +89,7 @@ def test_writing_equals_a_loop_over_torch(mode, size, num_layers, streams, count
 
 
 @pytest.mark.parametrize("mode", LAYERS)
-def test_the_likeliest_token_is_taken_when_greedy(mode):
+def test_greedy_takes_the_most_likely_token(mode):
     greedy = lambda logits, uniform: int(logits.argmax())  # noqa: E731
     written_equals_loop(Network(mode, 9, 1), 2, 12, pick=greedy, greedy=True)
 
@@ -102,7 +102,7 @@ def test_a_vocabulary_too_large_for_the_table_is_embedded(mode, monkeypatch):
 
 @pytest.fixture(params=[2, 3])
 def tickets(request, monkeypatch):
-    """Let so many threads share a step, however small it is."""
+    """Make this many threads share a step, however small it is."""
     if IS_JIT_OFF:
         pytest.skip("Python takes one ticket after the other: none can wait for another")
     monkeypatch.setattr(generate, "THREADS_FROM", 0)
@@ -122,7 +122,7 @@ def test_threads_that_share_a_step_write_the_same(mode, num_layers, streams, voc
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("mode", ["RNN_TANH", "GRU", "LSTM"])
 def test_threads_give_the_bits_of_one_over_thousands_of_steps(tickets, mode, num_layers, monkeypatch):
-    """A thread that reads before another has written, or writes while it reads, is found out sooner or later."""
+    """Detect, sooner or later, a thread that reads before another has written, or writes while it reads."""
     writer = Network(mode, 192, num_layers, 97).writer()
     start = torch.randn(1, 97), tuple(torch.randn(num_layers, 1, 192) for _ in range(1 + (mode == "LSTM")))
     uniforms = torch.rand(1, 3_000, dtype=torch.float64)
@@ -136,7 +136,7 @@ def test_threads_give_the_bits_of_one_over_thousands_of_steps(tickets, mode, num
 
 @pytest.mark.parametrize("streams", [1, 4])
 def test_threads_meet_the_repetition_penalty_at_the_same_time(tickets, streams, monkeypatch):
-    """What one thread marks as seen, another that is still drawing must not see yet."""
+    """A token that one thread marks as seen must not affect another that is still drawing."""
     network = Network("GRU", 96, 1, 40)
     logits, state = network.start(streams)
     uniforms = torch.rand(streams, 300, dtype=torch.float64)
@@ -160,7 +160,7 @@ def test_draws_follow_the_distribution():
     expected = softmax(logits.double().numpy() / 0.7) * streams
     found = np.bincount(ids[:, 0].numpy(), minlength=VOCAB)
     statistic = ((found - expected) ** 2 / expected).sum()
-    assert statistic < 29.59  # chi-square with 10 degrees of freedom: one sound draw in a thousand is above it
+    assert statistic < 29.59  # chi-square with 10 degrees of freedom: a correct sampler exceeds it once in a thousand
 
 
 def test_the_options_of_a_draw_are_those_of_sampling():
@@ -188,7 +188,7 @@ def test_the_options_of_a_draw_are_those_of_sampling():
     assert seen.tolist() == loop_seen.tolist()
 
 
-def test_what_must_not_be_written_is_not():
+def test_forbidden_tokens_are_not_written():
     network = Network("RNN_TANH", 6, 1)
     bias = network.head.bias.detach().clone()
     bias[:9] = -torch.inf
@@ -222,7 +222,7 @@ MANY = [
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("mode", ["RNN_TANH", "GRU", "LSTM"])
 def test_a_stream_has_the_same_bits_alone_and_among_fifteen_others(mode, num_layers, size):
-    """Whatever is drawn beside it, and into however many calls the writing is cut."""
+    """Whichever streams are in the batch, and into however many calls the tokens are split."""
     network, count = Network(mode, size, num_layers, vocab_size=37), 24
     writer = network.writer()
     logits, state = network.start(16)

@@ -59,7 +59,7 @@ def random_state(layer, batch_size):
 
 
 def twin(layer, backend, dtype=torch.float32):
-    """The same layer, computed otherwise."""
+    """The same layer, computed in another way."""
     other = copy.deepcopy(layer).to(dtype)
     other.backend = backend
     return other
@@ -71,7 +71,7 @@ def weigh(result):
 
 
 def results_and_gradients(layer, inputs, state, lengths=None, wanted=None):
-    """Outputs, final states, and the gradients of everything, under a loss that weighs every entry differently.
+    """Return outputs, final states, and the gradients of everything, under a loss that weighs every entry differently.
 
     ``wanted`` are the numbers of the results that the loss depends on; all when None.
     """
@@ -179,7 +179,7 @@ def test_any_shape_equals_the_reference(name, direction, sizes, lengths, has_len
 
 @every_cell
 def test_saturated_gates(name):
-    """Inputs a hundred times as large: every gate at one of its ends, where slopes are small differences."""
+    """Inputs a hundred times as large: every gate saturates, and slopes are small differences."""
     layer = build(name, 3, 17, **DIRECTIONS["concat"])
     inputs, state = 100 * torch.randn(5, 4, 3), random_state(layer, 4)
     exact = results_and_gradients(twin(layer, "reference", torch.float64), inputs, state)
@@ -205,7 +205,7 @@ def test_padding_changes_neither_results_nor_gradients(name, direction):
 
 
 @every_cell
-def test_what_the_loss_makes_of_padding_changes_no_gradient(name):
+def test_gradients_of_padded_outputs_are_ignored(name):
     layer = build(name, 3, 17, **DIRECTIONS["concat"])
     inputs, state = torch.randn(5, 5, 3), random_state(layer, 5)
     outputs, _ = layer(inputs, state, LENGTHS)
@@ -265,7 +265,7 @@ def test_no_rows_at_all(name, direction, has_lengths):
 
 
 @every_cell
-def test_pieces_with_carried_state_equal_the_whole(name):
+def test_chunks_with_carried_state_equal_the_whole(name):
     layer = build(name, 3, 17, 2)
     inputs, state = torch.randn(7, 2, 3), random_state(layer, 2)
     pieces, carry = [], state
@@ -283,7 +283,7 @@ NOT_NUMBERS = pytest.mark.parametrize("number", [float("nan"), float("inf"), -fl
 
 
 def assert_same_kinds(ours, theirs):
-    """The same infinities and NaN in the same places, and near elsewhere."""
+    """Check for the same infinities and NaN in the same places, and close values elsewhere."""
     for one, other in zip(ours, theirs, strict=True):
         assert torch.equal(one.isnan(), other.isnan())
         assert torch.equal(one.isposinf(), other.isposinf())
@@ -295,7 +295,7 @@ def assert_same_kinds(ours, theirs):
 @NOT_NUMBERS
 @every_direction
 @every_cell
-def test_what_is_no_number_in_an_input_comes_out_as_in_torch(name, direction, number):
+def test_nan_and_infinity_in_an_input_propagate_as_in_torch(name, direction, number):
     layer = build(name, 3, 17, **DIRECTIONS[direction])
     inputs, state = torch.randn(5, 4, 3), random_state(layer, 4)
     inputs[2, 1, 0] = number
@@ -308,7 +308,7 @@ def test_what_is_no_number_in_an_input_comes_out_as_in_torch(name, direction, nu
 
 @NOT_NUMBERS
 @every_cell
-def test_what_is_no_number_in_a_state_comes_out_as_in_torch(name, number):
+def test_nan_and_infinity_in_a_state_propagate_as_in_torch(name, number):
     layer = build(name, 3, 17)
     for place in range(len(parts(random_state(layer, 4)))):
         inputs, state = torch.randn(5, 4, 3), random_state(layer, 4)
@@ -318,7 +318,7 @@ def test_what_is_no_number_in_a_state_comes_out_as_in_torch(name, number):
 
 
 @every_cell
-def test_nan_in_a_weight_comes_out_as_in_torch(name):
+def test_nan_in_a_weight_propagates_as_in_torch(name):
     layer = build(name, 3, 17)
     with torch.no_grad():
         layer.weight_hh_l0[16, 2] = float("nan")
@@ -376,7 +376,7 @@ def transposed(tensor):
 
 
 def shifted(tensor):
-    """The same numbers, not where an allocation begins."""
+    """The same numbers, not at the start of an allocation."""
     memory = torch.full((tensor.numel() + 1,), float("nan"))
     memory[1:] = tensor.flatten()
     return memory[1:].view(tensor.shape)
@@ -386,7 +386,7 @@ def shifted(tensor):
 @pytest.mark.parametrize("lengths", [None, torch.tensor([2, 5, 0, 3])], ids=["whole", "lengths"])
 @every_number_of_directions
 @every_mode
-def test_arguments_and_gradients_may_lie_in_memory_in_any_way(mode, directions, lengths, lay_out):
+def test_arguments_and_gradients_may_have_any_memory_layout(mode, directions, lengths, lay_out):
     arguments = operands(mode, 17, lengths, directions)
     d_results = random_gradients(directions)
     strange = [None if tensor is None else lay_out(tensor.detach()) for tensor in arguments[:TENSORS]]
@@ -431,7 +431,7 @@ def test_chunks_equal_the_whole_and_without_gates_all_is_the_same(monkeypatch, m
 @pytest.mark.parametrize("has_lengths", [False, True])
 @every_mode
 def test_the_second_direction_is_the_first_over_reversed_rows(mode, has_lengths):
-    """Outputs, states and gradients of each direction are those of a layer of its own; those of the inputs add up."""
+    """Outputs, states and gradients of each direction are those of a separate layer; gradients of the inputs add up."""
     lengths = LENGTHS if has_lengths else torch.full((5,), 5)
     both = operands(mode, 17, LENGTHS if has_lengths else None, 2, batch_size=5)
     d_results = random_gradients(2, batch_size=5)
@@ -459,7 +459,7 @@ def test_the_second_direction_is_the_first_over_reversed_rows(mode, has_lengths)
 @pytest.mark.parametrize("has_lengths", [False, True])
 @every_number_of_directions
 @every_mode
-def test_rows_may_be_dealt_out_to_any_number_of_threads(mode, directions, has_lengths):
+def test_rows_may_be_split_among_any_number_of_threads(mode, directions, has_lengths):
     lengths = LENGTHS if has_lengths else None
     d_results = random_gradients(directions, batch_size=5)
     alone, *shared = (
@@ -491,7 +491,7 @@ def test_the_number_of_threads_may_change_before_the_backward_pass(name):
     [*itertools.product(CELLS, [{0}, {1}]), ("lstm", {2}), ("lstm", {1, 2})],
     ids=str,
 )
-def test_the_loss_may_leave_results_out(name, wanted):
+def test_the_loss_may_ignore_some_results(name, wanted):
     layer = build(name, 3, 17, 2, **DIRECTIONS["concat"])
     inputs, state = torch.randn(5, 5, 3), random_state(layer, 5)
     for lengths in (None, LENGTHS):
@@ -501,7 +501,7 @@ def test_the_loss_may_leave_results_out(name, wanted):
 
 
 @every_cell
-def test_only_some_gradients_may_be_asked_for(name):
+def test_some_gradients_may_not_be_needed(name):
     layer = build(name, 3, 17, 2)
     inputs, state = torch.randn(5, 4, 3), random_state(layer, 4)
     of_inputs, *of_state_and_weights = results_and_gradients(layer, inputs, state)[1 + len(parts(state)) :]
@@ -572,7 +572,7 @@ def test_fake_tensors_have_the_shapes_of_real_ones(mode, directions, needs_gates
 
 
 @every_cell
-def test_training_goes_where_it_goes_with_torch(name):
+def test_training_follows_torch(name):
     ours = build(name, 3, 17, **DIRECTIONS["concat"])
     theirs = twin(ours, "torch")
     inputs, targets = torch.randn(6, 4, 3), torch.randn(6, 4, 34)
@@ -616,7 +616,7 @@ def test_checkpointing(name):
 
 
 @every_cell
-def test_a_graph_may_be_walked_twice_but_not_after_its_weights_changed(name):
+def test_backward_may_run_twice_but_not_after_weights_changed(name):
     layer = build(name, 3, 17)
     outputs, _ = layer(torch.randn(5, 4, 3))
     once, twice = (torch.autograd.grad(outputs.sum(), layer.weight_hh_l0, retain_graph=True) for _ in range(2))
@@ -688,7 +688,7 @@ def test_two_threads_equal_one_and_each_gives_the_same_bits_again(name, directio
         once, again = (results_and_gradients(layer, inputs, state, lengths) for _ in range(2))
         assert_equal(once, again)
         found.append(once)
-    # Not to the bit: a thread that has fewer rows computes some of them in smaller tiles, which sum in another order.
+    # Not to the bit: a thread with fewer rows computes some of them in smaller tiles, which add in a different order.
     assert_near(*found)
 
 

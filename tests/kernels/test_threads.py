@@ -1,4 +1,4 @@
-"""Tickets are taken once each, by torch's threads or Python's; and what that gives does not depend on which."""
+"""Each ticket is taken once, by torch's threads or Python's, with the same results."""
 
 import ctypes
 import threading
@@ -67,7 +67,7 @@ def test_tickets_run_at_the_same_time_and_all_are_done_when_run_returns(load, nu
 
 @pytest.mark.usefixtures("machine_code", "either_layer")
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_waits_for_each_other_runs_together_whatever_torch_has(load, num_threads, count):
+def test_tickets_that_wait_for_each_other_run_together_with_any_number_of_torch_threads(load, num_threads, count):
     num_threads(count)
     load(meet_and_part)
     arrived, done = np.zeros(1, np.int64), np.zeros(2, np.int64)
@@ -77,7 +77,7 @@ def test_what_waits_for_each_other_runs_together_whatever_torch_has(load, num_th
 
 @pytest.mark.usefixtures("machine_code")
 @pytest.mark.parametrize("limit", [{"thread_limit": 7}, {"dynamic": 1}, {"in_parallel": 1}, {"max_active_levels": 0}])
-def test_openmp_is_not_asked_where_it_may_start_fewer_threads(load, limit, monkeypatch):
+def test_openmp_is_not_used_if_it_may_start_fewer_threads(load, limit, monkeypatch):
     asked = {"thread_limit": threads.UNLIMITED, "dynamic": 0, "in_parallel": 0, "max_active_levels": 1, **limit}
     answers = {name if name == "in_parallel" else f"get_{name}": answer for name, answer in asked.items()}
     openmp = SimpleNamespace(**{f"omp_{name}": lambda answer=answer: answer for name, answer in answers.items()})
@@ -103,7 +103,7 @@ print(writer.write(torch.zeros(1, 5), state, uniforms, draw_options()[None]).sha
 
 @pytest.mark.usefixtures("machine_code")
 @pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": 1}, {"OMP_DYNAMIC": "true"}, {"OMP_MAX_ACTIVE_LEVELS": 0}])
-def test_where_openmp_may_start_fewer_threads_nobody_waits_for_ever(python, limit):
+def test_no_thread_waits_forever_if_openmp_may_start_fewer(python, limit):
     assert python(TOGETHER, **limit) == "torch.Size([1, 9])\n"
 
 
@@ -126,13 +126,13 @@ def test_python_threads_at_once_do_not_take_each_others_tickets(load, num_thread
 
 @kernel
 def wait_for_a_million_million(ticket: int, number: int) -> None:
-    while add_atomically(number, 1) < 10**12:  # which adds 1; an atomic operation, so that each turn really looks
+    while add_atomically(number, 1) < 10**12:  # which adds 1; an atomic operation, so that each iteration really reads
         pass
 
 
 @pytest.mark.usefixtures("machine_code", "either_layer")
-def test_other_python_threads_go_on_meanwhile(load, num_threads):
-    """A kernel does not hold the interpreter's lock: this one waits for what only another Python thread can write."""
+def test_other_python_threads_run_meanwhile(load, num_threads):
+    """A kernel does not hold the GIL: this one waits for a value that only another Python thread writes."""
     num_threads(1)
     load(wait_for_a_million_million)
     number = np.zeros(1, np.int64)
@@ -227,5 +227,5 @@ def test_without_openmp_python_threads_give_the_same_bits(python, tmp_path, num_
 
 @pytest.mark.usefixtures("machine_code")
 @pytest.mark.parametrize("mask", [None, "1"])
-def test_a_forked_process_starts_threads_of_its_own(python, mask):
+def test_a_forked_process_starts_its_own_threads(python, mask):
     python(FORKED, **{MASK_VARIABLE: mask})

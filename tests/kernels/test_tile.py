@@ -1,4 +1,4 @@
-"""The matrix product against numpy's: exact on whole numbers, within bounds on others, nothing touched beside it.
+"""The matrix product against numpy's: exact on whole numbers, within bounds on others, touching no other memory.
 
 Sums of products of small whole numbers are exact in float32, in any order; so a wrong index, a missed or a doubled term
 shows, and nothing else does. Between and around the matrices lies NaN, which would spread if it were read.
@@ -44,7 +44,7 @@ def whole_numbers(*shape, seed=0):
 
 
 def spaced(matrix, gap, fill=NAN):
-    """Lay a matrix out with ``gap`` numbers after each row; returns its memory and how far its rows lie apart."""
+    """Lay out a matrix with ``gap`` numbers after each row; return its memory and its row stride."""
     memory = np.full((len(matrix), matrix.shape[1] + gap), fill, np.float32)
     memory[:, : matrix.shape[1]] = matrix
     return memory, matrix.shape[1] + gap
@@ -55,7 +55,7 @@ def address(array):
 
 
 def packed(b):
-    """Pack B (depth, columns), as it lies in memory."""
+    """Pack B (depth, columns) from its layout in memory."""
     depth, columns = b.shape
     num_panels = -(-columns // WIDTH)
     panels = np.full(num_panels * depth * WIDTH, NAN, np.float32)
@@ -83,7 +83,7 @@ def test_panels_hold_the_matrix_and_zeros(columns, depth, is_transposed):
 
 
 @pytest.mark.parametrize("is_transposed", [False, True])
-def test_part_of_a_matrix_is_packed_where_it_lies(is_transposed):
+def test_part_of_a_matrix_is_packed_without_a_copy(is_transposed):
     wide, _ = spaced(whole_numbers(WIDTH + 3, 4), 5)
     part = wide[:, :4].T if is_transposed else wide[:, :4]
     depth, columns = part.shape
@@ -163,7 +163,7 @@ def test_rounding_stays_within_its_bound(load, depth):
     assert np.all(np.abs(c - exact) <= bound)
 
 
-def test_nan_and_infinity_go_where_they_belong(load):
+def test_nan_and_infinity_affect_only_their_row_and_column(load):
     rows, columns, depth = ROWS + 3, WIDTH + 3, 9
     a, b = whole_numbers(rows, depth, seed=1), np.abs(whole_numbers(depth, columns, seed=2)) + 1
     a[2, 3], a[5, 0], b[4, WIDTH + 1] = np.nan, np.inf, -np.inf
@@ -184,7 +184,7 @@ def test_nan_and_infinity_go_where_they_belong(load):
 
 @pytest.mark.parametrize("rows", [1, 5, 12, 13])
 @pytest.mark.parametrize("block", [1, 4, 6, 100])
-def test_blocks_of_rows_make_the_whole(rows, block):
+def test_blocks_of_rows_equal_the_whole(rows, block):
     columns, depth = WIDTH + 2, 5
     a, b, d = whole_numbers(rows, depth, seed=1), whole_numbers(depth, columns, seed=2), whole_numbers(columns, seed=3)
     memory, a_row = spaced(a, 4)
@@ -326,7 +326,7 @@ print("whole")
 
 @pytest.mark.usefixtures("machine_code")
 @pytest.mark.skipif(platform.system() != "Linux", reason="mprotect is called as Linux has it")
-def test_nothing_beside_a_matrix_is_touched(python):
+def test_no_memory_outside_a_matrix_is_touched(python):
     assert python(GUARDED) == "whole\n"
 
 
@@ -345,7 +345,7 @@ def test_the_tile_fills_the_registers_that_the_target_has():
     assert (rows[vector.registers()], lanes[vector.registers()]) == (tile.ROWS, vector.LANES)
     assembly = assembly_of_multiply()
     assert vector.registers() in assembly
-    if vector.registers() == "zmm":  # 32 of them: every sum of the largest tile stays in one of its own
+    if vector.registers() == "zmm":  # 32 of them: every sum of the largest tile stays in its own register
         used = {f"zmm{number}" for number in range(32) if f"zmm{number}" in assembly}
         assert len(used) >= ROWS * tile.VECTORS
 
@@ -370,7 +370,7 @@ print(tile.ROWS, vector.LANES, vector.target()[1])
     [("haswell", "ymm", "6 8"), ("nehalem", "xmm", "6 4")],
 )
 def test_the_tile_follows_the_target_of_numba_and_not_the_host(python, tmp_path, processor, widest, shape):
-    """The code is looked at, not run: the host may be the lesser one."""
+    """Inspect the code without running it: the host may lack these instructions."""
     target = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": "", "ELMAN_CACHE_DIR": tmp_path}
     *seen, last = python(TARGET, **target).splitlines()
     assert last == f"{shape} {processor}"

@@ -1,6 +1,7 @@
-"""The table of tasks, beside what it stands for: classes, samples, and the tables that people read."""
+"""The table of tasks agrees with the classes, the samples and the tables in the documentation."""
 
 import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -25,12 +26,20 @@ def test_a_row_leads_to_the_class_that_is_saved_under_its_name(task):
     assert dataclasses.is_dataclass(model)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_row_names_the_options_of_an_answer(task):
+    arguments = inspect.signature(TASKS[task].model_class.answer).parameters.values()
+    options = [argument.name for argument in arguments if argument.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert list(TASKS[task].answer_options) == options
+    assert ("search" in options) == ("search" in inspect.signature(TASKS[task].model_class.report).parameters)
+
+
 def test_every_sample_belongs_to_one_task():
     assert sorted(name for row in TASKS.values() for name in row.samples) == sample_names()
 
 
 @pytest.mark.parametrize(("file", "folder"), [("README.md", "docs/"), ("docs/index.md", "")])
-def test_the_tables_that_people_read_are_the_table(file, folder):
+def test_the_tables_in_the_documentation_agree(file, folder):
     lines = re.findall(r"^\| .* \|$", (ROOT / file).read_text(), re.MULTILINE)
     shown = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     for row in TASKS.values():
@@ -42,7 +51,7 @@ def test_the_tables_that_people_read_are_the_table(file, folder):
 
 
 @pytest.mark.parametrize("task", [task for task, row in TASKS.items() if row.comparison is not None])
-def test_what_is_compared_where_nothing_is_named_is_explained(task):
+def test_the_models_compared_by_default_are_explained(task):
     comparison = TASKS[task].comparison
     assert callable(comparison.compare)
     for name in comparison.models.split(","):

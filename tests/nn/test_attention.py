@@ -62,6 +62,6 @@ def test_padding_changes_nothing_and_gets_no_gradient(kind):
     assert not wild.grad[1, 2:].any()
 
 
-def test_a_wrong_kind_is_told_the_right_ones():
+def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match='did you mean "luong"'):
         Attention("luon", 3, 3)

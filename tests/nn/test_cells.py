@@ -1,4 +1,4 @@
-"""The table of cells says of each what its layer does; and a cell without kernels needs an entry and a layer."""
+"""The table of cells describes each layer; a new cell without kernels needs only an entry and a layer."""
 
 from typing import get_args
 
@@ -18,7 +18,7 @@ LENGTHS = torch.tensor([3, 7, 0, 4])
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_an_entry_says_what_its_layer_does(name):
+def test_an_entry_describes_its_layer(name):
     cell = CELLS[name]
     layer = cell.layer(3, 5)
     assert layer.cell is cell
@@ -31,7 +31,7 @@ def test_an_entry_says_what_its_layer_does(name):
     assert (cell.torch is not None) == isinstance(layer, nn.RNNBase)
 
 
-def test_the_names_that_settings_know_are_those_of_the_table():
+def test_settings_accept_the_names_of_the_table():
     assert get_args(CellName) == tuple(CELLS)
 
 
@@ -51,7 +51,7 @@ def test_a_gates_bias_is_shifted_in_all_layers_and_directions(name, gate, rows):
 
 
 class Peephole(Recurrent):
-    """An LSTM whose gates see the cell: what one would write in a file of one's own."""
+    """An LSTM whose gates see the cell, written as a user would write it."""
 
     cell_name = "peephole"
 
@@ -84,7 +84,7 @@ def peephole(monkeypatch):
     return build
 
 
-def test_without_peepholes_a_new_cell_is_the_lstm(peephole):
+def test_a_new_cell_without_peepholes_equals_the_lstm(peephole):
     layer = peephole(3, 5, 2, bidirectional=True)
     known = CELLS["lstm"].layer(3, 5, 2, bidirectional=True, dtype=DOUBLE)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_without_peepholes_a_new_cell_is_the_lstm(peephole):
         torch.testing.assert_close(ours, theirs, **SAME)
 
 
-def test_a_new_cell_in_pieces_is_the_whole_and_has_a_learned_state(peephole):
+def test_a_new_cell_run_in_chunks_equals_the_whole_and_learns_its_state(peephole):
     layer = peephole(3, 5, initial_state="learned", merge="sum", bidirectional=False)
     with torch.no_grad():
         layer.initial_cell.fill_(0.5)
@@ -115,7 +115,7 @@ def test_a_new_cell_in_pieces_is_the_whole_and_has_a_learned_state(peephole):
     torch.testing.assert_close(layer(inputs, start)[0], whole, **SAME)
 
 
-def test_what_a_new_cell_does_not_have_is_refused(peephole):
+def test_backends_that_a_new_cell_lacks_are_refused(peephole):
     for backend, message in {"reference": "a Peephole has no reference", "fused": "no kernels for a Peephole"}.items():
         with pytest.raises(UsageError, match=message):
             peephole(3, 5, backend=backend)(torch.zeros(2, 1, 3, dtype=DOUBLE))

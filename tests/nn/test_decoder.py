@@ -21,7 +21,7 @@ def made(cell, attention, feeding, num_layers=1):
 
 
 def by_hand(decoder, inputs, start, outputs, length, row):
-    """Decode one row of a one-layer decoder with NumPy, one step after the other."""
+    """Decode one row of a one-layer decoder with NumPy, step by step."""
     weights = {name: tensor.detach().numpy() for name, tensor in decoder.state_dict().items()}
     cell = reference.cell_named({"rnn": "rnn_tanh"}.get(decoder.rnn.cell_name, decoder.rnn.cell_name))
     absent = {"rnn.weight_hh_l0": np.zeros((0, 4)), "rnn.bias_hh_l0": np.zeros(0)} | weights  # where there is no U
@@ -71,7 +71,7 @@ def test_it_computes_its_equations(cell, attention, feeding):
 
 @pytest.mark.parametrize(("attention", "feeding"), KINDS)
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_one_step_after_the_other_is_the_same_as_all_at_once(attention, feeding, num_layers):
+def test_step_by_step_equals_all_at_once(attention, feeding, num_layers):
     decoder, start, _, _ = made("lstm", attention, feeding, num_layers)
     inputs = torch.randn(2, 4, 3).double()
     whole, last, weights = decoder(inputs, start)
@@ -89,7 +89,7 @@ def test_one_step_after_the_other_is_the_same_as_all_at_once(attention, feeding,
 
 
 @pytest.mark.parametrize(("attention", "feeding"), KINDS)
-def test_rows_that_share_a_sentence_write_as_if_alone(attention, feeding):
+def test_rows_that_share_a_memory_equal_rows_alone(attention, feeding):
     decoder, start, _, _ = made("gru", attention, feeding)
     rows = torch.tensor([1, 1, 1, 0, 0, 0])
     both = start.select(torch.tensor([1, 0]), rows)

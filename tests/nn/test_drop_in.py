@@ -1,4 +1,4 @@
-"""The layers stand in for torch.nn's: called by its keywords, traced, and exported."""
+"""The layers replace torch.nn's: called with its keywords, traced, and exported."""
 
 import copy
 import io
@@ -58,7 +58,7 @@ def test_the_state_is_called_hx(ours, theirs):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("ours", [ours for ours, _ in CELLS])
-def test_a_trace_is_the_layer(ours, shape):
+def test_a_trace_equals_the_layer(ours, shape):
     layer = made(ours, **shape)
     inputs = torch.randn(6, 3, 4)
     state = state_for(layer, 6 if layer.batch_first else 3)
@@ -72,7 +72,7 @@ def test_a_trace_is_the_layer(ours, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("ours", [ours for ours, _ in CELLS])
-def test_an_exported_program_is_the_layer(ours, shape):
+def test_an_exported_program_equals_the_layer(ours, shape):
     layer = made(ours, **shape)
     inputs = torch.randn(6, 3, 4)
     with warnings.catch_warnings():
@@ -83,7 +83,7 @@ def test_an_exported_program_is_the_layer(ours, shape):
 
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
 @pytest.mark.parametrize("ours", [ours for ours, _ in CELLS])
-def test_an_onnx_file_is_the_layer(ours, shape, tmp_path):
+def test_an_onnx_model_equals_the_layer(ours, shape, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     layer = made(ours, **shape)
     inputs = torch.randn(6, 3, 4)
@@ -96,7 +96,7 @@ def test_an_onnx_file_is_the_layer(ours, shape, tmp_path):
     np.testing.assert_allclose(outputs, layer(inputs)[0].detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
-def test_the_new_exporter_takes_a_layer(tmp_path):
+def test_the_new_exporter_exports_a_layer(tmp_path):
     pytest.importorskip("onnxscript", reason="torch.onnx.export(dynamo=True) needs onnxscript")
     layer = made(en.GRU)
     torch.onnx.export(layer, (torch.randn(6, 3, 4),), tmp_path / "gru.onnx", dynamo=True)

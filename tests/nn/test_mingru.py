@@ -1,4 +1,4 @@
-"""The minimal GRU: its parallel form against the reference, each row alone, flips by hand and its own pieces."""
+"""The minimal GRU: its parallel form against the reference, each row alone, flips by hand, and chunks."""
 
 import copy
 
@@ -26,7 +26,7 @@ def close(ours, theirs):
 
 
 def everything(layer, inputs, start, lengths=None):
-    """Outputs, final state, and all gradients, under a loss that weighs every entry differently."""
+    """Return outputs, final state, and all gradients, under a loss that weighs every entry differently."""
     inputs, start = inputs.clone().requires_grad_(), start.clone().requires_grad_()
     layer.zero_grad()
     results = layer(inputs, start, lengths=lengths)
@@ -36,7 +36,7 @@ def everything(layer, inputs, start, lengths=None):
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 7, 16, 30])  # a square, below and above one
-def test_the_scan_is_the_loop(num_steps):
+def test_the_scan_equals_the_loop(num_steps):
     torch.manual_seed(0)
     keep, add, h = (
         torch.rand(num_steps, 2, 3, dtype=DOUBLE),
@@ -50,7 +50,7 @@ def test_the_scan_is_the_loop(num_steps):
         close(found[t], h)
 
 
-def test_the_scan_forgets_at_once_and_remembers_for_ever():
+def test_the_scan_with_fully_open_and_closed_gates():
     # a gate that is shut is exactly 0 in float32, whose logarithm or reciprocal would be infinite
     for gate in (0.0, 1.0):
         keep, add = torch.full((2000, 1, 1), gate), torch.zeros(2000, 1, 1)
@@ -92,7 +92,7 @@ def test_equals_its_equation():
     assert [name for name, _ in layer.named_parameters()] == ["weight_ih_l0", "bias_ih_l0"]  # no U
 
 
-def test_what_lies_beyond_a_length_is_never_looked_at():
+def test_padding_is_ignored():
     layer = build(3, 5, 2, bidirectional=True)
     inputs = torch.randn(7, 6, 3, dtype=DOUBLE)
     padded = inputs.clone()
@@ -129,7 +129,7 @@ def test_both_directions_equal_flipping_each_row_by_hand():
             close(final[:, row : row + 1], torch.cat((end, start)))
 
 
-def test_a_sequence_in_pieces_is_the_whole_sequence():
+def test_chunks_with_carried_state_equal_the_whole():
     layer = build(3, 5, 2)
     inputs = torch.randn(11, 2, 3, dtype=DOUBLE)
     whole, end = layer(inputs)
@@ -141,7 +141,7 @@ def test_a_sequence_in_pieces_is_the_whole_sequence():
     close(state, end)
 
 
-def test_float32_stays_as_near_as_the_loop():
+def test_float32_is_as_accurate_as_the_loop():
     torch.manual_seed(0)
     layer = MinGRU(8, 32)
     exact = copy.deepcopy(layer).double()
@@ -161,6 +161,6 @@ def test_autocast_computes_the_states_in_float32():
     torch.testing.assert_close(outputs, layer(inputs)[0], rtol=0.05, atol=0.05)  # bfloat16 has 8 bits
 
 
-def test_kernels_that_it_does_not_have_are_refused():
+def test_the_fused_backend_is_refused():
     with pytest.raises(UsageError, match=r'no kernels for a MinGRU; use backend="auto"'):
         MinGRU(3, 5, backend="fused")(torch.zeros(2, 1, 3))

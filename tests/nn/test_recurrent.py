@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.errors import UsageError
-from elman.nn.backends import choose
+from elman.nn.backends import choose_backend
 from elman.nn.cells import CELLS as TABLE
 from elman.nn.cells import RNN_RELU
 from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
@@ -70,7 +70,7 @@ def assert_same(ours, theirs, **tolerance):
 
 
 def gradients(layer, inputs, state, lengths=None):
-    """Outputs, final states, and the gradients of everything, under a loss that weighs every entry differently."""
+    """Return outputs, final states and all gradients, under a loss that weighs every entry differently."""
     inputs = inputs.clone().requires_grad_()
     first = tuple(part.clone().requires_grad_() for part in parts(state))
     layer.zero_grad()
@@ -121,7 +121,7 @@ def test_other_settings_of_torch(options):
     close(ours(inputs, state, lengths)[0][:2, :1], alone)
 
 
-def test_positional_arguments_stand_where_torch_has_them():
+def test_positional_arguments_have_the_order_of_torch():
     assert repr(RNN(3, 5, 2, "relu", False, True, 0.5, True)).startswith(
         "RNN(3, 5, num_layers=2, bias=False, batch_fir"
     )
@@ -150,7 +150,7 @@ def test_batch_first_unbatched_and_packed(name):
             )
 
 
-def test_packed_goes_through_merges_too():
+def test_packed_input_with_merges():
     layer = build("gru", 3, 5, 2, bidirectional=True, merge="sum")
     inputs, lengths = torch.randn(6, 4, 3, dtype=DOUBLE), torch.tensor([2, 6, 1, 5])
     packed, state = layer(pack_padded_sequence(inputs, lengths, enforce_sorted=False))
@@ -187,7 +187,7 @@ def test_autocast_gives_the_dtypes_that_torch_gives(name):
         assert [t.dtype for t in (got[0], *parts(got[1]))] == [t.dtype for t in (expected[0], *parts(expected[1]))]
 
 
-def test_new_weights_are_seen():
+def test_new_weights_are_used():
     layer = build("gru", 3, 5)
     other = {key: 2 * weight for key, weight in layer.state_dict().items()}
     inputs = torch.randn(4, 2, 3, dtype=DOUBLE)
@@ -196,7 +196,7 @@ def test_new_weights_are_seen():
     assert_same(swapped, layer(inputs))
 
 
-def test_repr_shows_what_is_unusual():
+def test_repr_shows_what_differs_from_the_defaults():
     assert repr(GRU(3, 5)) == "GRU(3, 5)"
     shown = repr(RNN(3, 5, nonlinearity="relu", bidirectional=True, merge="sum", initial_state="learned"))
     assert shown == "RNN(3, 5, bidirectional=True, merge='sum', initial_state='learned', nonlinearity='relu')"
@@ -253,7 +253,7 @@ def test_lengths_that_fill_the_batch_change_nothing():
 
 
 @every_cell
-def test_pieces_with_carried_state_equal_the_whole(name):
+def test_chunks_with_carried_state_equal_the_whole(name):
     layer = build(name, 3, 5, 2)
     inputs, state = torch.randn(7, 2, 3, dtype=DOUBLE), random_state(layer, 2)
     pieces, carry = [], state
@@ -267,7 +267,7 @@ def test_pieces_with_carried_state_equal_the_whole(name):
 
 
 def by_hand(name, layer, inputs, state, lengths):
-    """Stack and merge in plain sight: every direction a unidirectional torch layer, every row flipped on its own."""
+    """Stack and merge by hand: every direction a unidirectional torch layer, every row flipped on its own."""
     finals = []
     for level in range(layer.num_layers):
         directions = []
@@ -334,7 +334,7 @@ def test_the_reference_equals_torch_in_float32_and_without_biases(name):
 
 
 @every_cell
-def test_learned_first_state(name):
+def test_learned_initial_state(name):
     layer = build(name, 3, 5, 2, bidirectional=True, initial_state="learned")
     learned = [weight for key, weight in layer.named_parameters() if key.startswith("initial_")]
     assert [tuple(weight.shape) for weight in learned] == [(4, 5)] * (2 if name == "lstm" else 1)
@@ -352,7 +352,7 @@ def test_learned_first_state(name):
 
 
 @every_cell
-def test_random_first_state(name):
+def test_random_initial_state(name):
     layer = build(name, 3, 5, initial_state="random")
     inputs = torch.randn(4, 2, 3, dtype=DOUBLE)
     torch.manual_seed(3)
@@ -444,7 +444,7 @@ def test_an_unknown_option_is_refused():
 
 
 def bytes_held(layer, inputs):
-    """Count the bytes that autograd keeps between the passes, less the weights."""
+    """Count the bytes that autograd keeps between the passes, without the weights."""
     held = {}
 
     def keep(tensor):
@@ -460,7 +460,7 @@ def bytes_held(layer, inputs):
 
 
 @pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
-def test_the_kernels_hold_no_more_for_the_backward_pass_than_torch(name):
+def test_the_kernels_keep_no_more_for_the_backward_pass_than_torch(name):
     inputs = torch.randn(32, 8, 64, requires_grad=True)
     fused = bytes_held({"RNN": RNN, "GRU": GRU, "LSTM": LSTM}[name](64, 64, backend="fused"), inputs)
     theirs = bytes_held(getattr(nn, name)(64, 64), inputs)
@@ -492,7 +492,7 @@ def test_auto_takes_torch_where_it_is_faster(mode, size, batch_size, has_lengths
     inputs = torch.zeros(3, batch_size, 2)
     lengths = torch.full((batch_size,), 2) if has_lengths else None
     (cell,) = (cell for cell in (*TABLE.values(), RNN_RELU) if cell.kernels == mode)
-    assert choose("auto", cell, inputs, size, lengths, is_training)[0] == expected
+    assert choose_backend("auto", cell, inputs, size, lengths, is_training)[0] == expected
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, where it loads its formulas

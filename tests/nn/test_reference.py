@@ -28,7 +28,7 @@ def random_problem(name, num_steps, batch_size, input_size, hidden_size, seed=0)
 
 
 class MinGRU(nn.Module):
-    """The equations of the paper (section 3.1), one step after the other, for autograd to differentiate."""
+    """The equations of the paper (section 3.1), step by step, for autograd to differentiate."""
 
     def __init__(self, input_size, hidden_size, dtype):
         super().__init__()
@@ -72,7 +72,7 @@ def run_torch(layer, x, state):
 
 
 def close(ours, theirs):
-    # Both sides compute in float64 in another order of additions: a few hundred roundings of 1e-16 at most.
+    # Both sides compute in float64 with a different order of additions: a few hundred roundings of 1e-16 at most.
     np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
@@ -137,7 +137,7 @@ def central_differences(loss, array, width=1e-6):
     return slopes
 
 
-def test_a_truncated_gradient_stops_at_the_border_and_nowhere_else():
+def test_a_truncated_gradient_stops_at_the_start_of_a_chunk_only():
     cell, x, weights, state, d_outputs, _ = random_problem("lstm", 6, 1, 2, 3)
     _, _, trace = reference.forward(cell, x, weights, state)
     d_outputs[:-1] = 0
@@ -206,7 +206,7 @@ def test_language_model_equals_torch(name, bptt_length):
         close(ours, theirs)
 
 
-def test_the_first_state_is_zero_unless_given():
+def test_the_initial_state_is_zero_by_default():
     cell, x, weights, state, _, _ = random_problem("lstm", 3, 2, 2, 3)
     zeros = tuple(np.zeros_like(part) for part in state)
     np.testing.assert_array_equal(reference.forward(cell, x, weights)[0], reference.forward(cell, x, weights, zeros)[0])

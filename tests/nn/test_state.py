@@ -1,4 +1,4 @@
-"""A state: parts by name, whatever they hold; what is not a layer's own is refused in one line."""
+"""A state: named parts of any dtype; a state of another layer is refused in one line."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_a_state_is_a_value():
     assert first["hidden"].shape == (2, 2, 3)
 
 
-def test_a_state_of_other_rows_is_not_repeated():
+def test_a_state_of_several_rows_is_not_repeated():
     with pytest.raises(UsageError, match="2 rows, expected 1 or 3"):
         state().expand(3)
 

@@ -1,4 +1,4 @@
-"""Window: what it sees, what it cannot see, and that it keeps the recurrent layers' contract."""
+"""Window: which inputs matter, and the contract of the recurrent layers."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_equals_the_equation_at_every_step(window, num_layers):
 
 
 @every_window
-def test_pieces_with_carried_state_equal_the_whole(window, num_layers):
+def test_chunks_with_carried_state_equal_the_whole(window, num_layers):
     layer = build(window, num_layers)
     inputs = torch.randn(2, 7, 3, dtype=DOUBLE)
     pieces, carry = [], None
@@ -46,7 +46,7 @@ def test_pieces_with_carried_state_equal_the_whole(window, num_layers):
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
-def test_nothing_before_the_window_matters_and_all_within_does(num_layers):
+def test_exactly_the_inputs_within_the_window_matter(num_layers):
     layer = build(4, num_layers)
     inputs = torch.randn(1, 8, 3, dtype=DOUBLE, requires_grad=True)
     layer(inputs)[0][0, 6].sum().backward()
@@ -54,7 +54,7 @@ def test_nothing_before_the_window_matters_and_all_within_does(num_layers):
 
 
 @every_window
-def test_lengths_equal_each_row_alone_and_padding_is_never_seen(window, num_layers):
+def test_lengths_equal_each_row_alone_and_padding_is_ignored(window, num_layers):
     layer = build(window, num_layers)
     lengths = torch.tensor([3, 6, 0, 1])
     inputs = torch.randn(4, 6, 3, dtype=DOUBLE)

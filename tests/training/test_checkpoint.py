@@ -1,4 +1,4 @@
-"""A checkpoint comes back as it was, and a failed one leaves the one before in place."""
+"""A checkpoint is restored exactly, and a failed write leaves the previous one in place."""
 
 import errno
 import math
@@ -59,28 +59,28 @@ nested = st.recursive(
 
 @settings(max_examples=60)
 @given(state=nested)
-def test_any_nested_value_comes_back(state, tmp_path_factory):
+def test_any_nested_value_is_restored(state, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     save_checkpoint(path, {"state": state})
     assert same(load_checkpoint(path), {"state": state})
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_tensors_of_every_dtype_come_back_bit_for_bit(tmp_path, dtype):
+def test_tensors_of_every_dtype_are_restored_bit_for_bit(tmp_path, dtype):
     tensor = torch.randint(0, 2, (3, 4), generator=torch.Generator().manual_seed(1)).to(dtype)
     state = {"whole": tensor, "part": tensor[:, ::2], "scalar": tensor[0, 0], "empty": tensor[:0]}
     save_checkpoint(tmp_path / "c", state)
     assert same(load_checkpoint(tmp_path / "c"), {name: part.contiguous() for name, part in state.items()})
 
 
-def test_nan_and_infinity_come_back(tmp_path):
+def test_nan_and_infinity_are_restored(tmp_path):
     tensor = torch.tensor([math.nan, math.inf, -math.inf, -0.0])
     state = {"numbers": (math.nan, math.inf, -math.inf, 5e-324), "tensor": tensor}
     save_checkpoint(tmp_path / "c", state)
     assert same(load_checkpoint(tmp_path / "c"), state)
 
 
-def test_an_optimizer_comes_back(tmp_path):
+def test_an_optimizer_is_restored(tmp_path):
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.AdamW([parameter], lr=0.1)
     parameter.sum().backward()
@@ -89,7 +89,7 @@ def test_an_optimizer_comes_back(tmp_path):
     assert same(load_checkpoint(tmp_path / "c"), optimizer.state_dict())
 
 
-def test_two_names_that_read_alike_stay_apart():
+def test_ambiguous_names_do_not_collide():
     one, other = torch.zeros(1), torch.ones(1)
     state = {"a.b": one, "a": {"b": other}, "c": {1: one, "1": other}}
     tensors = {}
@@ -130,7 +130,7 @@ def test_an_interrupt_while_writing_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(StorageError, match="no-such-folder"):
         save_checkpoint(tmp_path / "no-such-folder" / "c", {"step": 1, "tensor": torch.zeros(1)})
 
@@ -181,7 +181,7 @@ def test_several_files_are_written_all_or_none(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 8, 100, 0.5, -1])
-def test_a_checkpoint_cut_off_is_told(tmp_path, kept):
+def test_a_truncated_checkpoint_is_refused(tmp_path, kept):
     path = tmp_path / "c"
     save_checkpoint(path, {"step": 1, "tensor": torch.zeros(1000)})
     content = path.read_bytes()
@@ -191,7 +191,7 @@ def test_a_checkpoint_cut_off_is_told(tmp_path, kept):
     assert str(path) in str(caught.value)
 
 
-def test_a_file_of_another_program_is_told(tmp_path):
+def test_a_file_of_another_program_is_refused(tmp_path):
     safetensors.torch.save_file({"w": torch.zeros(1)}, tmp_path / "c")
     with pytest.raises(ModelError, match="not a complete Elman checkpoint"):
         load_checkpoint(tmp_path / "c")

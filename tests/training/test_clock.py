@@ -10,7 +10,7 @@ from elman.training.schedule import Schedule, TrainingSettings
 
 @pytest.fixture
 def time(monkeypatch):
-    """Time that passes only where it is told to."""
+    """A clock that advances only on command."""
     time = SimpleNamespace(now=100.0)
     monkeypatch.setattr(clock_module, "time", SimpleNamespace(perf_counter=lambda: time.now))
     return time
@@ -59,7 +59,7 @@ def test_the_steps_change_only_where_the_budget_would_be_missed(time):
         assert clock.is_due
 
 
-def test_the_whole_takes_as_long_as_its_parts_and_compiling_does_not_count(time):
+def test_the_predicted_time_scales_with_the_part_and_ignores_compilation(time):
     sizes = []
 
     def work(size):

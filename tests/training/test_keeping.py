@@ -16,7 +16,7 @@ def loss(metrics):
 
 
 def trained(steps):
-    """A network and its optimizer after some steps, the same ones each time."""
+    """A network and its optimizer after some steps, always the same ones."""
     torch.manual_seed(1)
     network = nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
@@ -31,7 +31,7 @@ def train_on(network, optimizer):
     optimizer.step()
 
 
-def test_what_is_restored_goes_on_as_if_nothing_had_happened(tmp_path):
+def test_a_restored_run_continues_as_if_never_interrupted(tmp_path):
     network, optimizer = trained(3)
     Keeper(tmp_path / "c", {"config": {"a": 1}}, network, optimizer).save(RunState(step=3, carry=(torch.ones(2), None)))
     train_on(network, optimizer)

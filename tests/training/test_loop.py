@@ -1,4 +1,4 @@
-"""The loop: how long it goes on, when it stops, and that an interrupted run ends as if nothing had happened.
+"""The loop: how long it runs, when it stops, and that an interrupted run ends like an uninterrupted one.
 
 What is compared is ``model.safetensors``, byte for byte, and ``log.csv`` but for the seconds.
 """
@@ -42,7 +42,7 @@ class Notes(Progress):
 
 
 def result(folder):
-    """What a run leaves behind, but for the time it took."""
+    """The results of a run, except for its times."""
     with (folder / "log.csv").open(newline="") as file:
         log = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
     return (folder / "model.safetensors").read_bytes(), log
@@ -138,7 +138,7 @@ Path.unlink = lambda self, **more: die() if self.name == "checkpoint.safetensors
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_process_can_go_on(tmp_path, quick, shell, start_elman, easy_file, tiny_flags, moment):
+def test_a_killed_run_can_be_resumed(tmp_path, quick, shell, start_elman, easy_file, tiny_flags, moment):
     words = ["train", "lm", easy_file, *tiny_flags, "--steps", 9, "--evaluations", 3, "--dropout", 0.5]
     words += ["--threads", torch.get_num_threads()]  # a forked process has its own count, and bits depend on it
     assert shell(*words, "--out", tmp_path / "whole").code == 0
@@ -150,7 +150,7 @@ def test_a_killed_process_can_go_on(tmp_path, quick, shell, start_elman, easy_fi
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path, shell, start_elman, easy, easy_file, tiny_flags, name, code):
+def test_a_signal_saves_and_says_how_to_resume(tmp_path, shell, start_elman, easy, easy_file, tiny_flags, name, code):
     (tmp_path / "held out.txt").write_text(easy[:200])
     words = ["train", "lm", "easy.txt", *tiny_flags, "--valid", "held out.txt", "--steps", 200, "--evaluations", 1]
     running = start_elman(*words, "--out", "cut")
@@ -344,7 +344,7 @@ def test_without_a_checkpoint_resume_starts_afresh_and_says_so(tmp_path, quick, 
     assert result(tmp_path / "a") == result(tmp_path / "b")
 
 
-def test_a_finished_run_says_so_and_stays(tmp_path, quick, shell, easy_file, tiny_flags):
+def test_a_finished_run_says_so_and_is_unchanged(tmp_path, quick, shell, easy_file, tiny_flags):
     assert shell("train", "lm", easy_file, "--out", tmp_path / "m", *tiny_flags).code == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
     answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", "--resume")
@@ -386,7 +386,7 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path, tiny, easy):
         tiny().fit(easy, out=tmp_path / "m", resume=True, overwrite=True)
 
 
-def test_overwriting_an_unfinished_run_begins_anew(tmp_path, quick, tiny, easy):
+def test_overwriting_an_unfinished_run_starts_from_scratch(tmp_path, quick, tiny, easy):
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 3, fail)
         with pytest.raises(RuntimeError, match="injected"):
@@ -398,7 +398,7 @@ def test_overwriting_an_unfinished_run_begins_anew(tmp_path, quick, tiny, easy):
     assert result(tmp_path / "m") == result(tmp_path / "fresh")
 
 
-def test_a_seed_decides_every_bit(tmp_path, quick, tiny, easy):
+def test_a_seed_determines_every_bit(tmp_path, quick, tiny, easy):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.rand(7)  # random numbers drawn elsewhere do not matter
         tiny(seed=seed, dropout=0.5).fit(easy, out=tmp_path / name)
@@ -476,7 +476,7 @@ def test_two_lengths_are_refused(names):
 
 
 class Clock:
-    """Time that passes only where it is told to."""
+    """A clock that advances only on command."""
 
     now = 0.0
 
@@ -516,7 +516,7 @@ def test_a_time_budget_is_kept_and_its_steps_are_fixed(tmp_path, clock, step_sec
 
 
 def train_for_a_minute(clock, path, step_seconds, stop_at=None, resume=None):
-    """Train with steps that take so long; return the state and what was told. A signal may come at a step."""
+    """Train with steps of a given duration; return the state and what was reported. A signal may arrive at a step."""
     task, notes = ToyTask(), Notes()
     plain = task.training_step
 
@@ -593,7 +593,7 @@ def test_a_run_that_is_resumed_on_a_slower_machine_keeps_its_budget(tmp_path, cl
 
 
 def load_of(name, minutes):
-    """Return how much slower than a free machine one is at a time (seconds) under a load, for a budget of minutes."""
+    """Return the slowdown of a machine under a load at a time (seconds), for a budget of minutes."""
     budget = 60 * minutes
     return {
         "free": lambda now: 1.0,
@@ -606,7 +606,7 @@ def load_of(name, minutes):
 
 
 def train_under(clock, load, minutes, step_seconds, evaluation_seconds, final_seconds, **settings):
-    """Train on a machine that is as slow as the load says; return the state, after the work that follows."""
+    """Train on a machine with the slowdown of the load; return the state after the work that follows."""
     task = ToyTask()
     training_step, validate = task.training_step, task.validate
 
@@ -645,7 +645,7 @@ def train_under(clock, load, minutes, step_seconds, evaluation_seconds, final_se
     ],
 )
 @pytest.mark.parametrize("durations", [(0.2, 0.1, 1.0), (0.3, 2.0, 0.0), (0.5, 0.5, 1.5)])
-def test_a_budget_is_used_whatever_the_machine_does_besides(clock, load, minutes, durations):
+def test_a_budget_is_used_under_any_load(clock, load, minutes, durations):
     step_seconds, *others = durations
     state = train_under(clock, load_of(load, minutes), minutes, step_seconds * minutes, *others)
     assert clock.now == pytest.approx(60 * minutes, rel=0.05)
@@ -656,20 +656,20 @@ def test_a_budget_is_used_whatever_the_machine_does_besides(clock, load, minutes
 
 @pytest.mark.parametrize("load", ["free", "half as fast, then free", "shared every other 10 s"])
 @pytest.mark.parametrize("evaluations", [1, 2])
-def test_there_are_no_more_validations_than_wanted(clock, load, evaluations):
+def test_there_are_no_more_validations_than_set(clock, load, evaluations):
     state = train_under(clock, load_of(load, 1), 1, 0.2, 1.0, 1.0, evaluations=evaluations)
     assert [row["step"] for row in state.history[:1]] == [0]
     assert len(state.history) - 1 == evaluations
     assert clock.now == pytest.approx(60, rel=0.05)
 
 
-def test_a_machine_that_becomes_free_gets_no_more_than_so_many_passes(clock):
+def test_max_epochs_holds_when_a_machine_becomes_free(clock):
     state = train_under(clock, load_of("half as fast, then free", 8), 8, 0.25, 0.1, 0.0, max_epochs=105)
     assert state.step == 1050  # ten batches a pass
     assert clock.now < 0.9 * 8 * 60
 
 
-def test_a_busy_machine_is_given_the_steps_back_when_it_is_free(clock):
+def test_steps_are_added_when_a_busy_machine_becomes_free(clock):
     steps = {}
     for load in ("free", "half as fast, then free"):
         clock.now = 0.0
@@ -719,7 +719,7 @@ def test_a_loss_that_explodes_ends_the_run(tmp_path, shell, easy_file, tiny_flag
     assert not (folder / "config.json").exists()
 
 
-def test_a_time_budget_ends_after_so_many_passes():
+def test_max_epochs_ends_a_time_budget():
     def steps(batches, **settings):
         about = {"left": 100.0, "evaluation_seconds": 0.0, "batches_per_epoch": batches}
         return fit_schedule(0.01, settings=TrainingSettings(minutes=3, **settings), **about).total_steps
@@ -756,7 +756,7 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
 
 
 def test_weights_broken_by_the_last_step_are_not_kept(tmp_path, monkeypatch, tiny, easy):
-    """No training loss comes after the last step, so only the validation can show it."""
+    """There is no training loss after the last step, so only the validation can show it."""
     judge = elman.LanguageModel._evaluate
 
     def judged(self, corpus, num_streams=1):
@@ -815,7 +815,7 @@ class ToyBatches:
 
 
 class ToyTask:
-    """Linear regression: nothing of language in it."""
+    """Linear regression, without any language."""
 
     def objective(self, metrics):
         return (metrics["error"],)
@@ -870,13 +870,13 @@ def test_the_loop_trains_something_else_than_language(tmp_path):
     assert load_checkpoint(tmp_path / "c")["state"]["step"] == 400
 
 
-def test_what_is_carried_is_handed_on_and_dropped_at_each_new_pass():
+def test_the_carry_is_passed_on_and_dropped_at_each_new_pass():
     task = ToyTask()
     loop.train(task, ToyBatches(), TrainingSettings(steps=12), progress=Progress())
     assert task.carries == [None, *range(1, 10), None, 1]
 
 
-def test_each_validation_is_told_with_whether_it_is_the_best():
+def test_each_validation_is_reported_with_whether_it_is_the_best():
     notes = Notes()
     settings = TrainingSettings(steps=6, evaluations=3, learning_rate=0.1)
     loop.train(ToyTask(), ToyBatches(), settings, progress=notes)

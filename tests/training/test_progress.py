@@ -1,4 +1,4 @@
-"""What a person sees while a network learns."""
+"""The progress displays."""
 
 import io
 import math
@@ -56,7 +56,7 @@ class Broken(Terminal):
         self.write("")
 
 
-def test_a_display_that_cannot_be_written_stops_nothing(monkeypatch):
+def test_a_display_that_cannot_be_written_does_not_stop_a_run(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     closed = Terminal()
     closed.close()
@@ -65,7 +65,7 @@ def test_a_display_that_cannot_be_written_stops_nothing(monkeypatch):
             show(display(stream))
 
 
-def test_what_the_encoding_of_a_display_lacks_is_escaped():
+def test_characters_that_the_display_lacks_are_escaped():
     pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     LineProgress(pipe).note("caf\xe9 \udcff")
     assert pipe.buffer.getvalue() == b"caf\\xe9 \\udcff\n"

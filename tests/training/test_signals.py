@@ -10,7 +10,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Handlers that are the same wherever the tests run, and afterwards those of before, whatever a test leaves."""
+    """Install the same handlers wherever the tests run, and restore the previous ones."""
     before = {number: signal.getsignal(number) for number in NUMBERS}
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield {**before, signal.SIGHUP: signal.SIG_DFL}
@@ -19,7 +19,7 @@ def handlers():
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_first_signal_waits_and_the_second_does_what_it_did_before(number):
+def test_the_first_signal_is_deferred_and_the_second_is_not(number):
     heard = []
     signal.signal(number, lambda *_: heard.append(number))
     with stop_signals() as stop:
@@ -30,13 +30,13 @@ def test_the_first_signal_waits_and_the_second_does_what_it_did_before(number):
         assert heard == [number]
 
 
-def test_the_handlers_are_those_of_before_afterwards(handlers):
+def test_the_handlers_are_restored(handlers):
     with stop_signals():
         assert all(signal.getsignal(number) != handlers[number] for number in NUMBERS)
     assert {number: signal.getsignal(number) for number in NUMBERS} == handlers
 
 
-def test_what_nohup_ignores_stays_ignored():
+def test_sighup_stays_ignored_under_nohup():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with stop_signals() as stop:
         signal.raise_signal(signal.SIGHUP)

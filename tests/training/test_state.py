@@ -25,14 +25,14 @@ def test_the_running_loss_is_an_exponential_mean():
         (2.0 + 3.9 / 0.05, 1.0, ""),
     ],
 )
-def test_what_diverges_is_named(loss, norm, trouble):
+def test_divergence_is_described(loss, norm, trouble):
     state = RunState(step=7)
     state.add_loss(2.0, 1.0)
     said = state.add_loss(loss, norm)
     assert said.startswith(trouble) if trouble else said == ""
 
 
-def test_the_best_weights_are_a_copy_and_equals_are_no_better():
+def test_the_best_weights_are_a_copy_and_ties_are_not_better():
     weights, state = {"w": torch.zeros(2)}, RunState()
     for step, error in enumerate([3.0, 2.0, 2.0, 5.0], start=1):
         state.step = step
@@ -42,7 +42,7 @@ def test_the_best_weights_are_a_copy_and_equals_are_no_better():
     assert state.best["network"]["w"].tolist() == [2.0, 2.0]
 
 
-def test_a_state_is_restored_from_what_it_says():
+def test_a_state_is_restored_from_its_saved_form():
     state = RunState(step=3, schedule=Schedule(total_steps=9, warmup_steps=1, eval_every=2), carry=(torch.ones(1),))
     state.add_validation({"error": 1.0}, 2.5)
     assert state.history == [{"step": 3, "targets": 0, "seconds": 2.5, "train_nats": None, "error": 1.0}]

@@ -58,7 +58,7 @@ def test_a_step_is_that_of_plain_pytorch():
     assert all(map(torch.equal, task.network.parameters(), plain.network.parameters()))
 
 
-def test_steps_on_trial_change_neither_weights_nor_random_numbers():
+def test_measuring_steps_changes_neither_weights_nor_random_numbers():
     task = Regression()
     steps = Steps(task, Batches(), SETTINGS)
     before = [parameter.clone() for parameter in steps.network.parameters()]
@@ -73,7 +73,7 @@ def test_steps_on_trial_change_neither_weights_nor_random_numbers():
 
 
 class Precise(Regression):
-    """Notes in what precision the network computes."""
+    """A task that records the precision of the network."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""``elman bench generate``: writing one character at a time, against a loop around torch.nn."""
+"""``elman bench generate``: generating one character at a time, against a loop around torch.nn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman.bench import limits
 from elman.bench.kernels import TORCH
-from elman.bench.rows import Row, Shape, count_weight_bytes, make_row, reading_figures
+from elman.bench.rows import Shape, TableRow, count_weight_bytes, make_row, reading_figures
 from elman.bench.timing import Work, computing_on, in_turn, timed
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import lay_out_options
@@ -24,7 +24,7 @@ CHARACTERS_PER_CALL = {"elman": 256, "torch": 32}  # written in one go
 
 
 class TorchModel(nn.Module):
-    """A character model as torch.nn has it, for one stream."""
+    """A character model built from torch.nn, for one stream."""
 
     def __init__(self, cell: str, shape: Shape) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TorchModel(nn.Module):
         self.head = nn.Linear(shape.hidden_size, VOCAB_SIZE)
 
     def write(self, count: int) -> Tensor:
-        """Write so many characters with a plain loop; return their ids, (count,)."""
+        """Generate ``count`` characters with a plain loop; return their ids, (count,)."""
         token, state, ids = torch.zeros(1, dtype=torch.int64), None, []
         with torch.inference_mode():
             for _ in range(count):
@@ -44,29 +44,29 @@ class TorchModel(nn.Module):
         return torch.cat(ids)
 
 
-def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape] = SHAPES) -> Iterator[Row]:
+def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape] = SHAPES) -> Iterator[TableRow]:
     """Time the table ``generate``.
 
     Args:
-        repeats: rounds of each row.
-        threads: the numbers of threads to try: Elman has a row for each, torch the best of them.
+        repeats: rounds for each row.
+        threads: the numbers of threads to try. Elman gets a row for each; torch's time is the best of them.
         shapes: the sizes.
 
     Yields:
-        Each row as soon as it is measured; times are those of one character.
+        Each row as soon as it is measured, with the times of one character.
     """
     for cell in (name for name, cell in CELLS.items() if cell.kernels and cell.torch):
         for shape in shapes:
             yield from _rows(cell, shape, repeats, threads)
 
 
-def _go_on(work: Work, threads: int) -> None:
-    """Be in the middle of a long text: the threads are awake, and the caches hold what this work reads."""
+def _warm_up(work: Work, threads: int) -> None:
+    """Run the work once, as in the middle of a long text: the threads are awake and the caches warm."""
     torch.set_num_threads(threads)
     work()
 
 
-def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[Row]:
+def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[TableRow]:
     network = TorchModel(cell, shape)
     weights: Any = network.rnn.all_weights
     writer = Writer(
@@ -93,9 +93,9 @@ def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iter
             "limit": (reads[count].work, 1),
         }
         for name, (work, parts) in works.items():
-            prepare = partial(_go_on, work, count)
+            prepare = partial(_warm_up, work, count)
             watches[f"{name} {count}"] = timed(work, prepare=prepare, parts=parts)
-    with computing_on(None):  # and leave torch so
+    with computing_on(None):  # restores the number of threads
         found = in_turn(watches, repeats)
     best = min(found[f"torch {count}"] for count in threads)
     for count in threads:

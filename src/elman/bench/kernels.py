@@ -1,4 +1,4 @@
-"""``elman bench kernels``: a layer of elman.nn against the same layer of torch.nn, with and without padding."""
+"""``elman bench kernels``: layers of elman.nn against the same layers of torch.nn, with and without padding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import limits
 from elman.bench.peers import Peer
-from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
+from elman.bench.rows import Shape, TableRow, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.nn.backends import choose_backend
 from elman.nn.cells import CELLS
@@ -28,14 +28,14 @@ TORCH: dict[str, Any] = {name: getattr(nn, cell.layer.__name__) for name, cell i
 
 def bench_kernels(
     repeats: int, peers: Sequence[Peer] = (), shapes: Sequence[Shape] = tuple(FULL), padded: Shape = PADDED
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     """Time the tables ``full`` and ``padded`` on as many threads as torch uses.
 
     Args:
-        repeats: rounds of each row.
-        peers: who else is timed in the table ``full``.
+        repeats: rounds for each row.
+        peers: other libraries to time in the table ``full``.
         shapes: the rows of the table ``full``; the input size is the hidden size.
-        padded: the longest sequences of the table ``padded``.
+        padded: the sizes of the table ``padded``, with the length of its longest sequence.
 
     Yields:
         Each row as soon as it is measured.
@@ -58,7 +58,7 @@ def _full_row(
     peers: Sequence[Peer],
     limit: limits.Limit,
     watch_limit: Stopwatch,
-) -> Row:
+) -> TableRow:
     batch, time, size, _ = shape
     x = torch.randn(time, batch, size, requires_grad=True)
     gradient = torch.randn(time, batch, size)
@@ -72,7 +72,7 @@ def _full_row(
     return make_row("full", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
 
-def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watch_limit: Stopwatch) -> Row:
+def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watch_limit: Stopwatch) -> TableRow:
     batch, time, size, _ = shape
     part = "forward+backward"
     lengths = torch.randint(min(SHORTEST, time), time + 1, (batch,), generator=torch.Generator().manual_seed(0))
@@ -84,8 +84,8 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
         return pad_packed_sequence(outputs, total_length=time)[0]
 
     layers = _pair(cell, size, bidirectional=True)
-    ahead: dict[str, Callable[[Any], Tensor]] = {"elman": lambda layer: layer(x, lengths=lengths)[0], "torch": packed}
-    watches = {name: _watch(layer, part, x, ahead[name], gradient) for name, layer in layers.items()}
+    passes: dict[str, Callable[[Any], Tensor]] = {"elman": lambda layer: layer(x, lengths=lengths)[0], "torch": packed}
+    watches = {name: _watch(layer, part, x, passes[name], gradient) for name, layer in layers.items()}
     seconds = in_turn({**watches, "limit": watch_limit}, repeats)
     flops = 2 * count_layer_flops(cell, part, int(lengths.sum()), size, size)
     figures = arithmetic_figures(flops, seconds, limit) | {"backend": _backend(cell, part, x, size, lengths)}
@@ -93,7 +93,7 @@ def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watc
 
 
 def _pair(cell: str, size: int, **options: Any) -> dict[str, nn.Module]:
-    """Make Elman's layer and torch's, if there is one, with the same weights."""
+    """Create Elman's layer and torch's, if there is one, with the same weights."""
     layers: dict[str, nn.Module] = {"elman": CELLS[cell].layer(size, size, **options)}
     if cell in TORCH:
         layers["torch"] = TORCH[cell](size, size, **options)
@@ -101,15 +101,15 @@ def _pair(cell: str, size: int, **options: Any) -> dict[str, nn.Module]:
     return layers
 
 
-def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor], gradient: Tensor) -> Stopwatch:
-    """Make a stopwatch of a layer; the backward pass begins without any gradient."""
+def _watch(layer: nn.Module, part: str, x: Tensor, run: Callable[[Any], Tensor], gradient: Tensor) -> Stopwatch:
+    """Create a stopwatch for a layer; gradients are cleared before each backward pass."""
 
     def forward() -> None:
         with torch.inference_mode():
-            ahead(layer)
+            run(layer)
 
     def forward_and_backward() -> None:
-        torch.autograd.backward(ahead(layer), gradient)
+        torch.autograd.backward(run(layer), gradient)
 
     def clear() -> None:
         layer.zero_grad()
@@ -119,5 +119,5 @@ def _watch(layer: nn.Module, part: str, x: Tensor, ahead: Callable[[Any], Tensor
 
 
 def _backend(cell: str, part: str, x: Tensor, size: int, lengths: Tensor | None) -> str:
-    """Say what computes Elman's layer."""
+    """Return the backend of Elman's layer."""
     return choose_backend("auto", CELLS[cell], x, size, lengths, part != "forward")[0]

@@ -1,4 +1,4 @@
-"""What the tile of kernels/tile.py reaches on this machine: the limits that the tables measure everything else by."""
+"""The speed of the tile in kernels/tile.py on this machine, which the tables compare everything else with."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TICKET_ROWS = 64  # rows that one ticket computes
 
 
 class Limit(NamedTuple):
-    """A piece of work that takes the machine to a limit."""
+    """Work that runs at a limit of the machine."""
 
     work: Callable[[], None]
     amount: int  # floating-point operations, or bytes
 
 
 def arithmetic_limit() -> Limit:
-    """Multiply two large matrices on all of torch's threads; the amount is in floating-point operations."""
+    """Multiply two large matrices on all of torch's threads; the amount counts floating-point operations."""
     rows, depth, columns = PRODUCT
     a, b = torch.randn(rows, depth), torch.randn(depth, columns)
     panels, zeros, c = pack_panels(b, transposed=False), torch.zeros(columns), torch.empty(rows, columns)
@@ -38,16 +38,16 @@ def arithmetic_limit() -> Limit:
 
 
 def reading_limit(num_bytes: int, depth: int, threads: int, passes: int) -> Limit:
-    """Multiply one row by a matrix of about so many bytes, over and over, each thread by its share of the columns.
+    """Multiply one row by a matrix of about ``num_bytes`` repeatedly, each thread by its share of the columns.
 
     Args:
-        num_bytes: the matrix's size.
-        depth: how many rows it has, which are as many as the row has numbers.
-        threads: how many there are; as many of torch's must be set.
-        passes: how often the matrix is read.
+        num_bytes: the size of the matrix.
+        depth: the number of its rows.
+        threads: the number of threads, which must also be torch's.
+        passes: how many times to read the matrix.
 
     Returns:
-        The work; the amount is in bytes.
+        The work; the amount counts bytes.
     """
     panels_each = max(1, round(num_bytes / (4 * depth * WIDTH * threads)))
     columns = panels_each * WIDTH
@@ -64,7 +64,7 @@ def reading_limit(num_bytes: int, depth: int, threads: int, passes: int) -> Limi
 
 @kernel
 def bench_reading(ticket: int, passes: int, columns: int, depth: int, row: int, panels: int, out: int) -> None:
-    """Multiply a row (depth) by one share of the panels, ``columns`` wide, time and again."""
+    """Multiply a row (depth) by one share of the panels, ``columns`` wide, repeatedly."""
     mine, share = out + 4 * ticket * columns, panels + 4 * ticket * columns * depth
     for _ in range(passes):
         multiply(1, columns, depth, mine, 0, row, depth, 1, share, mine, 0)

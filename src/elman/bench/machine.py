@@ -1,4 +1,4 @@
-"""What this machine is, as far as Elman's speed depends on it: for the head of a table, and for ``elman doctor``."""
+"""A description of this machine as far as it affects speed, for the head of a table and for ``elman doctor``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from elman.errors import UsageError
 
 PACKAGES = ("elman", "torch", "numba", "llvmlite", "numpy")
-CASES = {  # batch size, is it padded, is there a backward pass
+CASES = {  # batch size, padded or not, with a backward pass or not
     "training": (16, False, True),
     "evaluation": (16, False, False),
     "padded batches": (16, True, True),
@@ -27,16 +27,16 @@ HIDDEN_SIZE = 384  # of the default language model
 
 
 def diagnose(*, compile_now: bool = False) -> dict[str, Any]:
-    """Find out all about this machine, whatever is broken on it.
+    """Describe this machine, even if something on it is broken.
 
     Args:
         compile_now: compile every kernel first.
 
     Returns:
         JSON values: ``versions``, ``processor``, ``target`` (what numba compiles for), ``registers``, ``tile``,
-        ``cores``, ``threads``, ``threading_layer``, ``backends``, ``cache``, ``kernels`` (by name, whether it is
-        compiled), with ``compile_now`` also ``compile_seconds``. What cannot be found out is None, and ``problems``
-        says why.
+        ``cores``, ``threads``, ``threading_layer``, ``backends``, ``cache``, ``kernels`` (whether each is compiled, by
+        name), with ``compile_now`` also ``compile_seconds``. Values that cannot be determined are None, and
+        ``problems`` says why.
     """
     finders: dict[str, Callable[[], Any]] = {
         "versions": package_versions,
@@ -58,21 +58,21 @@ def diagnose(*, compile_now: bool = False) -> dict[str, Any]:
     for name, find in finders.items():
         try:
             found[name] = find()
-        except Exception as error:  # a doctor tells what is wrong, and goes on
+        except Exception as error:  # report the problem and continue
             found[name] = None
             problems.append(f"{name}: {type(error).__name__}: {error}")
     return {**found, "problems": problems}
 
 
 def headline(also: Sequence[str] = ()) -> list[str]:
-    """Return machine, threads and versions as two lines; ``also`` names further packages."""
-    listed = ", ".join(f"{name} {number}" for name, number in package_versions((*PACKAGES, *also)).items())
+    """Return machine, threads and versions as two lines; ``also`` names additional packages."""
+    versions = ", ".join(f"{name} {number}" for name, number in package_versions((*PACKAGES, *also)).items())
     threads = f"threads {torch.get_num_threads()} ({threading_layer()})"
-    return [f"{processor()} ({compile_target()['processor']}), cores {cores()}, {threads}", listed]
+    return [f"{processor()} ({compile_target()['processor']}), cores {cores()}, {threads}", versions]
 
 
 def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Return the versions of Python and of packages; None for what is not installed."""
+    """Return the versions of Python and of packages; None for packages that are not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -93,7 +93,7 @@ def processor() -> str:
 
 
 def compile_target() -> dict[str, Any]:
-    """Return what numba compiles for: ``triple``, ``processor``, and the list of ``features`` that it may use."""
+    """Return numba's target: ``triple``, ``processor``, and the list of ``features`` that it may use."""
     from elman.kernels.vector import target
 
     triple, name, features = target()
@@ -105,14 +105,14 @@ def compile_target() -> dict[str, Any]:
 
 
 def vector_registers() -> dict[str, Any]:
-    """Return the ``name`` of the vector registers, and how many ``bits`` one has."""
+    """Return the ``name`` of the vector registers and their size in ``bits``."""
     from elman.kernels.vector import LANES, registers
 
     return {"name": registers(), "bits": 32 * LANES}
 
 
 def tile_shape() -> list[int]:
-    """Return how many rows and columns a matrix product computes at a time in registers."""
+    """Return the rows and columns that a matrix product computes at a time in registers."""
     from elman.kernels.tile import ROWS, WIDTH
 
     return [ROWS, WIDTH]
@@ -124,14 +124,14 @@ def cores() -> int:
 
 
 def threading_layer() -> str:
-    """Say what runs the kernels' threads."""
+    """Return which threads run the kernels."""
     from elman.kernels.threads import layer
 
     return layer()
 
 
 def backends() -> list[dict[str, str]]:
-    """Say for each ``cell`` and ``case`` which ``backend`` "auto" takes, and the ``reason``."""
+    """Return the ``backend`` that "auto" chooses for each ``cell`` and ``case``, and the ``reason``."""
     from elman.nn.backends import choose_backend
     from elman.nn.cells import CELLS
 
@@ -146,7 +146,7 @@ def backends() -> list[dict[str, str]]:
 
 
 def cache() -> str | None:
-    """Return the folder that keeps the machine code; None where none can be written."""
+    """Return the folder of the compiled kernels; None if it cannot be written."""
     from elman.kernels.compiler import cache_folder
 
     folder = cache_folder()
@@ -162,15 +162,15 @@ def kernels() -> dict[str, Any]:
     package = import_module("elman.kernels")
     compiler = import_module("elman.kernels.compiler")
     if compiler.IS_JIT_OFF:
-        raise UsageError("NUMBA_DISABLE_JIT is set, so that the kernels run as Python, many times slower; unset it")
+        raise UsageError("NUMBA_DISABLE_JIT is set, so the kernels run as Python, many times slower; unset it")
     modules = [import_module(f"elman.kernels.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
     found = (value for module in modules for value in vars(module).values() if isinstance(value, compiler.Kernel))
     return {kernel.name: kernel for kernel in sorted(found, key=lambda kernel: kernel.name)}
 
 
 def compile_kernels() -> float:
-    """Compile the kernels that are not yet compiled; return the seconds that it took."""
+    """Compile the kernels that are not yet compiled; return the time in seconds."""
     began = time.perf_counter()
     for kernel in kernels().values():
-        kernel.address  # noqa: B018 (asking for it compiles)
+        kernel.address  # noqa: B018 (the property compiles)
     return time.perf_counter() - began

@@ -1,6 +1,6 @@
-"""JAX and Keras (on TensorFlow) as peers of a layer, where they are installed.
+"""JAX and Keras (on TensorFlow) as peers in the benchmark of layers, if they are installed.
 
-Neither is needed for anything else, so both are imported when they are asked for.
+Nothing else needs them, so they are imported only on request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from elman.errors import UsageError, suggest
 from elman.nn.cells import CELLS
 
 Run = Callable[[Shape], dict[str, Work]]
-"""Takes a shape; gives, for each pass, what is to be timed. Its input has the hidden size."""
+"""Takes a shape and returns the work to time for each pass. The input size is the hidden size."""
 
 
 class Peer(NamedTuple):
@@ -27,14 +27,14 @@ class Peer(NamedTuple):
     name: str
     packages: Sequence[str]
     runs: Mapping[str, Run]
-    """By cell: those that it has."""
+    """The cells that it has."""
 
 
 NEEDS = {"jax": ("jax",), "keras": ("keras", "tensorflow")}
 
 
 def load_peers(names: Iterable[str], threads: int) -> list[Peer]:
-    """Import peers and let them compute on so many threads.
+    """Import peers and set their number of threads.
 
     Raises:
         UsageError: there is no such peer, or it is not installed.
@@ -112,7 +112,7 @@ def _load_keras(threads: int) -> dict[str, Run]:
         layer = getattr(keras.layers, name)(shape.hidden_size, return_sequences=True)
         x = tensorflow.random.normal((shape.batch, shape.time, shape.hidden_size))
         gradient = tensorflow.random.normal(x.shape)
-        layer(x)  # which makes its weights
+        layer(x)  # creates the weights
         forward = tensorflow.function(layer)
 
         @tensorflow.function  # type: ignore[untyped-decorator]

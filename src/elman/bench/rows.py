@@ -1,4 +1,4 @@
-"""A row of a table: what was timed, how long it took, and how that compares with torch and with the machine's limit."""
+"""A row of a table: what was timed, how long it took, and how it compares with torch and with the machine's limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elman.nn.cells import CELLS
 if TYPE_CHECKING:
     from elman.bench.limits import Limit
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 """One object of ``elman bench --json``."""
 
 
@@ -25,21 +25,22 @@ class Shape(NamedTuple):
 
 
 def make_row(
-    table: str, cell: str, part: str, shape: Shape, threads: int, seconds: Mapping[str, float], figures: Row
-) -> Row:
-    """Make a row.
+    table: str, cell: str, part: str, shape: Shape, threads: int, seconds: Mapping[str, float], figures: TableRow
+) -> TableRow:
+    """Create a row.
 
     Args:
         table: ``full``, ``padded``, ``generate`` or ``train``.
         cell: its name in the table of cells.
         part: ``forward``, ``forward+backward`` or ``step``.
         shape: the sizes.
-        threads: how many computed.
-        seconds: the medians, of ``elman``, ``torch`` where it has the cell, other peers, and the ``limit``.
-        figures: what else belongs into the row.
+        threads: the number of threads.
+        seconds: the median times of ``elman``, ``torch`` if it has the cell, other peers, and the ``limit``.
+        figures: more entries of the row.
 
     Returns:
-        The keys in the order of a table: times in milliseconds; ``ratio`` is torch's time by Elman's.
+        The row with its keys in the order of a table. Times are in milliseconds; ``ratio`` is torch's time divided by
+        Elman's.
     """
     times = {f"{name}_ms": 1000 * time for name, time in seconds.items() if name != "limit"}
     ratio = {"ratio": seconds["torch"] / seconds["elman"]} if "torch" in seconds else {}
@@ -47,20 +48,20 @@ def make_row(
     return {**row, **times, **ratio, **figures}
 
 
-def arithmetic_figures(flops: int, seconds: Mapping[str, float], limit: Limit) -> Row:
-    """Return Elman's ``gflops`` (a second, in billions) and ``peak_fraction``, their share of the limit's."""
+def arithmetic_figures(flops: int, seconds: Mapping[str, float], limit: Limit) -> TableRow:
+    """Return Elman's speed in ``gflops`` and its fraction of the limit, ``peak_fraction``."""
     speed = flops / seconds["elman"]
     return {"gflops": speed / 1e9, "peak_fraction": speed / (limit.amount / seconds["limit"])}
 
 
-def reading_figures(num_bytes: int, seconds: Mapping[str, float], limit: Limit) -> Row:
-    """Return Elman's ``bytes_per_second`` and ``read_fraction``, their share of the limit's."""
+def reading_figures(num_bytes: int, seconds: Mapping[str, float], limit: Limit) -> TableRow:
+    """Return Elman's ``bytes_per_second`` and its fraction of the limit, ``read_fraction``."""
     speed = num_bytes / seconds["elman"]
     return {"bytes_per_second": speed, "read_fraction": speed / (limit.amount / seconds["limit"])}
 
 
 def count_layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden_size: int) -> int:
-    """Count what a layer multiplies and adds, W x and U h, for so many tokens; with backward three times as much.
+    """Count the operations of W x and U h in a layer for a number of tokens; three times as many with backward.
 
     Example:
         >>> count_layer_flops("lstm", "forward+backward", 10, 3, 5)  # 3 passes, 2 operations, 4 gates of 5 x (3 + 5)
@@ -72,7 +73,7 @@ def count_layer_flops(cell: str, part: str, tokens: int, input_size: int, hidden
 
 
 def count_weight_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
-    """Count the bytes of weights that are read to write a character: U of each layer, W above the first, and the head.
+    """Count the bytes of weights that each character reads: U of each layer, W above the first, and the head.
 
     Example:
         >>> count_weight_bytes("gru", Shape(1, 1, 5, 2), 7)  # 4 bytes, 3 gates of 5 x 5 in U, U and W, and 7 x 5
@@ -82,8 +83,8 @@ def count_weight_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
     return 4 * (len(CELLS[cell].gates) * size * size * (2 * shape.num_layers - 1) + vocab_size * size)
 
 
-def geometric_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
-    """Return the geometric mean of the ratios for each cell: of ``all`` its rows, and of each pass.
+def geometric_means(rows: Iterable[TableRow]) -> dict[str, dict[str, float]]:
+    """Return the geometric mean of the ratios of each cell, over ``all`` its rows and over each pass.
 
     Example:
         >>> geometric_means([{"cell": "rnn", "pass": "forward", "ratio": ratio} for ratio in (1.0, 4.0)])

@@ -1,4 +1,4 @@
-"""How things are timed: in turn, round after round, so that a machine that slows down slows them all; medians count."""
+"""Timing: all candidates run alternately, so that a machine that slows down affects all of them; medians count."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 
 Work = Callable[[], object]
 Stopwatch = Callable[[], float]
-"""Does a piece of work and returns the seconds that it took."""
+"""Does some work and returns the time in seconds."""
 
 
 def timed(
     work: Work, *, prepare: Work = lambda: None, parts: int = 1, clock: Callable[[], float] = time.perf_counter
 ) -> Stopwatch:
-    """Make a stopwatch of a piece of work.
+    """Create a stopwatch for some work.
 
     Args:
-        work: what is timed.
-        prepare: what is done before it, untimed.
-        parts: of how many equal parts the work is; the seconds are those of one.
-        clock: tells the time in seconds.
+        work: the work to time.
+        prepare: work to do before, untimed.
+        parts: the number of equal parts of the work; the time is that of one part.
+        clock: returns the time in seconds.
     """
 
     def watch() -> float:
@@ -36,7 +36,7 @@ def timed(
 
 
 def in_turn(watches: Mapping[str, Stopwatch], repeats: int) -> dict[str, float]:
-    """Read all stopwatches in turn, ``repeats`` times, after one round that does not count (it compiles).
+    """Run all stopwatches in turn, ``repeats`` times, after a round that does not count (it compiles).
 
     Returns:
         The median of each, in seconds.
@@ -54,7 +54,7 @@ def in_turn(watches: Mapping[str, Stopwatch], repeats: int) -> dict[str, float]:
 
 @contextmanager
 def computing_on(threads: int | None) -> Iterator[int]:
-    """Compute with so many of torch's threads (None: with as many as it has), then with as many as before."""
+    """Set the number of torch's threads (None: leave it), then restore it."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

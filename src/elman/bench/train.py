@@ -1,4 +1,4 @@
-"""``elman bench train``: a whole training step of the default language model, on Elman's layers and on torch's."""
+"""``elman bench train``: a training step of the default language model, with Elman's layers and with torch's."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 import torch
 
 from elman.bench import limits
-from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
+from elman.bench.rows import Shape, TableRow, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
 
-CHARACTERS = [chr(33 + code) for code in range(62)]  # with the three tokens that are no text, a vocabulary of 65
+CHARACTERS = [chr(33 + code) for code in range(62)]  # with three special tokens, a vocabulary of 65
 VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
-MINUTES = 0.25  # the loop takes its first two hundredths for steps on trial: these are what is timed
+MINUTES = 0.25  # the loop measures the time of a step for 2 % of them
 
 
-def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator[Row]:
+def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator[TableRow]:
     """Time the table ``train`` on as many threads as torch uses.
 
     Args:
-        repeats: rounds of each row; in each the training loop runs some steps and takes their median.
-        settings: the model; the default one where not given.
+        repeats: rounds for each row; in each, the training loop runs some steps and takes their median.
+        settings: the model; None for the default one.
 
     Yields:
         Each row as soon as it is measured.
@@ -46,15 +46,15 @@ def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator
 
 
 def count_step_flops(cell: str, shape: Shape) -> int:
-    """Count what layers and head multiply and add in one training step."""
+    """Count the operations of the layers and the head in one training step."""
     tokens, size = shape.batch * shape.time, shape.hidden_size
-    sizes = [EMBEDDING_SIZE, *[size] * (shape.num_layers - 1)]  # of what each layer reads
+    sizes = [EMBEDDING_SIZE, *[size] * (shape.num_layers - 1)]  # the input size of each layer
     layers = sum(count_layer_flops(cell, "forward+backward", tokens, below, size) for below in sizes)
     return layers + 3 * 2 * size * VOCAB_SIZE * tokens
 
 
 def _watch(model: LanguageModel, text: str) -> Stopwatch:
-    """Make a stopwatch of a step: what the training loop finds when it predicts how long it will take."""
+    """Create a stopwatch for a step, from the training loop's own measurement."""
     return partial(_seconds_per_step, model, text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from elman.data.records import Problem, Translation
 from elman.decoding.options import Search
 from elman.errors import DataError
 from elman.files import write_files
+from elman.models.tasks import TASKS
 
 
 def answers(
@@ -48,7 +48,7 @@ def answers(
     reader = formats.reader(input_format, lines.source, settings)
     vars(settings).update(asdict(options["search"]) if options.get("search") else {})
     writer = formats.writer(output_format, reader, settings)
-    if "probabilities" in inspect.signature(model.answer).parameters:
+    if "probabilities" in TASKS[model.task].answer_options:
         options["probabilities"] = getattr(writer, "writes_probabilities", False)
     batches = group_available(reader.read(lines, problems), lines, model.answer_batch_size)
     records = _report_problems(model.answer(batches, **options), lines, problems)

@@ -36,7 +36,7 @@ class Evaluate(Searching):
     """The pictures that captions describe: their folder, or an .npz of features."""
     encoder: Annotated[Path | None, About(metavar="ONNX")] = None
     """A captioner's ONNX encoder, where it is no longer where it was in training."""
-    input_format: Annotated[str | None, About(metavar="NAME", default="recognized from the file")] = None
+    input_format: Annotated[str | None, About(metavar="NAME", default="as in training")] = None
     """Format of the files; elman predict --help lists the names."""
     json: bool = False
     """Print one flat JSON object."""
@@ -56,12 +56,12 @@ def run(words: Sequence[str]) -> int:
     model = load(command.folder)
     if command.encoder is not None:
         model.set_params(encoder=command.encoder)
-    if command.input_format is not None and "input_format" not in model.get_params():
-        raise UsageError(f"`input_format` is no option of a model of task {model.task}; leave it out")
-    if "input_format" in model.get_params():
+    if command.input_format is not None:
+        if "input_format" not in model.get_params():
+            raise UsageError(f"`input_format` is no option of a model of task {model.task}; leave it out")
         model.set_params(input_format=command.input_format)
     X, y = examples(model.task, command.files, command.images)  # noqa: N806
-    report = model.report(X, y, **search_of(command, model, model.report))
+    report = model.report(X, y, **search_of(command, model))
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:

@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from importlib import import_module
 
 from elman import __version__
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ReaderGone:
             return 0
         except ElmanError as error:
-            _HANDLER.print(str(error))
+            _HANDLER.print_error(str(error))
             return error.exit_code
         except KeyboardInterrupt:
             print("elman: interrupted", file=sys.stderr)
@@ -73,20 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _ToStandardError(logging.Handler):
-    """Prints log records and errors; a message that was just printed is not printed again."""
+    """Prints log records, without repeating recent ones, and errors, without repeating the line just printed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.printed: deque[str] = deque(maxlen=32)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.print(record.getMessage())
+        self._print(record.getMessage(), self.printed)
 
-    def print(self, message: str) -> None:
-        message = f"elman: {_escape(with_flags(message))}"
-        if message not in self.printed:
-            print(message, file=sys.stderr)
-        self.printed.append(message)
+    def print_error(self, message: str) -> None:
+        """Print the error that ends a command."""
+        self._print(message, list(self.printed)[-1:])
+
+    def _print(self, message: str, known: Container[str]) -> None:
+        line = f"elman: {_escape(with_flags(message))}"
+        if line not in known:
+            print(line, file=sys.stderr)
+            self.printed.append(line)
 
 
 _HANDLER = _ToStandardError()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,10 +84,10 @@ def _options(command: Predict, model: Any) -> dict[str, Any]:
     Raises:
         UsageError: the model has no such option, or it is outside its limits.
     """
-    if command.encoder and "encoder" not in inspect.signature(model.answer).parameters:
+    if command.encoder and "encoder" not in TASKS[model.task].answer_options:
         raise UsageError(f"`encoder` is no option of a model of task {model.task}; leave it out")
     encoder = {"encoder": command.encoder} if command.encoder else {}
-    return {**encoder, **search_of(command, model, model.answer)}
+    return {**encoder, **search_of(command, model)}
 
 
 @contextmanager

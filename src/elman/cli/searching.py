@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
@@ -11,6 +9,7 @@ from elman.cli.flags import with_flags
 from elman.cli.help import About
 from elman.decoding.options import Search
 from elman.errors import UsageError
+from elman.models.tasks import TASKS
 
 SEARCH = tuple(field.name for field in fields(Search))
 _AS_TRAINED = About(group="search", default="as in training")
@@ -30,16 +29,16 @@ class Searching:
     """Seed of what is drawn."""
 
 
-def search_of(command: Any, model: Any, call: Callable[..., Any]) -> dict[str, Any]:
-    """Return the argument ``search`` of a call on a model, where any of the options is given.
+def search_of(command: Any, model: Any) -> dict[str, Any]:
+    """Return the argument ``search`` of a call on a model, if any of the options is given.
 
     Raises:
-        UsageError: the call takes no such argument, or a value is outside its limits.
+        UsageError: the model does not search, or a value is outside its limits.
     """
     given = {name: value for name in SEARCH if (value := getattr(command, name, None)) is not None}
     if not given:
         return {}
-    if "search" not in inspect.signature(call).parameters:
+    if "search" not in TASKS[model.task].answer_options:
         raise UsageError(f"`{next(iter(given))}` is no option of a model of task {model.task}; leave it out")
     search = replace(model.search, **given)
     try:

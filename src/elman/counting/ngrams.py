@@ -231,14 +231,14 @@ class NgramModel:
         return np.array(drawn[len(prompt_ids) :], dtype=np.int64)
 
     def unseen_contexts(self, ids: Integers, offsets: Integers) -> tuple[int, int]:
-        """Count the full contexts of a text that training never saw followed by anything: the sparsity of counting.
+        """Count the full contexts of a text that no token followed in training, a measure of sparsity.
 
         Args:
-            ids: the text's token ids, shape (num_tokens,).
-            offsets: the borders of its sequences, shape (num_sequences + 1,).
+            ids: the token ids of the text, shape (num_tokens,).
+            offsets: the boundaries of its sequences, shape (num_sequences + 1,).
 
         Returns:
-            `(unseen, total)`, over the predicted tokens with `order - 1` tokens before them in their sequence.
+            `(unseen, total)`, over the predicted tokens that have `order - 1` tokens before them in their sequence.
 
         Raises:
             UsageError: the model is not fitted, or the offsets are wrong.
@@ -262,7 +262,7 @@ class NgramModel:
 
     @property
     def nbytes(self) -> int:
-        """The memory that the tables take, in bytes."""
+        """The memory used by the tables, in bytes."""
         return sum(table.nbytes for table in self._get_tables())
 
     def _get_tables(self) -> list[_Table]:

@@ -60,7 +60,7 @@ class TaggingBaseline(ABC):
             if len(words) != len(own):
                 raise UsageError(f"sentence {number}: {len(words)} words, but {len(own)} tags; give one for each word")
         if not any(map(len, sentences)):
-            raise DataError(f"{len(sentences)} sentences without a word leave nothing to count; give tagged words")
+            raise DataError(f"there are no words in the {len(sentences)} sentences to count; give tagged words")
         self._count(sentences, tags)
         self._is_fitted = True
         return self

@@ -15,7 +15,7 @@ KINDS = {
     b"%PDF-": "a PDF document; save its text, as pdftotext does",
     b"\xd0\xcf\x11\xe0": "an Office document (.doc, .xls); save it as text",
     b"PAR1": "a Parquet file; save it as CSV",
-    b"\x89HDF": "an HDF5 file; save what it holds as CSV or .npz",
+    b"\x89HDF": "an HDF5 file; save its content as CSV or .npz",
     b"\x93NUMPY": "a NumPy array; save it in an .npz",
     b"SQLite format 3": "an SQLite database; save the table as CSV",
     b"\x89PNG": "a picture",
@@ -43,6 +43,6 @@ def detect_kind(raw: bytes, encoding: str) -> str:
     head = raw[:_HEAD]
     try:
         is_text = not _CONTROL.search(head) and "\ufffd" not in head.decode(encoding, "replace")[:-1]
-    except UnicodeError:  # some codecs, such as idna, replace nothing
+    except UnicodeError:  # some codecs, such as idna, cannot replace errors
         is_text = False
     return "" if is_text else kind

@@ -1,1 +1,1 @@
-"""Numbers in, a picture out."""
+"""Pictures: functions that take numbers and return SVG."""

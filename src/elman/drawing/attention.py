@@ -1,4 +1,4 @@
-"""Where a decoder looked, as a picture."""
+"""A picture of attention weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def attention_map(read: Sequence[str], written: Sequence[str], weights: NDArray[np.float32]) -> str:
-    """Draw attention's weights: a row for each token written, a column for each token read; dark is much.
+    """Draw attention weights: a row for each token written, a column for each token read; darker means more.
 
     Args:
         read: S tokens.
@@ -50,5 +50,5 @@ def attention_map(read: Sequence[str], written: Sequence[str], weights: NDArray[
 
 
 def _visible(token: str) -> str:
-    """Show a leading blank, which tells that a word begins, and keep matplotlib from reading mathematics."""
+    """Make blanks visible, and escape ``$``, which starts a formula in matplotlib."""
     return token.replace(" ", "␣").replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Which label was taken for which: as a picture, and as text for the terminal."""
+"""The confusion matrix, as a picture and as text for the terminal."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy.typing as npt
 
 Integers: TypeAlias = npt.NDArray[np.integer[Any]]
 
-_MOST_NUMBERED = 20  # labels up to which the picture's cells hold their numbers
-_MOST_TABULATED = 12  # labels up to which the terminal shows a table ...
-_WIDEST = 100  # ... if it takes no more columns than this
+_MOST_NUMBERED = 20  # labels, for counts in the cells of the picture
+_MOST_TABULATED = 12  # labels, for a table on the terminal ...
+_WIDEST = 100  # ... of at most this many columns
 
 
 def confusion_table(confusion: Integers, labels: Sequence[str]) -> str:
-    """Draw how often each label was taken for each: the true ones down, the predicted ones across.
+    """Draw the confusion matrix, with true labels down and predicted labels across.
 
-    The darker a cell, the larger its share of its row (by the square root, so that rare confusions can be seen): blue
-    on the diagonal, where the label is right, orange elsewhere. With up to 20 labels the cells hold their counts.
+    A darker cell has a larger share of its row (on a square-root scale, so that rare confusions are visible). Correct
+    labels, on the diagonal, are blue; the others are orange. With up to 20 labels, the cells show their counts.
 
     Args:
         confusion: the counts, true labels down, shape (K, K).
-        labels: the K labels' names.
+        labels: the names of the K labels.
 
     Returns:
-        An SVG document, the same for the same counts.
+        An SVG document, identical for identical counts.
     """
     import matplotlib
     from matplotlib.collections import PolyCollection
@@ -38,12 +38,12 @@ def confusion_table(confusion: Integers, labels: Sequence[str]) -> str:
     digits = len(str(confusion.max(initial=0)))
     cell = 0.2 if size > _MOST_NUMBERED else max(0.4, 0.12 + 0.065 * digits)  # inches
     figure = Figure(figsize=(size * cell, size * cell))
-    axes = figure.add_axes((0, 0, 1, 1))  # the table fills the figure; what is written around it is added when saving
+    axes = figure.add_axes((0, 0, 1, 1))  # the table fills the figure; savefig adds space for the labels
     lines = np.arange(size + 1)
     axes.hlines(lines, 0, size, color="#e5e7eb", linewidth=0.5)
     axes.vlines(lines, 0, size, color="#e5e7eb", linewidth=0.5)
 
-    rows, columns = np.nonzero(confusion)  # (C,) each: the cells that hold something
+    rows, columns = np.nonzero(confusion)  # (C,) each: the cells with a count
     squares = np.stack([columns, rows], axis=1)[:, None] + [(0, 0), (1, 0), (1, 1), (0, 1)]  # (C, 4, 2)
     tints = np.sqrt(_shares(confusion)[rows, columns])  # (C,)
     blues, oranges = (matplotlib.colormaps[name](tints) for name in ("Blues", "Oranges"))  # (C, 4) each
@@ -61,19 +61,18 @@ def confusion_table(confusion: Integers, labels: Sequence[str]) -> str:
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     stream = io.StringIO()
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "elman", "svg.fonttype": "none"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # letters stay letters: the reader's fonts draw them
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the SVG keeps text as text, for the viewer's fonts
         figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight")
     return stream.getvalue()
 
 
 def confusion_text(confusion: Integers, labels: Sequence[str], most: int = 12) -> str:
-    """Tell how often each label was taken for each: a table of a few labels, of many the most frequent confusions.
+    """Format the confusion matrix: a table for few labels, otherwise the most frequent confusions.
 
     Args:
         confusion: the counts, true labels down, shape (K, K).
-        labels: the K labels' names.
-        most: how many confusions to tell of at most, where there are more than 12 labels, or they are too long for a
-            table.
+        labels: the names of the K labels.
+        most: the most confusions to list, if there are more than 12 labels or their names are too long for a table.
 
     Returns:
         Lines of text.
@@ -94,7 +93,7 @@ def confusion_text(confusion: Integers, labels: Sequence[str], most: int = 12) -
     pairs = [divmod(int(place), len(labels)) for place in order if wrong.flat[place]]
     if not pairs:
         return "no label was taken for another"
-    true, predicted = (_aligned([labels[pair[side]] for pair in pairs]) for side in (0, 1))
+    true, predicted = (_align([labels[pair[side]] for pair in pairs]) for side in (0, 1))
     counts = [f"{confusion[pair]:,}" for pair in pairs]
     shares = _shares(confusion)  # (K, K)
     return "\n".join(
@@ -105,23 +104,23 @@ def confusion_text(confusion: Integers, labels: Sequence[str], most: int = 12) -
 
 
 def _table(confusion: Integers, labels: Sequence[str]) -> list[str]:
-    """The counts in columns under the labels; a dot stands for none."""
+    """Format the counts in columns under the labels, with a dot for zero."""
     cells = [[str(count) if count else "." for count in row] for row in confusion.tolist()]
     columns = [[label, *column] for label, column in zip(labels, zip(*cells, strict=True), strict=True)]
     widths = [max(map(len, column)) for column in columns]
-    names = _aligned(["", *labels])
+    names = _align(["", *labels])
     return [
         "  ".join([name, *(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))])
         for name, row in zip(names, [labels, *cells], strict=True)
     ]
 
 
-def _aligned(names: Sequence[str]) -> list[str]:
+def _align(names: Sequence[str]) -> list[str]:
     width = max(map(len, names))
     return [f"{name:<{width}}" for name in names]
 
 
 def _shares(confusion: Integers) -> npt.NDArray[np.float64]:
-    """Each count's share of its row, shape (K, K); 0 in a row without any."""
+    """Return each count's share of its row, shape (K, K); 0 in an empty row."""
     shares: npt.NDArray[np.float64] = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     return shares

@@ -11,8 +11,8 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> str:
     """Draw the training and the validation loss.
 
     Args:
-        history: one row a validation, with ``step``, ``train_nats`` and ``nats_per_token`` or ``nats_per_target``
-            (none where no target was known).
+        history: one row per validation, with ``step``, ``train_nats`` and ``nats_per_token`` or ``nats_per_target``
+            (missing if no target was known).
 
     Returns:
         An SVG document.

@@ -11,11 +11,11 @@ _NAMES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", 
 
 
 def piano_roll(notes: NDArray[np.float64], primer_seconds: float = 0.0) -> str:
-    """Draw notes; loud ones are dark.
+    """Draw notes; louder ones are darker.
 
     Args:
         notes: (N, 4) start and duration in seconds, pitch (60 is middle C), velocity 1 to 127.
-        primer_seconds: what begins before is drawn in another colour: it was given, not written.
+        primer_seconds: the length of the primer, whose notes have a different colour.
 
     Returns:
         An SVG document.

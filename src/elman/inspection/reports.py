@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.drawing import report as drawn
+from elman.errors import DataError
 from elman.families.base import Model
+from elman.families.next_token import NextTokenModel
 from elman.families.saved.description import named_shapes, num_parameters
 from elman.families.unrolled import Stack, Unrolled
+from elman.files import replacing
+from elman.inspection.gradients import GradientByLag, gradient_by_lag
 from elman.inspection.holding import measure_holding
 from elman.inspection.traces import Trace, check_model, run_recorded, select, trace_unrolled
 from elman.nn.recording import LayerRun
 
 STEPS = 500  # of an input, unless more are asked for
 _READS = {"char": "character", "word": "word"}  # by level; others read tokens
+LOSSES = 32  # that are sent back
 SMALL = 16  # units up to which the equation stands there with its numbers
 
 
-def report(
+def model_report(
     model: Model,
     X: Any,  # noqa: N803
     y: Any = None,
@@ -56,7 +63,7 @@ def report(
         >>> from elman import LanguageModel
         >>> from elman.drawing.report import html
         >>> lm = LanguageModel(hidden_size=16, steps=4, batch_size=2, bptt_length=16).fit("to be or not to be\n" * 80)
-        >>> html(report(lm, "to be"))[:15]
+        >>> html(model_report(lm, "to be"))[:15]
         '<!DOCTYPE html>'
     """
     check_model(model)
@@ -65,19 +72,22 @@ def report(
     with torch.no_grad():
         recording, _, _ = run_recorded(model, unrolled, unrolled.inputs[None])
     tokens = {key: list(stack.tokens[:steps]) for key, stack in unrolled.stacks.items()}
+    gradients = _measure_gradients(model, X, y, steps, record, unrolled)
+    is_told = y is not None or isinstance(model, NextTokenModel)  # else the targets are the model's own answers
     return drawn.ModelReport(
         name=name or type(model).__name__,
-        task=type(model).__name__,
+        task=re.sub("(?<=[a-z])(?=[A-Z])", " ", type(model).__name__).capitalize(),
         source=_describe_source(source, unrolled, found, steps),
         network=_plan(model, unrolled),
         runs={
             key: drawn.StackRun(tokens=tokens[key], layers=[_states(run, steps) for run in recording.of(stack.layer)])
             for key, stack in unrolled.stacks.items()
         },
-        outputs=_outputs(found, unrolled),
+        outputs=_outputs(found, unrolled.last, is_told),
         attention=found.attention[0] if found.attention else None,
+        gradients=gradients,
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
-        figures=_figures(model, unrolled, found),
+        figures=_figures(model, unrolled.last, found, is_told) | _reach(gradients),
     )
 
 
@@ -132,7 +142,7 @@ def _states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
     cell, hidden = run.layer.cell, _array(run.states["hidden"], steps)  # (T, H)
     weights = {name: weight.detach().float() for name, weight in run.weights.items()}
     sizes = terms = None
-    if {"weight_ih", "weight_hh"} <= set(weights) or not cell.reads_hidden:
+    if {"weight_ih", *(("weight_hh",) if cell.reads_hidden else ())} <= set(weights):
         from_input = run.inputs[:steps, 0].float() @ weights["weight_ih"].T  # (T, G·H)
         from_hidden = torch.zeros_like(from_input)
         if cell.reads_hidden:
@@ -153,6 +163,7 @@ def _states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
         hidden=hidden,
         cell=_array(run.states["cell"], steps) if "cell" in run.states else None,
         gates={name: _array(gate, steps) for name, gate in run.gates.items()} if len(cell.gates) > 1 else {},
+        start={part: values[0].detach().float().cpu().numpy() for part, values in run.start.items()},
         sizes=sizes,
         terms=terms,
     )
@@ -163,17 +174,81 @@ def _array(values: Tensor, steps: int | None) -> NDArray[Any]:
     return found
 
 
-def _outputs(found: Trace, unrolled: Unrolled) -> drawn.Outputs:
-    """Take the likeliest outputs and, where answers are known, the losses; a model's own answers are no targets."""
+def _outputs(found: Trace, last: Stack, is_told: bool) -> drawn.Outputs:
+    """Take the likeliest outputs and, where the answers are told, the losses."""
     number = len(found.targets)
-    losses = [None if np.isnan(loss) or unrolled.targets is None else float(loss) for loss in found.losses]
+    losses = [float(loss) if is_told and not np.isnan(loss) else None for loss in found.losses]
     return drawn.Outputs(
-        steps=list(range(number)) if unrolled.last.is_aligned else [len(found.tokens) - 1] * number,
+        steps=list(range(number)) if last.is_aligned else [len(found.tokens) - 1] * number,
         names=found.top_tokens.tolist(),
         probabilities=found.top_probabilities.tolist(),
-        targets=[None if unrolled.targets is None else target for target in found.targets],
+        targets=found.targets if is_told else [None] * number,
         losses=losses,
         target_probabilities=[None if loss is None else math.exp(-loss) for loss in losses],
+    )
+
+
+# ---------------------------------------------------------------- what flows back
+
+
+def _measure_gradients(
+    model: Model,
+    X: Any,  # noqa: N803
+    y: Any,
+    steps: int | None,
+    record: int,
+    unrolled: Unrolled,
+) -> drawn.Gradients | None:
+    """Measure gradients by lag; None for an input without a loss that has a step before it."""
+    try:
+        found = gradient_by_lag(model, X, y, steps=steps, record=record, losses=LOSSES)
+    except DataError:
+        return None
+    settings = model.get_params()
+    text = found.verdict.text
+    return drawn.Gradients(
+        targets=found.steps.tolist(),
+        curves=[_curve(name, found, unrolled) for name in _order(found.norms)],
+        verdict=found.verdict.kind,
+        explanation=f"{text[:1].upper()}{text[1:]}.",
+        truncated_at=settings["bptt_length"] if settings.get("lines") is False else None,
+    )
+
+
+def _order(names: Iterable[str]) -> list[str]:
+    """Sort the names of curves: what puts a whole direction together comes first, cells come last.
+
+    A direction of one part alone is no other curve than this part.
+    """
+    wholes = [name for name in names if "layer" not in name]
+    parts = sorted((name for name in names if "layer" in name), key=lambda name: name.endswith(".cell"))
+    return [*(wholes if len(parts) > len(wholes) else ()), *parts]
+
+
+def _curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.GradientCurve:
+    """Take one curve, such as ``decoder.layer0.forward.hidden`` or, of a whole direction, ``forward``."""
+    words = name.split(".")
+    stack = next((key for key in unrolled.stacks if words[0] == key), list(unrolled.stacks)[-1])
+    is_reverse = "reverse" in words
+    if unrolled.stacks[stack].is_aligned:
+        origins = found.steps.tolist()
+    else:  # from the last step that this direction reads
+        origins = [0 if is_reverse else len(unrolled.stacks[stack].tokens) - 1] * len(found.steps)
+    layer = next((f"layer {int(word[5:]) + 1}" for word in words if word.startswith("layer")), "all layers")
+    part = {"hidden": " · h", "cell": " · c"}.get(words[-1], "")
+    before = f"{stack}, " if len(unrolled.stacks) > 1 else ""
+    quartiles = found.quartiles[name]
+    return drawn.GradientCurve(
+        name=f"{before}{layer}{', backward' if is_reverse else ''}{part}",
+        norms=found.norms[name],
+        origins=origins,
+        mean=found.mean[name],
+        lower=quartiles[0],
+        upper=quartiles[1],
+        reach=found.reach[name]["1/e"],
+        reach_percent=found.reach[name]["1%"],
+        stack=stack,
+        is_reverse=is_reverse,
     )
 
 
@@ -187,22 +262,33 @@ def _describe_source(source: str, unrolled: Unrolled, found: Trace, steps: int |
     return f"{source}: {shown}" if source else shown
 
 
-def _figures(model: Model, unrolled: Unrolled, found: Trace) -> dict[str, str]:
-    layer = unrolled.last.layer
-    layers = f"{layer.num_layers} × " if layer.num_layers > 1 else ""
-    both = ", both directions" if layer.num_directions == 2 else ""
+def _figures(model: Model, last: Stack, found: Trace, is_told: bool) -> dict[str, str]:
+    layer = last.layer
+    cell = drawn.CELL_NAMES.get(layer.cell_name, layer.cell_name)
+    layers = f"{layer.num_layers} layers of " if layer.num_layers > 1 else ""
+    both = " in each direction" if layer.num_directions == 2 else ""
     figures = {
-        "Recurrent layers": f"{layers}{layer.cell_name.upper()} of {layer.hidden_size:,}{both}",
+        "Cell": f"{cell}, {layers}{layer.hidden_size:,} units{both}",
         "Parameters": f"{num_parameters(model.network_):,}",
     }
     known = found.losses[~np.isnan(found.losses)]
-    if not unrolled.last.is_aligned and len(found.top_tokens):
+    if not last.is_aligned and len(found.top_tokens):
         figures["Answer"] = f"{found.top_tokens[0][0]} ({100 * found.top_probabilities[0][0]:.0f} %)"
-    elif len(known) and unrolled.targets is not None:
+    if is_told and len(known):
         nats = float(known.mean())
-        figures["Loss on this input"] = f"{nats:.3f} nats per output"
-        figures["Perplexity"] = f"{math.exp(min(nats, 700)):.2f}"
+        figures["Loss on this input"] = f"{nats:.3f} nats" + (" per output" if last.is_aligned else "")
+        if last.is_aligned:
+            figures["Perplexity"] = f"{math.exp(min(nats, 700)):.2f}"
     return figures
+
+
+def _reach(gradients: drawn.Gradients | None) -> dict[str, str]:
+    if gradients is None:
+        return {}
+    curve = gradients.curves[0]
+    lags = len(curve.mean)
+    far = f"beyond {lags:,} steps" if curve.reach_percent is None else f"{curve.reach_percent - 1:,} of {lags:,} steps"
+    return {"Gradients above 1 % of lag 1": far}
 
 
 def save_report(path: Path, *reports: drawn.ModelReport) -> None:
@@ -211,7 +297,5 @@ def save_report(path: Path, *reports: drawn.ModelReport) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    from elman.files import replacing
-
     with replacing(path, "name another file") as beside:
         beside.write_text(drawn.html(*reports), encoding="utf-8")

@@ -1,13 +1,14 @@
-"""The fastest recurrent networks on a CPU: compiled by numba, run in torch's threads, seen by torch as operators.
+"""Fast recurrent networks on a CPU: kernels compiled by numba, run on torch's threads, registered as torch operators.
 
-    vector.py       what a kernel computes with: one register of float32
-    tile.py         the one matrix product that everything rests on
-    activations.py  tanh, sigmoid
+    vector.py       vectors of float32, one register at a time
+    tile.py         the matrix product that everything is built on
+    activations.py  tanh, sigmoid, exp
     rnn.py gru.py lstm.py   a cell through time, forward and backward side by side
-    generate.py     the whole sampling loop in one call, and the draw
+    chain.py        sums over and searches for paths of labels, for the CRF
+    generate.py     the whole sampling loop in one call
     compiler.py     from Python functions to cached machine code
     threads.py      one kernel on several threads
-    checks.py       what must hold of a tensor before a kernel gets its address
+    checks.py       the checks that every tensor passes before a kernel gets its address
     ops.py          torch operators
 
 A kernel is a Python function of integers (addresses and sizes). It also runs as Python, slowly: NUMBA_DISABLE_JIT=1.

@@ -1,7 +1,7 @@
-"""tanh and sigmoid, a vector at a time, and exp.
+"""tanh and sigmoid of a vector, and exp of a number.
 
-Largest absolute errors against float64, which tests/kernels/test_activations.py holds them to: ``tanh`` 4e-7 and
-``sigmoid`` 3e-7 for every float32. ``exp`` is of float64; largest relative error: 4e-16. NaN gives NaN.
+The largest absolute errors against float64, for every float32, are 4e-7 for ``tanh`` and 3e-7 for ``sigmoid``. The
+largest relative error of ``exp``, in float64, is 4e-16. NaN gives NaN. tests/kernels/test_activations.py checks this.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from elman.kernels.vector import SHIFT, at_least, at_most, power_of_two
 
 f = np.float32
 
-# tanh(x) = x · P(x²) / Q(x²), fitted by reweighted least squares to a relative error of 8e-9 on |x| ≤ 8.2. Beyond, it
-# grows past 1, so that what is cut off at 1 is exactly 1: no gradient passes a unit driven to infinity.
+# tanh(x) = x · P(x²) / Q(x²), fitted by reweighted least squares to a relative error of 8e-9 on |x| ≤ 8.2. Beyond that
+# it exceeds 1 and is clamped to exactly 1, so a fully saturated unit has no gradient.
 TANH_LIMIT = f(9)
 P = tuple(map(f, (1.0, 0.13432110846042633, 0.003556671319529414, 2.163702083635144e-05, 1.4840189521692082e-08)))
 Q = tuple(map(f, (1.0, 0.46765434741973877, 0.026108242571353912, 0.00033864163560792804, 8.370457180717494e-07)))
 ONE, HALF = f(1), f(0.5)
 
 LOG2_E, LN2 = math.log2(math.e), math.log(2)
-LN2_HIGH = math.ldexp(math.floor(math.ldexp(LN2, 32)), -32)  # so few bits that its product with an exponent is exact
+LN2_HIGH = math.ldexp(math.floor(math.ldexp(LN2, 32)), -32)  # few enough bits for an exact product with an exponent
 LN2_LOW = 1.9082149292705877e-10  # ln 2 - LN2_HIGH
 TAYLOR = tuple(1 / math.factorial(k) for k in range(14))  # the next term is below 5e-18 on |r| ≤ ln(2) / 2
-SMALLEST = -708.0  # below, exp(x) is no normal float64 any more
+SMALLEST = -708.0  # below this, exp(x) is not a normal float64
 
 
 @inline
@@ -48,7 +48,7 @@ def sigmoid(x: Any) -> Any:
 
 @inline
 def exp(x: float) -> float:
-    """Compute e to the power of x, for an x of at most 0; 0 below ``SMALLEST``. A loop of it becomes vectors."""
+    """Compute e to the power of x for x ≤ 0; 0 below ``SMALLEST``. LLVM vectorizes a loop over it."""
     shifted = x * LOG2_E + SHIFT
     n = shifted - SHIFT
     r = (x - n * LN2_HIGH) - n * LN2_LOW

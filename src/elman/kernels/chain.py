@@ -1,11 +1,11 @@
-"""Chains of labels: the sum over all paths with its gradient, and the best path.
+"""Paths of labels: the sum over all paths with its gradient, and the best path.
 
 A path y_1 … y_n through the labels 0 … K - 1 scores
 
     start[y_1] + logits[1, y_1] + Σ_{t = 2 … n} (transitions[y_{t-1}, y_t] + logits[t, y_t]) + end[y_n]
 
-Everything is float64, and what lies beyond a row's length is never looked at. The kernels take four labels at a time:
-where K is no multiple of ``UNROLLED``, labels are added that no path goes through, for their logits are -inf.
+Everything is float64, and padding beyond a row's length is ignored. The kernels process four labels at a time: if K is
+not a multiple of ``UNROLLED``, labels with logits of -inf are added, which no path uses.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from elman.kernels.threads import run
 from elman.kernels.vector import get_double, get_integer, put_double, put_integer
 
 UNROLLED = 4
-TINY = 1e-200  # what underflow can have taken from a larger sum is far below its rounding
+TINY = 1e-200  # above this, terms lost to underflow are far below the rounding error of the sum
 
 
 @inline
 def add(address: int, index: int, value: float) -> None:
-    """Add to one float64."""
+    """Add to a float64."""
     put_double(address, index, get_double(address, index) + value)
 
 
@@ -37,7 +37,7 @@ def add(address: int, index: int, value: float) -> None:
 
 @inline
 def log_sum(scores: int, added: int, stride: int, size: int) -> float:
-    """Compute log Σ exp(scores[i] + added[i · stride]), whatever their range; NaN stays NaN."""
+    """Compute log Σ exp(scores[i] + added[i · stride]) without overflow; NaN stays NaN."""
     best = -math.inf
     for i in range(size):
         score = get_double(scores, i) + get_double(added, i * stride)
@@ -69,13 +69,13 @@ def multiply_row(row: int, matrix: int, size: int, product: int) -> None:
 def step_ahead(
     size: int, x: int, transitions: int, shifts: int, factors: int, before: int, weights: int, sums: int, scores: int
 ) -> None:
-    """Take the scores one step ahead: scores[j] = x[j] + log Σ_i exp(before[i] + transitions[i, j]).
+    """Compute the scores of the next step: scores[j] = x[j] + log Σ_i exp(before[i] + transitions[i, j]).
 
     Args:
         x: (K,) logits.
         shifts, factors: (K,) the largest transition into each label, and (K, K) exp(transitions - shifts).
-        before: (K,), the scores at the step before.
-        weights: (K,), on return exp(before - the largest of them).
+        before: (K,), the scores of the previous step.
+        weights: (K,), on return exp(before - max(before)).
         sums: (K,), on return weights · factors.
         scores: (K,), on return.
     """
@@ -99,16 +99,16 @@ def step_back(
     size: int, x: int, transitions: int, factors: int, before: int, weights: int, sums: int, scores: int,
     probs: int, probs_before: int, pairs: int,
 ) -> None:  # fmt: skip
-    """Take the probabilities of the labels one step back.
+    """Compute the probabilities of the labels at the previous step.
 
-    Before label j, label i has the share that it had in the sum of ``step_ahead``:
+    The probability of label i before label j is its share in the sum of ``step_ahead``:
 
         p(i, j) = p(j) · weights[i] · factors[i, j] / sums[j],   p(i) = Σ_j p(i, j)
 
     Args:
-        x, transitions, before, weights, scores: as ``step_ahead`` has left them.
+        x, transitions, before, weights, scores: the arguments of ``step_ahead``, after it.
         factors: (K, K), its factors, transposed.
-        sums: (K,), on return p(j) / sums[j]; 0 where the sum was too small for that.
+        sums: (K,), on return p(j) / sums[j]; 0 where the sum was too small.
         probs: (K,), p(j).
         probs_before: (K,), p(i) on return.
         pairs: (K, K), to which p(i, j) is added at [i, j] where the sum was too small.
@@ -135,7 +135,7 @@ def sum_paths(
     transitions: int, start: int, end: int, shifts: int, factors: int, factors_back: int,
     scores: int, weights: int, sums: int, pairs: int, totals: int, d_logits: int,
 ) -> None:  # fmt: skip
-    """Sum over the paths of the rows ``ticket``, ``ticket + tickets`` and on: log Z = log Σ exp(score).
+    """Sum over the paths of the rows ``ticket``, ``ticket + tickets`` and so on: log Z = log Σ exp(score).
 
     The gradient of log Z is the probability of each label and of each pair of labels.
 
@@ -143,15 +143,15 @@ def sum_paths(
         ticket, tickets: which share of the rows.
         rows, steps, size: B, T and K.
         lengths: (B,) int64.
-        targets: (B, T) int64, paths whose scores are taken off; or 0 for none.
+        targets: (B, T) int64, paths whose scores are subtracted; or 0 for none.
         logits: (B, T, K).
         transitions, start, end: (K, K), (K,) and (K,).
         shifts, factors, factors_back: see ``step_ahead`` and ``step_back``.
-        scores: (tickets, T, K), room to work in.
-        weights, sums: (B, T, K), as ``step_ahead`` and ``step_back`` leave them, at the step that they lead to.
+        scores: (tickets, T, K), scratch space.
+        weights, sums: (B, T, K), the results of ``step_ahead`` and ``step_back`` at the step that they lead to.
         pairs: (tickets, K, K), zeros on entry, the part of the gradient for ``transitions`` not in weightsᵀ · sums.
-        totals: (B,), zeros on entry, on return log Z less the target's score.
-        d_logits: (B, T, K), zeros on entry, on return the gradient of the totals; or 0 where none is asked for.
+        totals: (B,), zeros on entry, on return log Z minus the target's score.
+        d_logits: (B, T, K), zeros on entry, on return the gradient of the totals; or 0 for no gradient.
     """
     row_bytes = 8 * size
     scores += ticket * steps * row_bytes
@@ -216,17 +216,17 @@ def sum_over_paths(
     *,
     needs_gradients: bool = True,
 ) -> Sums:
-    """Compute log Z of each row, less the score of its target path where there are targets.
+    """Compute log Z of each row, minus the score of its target path if there are targets.
 
     Args:
-        logits: (B, T, K) of any float type on any device, as are the others; T at least 1.
-        lengths: (B,) integers in 0 … T; None where every row is T long. A row of length 0 gives 0.
+        logits: (B, T, K) of any float dtype on any device, like the other scores; T at least 1.
+        lengths: (B,) integers in 0 … T; None if every row has T steps. A row of length 0 gives 0.
         transitions, start, end: (K, K), (K,) and (K,).
         targets: (B, T) int64, within the lengths in 0 … K - 1.
-        needs_gradients: whether they are asked for; if not, they are zeros.
+        needs_gradients: whether to compute gradients; otherwise they are zeros.
 
     Returns:
-        The sums. Without targets, ``d_logits`` are the probabilities of the labels; beyond a row's length, zeros.
+        The sums. Without targets, ``d_logits`` are the label probabilities; zeros beyond a row's length.
 
     Raises:
         UsageError: a shape, a length or a target does not fit.
@@ -266,13 +266,13 @@ def sum_over_paths(
 
 @inline
 def larger(one: float, other: float) -> float:
-    """Return the larger of two numbers; ``one`` where the other is NaN."""
+    """Return the larger of two numbers; ``one`` if the other is NaN."""
     return other if other > one else one
 
 
 @inline
 def best_label(scores: int, added: int, stride: int, size: int) -> int:
-    """Find the first label with the largest scores[i] + added[i · stride]; -1 where none is above -inf."""
+    """Find the first label with the largest scores[i] + added[i · stride]; -1 if none is above -inf."""
     label, best = -1, -math.inf
     for i in range(size):
         score = get_double(scores, i) + get_double(added, i * stride)
@@ -288,18 +288,18 @@ def best_path(
 ) -> None:  # fmt: skip
     """Find the best path of one row by the Viterbi algorithm.
 
-    The way ahead keeps the scores only; on the way back, the label before is looked for at each step, along one path.
-    NaN is never larger than anything: it forbids, as -inf does.
+    The forward pass stores only scores; the backward pass searches for the previous label at each step of one path. NaN
+    is never larger than anything, so it forbids like -inf.
 
     Args:
         ticket: the row.
         steps, size: T and K.
         lengths: (B,) int64.
         transitions, start, end: (K, K), (K,) and (K,).
-        scores: (B, T, K), the logits on entry; on return the best score of all paths that end in the label there.
-        room: (B, K), room to work in.
-        labels: (B, T) int64, the path on return; untouched beyond the row's length, and where there is no path.
-        totals: (B,), zeros on entry, the path's score on return; -inf where there is none.
+        scores: (B, T, K), the logits on entry; on return the best score of all paths to that label.
+        room: (B, K), scratch space.
+        labels: (B, T) int64, the path on return; unchanged beyond the row's length, and if there is no path.
+        totals: (B,), zeros on entry, the path's score on return; -inf if there is none.
     """
     length = get_integer(lengths, ticket)
     if length == 0:
@@ -342,11 +342,11 @@ def best_path(
 def best_paths(
     logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor, *, padding: int
 ) -> tuple[Tensor, Tensor]:
-    """Find the best path of each row; :func:`elman.decoding.viterbi.viterbi` tells more.
+    """Find the best path of each row; see :func:`elman.decoding.viterbi.viterbi`.
 
     Args:
-        logits: (B, T, K) of any float type on any device, as are the others.
-        lengths: (B,) integers in 0 … T; None where every row is T long.
+        logits: (B, T, K) of any float dtype on any device, like the other scores.
+        lengths: (B,) integers in 0 … T; None if every row has T steps.
         transitions, start, end: (K, K), (K,) and (K,).
         padding: the label beyond a row's length.
 
@@ -354,7 +354,7 @@ def best_paths(
         The labels (B, T) int64 and their scores (B,) float64, on the CPU.
 
     Raises:
-        UsageError: a shape or a length does not fit, or a row has no path of a score above -inf.
+        UsageError: a shape or a length does not fit, or a row has no path with a score above -inf.
     """
     lengths = _check_lengths(logits, lengths, transitions, start, end)
     rows, steps, _ = logits.shape
@@ -367,13 +367,13 @@ def best_paths(
     stuck = (totals == -torch.inf).nonzero()
     if len(stuck):
         raise UsageError(
-            f"row {int(stuck[0])} has no path of a score above -inf; allow more transitions, and look for NaN"
+            f"row {int(stuck[0])} has no path with a score above -inf; allow more transitions, and check for NaN"
         )
     return labels, totals
 
 
 def _check_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Check all scores, and return the lengths (B,)."""
+    """Check all scores and return the lengths (B,)."""
     check("the logits", logits, ("B", "T", "K"), None)
     rows, steps, size = logits.shape
     if size == 0:
@@ -390,7 +390,7 @@ def _check_lengths(logits: Tensor, lengths: Tensor | None, transitions: Tensor, 
 
 
 def _check_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
-    """Refuse targets that are no labels, and return them on the CPU."""
+    """Check that all targets are labels and return them on the CPU."""
     rows, steps, size = logits.shape
     check("the targets", targets, (rows, steps), torch.int64, layout="(B, T)")
     targets = targets.to(CPU).contiguous()
@@ -403,7 +403,7 @@ def _check_targets(targets: Tensor, lengths: Tensor, logits: Tensor) -> Tensor:
 
 
 def _copy(logits: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> list[Tensor]:
-    """Copy all to float64 on the CPU, with labels added that no path goes through."""
+    """Copy all scores to float64 on the CPU, adding labels that no path uses."""
     rows, steps, size = logits.shape
     width = -(-size // UNROLLED) * UNROLLED
     shapes = ((rows, steps, width), (width, width), (width,), (width,))
@@ -412,5 +412,5 @@ def _copy(logits: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> li
         copy = torch.full(shape, filling, dtype=torch.float64, device=CPU)
         copy[tuple(slice(count) for count in tensor.shape)] = tensor.detach()
         copies.append(copy)
-    copies[1][size:] = -math.inf  # else these rows could hold a column's largest entry
+    copies[1][size:] = -math.inf  # otherwise these rows could hold a column's largest entry
     return copies

@@ -1,8 +1,8 @@
-"""The door to the kernels: what must hold of a tensor before a kernel gets its address.
+"""The checks that every tensor passes before a kernel gets its address.
 
-A kernel is handed addresses and sizes, and reads and writes whatever lies there. So every tensor that comes from a
-caller passes ``check``, once for each call, and is made contiguous, before its address is taken. What a function has
-just allocated itself need not pass, but names its dtype and device: torch's defaults are the user's to set.
+A kernel gets addresses and sizes, and reads and writes whatever is there. So every tensor from a caller passes
+``check`` once per call and is made contiguous before its address is taken. Tensors that a function allocates itself
+need no check, but must be given a dtype and a device, since the user may change torch's defaults.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from elman.errors import UsageError, suggest
 
 Sizes = tuple[int | str, ...]
-"""The size of each dimension; a name where any size will do."""
+"""The size of each dimension; a name accepts any size."""
 
 CPU = torch.device("cpu")
 
@@ -29,15 +29,15 @@ def check(
     device: torch.device | None = None,
     layout: str = "",
 ) -> None:
-    """Refuse what is no tensor, or one of another shape, dtype or device.
+    """Check that a value is a tensor of the given shape, dtype and device.
 
     Args:
-        name: what the message calls it; its last word is what the remedy converts.
-        tensor: what was handed in.
-        sizes: its shape.
-        dtype: None for any real numbers.
-        device: None for any device that holds numbers.
-        layout: what the dimensions are, for the message.
+        name: its name in the message; the remedy converts the last word of it.
+        tensor: the value to check.
+        sizes: the expected shape.
+        dtype: the expected dtype; None for any real dtype.
+        device: the expected device; None for any device except meta.
+        layout: the meaning of the dimensions, for the message.
 
     Raises:
         UsageError: something does not fit.
@@ -60,18 +60,18 @@ def check(
 
 
 def dtype_beside(weight: Tensor) -> torch.dtype | None:
-    """Return the dtype that a tensor beside these weights must have; None under autocast, which casts it."""
+    """Return the dtype that a tensor combined with these weights must have; None under autocast, which casts it."""
     is_cast = weight.device.type != "meta" and torch.is_autocast_enabled(weight.device.type)
     return None if is_cast else weight.dtype
 
 
 def check_lengths(lengths: Any, batch_size: int, num_steps: int) -> Tensor:
-    """Refuse lengths that do not fit the batch.
+    """Check that lengths fit the batch.
 
     Args:
         lengths: (B,) integers.
         batch_size: B.
-        num_steps: T, the longest length that fits.
+        num_steps: T, the largest length allowed.
 
     Returns:
         The lengths as int64 on the CPU.
@@ -99,7 +99,7 @@ def check_lengths(lengths: Any, batch_size: int, num_steps: int) -> Tensor:
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
-    """Refuse a name that is none of the known ones, and tell the nearest.
+    """Check that a name is known; otherwise suggest the nearest one.
 
     Raises:
         UsageError: there is no such name.

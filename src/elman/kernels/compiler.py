@@ -1,13 +1,13 @@
-"""From Python functions to machine code: numba compiles them once, the user's cache folder keeps the machine code.
+"""From Python functions to machine code, compiled once by numba and kept in the user's cache folder.
 
-A kernel is called with integers only (addresses and sizes), by any number of threads at once, each of which takes the
-next ticket until none is left; ``threads.run`` does the calling:
+A kernel takes integers only (addresses and sizes). Several threads may run it at once; each takes the next ticket until
+none is left. ``threads.run`` calls it:
 
     @kernel
     def scale(ticket, values, count): ...
 
-What is cached is plain object code, in a folder whose name covers every file of this package, the versions of numba and
-llvmlite, and the processor that numba compiles for: a stale kernel is never found. Nothing is pickled.
+The cache holds plain object code. The name of its folder is a hash of every file in this package, the versions of numba
+and llvmlite, and the target processor, so a stale kernel is never used. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ logger = logging.getLogger(__name__)
 IS_JIT_OFF = bool(numba.config.DISABLE_JIT)
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
-LIBRARY = {"memset", "memcpy", "sched_yield"}  # the C library, which every process has
+LIBRARY = {"memset", "memcpy", "sched_yield"}  # functions of the C library, which every process has
 
 _lock = threading.RLock()
-_engines: list[Any] = []  # they own the machine code
+_engines: list[Any] = []  # owners of the machine code
 _symbols: list[_Compiled] = []  # functions that kernels call by name
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Let kernels call a function; it is compiled into each of them."""
+    """Make a function callable from kernels; it is compiled into each of them."""
     return function if IS_JIT_OFF else numba.njit(**OPTIONS)(function)
 
 
 def linked(function: Callable[..., Any]) -> Any:
-    """Let kernels call a function of integers that returns nothing; it is compiled by itself, once."""
+    """Make a function of integers without a result callable from kernels; it is compiled separately, once."""
     if IS_JIT_OFF:
         return function
     integers = [types.intp] * len(inspect.signature(function).parameters)
@@ -66,12 +66,12 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 
 class Kernel:
-    """A function of a ticket and of integers.
+    """A compiled function of a ticket and integers.
 
     Attributes:
-        name: the function's own.
-        python: the function itself.
-        num_arguments: how many it takes after the ticket.
+        name: the function's name.
+        python: the Python function.
+        num_arguments: the number of arguments after the ticket.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -82,21 +82,21 @@ class Kernel:
 
     @property
     def address(self) -> int:
-        """The machine code, a C function of one pointer to int64: the next ticket, their number, the arguments."""
+        """The machine code, a C function of a pointer to int64: the next ticket, their number, the arguments."""
         return self._compiled.address
 
     @property
     def is_compiled(self) -> bool:
-        """Whether the machine code is here or in the cache."""
+        """Whether the machine code is loaded or in the cache."""
         return self._compiled.is_compiled
 
     @property
     def assembly(self) -> str:
-        """The machine code as the processor's assembly; compiled anew."""
+        """The machine code as assembly; compiles again."""
         return str(_machine().emit_assembly(self._compiled.module()))
 
     def _entry(self) -> Callable[[int], None]:
-        """Wrap the function in what each thread runs: take a ticket, do its work, take the next."""
+        """Wrap the function in the loop of a thread: take a ticket, run the function, take the next ticket."""
         function = inline(self.python)
         load_arguments = _load_arguments(self.num_arguments)
 
@@ -124,15 +124,15 @@ def _load_arguments(count: int) -> Any:
     return load_arguments
 
 
-# ---------------------------------------------------------------- machine code and where it is kept
+# ---------------------------------------------------------------- machine code and its cache
 
 
 class _Compiled:
-    """One C function: found in the cache, or compiled and put there."""
+    """A C function, loaded from the cache or compiled and stored there."""
 
     def __init__(self, function: Callable[..., Any], make: Callable[[], Callable[..., Any]], signature: Any) -> None:
         self.symbol = f"elman_{function.__name__}"
-        code = function.__code__  # the folder's name covers only the kernels of this package
+        code = function.__code__  # hashed because the folder's name covers only kernels in this package
         content = hashlib.sha256(repr((code.co_code, code.co_names, code.co_consts)).encode())
         self._file_name = f"{self.symbol}-{content.hexdigest()[:8]}.o"
         self._make = make
@@ -163,21 +163,21 @@ class _Compiled:
         return int(engine.get_function_address(self.symbol))
 
     def module(self) -> Any:
-        """Compile to LLVM's optimised intermediate code; it stands by itself, but for the linked functions."""
+        """Compile to an optimized LLVM module, which is self-contained except for the linked functions."""
         _link(self)
         function = numba.cfunc(self._signature, **OPTIONS)(self._make())
         module = llvm.parse_assembly(function.inspect_llvm())
         module.get_function(function.native_name).name = self.symbol
         for defined in module.functions:
             if not defined.is_declaration and defined.name != self.symbol:
-                defined.linkage = "internal"  # seen whole, no function here can fail: numba's error handling goes
+                defined.linkage = "internal"  # lets LLVM see that no function can fail and drop numba's error handling
         builder = llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options(speed_level=3))
         builder.getModulePassManager().run(module, builder)
         calls = {
             other.name for other in module.functions if other.is_declaration and not other.name.startswith("llvm.")
         }
         if unknown := calls - {known.symbol for known in _symbols} - LIBRARY:
-            raise AssertionError(f"{self.symbol} needs {sorted(unknown)}, which is not there when it is loaded")
+            raise AssertionError(f"{self.symbol} calls {sorted(unknown)}, which will be missing when it is loaded")
         return module
 
     def _compile(self) -> bytes:
@@ -191,8 +191,8 @@ class _Compiled:
                 with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
                     file.write(hashlib.sha256(code).digest() + code)
                 Path(file.name).replace(folder / self._file_name)
-            except OSError as error:  # a full disk, or a folder that has gone
-                logger.warning("%s could not be kept in %s: %s", self.symbol, folder, error)
+            except OSError as error:  # a full disk, or a deleted folder
+                logger.warning("%s could not be saved in %s: %s", self.symbol, folder, error)
         return code
 
     def _read(self) -> bytes | None:
@@ -206,7 +206,7 @@ class _Compiled:
 
 
 def _link(user: _Compiled) -> None:
-    """Make the linked functions known to what is compiled or loaded next."""
+    """Make the linked functions known to LLVM before other code is compiled or loaded."""
     if user not in _symbols:
         for function in _symbols:
             llvm.add_symbol(function.symbol, function.address)
@@ -214,7 +214,7 @@ def _link(user: _Compiled) -> None:
 
 @cache
 def _announce() -> None:
-    logger.info("compiling the kernels for this processor (%s); it takes some seconds and is done once", target()[1])
+    logger.info("compiling the kernels for this processor (%s); this takes some seconds, once", target()[1])
 
 
 @cache
@@ -225,14 +225,14 @@ def _machine() -> Any:
         "opt": 3,
         "reloc": "default",
         "codemodel": "jitdefault",
-        "jit": True,
-    }  # code and its callees may lie far apart
+        "jit": True,  # code and its callees may be far apart in memory
+    }
     return found.create_target_machine(cpu=processor, features=features, **options)
 
 
 @cache
 def cache_folder() -> Path | None:
-    """Find the folder of these very kernels in the user's cache, or None where none can be written."""
+    """Return the folder for exactly these kernels in the user's cache, or None if it cannot be written."""
     digest = hashlib.sha256(repr((target(), numba.__version__, llvmlite.__version__)).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
@@ -243,5 +243,5 @@ def cache_folder() -> Path | None:
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
-        logger.warning("%s cannot be written (%s): the kernels are compiled anew in each process", folder, error)
+        logger.warning("%s cannot be written (%s): the kernels are compiled again in each process", folder, error)
         return None

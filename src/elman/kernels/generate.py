@@ -1,10 +1,10 @@
-"""Writing text in one call: draw a token, read it (embedding, stacked cells, head), and so on for a whole stretch.
+"""The whole sampling loop in one call: draw a token, feed it to the network (embedding, stacked cells, head), repeat.
 
-Nothing is allocated on the way, and the weights are packed once, in ``Writer``. Where it is small enough, the embedding
-together with the first layer's W becomes a table with a row for each token.
+The loop allocates nothing, and ``Writer`` packs the weights once. If it is small enough, the product of the embedding
+and the first layer's W is stored as a table with a row for each token.
 
-The draw has two parts, which decoding/sampling.py uses too: ``distribute`` makes probabilities of logits, and
-``choose`` picks.
+A draw has two parts, which decoding/sampling.py also uses: ``distribute`` turns logits into probabilities, and
+``choose`` picks a token.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from elman.kernels.vector import (
     get_byte,
     get_double,
     get_integer,
-    give_way,
     load,
     prefetch,
     put_byte,
@@ -39,16 +38,17 @@ from elman.kernels.vector import (
     read_atomically,
     store,
     write_atomically,
+    yield_thread,
 )
 
-RELU, GRU, LSTM = 1, 2, 3  # the kernel's names for the modes; 0 is the RNN with tanh
+RELU, GRU, LSTM = 1, 2, 3  # the modes in the kernel; 0 is the RNN with tanh
 MODES = {"RNN_TANH": 0, "RNN_RELU": RELU, "GRU": GRU, "LSTM": LSTM}
-CLOCK = 16  # int64 from one ticket's memory to another's: two cache lines, as processors fetch them in pairs
-PATIENCE = 10_000  # how often to look for the others before letting another thread have the core
-THREADS_FROM = 1 << 19  # bytes of weights from which on several threads share one step
+CLOCK = 16  # int64 between the clocks of two tickets: two cache lines, since processors fetch pairs of them
+PATIENCE = 10_000  # polls of another ticket's clock before yielding the core
+THREADS_FROM = 1 << 19  # bytes of weights from which several threads share each step
 TABLE_LIMIT = 1 << 23  # numbers in the table of the first layer, 32 MB
 
-# where the options of a draw lie among five float64
+# the indices of a draw's options, five float64
 TEMPERATURE, TOP_K, TOP_P, PENALTY, GREEDY, OPTIONS = range(6)
 
 
@@ -57,7 +57,7 @@ TEMPERATURE, TOP_K, TOP_P, PENALTY, GREEDY, OPTIONS = range(6)
 
 @inline
 def sift_down(probs: int, order: int, at: int, size: int) -> None:
-    """Let a token sink in a heap of ``size`` tokens whose top is the likeliest; of equals, the one of lower number."""
+    """Sift a token down in a heap of ``size`` tokens with the most likely on top; ties go to the lower id."""
     token = get_integer(order, at)
     weight = get_double(probs, token)
     while 2 * at + 1 < size:
@@ -77,7 +77,7 @@ def sift_down(probs: int, order: int, at: int, size: int) -> None:
 
 @inline
 def pop(probs: int, order: int, size: int) -> int:
-    """Move the heap's likeliest token behind the heap, which shrinks to ``size - 1``; return it."""
+    """Move the heap's most likely token behind the heap, which shrinks to ``size - 1``; return the token."""
     token = get_integer(order, 0)
     put_integer(order, 0, get_integer(order, size - 1))
     put_integer(order, size - 1, token)
@@ -87,10 +87,10 @@ def pop(probs: int, order: int, size: int) -> int:
 
 @inline
 def keep_likeliest(probs: int, size: int, top_k: int, top_p: float, total: float, order: int) -> float:
-    """Set all weights to zero but those of the ``top_k`` likeliest, and of these the fewest that reach ``top_p``.
+    """Keep the weights of the ``top_k`` most likely tokens, of these the fewest that reach ``top_p``; zero the rest.
 
     Returns:
-        The sum of the weights kept; ``total`` is that of all.
+        The sum of the weights kept; ``total`` is the sum of all.
     """
     for i in range(size):
         put_integer(order, i, i)
@@ -118,8 +118,8 @@ def distribute(probs: int, size: int, options: int, seen: int, order: int) -> No
         probs: (V,) float64, logits on entry, probabilities on return; they sum to 1.
         size: V.
         options: five float64: temperature, top-k (0 for all), top-p, repetition penalty, greedy (0 or 1).
-        seen: (V,) bytes, 1 for the tokens that the repetition penalty meets; or 0 for none.
-        order: (V,) int64, room to work in.
+        seen: (V,) bytes, 1 for the tokens that the repetition penalty applies to; or 0 for none.
+        order: (V,) int64, scratch space.
 
     Source: see decoding/sampling.py.
     """
@@ -192,13 +192,13 @@ def draw_options(
     repetition_penalty: float = 1.0,
     greedy: bool = False,
 ) -> Tensor:
-    """Lay out the options of one row's draws as the kernels read them: five float64."""
+    """Return the options of one row's draws in the layout of the kernels: five float64."""
     return torch.tensor([temperature, top_k, top_p, repetition_penalty, greedy], dtype=torch.float64, device=CPU)
 
 
-# ---------------------------------------------------------------- a stretch of text
+# ---------------------------------------------------------------- the sampling loop
 
-# What the kernel knows of a layer, as int64 in ``plan``: addresses.
+# the fields of a layer in ``plan``: addresses as int64
 W, U, BIAS, FIELDS = range(4)
 
 
@@ -207,44 +207,44 @@ def write(
     ticket: int, tickets: int, clocks: int, streams: int, count: int, mode: int, vocab_size: int, num_layers: int,
     size: int, plan: int, first: int, first_size: int, head: int, head_bias: int,
     hidden: int, new_hidden: int, cell: int, logits: int, uniforms: int, options: int, seen: int,
-    gates: int, embedded: int, probs: int, order: int, apart: int, ids: int,
+    gates: int, embedded: int, probs: int, order: int, scratch_stride: int, ids: int,
 ) -> None:  # fmt: skip
     """Draw and read ``count`` tokens in every stream.
 
-    All tickets run at the same time; each computes its share of every layer's units. So each thread reads its share of
-    the weights, over and over, from its own cache. What a ticket has computed it announces; before it reads what the
-    others have, it waits for them, and until then computes what can be known already: U h of the next layer, and of the
-    first one in the next step.
+    All tickets run at the same time, and each computes its share of every layer's units. So each thread reads its share
+    of the weights over and over from its own cache. A ticket announces its results, and waits for the others before it
+    reads theirs. Before it waits, it computes what it can already: U h of the next layer, or of the first layer in the
+    next step.
 
     Args:
-        ticket, tickets: which share; where there are several, H must be a multiple of ``WIDTH``.
-        clocks: (tickets, CLOCK) int64, 0 on entry; the first of each row counts what its ticket has announced.
+        ticket, tickets: which share; with several tickets, H must be a multiple of ``WIDTH``.
+        clocks: (tickets, CLOCK) int64, 0 on entry; the first number of each row counts its ticket's announcements.
         streams, count: N and T.
         mode: 0 to 3, see ``MODES``.
         vocab_size, num_layers, size: V, L and H.
         plan: (L, FIELDS) int64, the layers.
-        first, first_size: a row for each token: its W x if W of the first layer is 0, else its embedding.
-        head, head_bias: Vᵀ in panels, and (N, V) what is added to the logits.
-        hidden, cell: (L, N, H), brought up to date.
-        new_hidden: (L, N, H), room for the states that follow.
-        logits: (N, V) float32, for the first token on entry, for the one after the last on return.
+        first, first_size: a row for each token: W x if the first layer's W is 0, else the embedding.
+        head, head_bias: Vᵀ in panels, and the bias of the logits (N, V).
+        hidden, cell: (L, N, H), updated.
+        new_hidden: (L, N, H), space for the next states.
+        logits: (N, V) float32, for the first token on entry, for the token after the last on return.
         uniforms: (N, T) float64 in 0 … 1.
         options: (N, 5) for the draws, see ``distribute``.
-        seen: (N, V) bytes, brought up to date; or 0.
-        gates: (L, N, 4H) float32, room to work in.
-        embedded, probs, order: room for each ticket: (N, E) float32, V float64 and V int64.
-        apart: how far the rooms of two tickets lie apart in ``probs`` and ``order``.
-        ids: (N, T) int64, the tokens on return; for one stream (tickets, T), the tokens for each ticket.
+        seen: (N, V) bytes, updated; or 0.
+        gates: (L, N, 4H) float32, scratch space.
+        embedded, probs, order: scratch space for each ticket: (N, E) float32, V float64 and V int64.
+        scratch_stride: the distance between the scratch space of two tickets in ``probs`` and ``order``.
+        ids: (N, T) int64, the tokens on return; for one stream (tickets, T), the tokens of each ticket.
     """
     low, high = share(size, ticket, tickets), share(size, ticket + 1, tickets)
     embedded += 4 * ticket * streams * first_size
-    probs, order = probs + 8 * ticket * apart, order + 8 * ticket * apart
-    my_streams = (streams - ticket + tickets - 1) // tickets  # ticket, ticket + tickets, and so on
-    is_drawn_by_all = streams == 1  # rather than wait for another's draw, each ticket makes it as well
+    probs, order = probs + 8 * ticket * scratch_stride, order + 8 * ticket * scratch_stride
+    my_streams = (streams - ticket + tickets - 1) // tickets  # ticket, ticket + tickets and so on
+    is_drawn_by_all = streams == 1  # instead of waiting for another ticket's draw, each ticket draws too
     if is_drawn_by_all:
         ids += 8 * ticket * count
     now = 0
-    recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
+    start_gates(plan, streams, mode, size, low, high, tickets, hidden, gates)
     for position in range(count):
         wait(clocks, now, tickets)
         for row in range(1 if is_drawn_by_all else my_streams):
@@ -271,31 +271,31 @@ def write(
             now = announce(clocks, now, ticket, tickets)
             if layer + 1 < num_layers:
                 at += 4 * streams * size
-                recur(fields + 8 * FIELDS, streams, mode, size, low, high, tickets, hidden + at, gates + 4 * at)
+                start_gates(fields + 8 * FIELDS, streams, mode, size, low, high, tickets, hidden + at, gates + 4 * at)
             wait(clocks, now, tickets)
-            if tickets > 1:  # call for the others' part at once; else the first product comes upon it line by line
+            if tickets > 1:  # prefetch the others' part at once instead of line by line in the first product
                 for j in range(0, streams * size, LANES):
                     prefetch(new_hidden, layer * streams * size + j)
 
-        if seen != 0:  # not before all have drawn
+        if seen != 0:  # after all tickets have drawn
             for row in range(my_streams):
                 stream = ticket + row * tickets
                 put_byte(seen + stream * vocab_size, get_integer(ids, stream * count + position), 1)
         top = new_hidden + 4 * (num_layers - 1) * streams * size
-        say(ticket, tickets, streams, vocab_size, size, top, head, head_bias, logits)
+        compute_logits(ticket, tickets, streams, vocab_size, size, top, head, head_bias, logits)
         now = announce(clocks, now, ticket, tickets)
         hidden, new_hidden = new_hidden, hidden
         if position + 1 < count:
-            recur(plan, streams, mode, size, low, high, tickets, hidden, gates)
+            start_gates(plan, streams, mode, size, low, high, tickets, hidden, gates)
 
 
 @kernel
-def say_next(
+def compute_next_logits(
     ticket: int, tickets: int, streams: int, vocab_size: int, size: int, top: int, head: int, head_bias: int,
     logits: int,
 ) -> None:  # fmt: skip
-    """Compute the logits that ``write`` begins with; the arguments are those of ``say``."""
-    say(ticket, tickets, streams, vocab_size, size, top, head, head_bias, logits)
+    """Compute the logits that ``write`` begins with; the arguments are those of ``compute_logits``."""
+    compute_logits(ticket, tickets, streams, vocab_size, size, top, head, head_bias, logits)
 
 
 @inline
@@ -319,7 +319,7 @@ def draw_token(
 
 
 @inline
-def say(
+def compute_logits(
     ticket: int,
     tickets: int,
     streams: int,
@@ -339,14 +339,14 @@ def say(
 
 @inline
 def share(total: int, ticket: int, tickets: int) -> int:
-    """Say where a ticket's columns begin: at a panel's beginning, or at the end."""
+    """Return where a ticket's columns start, which is the start of a panel, or the end."""
     panels = -(-total // WIDTH)
     return min(total, panels * ticket // tickets * WIDTH)
 
 
 @inline
 def announce(clocks: int, now: int, ticket: int, tickets: int) -> int:
-    """Let the other tickets know that what was to be computed until now is there; return the time that begins."""
+    """Announce to the other tickets that everything up to now is computed; return the next time."""
     if tickets > 1:
         write_atomically(clocks + 8 * CLOCK * ticket, now + 1)
     return now + 1
@@ -361,11 +361,11 @@ def wait(clocks: int, now: int, tickets: int) -> None:
             while read_atomically(clocks + 8 * CLOCK * other) < now:
                 waited += 1
                 if waited % PATIENCE == 0:
-                    give_way()  # the others may be waiting for this very core
+                    yield_thread()  # the other ticket may need this core
 
 
-# What follows computes the units ``low`` to ``high`` of one layer. A stream's gates lie side by side, (4, H); those
-# of a GRU in the order n, r, z, m: n has no U h in it, and m no W x.
+# The functions below compute the units ``low`` to ``high`` of one layer. The gates of a stream are (4, H); those of a
+# GRU are in the order n, r, z, m: n does not include U h, and m does not include W x.
 
 
 @inline
@@ -373,7 +373,7 @@ def add_product(
     streams: int, mode: int, size: int, low: int, high: int, tickets: int,
     start: int, start_stride: int, x: int, depth: int, panels: int, gates: int,
 ) -> None:  # fmt: skip
-    """Set as many gates as the cell has, from the first given one on, to start + A x, where A lies in panels."""
+    """Set the gates to start + A x, with A in panels; ``gates`` points at the first one."""
     num_gates = 4 if mode == LSTM else (3 if mode == GRU else 1)
     for gate in range(num_gates if tickets > 1 else 1):  # one ticket computes all gates at once
         column, columns = gate * size + low, high - low if tickets > 1 else num_gates * size
@@ -382,10 +382,10 @@ def add_product(
 
 
 @inline
-def recur(
+def start_gates(
     fields: int, streams: int, mode: int, size: int, low: int, high: int, tickets: int, h: int, gates: int
 ) -> None:
-    """Begin a layer's step with what its past says: the gates become b + U h."""
+    """Start a layer's step: set the gates to b + U h."""
     u, bias = get_integer(fields, U), get_integer(fields, BIAS)
     if mode == GRU:
         for stream in range(streams):
@@ -400,7 +400,7 @@ def look_up(
     streams: int, count: int, mode: int, size: int, low: int, high: int, tickets: int, w: int, first: int,
     first_size: int, embedded: int, ids: int, gates: int,
 ) -> None:  # fmt: skip
-    """Add W x of the first layer to the gates: from a table if W is 0, else by looking up the embeddings x."""
+    """Add the first layer's W x to the gates: from the table if W is 0, otherwise from the embeddings x."""
     for stream in range(streams):
         row, a = first + 4 * get_integer(ids, stream * count) * first_size, gates + 16 * stream * size
         if w == 0:
@@ -441,7 +441,7 @@ def activate(
 def _check_weights(
     mode: str, embedding: Tensor, layers: Sequence[Sequence[Tensor]], head_weight: Tensor, head_bias: Tensor
 ) -> None:
-    """Refuse a language model's weights that do not fit together."""
+    """Check that the weights of a language model fit together."""
     if mode not in MODES:
         raise UsageError(f'mode="{mode}", expected one of {", ".join(MODES)}{suggest(mode, MODES)}')
     check("head_weight", head_weight, ("V", "H"), device=CPU)
@@ -465,14 +465,14 @@ def _check_weights(
 
 
 class Writer:
-    """A language model's weights, packed for writing.
+    """A language model's weights, packed for sampling.
 
     Args:
         mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
-        embedding: (V, E) float32 on the CPU, as all here.
-        layers: for each layer weight_ih, weight_hh, bias_ih, bias_hh, as in torch.nn.
+        embedding: (V, E) float32 on the CPU, like all tensors here.
+        layers: weight_ih, weight_hh, bias_ih and bias_hh of each layer, as in torch.nn.
         head_weight: (V, H).
-        head_bias: (V,), added to the logits; minus infinity for what no stream must write.
+        head_bias: (V,), added to the logits; minus infinity for tokens that no stream may write.
 
     Raises:
         UsageError: the weights do not fit together.
@@ -490,11 +490,11 @@ class Writer:
         self._mode = mode
         self._vocab_size, size = head_weight.shape
         self._size = size
-        self._kept: list[Tensor] = []  # what the plan's addresses point at
+        self._kept: list[Tensor] = []  # the tensors that the plan points to
         rows = []
         for layer, (weight_ih, weight_hh, bias_ih, bias_hh) in enumerate(layers):
             w, u, b, b_m = (tensor.detach() for tensor in (weight_ih, weight_hh, bias_ih, bias_hh))
-            if mode == "GRU":  # torch's order is r, z, n; and the last of b_m stands inside the product with r
+            if mode == "GRU":  # torch's order is r, z, n; the last part of b_m is inside the product with r
                 w, b = (torch.cat([tensor[2 * size :], tensor[: 2 * size]]) for tensor in (w, b))
                 bias = torch.cat([b, b_m[2 * size :]])
                 bias[size : 3 * size] += b_m[: 2 * size]
@@ -516,7 +516,7 @@ class Writer:
 
     @property
     def num_bytes(self) -> int:
-        """The bytes of weights that are read for each token."""
+        """The number of bytes of weights read for each token."""
         panels = sum(tensor.numel() for tensor in self._kept) + self._head.numel()
         return 4 * panels
 
@@ -525,10 +525,10 @@ class Writer:
         return tensor.data_ptr()
 
     def next_logits(self, state: Sequence[Tensor]) -> Tensor:
-        """Return the logits (N, V) of the token after what the state has read, to the bit as ``write`` computes them.
+        """Return the logits (N, V) of the next token after a state, with the same bits as in ``write``.
 
         Args:
-            state: hidden (L, N, H) float32, and for the LSTM the cell.
+            state: hidden (L, N, H) float32, and the cell for the LSTM.
 
         Raises:
             UsageError: a shape or a dtype does not fit.
@@ -537,7 +537,7 @@ class Writer:
         logits = torch.empty(streams, self._vocab_size, dtype=torch.float32, device=CPU)
         top, bias, tickets = state[0][-1].contiguous(), self._bias(streams, None), self._num_threads()
         addresses = (tensor.data_ptr() for tensor in (top, self._head, bias, logits))
-        run(say_next, tickets, streams, self._vocab_size, self._size, *addresses, tickets=tickets)
+        run(compute_next_logits, tickets, streams, self._vocab_size, self._size, *addresses, tickets=tickets)
         return logits
 
     def write(
@@ -549,21 +549,21 @@ class Writer:
         seen: Tensor | None = None,
         forbidden: Tensor | None = None,
     ) -> Tensor:
-        """Write a stretch of text in N streams: draw a token, read it, and so on.
+        """Write T tokens in N streams: draw a token, feed it to the network, and so on.
 
-        What a stream draws, its logits and its state are the same to the bit whichever streams are written beside it,
-        and into however many calls a stretch is cut.
+        The ids, logits and state of a stream have the same bits whichever streams are in the batch, and into however
+        many calls the tokens are split.
 
         Args:
-            logits: (N, V) float32 for the first token; brought up to date.
-            state: hidden (L, N, H) float32, and for the LSTM the cell; brought up to date.
+            logits: (N, V) float32 for the first token; updated.
+            state: hidden (L, N, H) float32, and the cell for the LSTM; updated.
             uniforms: (N, T) float64 in 0 … 1, one for each draw.
-            options: (N, 5), each row as ``draw_options`` lays it out.
-            seen: (N, V) booleans, brought up to date; only the repetition penalty asks.
+            options: (N, 5), each row from ``draw_options``.
+            seen: (N, V) booleans, updated; used by the repetition penalty only.
             forbidden: (N, V) booleans, the tokens that each stream must not write after the first one.
 
         Returns:
-            (N, T) int64 ids; the state has read all of them.
+            (N, T) int64 ids; the state includes all of them.
 
         Raises:
             UsageError: a shape or a dtype does not fit.
@@ -586,7 +586,7 @@ class Writer:
         return ids
 
     def _check_state(self, state: Sequence[Tensor], streams: int | None = None) -> int:
-        """Refuse a state that is not this network's; return of how many streams it is."""
+        """Check that a state fits this network; return its number of streams."""
         names = ("hidden", "cell") if self._mode == "LSTM" else ("hidden",)
         if len(state) != len(names):
             raise UsageError(f"the state has {len(state)} parts, expected {' and '.join(names)} of {self._mode}")
@@ -597,7 +597,7 @@ class Writer:
         return streams
 
     def _bias(self, streams: int, forbidden: Tensor | None) -> Tensor:
-        """Return what is added to each stream's logits (N, V)."""
+        """Return the bias of each stream's logits (N, V)."""
         bias = self._head_bias.expand(streams, -1)
         if forbidden is not None:
             check("forbidden", forbidden, (streams, self._vocab_size), torch.bool, CPU)
@@ -614,12 +614,12 @@ class Writer:
         bias: Tensor,
     ) -> Tensor:
         streams, count = uniforms.shape
-        tickets, apart = self._num_threads(), -(-self._vocab_size // CLOCK) * CLOCK
-        rooms = (
+        tickets, scratch_stride = self._num_threads(), -(-self._vocab_size // CLOCK) * CLOCK
+        buffers = (
             logits.new_empty(len(self._plan), streams, 4 * self._size),
             logits.new_empty(tickets, streams, self._first.shape[1]),
-            uniforms.new_empty(tickets, apart),
-            self._plan.new_empty(tickets, apart),
+            uniforms.new_empty(tickets, scratch_stride),
+            self._plan.new_empty(tickets, scratch_stride),
         )
         ids = self._plan.new_empty(tickets if streams == 1 else streams, count)
         clocks = self._plan.new_zeros(tickets, CLOCK)
@@ -630,14 +630,14 @@ class Writer:
             self._size, plan, first, self._first.shape[1], head, bias.data_ptr(),
             state[0].data_ptr(), new_hidden.data_ptr(), state[-1].data_ptr(),
             logits.data_ptr(), uniforms.data_ptr(), options.data_ptr(), 0 if seen is None else seen.data_ptr(),
-            *(room.data_ptr() for room in rooms), apart, ids.data_ptr(), tickets=tickets,
+            *(buffer.data_ptr() for buffer in buffers), scratch_stride, ids.data_ptr(), tickets=tickets,
         )  # fmt: skip
         if count % 2:
             state[0].copy_(new_hidden)
         return ids[:streams]
 
     def _num_threads(self) -> int:
-        """Take several threads where waiting for each other costs less than they save."""
-        if IS_JIT_OFF or self._size % WIDTH or self.num_bytes < THREADS_FROM:  # Python's tickets do not run together
+        """Return how many threads to use: several if they save more than waiting for each other costs."""
+        if IS_JIT_OFF or self._size % WIDTH or self.num_bytes < THREADS_FROM:  # in Python, tickets cannot run together
             return 1
         return min(torch.get_num_threads(), self._size // WIDTH)

@@ -6,7 +6,7 @@
     n = tanh(W_n x_t + b_n + r * m)
     h_t = (1 - z) * n + z * h_{t-1}
 
-How tokens, rows and tickets lie, and the arguments that all cells share, is told in rnn.py.
+See rnn.py for the layout of tokens, rows and tickets, and for the arguments that all cells share.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ONE = np.float32(1)
 
 @inline
 def gru(r: Any, z: Any, n: Any, m: Any, h_before: Any) -> Any:
-    """Compute one step from what goes into r, z and n (without r * m), from m and h_{t-1}: r, z, n and h_t."""
+    """Compute r, z, n and h_t from the pre-activations of r, z and n (n without r * m), m and h_{t-1}."""
     r = sigmoid(r)
     z = sigmoid(z)
     n = tanh(n + r * m)
@@ -39,15 +39,15 @@ def gru_forward(
     offsets: int, places: int, size: int, stride: int,
     u_rz: int, u_n: int, b_m: int, hidden: int, gates: int, outputs: int, y_stride: int,
 ) -> None:  # fmt: skip
-    """Run ``count`` steps: ``first``, ``first + by`` and on.
+    """Run ``count`` steps: ``first``, ``first + by`` and so on.
 
     Args:
-        u_rz, u_n: the transposes of U's rows for r and z, and for n, in panels.
+        u_rz, u_n: the transposed rows of U for r and z, and for n, in panels.
         b_m: (H,).
         hidden: (B, stride), h_0 on entry, each row's last state on return.
         gates: (N, 4H), W x_t + b for r, z and n on entry; r, z, n and m on return.
         outputs: (T · B, H), h_t on return.
-        y_stride: how far the rows of ``outputs`` lie apart.
+        y_stride: the row stride of ``outputs``.
     """
     h_row, gate_stride = hidden + 4 * get_integer(firsts, ticket) * stride, 4 * size
     for step in range(count):
@@ -78,18 +78,18 @@ def gru_backward(
     u_rz: int, u_n: int, d_hidden: int, gates: int, h_0: int, before: int, d_bias: int,
     outputs: int, d_outputs: int, y_stride: int, d_gates: int,
 ) -> None:  # fmt: skip
-    """Run back through the steps, with the arguments of ``gru_forward`` and these.
+    """Run the steps in reverse, with the arguments of ``gru_forward`` and these.
 
     Args:
-        u_rz, u_n: U's rows for r and z, and for n, in panels.
-        d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
-        gates: what the forward pass gave.
+        u_rz, u_n: the rows of U for r and z, and for n, in panels.
+        d_hidden: (B, stride), the gradient of each row's last state on entry, of h_0 on return.
+        gates: the results of the forward pass.
         h_0: (B, H).
         before: (N,) int64, where each token's h_{t-1} is: n ≥ 0 for token n, n < 0 for row -1 - n of h_0.
-        d_bias: (tickets, 4H), what each adds its part of the gradients for the biases of r, z, n and m to.
-        outputs, d_outputs: (T · B, H), what the forward pass gave, and the gradient for it.
-        y_stride: how far the rows of both lie apart.
-        d_gates: (N, 4H), on return the gradients for what goes into r, z and n, and for m.
+        d_bias: (tickets, 4H), to which each ticket adds its part of the gradients of the biases of r, z, n and m.
+        outputs, d_outputs: (T · B, H), the results of the forward pass, and their gradient.
+        y_stride: the row stride of both.
+        d_gates: (N, 4H), on return the gradients of the pre-activations of r, z and n, and of m.
     """
     dh_row, db = d_hidden + 4 * get_integer(firsts, ticket) * stride, d_bias + 16 * ticket * size
     gate_stride = 4 * size

@@ -1,10 +1,10 @@
 """The long short-term memory through time: its forward pass and, beside it, its backward pass.
 
-    i, f, o = sigmoid(W x_t + b + U h_{t-1}), each with its own rows of W, b and U;   g = tanh(the same)
+    i, f, o = sigmoid(W x_t + b + U h_{t-1}), each with its own rows of W, b and U;   g = tanh(likewise)
     c_t = f * c_{t-1} + i * g
     h_t = o * tanh(c_t)
 
-How tokens, rows and tickets lie, and the arguments that all cells share, is told in rnn.py.
+See rnn.py for the layout of tokens, rows and tickets, and for the arguments that all cells share.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ONE = np.float32(1)
 
 @inline
 def lstm(i: Any, f: Any, g: Any, o: Any, c_before: Any) -> Any:
-    """Compute one step from what goes into the gates and c_{t-1}: i, f, g, o, c_t and h_t."""
+    """Compute i, f, g, o, c_t and h_t from the pre-activations of the gates and c_{t-1}."""
     i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
     c_t = f * c_before + i * g
     return i, f, g, o, c_t, o * tanh(c_t)
@@ -36,7 +36,7 @@ def lstm_forward(
     offsets: int, places: int, size: int, stride: int,
     u: int, hidden: int, cell: int, gates: int, cells: int, outputs: int, y_stride: int,
 ) -> None:  # fmt: skip
-    """Run ``count`` steps: ``first``, ``first + by`` and on.
+    """Run ``count`` steps: ``first``, ``first + by`` and so on.
 
     Args:
         u: Uᵀ in panels.
@@ -44,7 +44,7 @@ def lstm_forward(
         gates: (N, 4H), W x_t + b on entry; i, f, g and o on return.
         cells: (N, H), c_{t-1} on return.
         outputs: (T · B, H), h_t on return.
-        y_stride: how far the rows of ``outputs`` lie apart.
+        y_stride: the row stride of ``outputs``.
     """
     first_row, gate_stride = 4 * get_integer(firsts, ticket) * stride, 4 * size
     h_row, c_row = hidden + first_row, cell + first_row
@@ -80,16 +80,16 @@ def lstm_backward(
     u: int, zeros: int, d_hidden: int, d_cell: int, gates: int, cells: int, d_bias: int,
     d_outputs: int, y_stride: int, d_gates: int,
 ) -> None:  # fmt: skip
-    """Run back through the steps, with the arguments of ``lstm_forward`` and these.
+    """Run the steps in reverse, with the arguments of ``lstm_forward`` and these.
 
     Args:
         u: U in panels.
         zeros: H zeros.
-        d_hidden, d_cell: (B, stride), the gradients for each row's last state on entry, for the first on return.
-        gates, cells: what the forward pass gave.
-        d_bias: (tickets, 4H), what each adds its part of the gradient for b to.
-        d_outputs: (T · B, H), the gradient for the outputs, its rows ``y_stride`` apart.
-        d_gates: (N, 4H), on return the gradient for W x_t + b + U h_{t-1}.
+        d_hidden, d_cell: (B, stride), the gradients of each row's last state on entry, of the initial one on return.
+        gates, cells: the results of the forward pass.
+        d_bias: (tickets, 4H), to which each ticket adds its part of the gradient of b.
+        d_outputs: (T · B, H), the gradient of the outputs, with row stride ``y_stride``.
+        d_gates: (N, 4H), on return the gradient of W x_t + b + U h_{t-1}.
     """
     first_row, gate_stride = 4 * get_integer(firsts, ticket) * stride, 4 * size
     dh_row, dc_row, db = d_hidden + first_row, d_cell + first_row, d_bias + 16 * ticket * size

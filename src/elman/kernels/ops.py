@@ -1,10 +1,10 @@
-"""The kernels as torch operators: registered, with shapes for tracing and gradients.
+"""The kernels as torch operators, with shape functions for tracing and with gradients.
 
     elman::recurrent            one layer in one or both directions, over a padded batch with or without lengths
     elman::recurrent_backward   its gradients
 
-Inside, sequences of different lengths become one list of N tokens, step by step, longest rows first: what has ended is
-not there, so it costs nothing. Where all rows are as long as the batch, that list is the batch itself, without a copy.
+Internally, sequences of different lengths become one list of N tokens, step by step, longest rows first, so padding
+costs nothing. If all rows are as long as the batch, that list is the batch itself, without a copy.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from elman.kernels.threads import run
 from elman.kernels.tile import DEPTH, ROWS, STRIP, TERMS, WIDTH, multiply_rows, multiply_transposed, pack_panels
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
-CHUNK = 1 << 19  # numbers: the gates of so many tokens are computed and used together, while the cache holds them
+CHUNK = 1 << 19  # numbers in the gates that are computed and used together, while they are in the cache
 BLOCK = 64  # rows of a large product that one ticket computes
 
 
 class Tokens(NamedTuple):
-    """Where the tokens of a batch lie in the list of N, and where they come from."""
+    """The layout of a batch's tokens in the list of N, and their places in the batch."""
 
     firsts: Tensor  # (parts,) the first row of each part
     batch_sizes: Tensor  # (T, parts) how many rows of each part are still running in each step
     offsets: Tensor  # (T, parts) the first token of each step in each part
-    chunks: list[tuple[slice, slice]]  # steps and their tokens, cut so that a chunk's gates stay in the cache
-    before: Tensor  # (N,) the token before, in the direction's order; -1 - r for the first token of row r
+    chunks: list[tuple[slice, slice]]  # steps and their tokens, such that a chunk's gates fit into the cache
+    before: Tensor  # (N,) the previous token, in the direction's order; -1 - r for the first token of row r
     order: Tensor | None  # (B,) which row of the batch is row r here; None for the batch's own order
-    places: Tensor | None  # (N,) each token's place among the batch's T · B; None where they are the same
-    found: Tensor | None  # (T · B,) the token at each place, N where there is none; None where they are the same
+    places: Tensor | None  # (N,) each token's place among the batch's T · B; None if they are the same
+    found: Tensor | None  # (T · B,) the token at each place, N for padding; None if they are the same
 
     @property
     def parts(self) -> int:
-        """How many parts there are."""
+        """The number of parts."""
         return len(self.firsts)
 
     @property
     def addresses(self) -> tuple[int, int, int, int]:
-        """What the kernels ask about the tokens."""
+        """The arguments that tell a kernel the layout."""
         return self.firsts.data_ptr(), self.batch_sizes.data_ptr(), self.offsets.data_ptr(), _address(self.places)
 
     @property
@@ -59,20 +59,20 @@ class Tokens(NamedTuple):
         return max((part.stop - part.start for _, part in self.chunks), default=0)
 
     def take(self, rows: Tensor) -> Tensor:
-        """Take the tokens (N, ·) out of a batch's rows (T · B, ·)."""
+        """Gather the tokens (N, ·) from a batch's rows (T · B, ·)."""
         return rows if self.places is None else rows.index_select(0, self.places)
 
     def places_of(self, part: slice) -> Tensor | None:
-        """Say where the tokens of a chunk are among the batch's rows, or None where they are all there is."""
+        """Return the places of a chunk's tokens among the batch's rows, or None if they are the same."""
         return None if self.places is None else self.places[part]
 
     def put(self, tokens: Tensor, like: Tensor) -> Tensor:
-        """Put the tokens (N, ·), behind which a row of zeros must lie, into a batch (T, B, ·) with zeros between."""
+        """Scatter the tokens (N, ·), followed by a row of zeros, into a batch (T, B, ·) with zeros as padding."""
         padded = tokens[:-1] if self.found is None else tokens.index_select(0, self.found)
         return padded.view(*like.shape[:2], tokens.shape[1])
 
     def take_rows(self, state: Tensor, stride: int = 0) -> Tensor:
-        """Copy a state (B, H) in the order of the rows here, its rows ``stride`` apart."""
+        """Copy a state (B, H) in the order of the rows here, with row stride ``stride``."""
         rows = state if self.order is None else state.index_select(0, self.order)
         copy = rows.new_empty(rows.shape[0], stride or rows.shape[1])
         copy[:, : rows.shape[1]] = rows
@@ -88,7 +88,7 @@ class Tokens(NamedTuple):
 
 
 def _tokens_of(inputs: Tensor, lengths: Tensor | None, is_reverse: bool, parts: int, num_gates: int) -> Tokens:
-    """Lay out a batch (T, B, I) whose tokens have ``num_gates`` gates each; ``lengths`` are (B,) int64 in 0 … T."""
+    """Lay out a batch (T, B, I) with ``num_gates`` gates per token; ``lengths`` are (B,) int64 in 0 … T."""
     steps, rows, _ = inputs.shape
     parts, chunk = max(1, min(parts, rows)), max(CHUNK // num_gates, DEPTH)
     if lengths is None:
@@ -101,13 +101,13 @@ def _same_lengths(steps: int, rows: int, is_reverse: bool, parts: int, chunk: in
     return _tokens(np.ones((steps, rows), bool), is_reverse, parts, chunk, None, None)
 
 
-@lru_cache(maxsize=8)  # one batch passes through several layers and directions, ahead and back
+@lru_cache(maxsize=8)  # one batch passes through several layers and directions, forward and backward
 def _own_lengths(steps: int, packed_lengths: bytes, is_reverse: bool, parts: int, chunk: int) -> Tokens:
     lengths = np.frombuffer(packed_lengths, np.int64)
     if lengths.min(initial=0) < 0 or lengths.max(initial=0) > steps:
         raise UsageError(f"lengths are {lengths.tolist()}, expected 0 … {steps}, the input's time steps")
     order = np.argsort(-lengths, kind="stable")
-    order = np.concatenate([order[part::parts] for part in range(parts)])  # dealt out like cards: equal work for each
+    order = np.concatenate([order[part::parts] for part in range(parts)])  # round robin: equal work for each part
     is_running = np.arange(steps)[:, None] < lengths[order]  # (T, B)
     places = (np.arange(steps)[:, None] * len(lengths) + order)[is_running]  # (N,)
     return _tokens(is_running, is_reverse, parts, chunk, torch.from_numpy(order), torch.from_numpy(places))
@@ -150,7 +150,7 @@ def _tokens(
 
 
 def _multiply(a: Tensor, panels: Tensor, start: Tensor, out: Tensor) -> None:
-    """Compute out = start + a · panels, where ``start`` is one row for all, or ``out`` itself."""
+    """Compute out = start + a · panels, with ``start`` one row for all, or ``out`` itself."""
     (rows, depth), columns = a.shape, out.shape[1]
     start_stride = start.stride(0) if start.dim() == 2 else 0
     blocks = -(-rows // BLOCK)
@@ -170,9 +170,9 @@ def _multiply_transposed(
     *,
     zeros: Tensor | None,
 ) -> None:
-    """Add aᵀ · b to ``out``, or begin with ``zeros``.
+    """Add aᵀ · b to ``out``, or to ``zeros``.
 
-    The rows of b are at ``places``; with ``before`` and ``first``, they are those of the token before each.
+    The rows of b are at ``places``; with ``before`` and ``first``, they are those of each token's previous token.
     """
     (rows, columns), depth = out.shape, a.shape[0]
     share = -(-rows // torch.get_num_threads())
@@ -192,11 +192,11 @@ def _address(tensor: Tensor | None) -> int:
 
 
 def _rows(batch: Tensor) -> Tensor:
-    """See a batch (T, B, ·) as its rows (T · B, ·), one after the other."""
+    """View a batch (T, B, ·) as consecutive rows (T · B, ·)."""
     return batch.reshape(-1, batch.shape[-1]).contiguous()
 
 
-# ---------------------------------------------------------------- what comes in
+# ---------------------------------------------------------------- checks of the arguments
 
 
 WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -211,9 +211,9 @@ def _check_arguments(
     lengths: Tensor | None,
     weights: Sequence[Tensor | None],
 ) -> None:
-    """Refuse arguments of the operators that do not fit together; the numbers in ``lengths`` are checked when read.
+    """Check that the arguments of the operators fit together; the values of ``lengths`` are checked when they are read.
 
-    ``weights`` are those of both directions, with the biases or without.
+    ``weights`` are those of both directions, with or without biases.
     """
     if mode not in GATES:
         raise UsageError(f'mode="{mode}", expected one of {", ".join(GATES)}{suggest(mode, GATES)}')
@@ -230,7 +230,7 @@ def _check_arguments(
     check("inputs", inputs, shape, device=device)
     check("hidden", hidden, (directions, batch_size, size), device=device)
     if (cell is not None) != (mode == "LSTM"):
-        raise UsageError(f"{mode} came {'without' if cell is None else 'with'} a cell; only the LSTM has one")
+        raise UsageError(f"{mode} was given {'no' if cell is None else 'a'} cell; only the LSTM has one")
     if cell is not None:
         check("cell", cell, state, device=device)
     if lengths is not None:
@@ -243,16 +243,16 @@ def _check_arguments(
         if weight is not None or sizes is not None:
             name = WEIGHT_NAMES[number % each] + "_reverse" * (number >= each)
             if sizes is None:
-                raise UsageError(f"{name} came where there are no biases, or no second direction of hidden (2, B, H)")
+                raise UsageError(f"{name} was given without other biases, or without a second direction in hidden")
             check(name, weight, sizes, device=device)
 
 
 def _check_results(
     inputs: Tensor, hidden: Tensor, outputs: Tensor, gates: Tensor, cells: Tensor, d_outputs: Tensor, d_hidden: Tensor
 ) -> None:
-    """Refuse results, or gradients for them, that are not of these inputs and states.
+    """Check that results, or their gradients, fit the inputs and states.
 
-    How many tokens there are gates of is checked where they have been counted.
+    The number of tokens in the gates is checked later, when the tokens have been counted.
     """
     steps, batch_size, _ = inputs.shape
     directions, _, size = hidden.shape
@@ -263,7 +263,7 @@ def _check_results(
         check(name, tensor, ("D", "N", "H")[: 2 if tensor is None else tensor.dim()], device=inputs.device)
 
 
-# ---------------------------------------------------------------- the layer, ahead
+# ---------------------------------------------------------------- the forward pass
 
 
 torch.library.define(
@@ -282,21 +282,22 @@ def recurrent(
     cell: Tensor | None,
     *weights_and_settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Run one layer in D directions: ahead, and, if D is 2, back from each row's true end.
+    """Run one layer in D directions: forward and, if D is 2, backward from each row's true end.
 
     Args:
-        inputs: (T, B, I) float32 on the CPU, as all here.
+        inputs: (T, B, I) float32 on the CPU, like all tensors here.
         hidden, cell: (D, B, H), the initial states; cell for the LSTM only.
         weight_ih, weight_hh, bias_ih, bias_hh: as in torch.nn; both biases or none; and again for the second direction.
         lengths: (B,) int64 in 0 … T, or None when every row has T steps.
         mode: ``RNN_TANH``, ``RNN_RELU``, ``GRU`` or ``LSTM``.
-        parts: in how many parts threads take the rows; ``gates`` and ``cells`` are laid out by them.
+        parts: the number of parts that the rows are split into for threads; the layout of ``gates`` and ``cells``
+            depends on it.
         needs_gates: whether there will be a backward pass.
 
     Returns:
-        Outputs (T, B, D·H), the directions side by side, zero beyond a row's length; the hidden states and the cells
-        (D, B, H) at each row's end; and what the backward pass needs: gates (D, N, 4H) and cells (D, N, H). What a cell
-        does not have is empty.
+        Outputs (T, B, D·H), directions concatenated, zero beyond a row's length; the hidden states and the cells
+        (D, B, H) at each row's end; and the values for the backward pass: gates (D, N, 4H) and cells (D, N, H). Tensors
+        that a cell does not have are empty.
 
     Raises:
         UsageError: the arguments do not fit together.
@@ -313,9 +314,9 @@ def recurrent(
     outputs = make(len(inputs) * batch_size, num_directions * size)
     has_gates, has_cells = mode in ("GRU", "LSTM"), mode == "LSTM"
     kept = len(x) if needs_gates else tokens.longest
-    rooms = num_directions if needs_gates else 1  # one for each direction, or the same for all
-    gates = x.new_empty((rooms, kept, 4 * size) if has_gates else (rooms, 0))
-    cells = x.new_empty((rooms, kept, size) if has_cells else (rooms, 0))
+    num_buffers = num_directions if needs_gates else 1  # one for each direction, or one for all
+    gates = x.new_empty((num_buffers, kept, 4 * size) if has_gates else (num_buffers, 0))
+    cells = x.new_empty((num_buffers, kept, size) if has_cells else (num_buffers, 0))
 
     hidden_n, cell_n = x.new_empty(hidden.shape), x.new_empty(0 if cell is None else cell.shape)
     for direction, tokens in enumerate(orders):
@@ -324,8 +325,8 @@ def recurrent(
         h = tokens.take_rows(hidden[direction], stride)
         c = h.new_empty(0) if cell is None else tokens.take_rows(cell[direction], stride)
         y = outputs[:, direction * size : (direction + 1) * size]
-        a, c_before = gates[direction % rooms], cells[direction % rooms]
-        if not has_gates:  # room for a chunk; or outputs in place, where they lie as the tokens do
+        a, c_before = gates[direction % num_buffers], cells[direction % num_buffers]
+        if not has_gates:  # space for a chunk; or the outputs in place, if they have the layout of the tokens
             a = y if tokens.places is None and num_directions == 1 else x.new_empty(tokens.longest, size)
 
         bias, bias_m = _biases(weight_hh, bias_ih, bias_hh, mode)
@@ -339,7 +340,7 @@ def recurrent(
             kernel, buffers = rnn_forward, [pack_panels(u, transposed=True), h]
         addresses = [buffer.data_ptr() for buffer in buffers]
         for steps, part in tokens.chunks:
-            forgotten = part.start if len(a) < len(x) else 0  # the tokens before the first that there is room for
+            forgotten = part.start if len(a) < len(x) else 0  # tokens that the buffer no longer holds
             _multiply(x[part], w, bias, a[part.start - forgotten : part.stop - forgotten, :num_gates])
             into = [_origin(a, forgotten), y.data_ptr(), y.stride(0)]
             if mode == "LSTM":
@@ -357,23 +358,23 @@ def recurrent(
 
 
 def _origin(rows: Tensor, first: int) -> int:
-    """Find where row 0 would lie if the first row there is were row ``first``."""
+    """Return the address that row 0 would have if the first row present were row ``first``."""
     return rows.data_ptr() - 4 * first * rows.stride(0)
 
 
 def _walk(steps: slice, is_reverse: bool) -> tuple[int, int, int]:
-    """Tell the kernels the first step, how many there are, and which way to go."""
+    """Return the first step, the number of steps, and the direction, for a kernel."""
     count = steps.stop - steps.start
     return (steps.stop - 1, count, -1) if is_reverse else (steps.start, count, 1)
 
 
 def _stride(size: int) -> int:
-    """Space the rows of a state so that they begin on their own cache lines, not all in the same few."""
+    """Return the row stride of a state: rows start on cache lines of their own, spread over all cache sets."""
     return -(-size // 16) * 16 + 16
 
 
 def _biases(weight_hh: Tensor, bias_ih: Tensor | None, bias_hh: Tensor | None, mode: str) -> tuple[Tensor, Tensor]:
-    """Return the bias that is added to W x, and the GRU's inside the product with r."""
+    """Return the bias added to W x, and the GRU's bias inside the product with r."""
     size = weight_hh.shape[1]
     if bias_ih is None or bias_hh is None:
         zeros = weight_hh.new_zeros(len(weight_hh))
@@ -402,7 +403,7 @@ def _(inputs, hidden, cell, *weights_and_settings):  # type: ignore[no-untyped-d
     return outputs, hidden.new_empty(hidden.shape), final_cell, gates, cells
 
 
-# ---------------------------------------------------------------- the layer, back
+# ---------------------------------------------------------------- the backward pass
 
 
 torch.library.define(
@@ -436,14 +437,14 @@ def recurrent_backward(
     """Compute the gradients of ``recurrent``.
 
     Args:
-        d_outputs, d_hidden, d_cell: the gradients for its outputs and final states.
+        d_outputs, d_hidden, d_cell: the gradients of its outputs and final states.
         inputs, hidden, the weights, lengths, mode, parts: its arguments.
         outputs, gates, cells: its results.
-        needs_inputs: whether the gradient for the inputs is asked for.
+        needs_inputs: whether to compute the gradient of the inputs.
 
     Returns:
-        The gradients for inputs (empty if not asked for), hidden, cell (empty but for the LSTM), and for weight_ih,
-        weight_hh, bias_ih and bias_hh of each direction (empty where there is none).
+        The gradients of inputs (empty if not needed), hidden, cell (empty except for the LSTM), and of weight_ih,
+        weight_hh, bias_ih and bias_hh of each direction (empty if there is none).
 
     Raises:
         UsageError: the arguments do not fit together.
@@ -464,8 +465,8 @@ def recurrent_backward(
     check("cells", cells, (num_directions, count, size) if mode == "LSTM" else (num_directions, 0))
     gates, cells = gates.contiguous(), cells.contiguous()
     dx = x.new_empty((count + 1, x.shape[1]) if needs_inputs else 0)
-    dx[-1:] = 0  # what padding gets
-    scratch = x.new_empty(tokens.longest, columns)  # the gradients for one chunk's gates
+    dx[-1:] = 0  # the gradient of padding
+    scratch = x.new_empty(tokens.longest, columns)  # the gradients of one chunk's gates
 
     d_hidden_0, d_cell_0 = x.new_empty(hidden.shape), x.new_empty(0 if d_cell is None else hidden.shape)
     d_weights: list[Tensor] = []
@@ -539,7 +540,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.save_for_backward(x, hidden, w, u, w_reverse, u_reverse, lengths, outputs, gates, cells)
     ctx.settings = (mode, parts)
     ctx.has_cell, ctx.has_bias = cell is not None, bias_ih is not None
-    ctx.set_materialize_grads(False)  # else zeros would be made for the gates
+    ctx.set_materialize_grads(False)  # otherwise zeros would be allocated for the gates
 
 
 def _backward(

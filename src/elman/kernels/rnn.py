@@ -2,11 +2,10 @@
 
     h_t = g(W x_t + b + U h_{t-1}),   g = tanh or relu
 
-Tokens lie one after the other, step by step. A ticket takes its own rows through all steps by itself: they begin with
-row ``firsts[ticket]``, and those that last longest come first. In step t the first ``batch_sizes[t, ticket]`` of them
-are still running, with the tokens from ``offsets[t, ticket]`` on. ``hidden`` holds each row's state, ``stride`` numbers
-apart. What two tickets write lies apart: where their rows alternated, each core fetched ahead the lines that the other
-was writing.
+Tokens are stored step by step. Each ticket runs its own rows through all steps: they start at row ``firsts[ticket]``,
+longest rows first. In step t the first ``batch_sizes[t, ticket]`` of them are still running, with the tokens from
+``offsets[t, ticket]`` on. ``hidden`` holds each row's state with row stride ``stride``. Each ticket writes to its own
+region of memory: with alternating rows, each core would prefetch the cache lines that another one is writing.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 @inline
 def place_of(places: int, token: int) -> int:
-    """Say in which row of the batch (T · B, ·) a token is."""
+    """Return the row of the batch (T · B, ·) that holds a token."""
     return get_integer(places, token) if places != 0 else token
 
 
 @inline
 def store_and_add(address: int, total: int, index: int, count: int, values: Any) -> None:
-    """Store the gradient for what goes into a unit, and add it to the one for the unit's bias."""
+    """Store the gradient of a unit's pre-activation, and add it to the gradient of the bias."""
     store(address, index, count, values)
     store(total, index, count, load(total, index, count) + values)
 
 
 @inline
 def rnn(a: Any, is_relu: int) -> Any:
-    """Compute one step from a = W x_t + b + U h_{t-1}: h_t."""
+    """Compute h_t from a = W x_t + b + U h_{t-1}."""
     return at_least(a, ZERO) if is_relu else tanh(a)
 
 
@@ -48,21 +47,21 @@ def rnn_forward(
     offsets: int, places: int, size: int, stride: int,
     u: int, hidden: int, a: int, outputs: int, y_stride: int, is_relu: int,
 ) -> None:  # fmt: skip
-    """Run ``count`` steps: ``first``, ``first + by`` and on.
+    """Run ``count`` steps: ``first``, ``first + by`` and so on.
 
     Args:
-        ticket, tickets: which rows to take.
-        first, count, by: the steps, ahead (by 1) or back (by -1).
-        firsts: (tickets,) int64, the first row of each.
-        batch_sizes, offsets: (T, tickets) int64, where the tokens of each step lie.
-        places: (N,) int64, each token's row in what lies as the batch does, (T · B, ·); 0 where that is the token.
+        ticket, tickets: which rows to process.
+        first, count, by: the steps, forward (by 1) or backward in time (by -1).
+        firsts: (tickets,) int64, the first row of each ticket.
+        batch_sizes, offsets: (T, tickets) int64, how many tokens each step has and where they start.
+        places: (N,) int64, each token's row in tensors with the layout of the batch (T · B, ·); 0 if it is the token.
         size: H.
-        stride: how far the rows of ``hidden`` lie apart.
+        stride: the row stride of ``hidden``.
         u: Uᵀ in panels.
         hidden: (B, stride), h_0 on entry, each row's last state on return.
         a: (N, H), W x_t + b on entry, overwritten.
-        outputs: (T · B, H), h_t on return; may be ``a`` where ``places`` is 0 and ``y_stride`` is H.
-        y_stride: how far the rows of ``outputs`` lie apart.
+        outputs: (T · B, H), h_t on return; may be ``a`` if ``places`` is 0 and ``y_stride`` is H.
+        y_stride: the row stride of ``outputs``.
         is_relu: whether g is relu.
     """
     h_row = hidden + 4 * get_integer(firsts, ticket) * stride
@@ -89,16 +88,16 @@ def rnn_backward(
     u: int, zeros: int, d_hidden: int, d_bias: int, outputs: int, d_outputs: int, y_stride: int, d_a: int,
     is_relu: int,
 ) -> None:  # fmt: skip
-    """Run back through the steps, the last one first, with the arguments of ``rnn_forward`` and these.
+    """Run the steps in reverse, with the arguments of ``rnn_forward`` and these.
 
     Args:
         u: U in panels.
         zeros: H zeros.
-        d_hidden: (B, stride), the gradient for each row's last state on entry, for h_0 on return.
-        d_bias: (tickets, H), what each adds its part of the gradient for b to.
-        outputs, d_outputs: (T · B, H), what the forward pass gave, and the gradient for it.
-        y_stride: how far the rows of both lie apart.
-        d_a: (N, H), on return the gradient for W x_t + b + U h_{t-1}.
+        d_hidden: (B, stride), the gradient of each row's last state on entry, of h_0 on return.
+        d_bias: (tickets, H), to which each ticket adds its part of the gradient of b.
+        outputs, d_outputs: (T · B, H), the results of the forward pass, and their gradient.
+        y_stride: the row stride of both.
+        d_a: (N, H), on return the gradient of W x_t + b + U h_{t-1}.
     """
     dh_row, db = d_hidden + 4 * get_integer(firsts, ticket) * stride, d_bias + 4 * ticket * size
     for step in range(count):

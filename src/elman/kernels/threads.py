@@ -1,9 +1,9 @@
-"""Kernels on several threads: torch's own OpenMP threads where they can be had, else Python threads.
+"""Kernels on several threads: torch's own OpenMP threads if possible, otherwise Python threads.
 
-Torch's threads wait by spinning; a second pool beside them would fight them for the cores. So a kernel runs in the
-pool that torch uses, through the entry point that GCC's OpenMP library gives to compiled code. Where that library is
-not to be found (masked, macOS, Windows), and in a forked process, where it would wait for threads that were not forked,
-Python threads call the kernel, which does not hold the interpreter's lock.
+Torch's threads spin while they wait, so a second pool would compete with them for the cores. Therefore kernels run in
+torch's pool, through the entry point of GCC's OpenMP library for compiled code. Python threads call the kernels where
+that library is missing (masked, macOS, Windows) and in a forked process, where OpenMP would wait for threads that were
+not forked. Kernels do not hold the GIL.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from elman.kernels.compiler import IS_JIT_OFF, Kernel
 
 MASK_VARIABLE = "ELMAN_NO_OPENMP"
 PROCESS = os.getpid()
-UNLIMITED = 2**31 - 1  # OpenMP's number of threads at most, where the user has not set OMP_THREAD_LIMIT
+UNLIMITED = 2**31 - 1  # OpenMP's thread limit if the user has not set OMP_THREAD_LIMIT
 
 
 def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
     """Run a kernel for each of the tickets 0 … tickets - 1, on as many threads as torch uses.
 
-    Which thread takes which ticket is left to chance, so results must not depend on it.
+    Threads take tickets in no fixed order, so results must not depend on it.
     """
     if IS_JIT_OFF:
         for ticket in range(tickets):
@@ -49,9 +49,9 @@ def run(kernel: Kernel, *arguments: int, tickets: int) -> None:
 
 
 def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
-    """Run a kernel for all tickets at the same time, each in a thread of its own: they can wait for each other.
+    """Run a kernel for all tickets at the same time, each in its own thread, so that they can wait for each other.
 
-    Python threads do it where OpenMP may start fewer than it is asked for, too.
+    Python threads are also used if OpenMP might start fewer threads than requested.
     """
     if tickets == 1:
         run(kernel, *arguments, tickets=1)
@@ -71,14 +71,14 @@ def run_together(kernel: Kernel, *arguments: int, tickets: int) -> None:
 
 
 def _block(kernel: Kernel, arguments: tuple[int, ...], tickets: int) -> Any:
-    """Lay out what the machine code reads; it cannot tell how much was written there."""
+    """Lay out the arguments that the machine code reads; it cannot check their number."""
     if len(arguments) != kernel.num_arguments:
         raise TypeError(f"{kernel.name} takes {kernel.num_arguments} arguments after the ticket, got {len(arguments)}")
     return (ctypes.c_int64 * (2 + len(arguments)))(0, tickets, *arguments)
 
 
 def layer() -> str:
-    """Name what runs the kernels' threads: ``openmp`` (torch's own) or ``python``."""
+    """Return which threads run the kernels: ``openmp`` (torch's own) or ``python``."""
     return "python" if _openmp() is None else "openmp"
 
 
@@ -88,7 +88,7 @@ def _c_function(address: int) -> Any:
 
 
 def _openmp() -> Any:
-    """Return the OpenMP library that torch runs on, if it is GCC's and may be used; else None."""
+    """Return torch's OpenMP library if it is GCC's and may be used, otherwise None."""
     return _library() if os.getpid() == PROCESS else None
 
 
@@ -109,12 +109,12 @@ def _library() -> Any:
 
 
 def _starts_as_many_as_asked(openmp: Any) -> bool:
-    """Tell whether OpenMP may not start fewer threads: where it may, those that have begun would wait for ever."""
+    """Return whether OpenMP starts all threads it is asked for; with fewer, the others would wait forever."""
     is_limited = openmp.omp_get_thread_limit() < UNLIMITED or openmp.omp_get_max_active_levels() < 1
     return not (openmp.omp_get_dynamic() or is_limited or openmp.omp_in_parallel())
 
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Keep Python threads for this process; a forked child starts its own."""
+    """Return this process's pool of Python threads; a forked child creates its own."""
     return ThreadPoolExecutor(thread_name_prefix="elman-kernel")

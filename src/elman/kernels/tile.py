@@ -1,16 +1,16 @@
-"""The one building block of everything fast: C = D + A·B, where B lies in packed panels.
+"""The building block of all fast code: the matrix product C = D + A·B, with B packed into panels.
 
     A (rows x depth), any strides        B packed: panels of WIDTH columns, depth x WIDTH each, zeros on the right
     ┌─────────┐   ┌──┐┌──┐┌─┐
     │ ROWS    │ · │  ││  ││ │  ──▶  C; each tile of ROWS x WIDTH stays in registers while k runs over the depth
     └─────────┘   └──┘└──┘└─┘
 
-A tile is written as LLVM vectors, so that no C compiler is needed; its shape follows from the registers that numba's
-target has. D is added first: C itself (C += A·B), or a bias (stride 0: the same row for all).
+A tile is written in LLVM vectors, so no C compiler is needed; its shape follows from the registers of numba's target.
+D is C itself (C += A·B), or a bias (stride 0: the same row for all).
 
-The result of an addition is there only after others could have begun, so a tile of few rows keeps more sums under way:
-``multiply`` splits each sum; ``multiply_in_order`` takes several panels side by side and adds each sum up in one order,
-so that a row of C has the same bits however many rows are computed together.
+An addition has a latency of several cycles, so a tile with few rows needs more independent sums: ``multiply`` splits
+each sum; ``multiply_in_order`` takes several panels side by side and adds each sum in one fixed order, so the bits of a
+row of C do not depend on how many rows are computed together.
 
 Source: Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), for panels.
 """
@@ -31,14 +31,14 @@ from elman.kernels.compiler import IS_JIT_OFF, inline, kernel, linked
 from elman.kernels.threads import run
 from elman.kernels.vector import F32, I64, LANES, VECTOR, floats, get, get_integer, load, put, store, transpose
 
-ROWS = {"zmm": 8, "ymm": 6, "xmm": 6, "v": 8}[vector.registers()]  # of one tile: what the registers hold, less three
-VECTORS = 2
-SIDE = 4  # panels that a tile of one row takes side by side
+ROWS = {"zmm": 8, "ymm": 6, "xmm": 6, "v": 8}[vector.registers()]  # of a tile, so that its sums fit into registers
+VECTORS = 2  # in a row of a panel
+SIDE = 4  # panels side by side in a tile of one row
 ZERO: float = np.float32(0)  # type: ignore[assignment]
-DEPTH = 128  # of the part of a panel that stays in the first-level cache
+DEPTH = 128  # rows of a panel that stay in the first-level cache
 WIDTH = VECTORS * LANES  # columns of one panel
-AHEAD = 32  # how many rows of a panel ahead of the sums it is called for
-TERMS = 256  # of the sums in a transposed product whose factors are gathered at a time
+AHEAD = 32  # rows of a panel to prefetch ahead
+TERMS = 256  # terms of each sum in a transposed product to gather at a time
 STRIP = 8 * ROWS  # rows of C whose part of A is gathered at a time
 
 
@@ -60,14 +60,14 @@ def tile(
     """Compute one tile, C[r, j] = D[r, j] + Σ_k A[r, k] B[k, j]; ``rows`` and ``side`` must be literals.
 
     Args:
-        rows: how many rows, at most ROWS.
-        side: how many panels side by side, at most SIDE; of one panel and few rows, each sum is split.
-        columns: how many columns of the panels there are in C (more than they have are taken for all).
-        depth: how long the sums are, at least 1.
-        start, start_stride: D, and how far its rows lie apart (0: one row for all).
-        a, a_row, a_depth: A, and how far its rows and its columns lie apart.
-        panels, panel_size: (depth, WIDTH), B's first panel, and how many numbers further the next one begins.
-        c, c_stride: C, and how far its rows lie apart.
+        rows: the number of rows, at most ROWS.
+        side: the number of panels side by side, at most SIDE; with one panel and few rows, each sum is split.
+        columns: the number of columns of C; more than the panels have means all of them.
+        depth: the number of terms of each sum, at least 1.
+        start, start_stride: D and its row stride (0: one row for all).
+        a, a_row, a_depth: A, its row stride and its column stride.
+        panels, panel_size: B's first panel, (depth, WIDTH), and the distance to the next one in numbers.
+        c, c_stride: C and its row stride.
     """
     columns = min(columns, side * WIDTH)
     for row in range(rows):
@@ -83,11 +83,11 @@ def _compiled_tile(
     typing: Any, rows: Any, side: Any, columns: Any, depth: Any, start: Any, start_stride: Any, a: Any, a_row: Any,
     a_depth: Any, panels: Any, panel_size: Any, c: Any, c_stride: Any,
 ) -> Any:  # fmt: skip
-    """Write the tile in LLVM's vectors."""
+    """Generate the tile as LLVM vector code."""
     if not isinstance(rows, types.IntegerLiteral) or not isinstance(side, types.IntegerLiteral):
         return None
     num_rows, num_panels = rows.literal_value, side.literal_value
-    unroll = max(1, ROWS // 2 // num_rows) if num_panels == 1 else 1  # into how many each sum is split
+    unroll = max(1, ROWS // 2 // num_rows) if num_panels == 1 else 1  # the number of parts of each sum
     parts = range(num_panels * VECTORS)
     places = [(row, part) for row in range(num_rows) for part in parts]
 
@@ -110,18 +110,18 @@ def _compiled_tile(
         is_whole = builder.icmp_signed(">=", columns, constant(num_panels * WIDTH))
         panel = panels
         b_panels = [panels]
-        for number in range(1, num_panels):  # beyond the last one it is the last one again, for nothing
+        for number in range(1, num_panels):  # beyond the last panel, read the last one again and ignore the result
             is_there = builder.icmp_signed(">", columns, constant(number * WIDTH))
             panel = builder.add(panel, builder.select(is_there, builder.mul(panel_size, constant(4)), constant(0)))
             b_panels.append(panel)
         b_parts = [(b_panels[part // VECTORS], constant(part % VECTORS * LANES)) for part in parts]
 
-        # what is added and stored at the end is called for at the beginning
+        # prefetch what is added and stored at the end
         for at in places:
             for base, stride in ((start, start_stride), (c, c_stride)):
                 vector.emit_prefetch(builder, builder.bitcast(corner(base, stride, *at), ir.IntType(8).as_pointer()))
 
-        # through an empty piece of assembly: else LLVM derives each address from the one before, in a long chain
+        # hidden by empty inline assembly: otherwise LLVM derives each address from the previous one, in a long chain
         hide = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
         a_addresses = (builder.add(a, builder.mul(a_row, constant(4 * row))) for row in range(num_rows))
         a_rows = [builder.inttoptr(builder.call(hide, [at]), F32.as_pointer()) for at in a_addresses]
@@ -145,7 +145,7 @@ def _compiled_tile(
             ]
 
         def loop(first_k: Any, end: Any, stride: int, sums: list[list[Any]]) -> list[list[Any]]:
-            """Run k from first_k to below end; ``sums`` has ``stride`` sets, one for each k in a turn."""
+            """Run k from first_k to below end; ``sums`` has ``stride`` sets, one for each k of an iteration."""
             entry = builder.block
             head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
             builder.branch(head)
@@ -210,7 +210,7 @@ def multiply(
 ) -> None:
     """Compute C = D + A·B for any number of rows, columns and terms; the arguments are those of ``tile``.
 
-    ``panels`` holds ceil(columns / WIDTH) panels, one after the other.
+    ``panels`` holds ceil(columns / WIDTH) consecutive panels.
     """
     for j in range(0, columns, WIDTH):
         d, d_stride = start, start_stride
@@ -251,11 +251,11 @@ def multiply_in_order(
     c: int,
     c_stride: int,
 ) -> None:
-    """Compute C = D + A·B, each row with the same bits however many there are; A's rows are contiguous.
+    """Compute C = D + A·B, with bits of a row that do not depend on the number of rows; A's rows are contiguous.
 
     The arguments are those of ``multiply``.
     """
-    side = SIDE if rows == 1 else 2 if rows == 2 else 1  # so few rows have enough sums under way in several panels
+    side = SIDE if rows == 1 else 2 if rows == 2 else 1  # few rows need several panels for enough independent sums
     j = 0
     while j < columns:
         d, d_stride = start, start_stride
@@ -291,13 +291,13 @@ def multiply_in_order(
 
 @kernel
 def pack(ticket: int, columns: int, depth: int, b: int, b_depth: int, b_column: int, panels: int) -> None:
-    """Pack one panel of B (depth x columns): ticket j packs columns j · WIDTH and on.
+    """Pack one panel of B (depth x columns): ticket j packs the columns from j · WIDTH on.
 
     Args:
         ticket: which panel.
         columns, depth: B's size.
-        b, b_depth, b_column: B, and how far its rows and its columns lie apart (one of the two is 1).
-        panels: where the panels go, one after the other.
+        b, b_depth, b_column: B, its row stride and its column stride (one of the two is 1).
+        panels: receives the panels, one after the other.
     """
     first = ticket * WIDTH
     panel = panels + 4 * first * depth
@@ -319,7 +319,7 @@ def pack(ticket: int, columns: int, depth: int, b: int, b_depth: int, b_column: 
 
 
 def pack_panels(weight: torch.Tensor, *, transposed: bool) -> torch.Tensor:
-    """Pack a float32 matrix, or its transpose, as the right factor of a product."""
+    """Pack a float32 matrix, or its transpose, as the right-hand factor of a product."""
     check("weight", weight, ("rows", "columns"), device=CPU)
     weight = weight.contiguous()
     depth, columns = weight.shape[::-1] if transposed else weight.shape
@@ -341,7 +341,7 @@ def multiply_rows(
     ticket: int, block: int, rows: int, columns: int, depth: int, start: int, start_stride: int, a: int, a_row: int,
     panels: int, c: int, c_stride: int,
 ) -> None:  # fmt: skip
-    """Compute C = D + A·B for one block of rows; the arguments are those of ``multiply``, A's rows are contiguous."""
+    """Compute C = D + A·B for one block of rows; the arguments are those of ``multiply``, with A's rows contiguous."""
     row = ticket * block
     multiply(
         min(block, rows - row), columns, depth, start + 4 * row * start_stride, start_stride,
@@ -354,20 +354,20 @@ def multiply_transposed(
     ticket: int, block: int, rows: int, columns: int, depth: int, a: int, a_stride: int, b: int, b_stride: int,
     b_rows: int, b_first: int, b_places: int, scratch: int, scratch_size: int, zeros: int, c: int, c_stride: int,
 ) -> None:  # fmt: skip
-    """Compute C += Aᵀ·B, or C = Aᵀ·B, for one block of C's rows; A (depth x rows) and B (depth x columns) lie by rows.
+    """Compute C += Aᵀ·B, or C = Aᵀ·B, for a block of C's rows; A (depth x rows) and B (depth x columns) are row-major.
 
     Args:
         ticket: which block of rows.
-        block: how many rows of C are in one.
-        rows, columns, depth: C's size, and how long the sums are.
-        a, a_stride: A, and how far its rows lie apart.
-        b, b_stride: B, and how far its rows lie apart.
-        b_rows: where each row of B is to be found (int64): n ≥ 0 is row n of B, n < 0 row -1 - n of ``b_first``;
-            0 for the rows as they come.
-        b_first: the rows of the negative numbers.
-        b_places: which row of ``b`` row n of B is (int64); 0 for row n.
-        scratch, scratch_size: room for each ticket's block of B's panels and of A: TERMS · (columns + WIDTH + STRIP).
-        zeros: ``WIDTH`` zeros to begin the sums with, whatever C holds: C = Aᵀ·B; 0 to add to C.
+        block: the number of rows in a block.
+        rows, columns, depth: C's size, and the number of terms of each sum.
+        a, a_stride: A and its row stride.
+        b, b_stride: B and its row stride.
+        b_rows: where to find each row of B (int64): n ≥ 0 is row n of B, n < 0 is row -1 - n of ``b_first``; 0 for
+            consecutive rows.
+        b_first: the rows for negative n.
+        b_places: the row of ``b`` that holds row n of B (int64); 0 for row n.
+        scratch, scratch_size: scratch space for each ticket, TERMS · (columns + WIDTH + STRIP) numbers.
+        zeros: ``WIDTH`` zeros as the initial sums, for C = Aᵀ·B; 0 to add to C.
         c, c_stride: C.
     """
     first = ticket * block

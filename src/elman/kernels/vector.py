@@ -1,9 +1,9 @@
-"""Vectors of float32: what kernels compute with, one processor register at a time.
+"""Vectors of float32, each in one processor register.
 
-Every operation here has two meanings. In Python it acts on numpy arrays, slowly: its specification, and what runs with
-``NUMBA_DISABLE_JIT=1``. Compiled, it becomes LLVM vector instructions, as wide as numba's target allows.
+Every operation has two implementations. The Python one works on numpy arrays; it is the specification, and runs with
+``NUMBA_DISABLE_JIT=1``. The compiled one becomes LLVM vector instructions, as wide as numba's target allows.
 
-Addresses are plain integers, in bytes; everything else is counted in float32.
+Addresses are plain integers in bytes; everything else counts float32 numbers.
 """
 
 from __future__ import annotations
@@ -26,22 +26,20 @@ from numba.extending import intrinsic, models, overload, register_model
 F32 = ir.FloatType()
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
-SHIFT = 1.5 * 2.0**52 + 1023  # adding it rounds to an integer, and puts that where a float64 has its exponent's bits
-CONTRACT = (
-    "contract",
-)  # a * b + c may become one rounding, nothing else may change: NaN and infinity stay what they are
+SHIFT = 1.5 * 2.0**52 + 1023  # adding it rounds to an integer, aligned to the exponent bits of a float64
+CONTRACT = ("contract",)  # a * b + c may be fused; nothing else may change, so NaN and infinity are preserved
 
 
 @cache
 def target() -> tuple[str, str, str]:
-    """Return what numba compiles for: LLVM's triple, the processor's name and its features."""
+    """Return numba's compilation target: LLVM's triple, the processor's name and its features."""
     triple, processor, features = cpu_target.target_context.codegen().magic_tuple()
     return str(triple), str(processor), str(features)
 
 
 @cache
 def registers() -> str:
-    """Find the widest registers of numba's target, by compiling a sum of 16 numbers and looking: zmm, ymm, xmm or v."""
+    """Find the widest registers of the target, zmm, ymm, xmm or v, in the assembly of a sum of 16 numbers."""
     triple, processor, features = target()
     module = ir.Module()
     module.triple = triple
@@ -63,7 +61,7 @@ INTEGERS = ir.VectorType(I32, LANES)
 
 
 class Vector(types.Type):
-    """Numba's type of one vector register."""
+    """The numba type of a vector register."""
 
     def __init__(self) -> None:
         super().__init__(name=f"float32x{LANES}")
@@ -82,7 +80,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def pointer_to(builder: ir.IRBuilder, address: Any, index: Any = None, of: ir.Type = VECTOR) -> Any:
-    """Turn an address and a number of float32 past it into a pointer."""
+    """Turn an address and an index of float32 into a pointer."""
     pointer = builder.inttoptr(address, F32.as_pointer())
     if index is not None:
         pointer = builder.gep(pointer, [index])
@@ -125,7 +123,7 @@ def emit_store(builder: ir.IRBuilder, values: Any, pointer: Any, mask: Any = Non
 
 
 def emit_prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
-    """Call for the cache line where a pointer to bytes points, for reading."""
+    """Prefetch the cache line at a byte pointer, for reading."""
     declared = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), I32, I32, I32])
     function = cgutils.get_or_insert_function(builder.module, declared, "llvm.prefetch.p0")
     builder.call(function, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
@@ -135,7 +133,7 @@ def emit_prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
 
 
 def load(address: int, index: int, count: int) -> Any:
-    """Load the vector at ``address``, ``index`` numbers on; beyond ``count`` numbers it is 0."""
+    """Load the vector ``index`` numbers after ``address``; lanes from ``count`` on are 0."""
     values = np.zeros(LANES, np.float32)
     count = max(0, min(count, LANES))
     values[:count] = floats(address, index, count)
@@ -166,7 +164,7 @@ def _load_part(typing: Any, address: Any, index: Any, count: Any) -> Any:
 
 
 def store(address: int, index: int, count: int, values: Any) -> None:
-    """Store as much of a vector as there is room for: ``count`` numbers, at most ``LANES``."""
+    """Store the first ``count`` numbers of a vector, at most ``LANES``."""
     count = max(0, min(count, LANES))
     floats(address, index, count)[:] = values[:count]
 
@@ -201,16 +199,16 @@ def _store_part(typing: Any, address: Any, index: Any, count: Any, values: Any) 
 
 
 def prefetch(address: int, index: int) -> None:
-    """Call for the cache line of one float32, without waiting for it."""
+    """Prefetch the cache line of a float32."""
 
 
 @overload(prefetch, strict=False)
 def _prefetch(address: Any, index: Any) -> Any:
-    return lambda address, index: _call_for(address, index)
+    return lambda address, index: _prefetch_line(address, index)
 
 
 @intrinsic
-def _call_for(typing: Any, address: Any, index: Any) -> Any:
+def _prefetch_line(typing: Any, address: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address, index = arguments
         emit_prefetch(builder, pointer_to(builder, address, index, ir.IntType(8)))
@@ -220,7 +218,7 @@ def _call_for(typing: Any, address: Any, index: Any) -> Any:
 
 
 def transpose(source: int, source_stride: int, into: int, stride: int) -> None:
-    """Copy a square of ``LANES`` rows of ``LANES`` numbers, its columns becoming rows; strides count numbers."""
+    """Transpose a square of ``LANES`` x ``LANES`` numbers into another place; strides count numbers."""
     for row in range(LANES):
         for column in range(LANES):
             put(into, column * stride + row, get(source, row * source_stride + column))
@@ -233,7 +231,7 @@ def _transpose(source: Any, source_stride: Any, into: Any, stride: Any) -> Any:
 
 @intrinsic
 def _transpose_vectors(typing: Any, source: Any, source_stride: Any, into: Any, stride: Any) -> Any:
-    """Shuffle like cards: the rows of one half between those of the other, number by number, till all is turned."""
+    """Interleave the rows of the two halves, number by number, log2(LANES) times, like a perfect shuffle of cards."""
     low = [lane // 2 + LANES * (lane % 2) for lane in range(LANES)]
     masks = [ir.Constant(INTEGERS, [lane + half for lane in low]) for half in (0, LANES // 2)]
 
@@ -252,7 +250,7 @@ def _transpose_vectors(typing: Any, source: Any, source_stride: Any, into: Any, 
 
 
 def floats(address: int, index: int, count: int) -> Any:
-    """See memory as a numpy array of ``count`` float32; only in Python."""
+    """View memory as a numpy array of ``count`` float32; in Python only."""
     return np.ctypeslib.as_array((ctypes.c_float * count).from_address(address + 4 * index))
 
 
@@ -297,7 +295,7 @@ def put_byte(address: int, index: int, value: int) -> None:
 
 
 def _compile_scalar(read: Callable[..., Any], write: Callable[..., Any], number: Any) -> None:
-    """Give a pair of functions that read and write one number of a type their compiled form."""
+    """Define the compiled forms of two functions that read and write one number of a type."""
     zero = number(0)
 
     @overload(read, strict=False)
@@ -336,7 +334,7 @@ _compile_scalar(get_byte, put_byte, np.int8)
 
 
 def power_of_two(shifted: float) -> float:
-    """Make 2ⁿ of ``SHIFT`` + n, for integers n in -1022 … 1023, by its bits."""
+    """Compute 2ⁿ from the bits of ``SHIFT`` + n, for integers n in -1022 … 1023."""
     return (np.float64(shifted).view(np.int64) << np.int64(52)).view(np.float64)
 
 
@@ -345,7 +343,7 @@ def _emit_power_of_two(builder: ir.IRBuilder, shifted: Any) -> Any:
 
 
 def add_atomically(address: int, number: int) -> int:
-    """Add to one int64 that other threads add to as well; return what it was."""
+    """Atomically add to an int64 and return its previous value."""
     before = get_integer(address, 0)
     put_integer(address, 0, before + number)
     return before
@@ -365,7 +363,7 @@ def _atomic_add(typing: Any, address: Any, number: Any) -> Any:
 
 
 def read_atomically(address: int) -> int:
-    """Read one int64 that another thread writes, and thereby all that it wrote before."""
+    """Read an int64 that another thread writes; everything that thread wrote before is then visible (acquire)."""
     return get_integer(address, 0)
 
 
@@ -374,7 +372,7 @@ def _emit_read_atomically(builder: ir.IRBuilder, address: Any) -> Any:
 
 
 def _compile_unary(function: Callable[..., Any], number: Any, emit: Callable[..., Any]) -> None:
-    """Give a function from one number to another of the same type its compiled form."""
+    """Define the compiled form of a function from one number to another of the same type."""
 
     @intrinsic
     def call(typing: Any, value: Any) -> Any:
@@ -390,7 +388,7 @@ _compile_unary(read_atomically, types.intp, _emit_read_atomically)
 
 
 def write_atomically(address: int, number: int) -> None:
-    """Write one int64 that other threads read, after all that was written before."""
+    """Write an int64 that other threads read, after everything written before (release)."""
     put_integer(address, 0, number)
 
 
@@ -408,15 +406,15 @@ def _atomic_store(typing: Any, address: Any, number: Any) -> Any:
     return types.void(types.intp, types.intp), generate
 
 
-def give_way() -> None:
-    """Let another thread run, where the operating system has a call for it."""
+def yield_thread() -> None:
+    """Let another thread run, if the operating system has a call for it."""
 
 
 _yield = types.ExternalFunction("sched_yield", types.int32())
 
 
-@overload(give_way, strict=False)
-def _give_way() -> Any:
+@overload(yield_thread, strict=False)
+def _yield_thread() -> Any:
     if os.name != "posix":
         return lambda: None
 
@@ -430,7 +428,7 @@ def _give_way() -> Any:
 
 
 def spread(number: float) -> Any:
-    """Make a vector of one number."""
+    """Broadcast one number to a vector."""
     return np.full(LANES, number, np.float32)
 
 
@@ -445,22 +443,22 @@ def _spread_float(typing: Any, number: Any) -> Any:
 
 
 def at_least(x: Any, low: Any) -> Any:
-    """Raise what is below ``low`` to it; NaN stays NaN."""
+    """Clamp x to at least ``low``; NaN stays NaN."""
     return np.where(x < low, low, x)
 
 
 def at_most(x: Any, high: Any) -> Any:
-    """Lower what is above ``high`` to it; NaN stays NaN."""
+    """Clamp x to at most ``high``; NaN stays NaN."""
     return np.where(x > high, high, x)
 
 
 def where_positive(x: Any, values: Any) -> Any:
-    """Take values where x is above 0 (or NaN), else 0."""
+    """Select the values where x is above 0 (or NaN), else 0."""
     return np.where(x <= 0, np.float32(0), values)
 
 
 def _compile_binary(function: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Give a function of two vectors, or of a vector and a number, its compiled form."""
+    """Define the compiled form of a function of two vectors, or of a vector and a number."""
 
     @intrinsic
     def call(typing: Any, left: Any, right: Any) -> Any:
@@ -480,7 +478,7 @@ def _instruction(name: str) -> Callable[..., Any]:
 
 
 def _select(comparison: str) -> Callable[..., Any]:
-    """Take the right one where the comparison holds, else the left one."""
+    """Select the right operand where the comparison holds, else the left one."""
     return lambda builder, left, right: builder.select(builder.fcmp_ordered(comparison, left, right), right, left)
 
 

@@ -94,6 +94,8 @@ class TaskRow:
     """The format in which a data set of the hub is saved for this task; None if it cannot be."""
     comparison: Comparison | None = None
     """How ``elman compare`` compares models of this task; None if it does not."""
+    answer_options: tuple[str, ...] = ()
+    """The options that its ``answer`` takes."""
     generates: Literal["text", "music", None] = None
     """What ``elman generate`` generates with this task; None if the model needs an input."""
 
@@ -160,6 +162,7 @@ TASKS: dict[str, TaskRow] = {
         files=Files(metavar="TRAIN", help="Tagged sentences; sample:sentences is built in."),
         next_step="Tag with it: elman predict {folder} FILE",
         samples=("sentences",),
+        answer_options=("probabilities",),
         hub="columns",
         comparison=Comparison(
             home="elman.comparison.labels:compare_taggers",
@@ -209,6 +212,7 @@ TASKS: dict[str, TaskRow] = {
         ),
         next_step="Translate with it: elman predict {folder} FILE",
         samples=("reports",),
+        answer_options=("search",),
         hub="records",
     ),
     "captioner": TaskRow(
@@ -228,6 +232,7 @@ TASKS: dict[str, TaskRow] = {
         ),
         next_step="Describe pictures with it: elman predict {folder} PICTURES",
         samples=("shapes", "unseen-shapes"),
+        answer_options=("search", "encoder"),
     ),
     "composer": TaskRow(
         home="elman.models.composer:Composer",

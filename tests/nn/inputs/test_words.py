@@ -1,4 +1,4 @@
-"""Word vectors: what is dropped how often, and that a word's vector does not depend on its neighbours in the batch."""
+"""Word vectors: word dropout, and that a word's vector does not depend on the others in the batch."""
 
 import torch
 
@@ -32,7 +32,7 @@ def test_a_words_vector_is_its_own():
     torch.testing.assert_close(together[1, :5], encoder.embedding.weight[0] + encoder.vectors[1])
 
 
-def test_of_a_long_word_its_beginning_and_its_end_are_read():
+def test_the_start_and_the_end_of_a_long_word_are_read():
     lexicon = Lexicon({"ab": 1})
     word = "a" * 5000 + "b" * 5000
     words = lexicon.look_up([word, "ab"])
@@ -49,7 +49,7 @@ def test_the_pretrained_vectors_are_not_trained():
     assert "dropped" not in encoder.state_dict()
 
 
-def test_what_is_added_to_a_pretrained_vector_begins_at_zero():
+def test_the_offset_to_a_pretrained_vector_starts_at_zero():
     lexicon = Lexicon({"Bears": 2, "Teddy": 1}, vector_words=["zebra", "Bears"], vector_size=3)
     encoder = WordEncoder(lexicon.counts, 3, num_vectors=2).eval()
     vectors = torch.arange(6.0).reshape(2, 3)

@@ -68,7 +68,7 @@ def test_loss_and_gradients_are_those_of_all_paths(size):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_marginals_are_the_shares_of_the_paths(size):
+def test_marginals_are_shares_of_paths(size):
     crf = crf_with_scores(size)
     logits, _ = batch(size)
     found = crf.marginals(logits, LENGTHS)
@@ -102,7 +102,7 @@ def test_it_starts_as_a_softmax_at_each_step():
     assert loss.item() == pytest.approx(cross_entropy_sum(logits, targets).item(), rel=1e-6)  # float32
 
 
-def test_the_loss_of_the_best_path_is_log_z_less_its_score():
+def test_the_loss_of_the_best_path_is_log_z_minus_its_score():
     crf = crf_with_scores(3)
     logits, _ = batch(3)
     labels, scores = crf.decode(logits, LENGTHS)
@@ -116,7 +116,7 @@ def test_the_loss_of_the_best_path_is_log_z_less_its_score():
 # ---------------------------------------------------------------- constraints
 
 
-def test_what_is_forbidden_is_never_decoded_but_can_be_learned():
+def test_forbidden_transitions_are_never_decoded_but_can_be_learned():
     allowed = torch.tensor([[True, True, False], [False, True, True], [True, False, False]])
     allowed_start = torch.tensor([True, False, True])
     crf = crf_with_scores(3, allowed=allowed, allowed_start=allowed_start)
@@ -153,7 +153,7 @@ def test_constraints_are_saved_and_not_trained():
         ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [1, 0, 0], 4),
     ],
 )
-def test_constraints_that_lead_nowhere_are_refused(allowed, allowed_start, length):
+def test_constraints_without_a_sequence_are_refused(allowed, allowed_start, length):
     with pytest.raises(UsageError, match=f"allow no sequence of {length} labels"):
         LinearChainCRF(len(allowed), torch.tensor(allowed), torch.tensor(allowed_start))
 
@@ -162,7 +162,7 @@ def test_constraints_that_lead_nowhere_are_refused(allowed, allowed_start, lengt
 
 
 @pytest.mark.parametrize("garbage", [torch.nan, torch.inf, 1e30])
-def test_what_lies_beyond_a_row_changes_nothing(garbage):
+def test_padding_changes_nothing(garbage):
     crf = crf_with_scores(3)
     logits, targets = batch(3)
     beyond = torch.arange(4) >= LENGTHS[:, None]
@@ -180,7 +180,7 @@ def test_what_lies_beyond_a_row_changes_nothing(garbage):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_other_types_come_back_as_they_went(dtype):
+def test_the_dtype_of_the_result_follows_the_logits(dtype):
     crf, exact = crf_with_scores(3).to(dtype), crf_with_scores(3).to(dtype).double()
     logits, targets = batch(3, dtype=dtype)
     ours = values_and_gradients(crf, crf.loss_sum, logits, targets, LENGTHS)
@@ -192,7 +192,7 @@ def test_other_types_come_back_as_they_went(dtype):
     assert crf.marginals(logits, LENGTHS).dtype == crf.decode(logits, LENGTHS)[1].dtype == torch.float32
 
 
-def test_only_what_asks_for_a_gradient_gets_one():
+def test_only_tensors_that_require_a_gradient_get_one():
     crf = crf_with_scores(3)
     logits, targets = batch(3)
     with torch.no_grad():
@@ -238,7 +238,7 @@ def test_the_smallest_batches(rows, steps, size):
         ({"lengths": torch.tensor([5, 4])}, r"lengths are \[5, 4\], expected 0 … 4"),
     ],
 )
-def test_what_does_not_fit_is_told(change, message):
+def test_arguments_that_do_not_fit_are_refused(change, message):
     arguments = {"logits": torch.zeros(2, 4, 3), "targets": torch.zeros(2, 4).long(), "lengths": None}
     with pytest.raises(UsageError, match=message):
         LinearChainCRF(3).loss_sum(**{**arguments, **change})
@@ -252,13 +252,13 @@ def test_what_does_not_fit_is_told(change, message):
         ((3, None, torch.ones(4)), r"allowed_start has shape \(4,\), expected \(3,\)"),
     ],
 )
-def test_arguments_that_do_not_fit_are_told(arguments, message):
+def test_arguments_of_the_layer_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         LinearChainCRF(*arguments)
 
 
 def test_it_learns_to_count_the_label_before():
-    """Labels that alternate cannot be told from logits that are all zero; the transitions learn it."""
+    """Logits that are all zero cannot predict alternating labels; the transitions learn to."""
     crf = LinearChainCRF(2)
     logits, targets = torch.zeros(1, 8, 2), torch.tensor([[0, 1] * 4])
     optimizer = torch.optim.Adam(crf.parameters(), lr=0.3)

@@ -1,4 +1,4 @@
-"""Pooling against loops over each row's true steps; padding never matters, not even to a gradient."""
+"""Pooling against loops over each row's true steps; padding affects neither values nor gradients."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def pool(kind, size=3):
 
 
 def by_hand(pooling, steps):
-    """Pool one row's true steps (n, N), as the formula says."""
+    """Pool one row's true steps (n, N) by the formula."""
     if len(steps) == 0:
         return torch.zeros(steps.shape[1]).double()
     if pooling.kind == "mean":
@@ -87,7 +87,7 @@ def test_the_smallest_batches(kind, rows, steps, size):
     torch.testing.assert_close(pooled, outputs[:, -1])  # one step, or none: all kinds agree
 
 
-def test_what_does_not_fit_is_told():
+def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(UsageError, match=r'kind="atention".*did you mean "attention"'):
         Pooling("atention", 3)
     with pytest.raises(UsageError, match="size=0, expected at least 1"):

@@ -91,7 +91,7 @@ def detect_example_format(
     """
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
     if suffix in NUMBERS:
-        remedy = "train with `level` numbers" if nouns == TEXT_AND_LABEL else "give a table or lines of text"
+        remedy = "train with `level` numbers" if nouns == TEXT_AND_LABEL else "give a table or plain text"
         raise UsageError(f"{source}: contains sequences of numbers, but the model reads texts; {remedy}")
     if suffix == ".txt":
         return TextLines()

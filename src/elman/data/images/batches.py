@@ -1,4 +1,4 @@
-"""Pictures and their captions in batches."""
+"""Batches of pictures and their captions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PictureBatch:
     first: bool = True
 
     def to(self, device: torch.device) -> PictureBatch:
-        """Return the batch on ``device``."""
+        """Move the batch to ``device``."""
         pictures, rows = self.pictures.to(device), self.rows.to(device)
         return PictureBatch(pictures, self.lengths, rows, self.inputs.to(device), self.targets.to(device))
 

@@ -15,7 +15,7 @@ from elman.errors import DataError
 
 INTERPRETED = ("EPS", "WMF")  # these are programs, for which Pillow starts an interpreter: they are refused
 MOST_PIXELS = 100_000_000  # a picture with more is refused as a bomb
-_ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
+_ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
 
 
 def read_picture(path: Path, size: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""An ONNX model that turns pictures into features."""
+"""Encoding pictures as features with an ONNX model."""
 
 from __future__ import annotations
 

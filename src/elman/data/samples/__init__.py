@@ -99,7 +99,7 @@ def sample_names() -> list[str]:
 
 
 def sample_text(name: str) -> str:
-    r"""Return the text of one sample; the same text every time.
+    r"""Return the text of a sample, which is always the same.
 
     Args:
         name: one of `sample_names()`, without the `sample:` in front.
@@ -120,7 +120,7 @@ def sample_text(name: str) -> str:
 
 
 def sample_pictures(name: str) -> dict[str, Any]:
-    """Return the pictures of one sample by name, their pixels (H, W, 3).
+    """Return the pixels (H, W, 3) of a sample's pictures by name.
 
     Raises:
         UsageError: no sample has this name, or it has no pictures.

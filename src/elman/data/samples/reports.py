@@ -43,7 +43,7 @@ _NAMES = (
 )
 _NUMBERS = ("nil", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
-Report = tuple[list[str], list[str], str]  # the opening, the facts, the summary
+Story = tuple[list[str], list[str], str]  # the openings, the facts, the summary
 
 
 def write_reports(number: int = 1_500) -> str:
@@ -66,7 +66,7 @@ def write_reports(number: int = 1_500) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _report_match(generator: random.Random) -> Report:
+def _report_match(generator: random.Random) -> Story:
     home, away = _pick_two(_TOWNS, generator)
     ours, theirs = draw_below(6, generator), draw_below(6, generator)
     scorer = pick(_NAMES, generator)
@@ -93,7 +93,7 @@ def _report_match(generator: random.Random) -> Report:
     )
 
 
-def _report_weather(generator: random.Random) -> Report:
+def _report_weather(generator: random.Random) -> Story:
     town, day = pick(_TOWNS, generator), pick(_DAYS, generator)
     kind, verb = pick(
         (("rain", "fell"), ("snow", "fell"), ("wind", "blew"), ("fog", "lay"), ("frost", "lay")), generator
@@ -118,7 +118,7 @@ def _report_weather(generator: random.Random) -> Report:
     )
 
 
-def _report_road(generator: random.Random) -> Report:
+def _report_road(generator: random.Random) -> Story:
     first, second = _pick_two(_TOWNS, generator)
     what, closed = pick(
         (
@@ -148,7 +148,7 @@ def _report_road(generator: random.Random) -> Report:
     )
 
 
-def _report_shop(generator: random.Random) -> Report:
+def _report_shop(generator: random.Random) -> Story:
     owner, town = pick(_NAMES, generator), pick(_TOWNS, generator)
     trade = pick(("bakery", "bookshop", "hardware shop", "tea room", "bicycle shop", "toy shop"), generator)
     is_opening = generator.random() < 0.5
@@ -176,7 +176,7 @@ def _report_shop(generator: random.Random) -> Report:
     )
 
 
-def _report_council(generator: random.Random) -> Report:
+def _report_council(generator: random.Random) -> Story:
     town, speaker = pick(_TOWNS, generator), pick(_NAMES, generator)
     plan = pick(_PLANS, generator)
     yes, no = 4 + draw_below(9, generator), 4 + draw_below(9, generator)
@@ -197,7 +197,7 @@ def _report_council(generator: random.Random) -> Report:
     )
 
 
-_KINDS: tuple[Callable[[random.Random], Report], ...] = (
+_KINDS: tuple[Callable[[random.Random], Story], ...] = (
     _report_match,
     _report_weather,
     _report_road,

@@ -68,7 +68,7 @@ class BytePairTokenizer(Tokenizer):
         self._bytes += [bytes([byte_of[character] for character in token]) for token in vocabulary[3:]]
         self._names[3:] = [token.decode("utf-8", "backslashreplace") for token in self._bytes[3:]]
         if not set(byte_of).issubset(vocabulary):
-            raise ValueError("a vocabulary of byte pairs must hold all 256 bytes")
+            raise ValueError("a vocabulary of byte pairs must contain all 256 bytes")
         library = _import_library()
         ids = {token: token_id for token_id, token in enumerate(vocabulary)}
         self._machine = library.Tokenizer(library.models.BPE(vocab=ids, merges=list(merges)))

@@ -137,9 +137,9 @@ class Tokenizer(ABC):
             tokenizer = Tokenizer._restore(document, vocabulary)
         except Exception as error:  # Hugging Face raises plain Exceptions
             reason = f"{type(error).__name__}: {error}"
-            raise ModelError(f"tokenizer.json is damaged or not Elman's ({reason}); copy the model again") from None
+            raise ModelError(f"tokenizer.json is damaged or not by Elman ({reason}); copy the folder again") from None
         if level not in (None, tokenizer.level):
-            raise ModelError(f"tokenizer.json is of level {tokenizer.level}, not {level}; copy the model again")
+            raise ModelError(f"tokenizer.json is of level {tokenizer.level}, not {level}; copy the folder again")
         return tokenizer
 
     @staticmethod

@@ -1,5 +1,6 @@
 """What a network does with one input, as a page: one HTML file that needs no network and no server."""
 
+from elman.drawing.report.network import CELL_NAMES
 from elman.drawing.report.page import html
 from elman.drawing.report.values import (
     Attribution,
@@ -19,6 +20,7 @@ from elman.drawing.report.values import (
 )
 
 __all__ = [
+    "CELL_NAMES",
     "Attribution",
     "ContextUse",
     "GradientCurve",

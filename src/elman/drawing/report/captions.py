@@ -69,8 +69,8 @@ CAPTIONS = {
     "gradients": Caption(
         "Gradient by lag",
         "How strongly the loss at one step depends on the state k steps before. The scale is logarithmic: a straight "
-        "falling line is a gradient that shrinks by the same factor at every step. Bands hold the middle half of the "
-        "steps measured.",
+        "falling line is a gradient that shrinks by the same factor at every step. The band holds the middle half of "
+        "the losses.",
         "Whether the network uses what lies far back. A small gradient does not rule it out and a large one does not "
         "prove it; the loss by context measures it.",
     ),

@@ -79,7 +79,8 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
     Args:
         named: names of the models, which stand before the names of their curves where there are several.
     """
-    curves = [(name, curve) for name, gradients in named for curve in gradients.curves]
+    most = 1 if len(named) > 1 else _SHADES  # of each model
+    curves = [(name, curve) for name, gradients in named for curve in gradients.curves[:most]]
     largest_lag = max(len(curve.mean) for _, curve in curves)
     seen = np.concatenate([_positive(curve.mean) for _, curve in curves])
     high = float(seen.max()) if len(seen) else 1.0
@@ -91,15 +92,13 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
     decades = round(math.log10(ceiling / floor))
     y_ticks = [ceiling / 10**step for step in range(0, decades + 1, max(1, math.ceil(decades / 6)))]
     axes.frame(round_ticks(1, largest_lag), y_ticks, "lag k, in steps", "|d loss_{t} / d state_{t−k}|")
-    for index, (_, curve) in enumerate(curves):
-        lags = list(range(1, len(curve.mean) + 1))
-        if len(curves) <= 2:
-            floor_value = np.maximum(np.nan_to_num(curve.lower), floor)
-            axes.band(lags, floor_value.tolist(), np.minimum(curve.upper, ceiling).tolist(), f"series{index % _SHADES}")
+    if len(named) == 1:
+        first = curves[0][1]
+        lower = np.maximum(np.nan_to_num(first.lower), floor)
+        axes.band(range(1, len(lower) + 1), lower.tolist(), np.minimum(first.upper, ceiling).tolist(), "series0")
     for index, (_, curve) in enumerate(curves):
         axes.line(range(1, len(curve.mean) + 1), curve.mean.tolist(), f"series series{index % _SHADES}")
     if len(named) == 1:
-        first = curves[0][1]
         if first.reach is not None:
             axes.upright(first.reach, f"1/e after {first.reach}", "reach")
         if first.reach_percent is not None:
@@ -107,7 +106,7 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
         truncated = named[0][1].truncated_at
         if truncated is not None and truncated <= largest_lag:
             axes.upright(truncated, f"training goes back {truncated}", "truncated", 2)
-    names = [f"{name} · {curve.name}" if len(named) > 1 else curve.name for name, curve in curves]
+    names = [name if len(named) > 1 else curve.name for name, curve in curves]
     label = "Size of the gradient by lag. " + " ".join(
         f"{name}: {curve.mean[0]:.2g} at lag 1, {curve.mean[-1]:.2g} at lag {len(curve.mean)}."
         for name, (_, curve) in zip(names, curves, strict=True)

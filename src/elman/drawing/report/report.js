@@ -43,6 +43,7 @@
       : Math.abs(value) >= 0.01 || value === 0 ? Number(value.toPrecision(3)).toString() : value.toExponential(1);
   const percent = (share) => (share >= 0.0995 ? (100 * share).toFixed(0) : (100 * share).toFixed(1)) + " %";
   const visible = (token) => token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/ /g, "␣") || "∅";
+  const shorten = (text, most) => ([...text].length > most ? [...text].slice(0, most - 1).join("") + "…" : text);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const partName = (part) => ({ hidden: "state h", cell: "cell c" })[part] || part.replace("gate ", "") + (isGate(part) ? " gate" : "");
   const isGate = (part) => part.startsWith("gate ") && part !== "gate candidate";
@@ -169,6 +170,12 @@
 
   // ---------------------------------------------------------------- pieces of pictures
 
+  /** A unit's value after a step; before the first one it is that of the first state. */
+  const valueAt = (layer, part, row, unit) => {
+    const packed = unpack(layer.parts[part]);
+    return row < 0 || row >= packed.rows ? (layer.start[part] ? layer.start[part][unit] : 0) : at(packed, row, unit);
+  };
+
   /** Tokens as running text: words are set apart, characters are not. */
   const writeTokens = (tokens, first, last, decorate, isOneLine = false) => {
     const joined = tokens.every((token) => [...token].length <= 1 || /^<.*>$/.test(token)) || tokens.some((token) => /\s/.test(token) && token.length > 1);
@@ -253,7 +260,7 @@
         return { part, shift, canvas, value, row: make("div", { class: "row" }, label, canvas, value) };
       });
       const { gates, units, size } = model.layer, past = gates.length === 2 ? "" : " + U h_t−1";
-      inside.replaceChildren(make("h4", {}, symbols(`W x_t${past} + b → ${gates.length ? "gates" : "g"} → h_t`),
+      inside.replaceChildren(make("h3", {}, symbols(`W x_t${past} + b → ${gates.length ? "gates" : "g"} → h_t`),
         ` · ${units.length === size ? "" : units.length + " of "}${size} units`), ...strips.map((strip) => strip.row));
     };
 
@@ -268,7 +275,7 @@
 
       const sizes = current.sizes && current.sizes[step];
       const most = current.sizes ? Math.max(...current.sizes.flat()) || 1 : 1;
-      reads.replaceChildren(make("h4", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
+      reads.replaceChildren(make("h3", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
         ...(sizes ? [bar("W x", sizes[0] / most, digits(sizes[0]), "w"), bar("U h", sizes[1] / most, digits(sizes[1]), "u"),
           make("p", { class: "readout" }, sizes[1] ? `Lengths of the two vectors that are added up: what is read now makes ${percent(sizes[0] / (sizes[0] + sizes[1]))} of their sum, the past the rest.` : "The length of this vector. Nothing of the past is added.")] : []));
 
@@ -277,7 +284,7 @@
       for (const strip of strips) {
         const packed = unpack(current.parts[strip.part]), row = strip.shift ? before : step;
         const gate = isGate(strip.part);
-        const values = current.order.map((unit) => (row < 0 || row >= packed.rows ? 0 : at(packed, row, unit)));
+        const values = current.order.map((unit) => valueAt(current, strip.part, row, unit));
         const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
         const size = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
         strip.value.textContent = gate ? `mean ${digits(mean)}` : `± ${digits(size)}`;
@@ -287,14 +294,14 @@
 
       const row = model.row(step), outputs = model.outputs;
       const title = make("span", {}, symbols(outputs && outputs.pooled ? "V h + b → softmax" : "V h_t + b → softmax"), outputs && outputs.pooled ? " · after all steps" : "");
-      if (row < 0) says.replaceChildren(make("h4", {}, title), make("p", { class: "readout" }, outputs ? "This step has no output." : ""));
+      if (row < 0) says.replaceChildren(make("h3", {}, title), make("p", { class: "readout" }, outputs ? "This step has no output." : ""));
       else {
         const target = outputs.targets[row], shares = outputs.probabilities[row];
         const bars = outputs.names[row].map((name, place) => bar(visible(name), shares[place], percent(shares[place]), "", name === target ? "target" : ""));
         if (target !== null && !outputs.names[row].includes(target) && outputs.targetProbabilities[row] !== null)
           bars.push(bar(visible(target), outputs.targetProbabilities[row], percent(outputs.targetProbabilities[row]), "", "target"));
         const loss = outputs.losses[row];
-        says.replaceChildren(make("h4", {}, title), ...bars, make("p", { class: "readout" },
+        says.replaceChildren(make("h3", {}, title), ...bars, make("p", { class: "readout" },
           loss === null ? "" : `Loss at this step: ${digits(loss)} nats (${digits(loss / Math.LN2)} bits).`));
       }
       worked.replaceChildren(...workedEquation(model, step));
@@ -314,7 +321,7 @@
     const low = (text) => make("sub", {}, text), w = (text) => make("b", { class: "w" }, text), u = (text) => make("b", { class: "u" }, text);
     const plus = (number) => (number < 0 ? ` − ${digits(-number)}` : ` + ${digits(number)}`);
     const plusIn = (colour, number) => [number < 0 ? " − " : " + ", colour(digits(Math.abs(number)))];
-    const value = (part, row) => (row < 0 || row >= unpack(parts[part]).rows ? 0 : at(unpack(parts[part]), row, model.chosen.unit));
+    const value = (part, row) => valueAt(model.layer, part, row, model.chosen.unit);
     const before = reverse ? step + 1 : step - 1;
     const lines = names.map((gate, place) => {
       const column = place * size + unit;
@@ -335,7 +342,7 @@
       const [kept, made] = names.length === 2 ? [1 - z, z] : [z, 1 - z];
       lines.push(make("li", {}, "h", low("t"), ` = ${digits(made)} · n + ${digits(kept)} · h`, low("t−1"), ` = ${digits(made)} · (${digits(n)}) + ${digits(kept)} · (${digits(past)}) = ${digits(value("hidden", step), 3)}`));
     }
-    return [make("h4", { class: "figcaption" }, `The equation of unit ${unit} with the numbers of this step`),
+    return [make("h3", { class: "figcaption" }, `The equation of unit ${unit} with the numbers of this step`),
       make("div", { class: "controls" }, unitControl(model)),
       make("ul", { class: "worked" }, ...lines),
       make("p", { class: "readout" }, "In each bracket: ", w("W x"), ...(names.length === 2 ? [] : [", ", u("U h")]), ", b.")];
@@ -419,11 +426,13 @@
       canvas.height = height;
       canvas.style.height = clamp(height, Math.min(height * 20, 240), 420) + "px";
       const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-      const colours = Array.from({ length: 511 }, (_, place) => heatColour((place - 255) / 255));
+      const pixels = new Uint32Array(image.data.buffer), colours = Uint32Array.from({ length: 511 }, (_, place) => {
+        const [red, green, blue] = heatColour((place - 255) / 255);
+        return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+      });
       for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
         const share = at(packed, x, sorted[y]) / (gate ? 1 : packed.largest);
-        const colour = colours[clamp(Math.round(share * 255), -255, 255) + 255];
-        image.data.set([...colour, 255], 4 * (y * width + x));
+        pixels[y * width + x] = colours[clamp(Math.round(share * 255), -255, 255) + 255];
       }
       context.putImageData(image, 0, 0);
       const every = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * (height - 1)));
@@ -520,9 +529,10 @@
     const losses = make("canvas", { class: "losses", role: "img" });
     const arrows = make("div", { class: "arrows", tabindex: 0, role: "group", "aria-label": "Gradients at the states before" });
     const read = make("output", { class: "readout", "aria-live": "polite" });
+    const nameOf = (target) => (outputs && outputs.pooled ? "the answer" : `step ${target + 1}`);
     const hasLosses = outputs && !outputs.pooled && outputs.losses.some((loss) => loss !== null);
     element.append(make("div", { class: "controls" }, gradients.curves.length > 1 ? curve.element : null,
-      gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss at", slider) : null, count), hasLosses ? losses : "", arrows, read);
+      gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss of", slider) : null, count), hasLosses ? losses : "", arrows, read);
     losses.addEventListener("click", (event) => {
       const box = losses.getBoundingClientRect(), row = Math.floor(((event.clientX - box.left) / box.width) * outputs.steps.length);
       const step = outputs.steps[clamp(row, 0, outputs.steps.length - 1)];
@@ -535,8 +545,8 @@
       const stack = model.stacks.find((one) => one.name === chosen.stack) || model.stacks[model.stacks.length - 1];
       curve.select.value = model.chosen.curve;
       slider.value = model.chosen.target;
-      slider.setAttribute("aria-valuetext", `step ${target + 1}`);
-      count.textContent = `step ${target + 1}`;
+      slider.setAttribute("aria-valuetext", nameOf(target));
+      count.textContent = nameOf(target);
       if (hasLosses) {
         const [context, width, height] = prepare(losses), each = width / outputs.steps.length, most = Math.max(...outputs.losses.map((loss) => loss ?? 0)) || 1;
         outputs.losses.forEach((loss, place) => {
@@ -547,15 +557,15 @@
         });
         losses.setAttribute("aria-label", `Loss at every step; ${digits(outputs.losses[outputs.steps.indexOf(target)])} nats at step ${target + 1}`);
       }
-      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], target);
+      drawArrows(arrows, stack, chosen, chosen.norms[model.chosen.target], chosen.origins[model.chosen.target], `loss of ${nameOf(target)}`);
       const known = chosen.norms[model.chosen.target].filter((norm) => norm !== null);
       const total = known.reduce((sum, norm) => sum + norm, 0) || 1;
       let sum = 0, half = known.findIndex((norm) => (sum += norm) >= total / 2) + 1;
-      read.textContent = known.length ? `Loss at step ${target + 1}${hasLosses ? ` (${digits(outputs.losses[outputs.steps.indexOf(target)])} nats)` : ""}: |gradient| ${short(known[0])} one step ${chosen.reverse ? "ahead" : "back"}, ${short(known[known.length - 1])} after ${known.length}; half of the sum lies within ${half} ${half === 1 ? "step" : "steps"}.` : "";
+      read.textContent = known.length ? `Loss of ${nameOf(target)}${hasLosses ? ` (${digits(outputs.losses[outputs.steps.indexOf(target)])} nats)` : ""}: |gradient| ${short(known[0])} one step ${chosen.reverse ? "ahead" : "back"}, ${short(known[known.length - 1])} after ${known.length}; half of the sum lies within ${half} ${half === 1 ? "step" : "steps"}.` : "";
     };
   };
 
-  const drawArrows = (element, stack, curve, norms, target) => {
+  const drawArrows = (element, stack, curve, norms, target, name) => {
     const each = 46, sign = curve.reverse ? 1 : -1;
     const inside = norms.filter((norm, place) => norm !== null && stack.tokens[target + sign * (place + 1)] !== undefined).length;
     const room = Math.max(6, Math.floor(((element.clientWidth || 900) - 60) / each));
@@ -573,15 +583,15 @@
     for (let lag = 0; lag <= shown; lag++) {
       const token = stack.tokens[target + sign * lag] ?? "";
       picture.append(shape("circle", { class: lag ? "node" : "node now", cx: place(lag), cy: y, r: 8 }, shape("title", {}, `step ${target + sign * lag + 1}`)),
-        shape("text", { class: "token", x: place(lag), y: y + 32, "text-anchor": "middle" }, visible(token).slice(0, 6)));
+        shape("text", { class: "token", x: place(lag), y: y + 32, "text-anchor": "middle" }, shorten(visible(token), 6)));
     }
-    picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, `loss at step ${target + 1}`),
+    picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, name),
       shape("path", { class: "edge", d: `M${place(0)} 28V48` }));
     element.replaceChildren(picture);
   };
 
   tables.bptt = (element, model) => {
-    const { gradients } = model, curve = gradients.curves[model.chosen.curve], target = gradients.targets[model.chosen.target], sign = curve.reverse ? 1 : -1;
+    const { gradients } = model, curve = gradients.curves[model.chosen.curve], target = curve.origins[model.chosen.target], sign = curve.reverse ? 1 : -1;
     const stack = model.stacks.find((one) => one.name === curve.stack) || model.stacks[model.stacks.length - 1];
     fillTable(element, ["Lag", "token", "|gradient|"], curve.norms[model.chosen.target].map((norm, place) => [place + 1, visible(stack.tokens[target + sign * (place + 1)] ?? ""), norm]));
   };
@@ -637,7 +647,7 @@
     picture.draw(true);
     picture.isNew = picture.isStale = false;
   };
-  // A picture is drawn when it comes near the window.
+  // All are drawn once, one after the other; later only what is near the window follows each choice at once.
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const picture = pictures.find((one) => one.element === entry.target);
@@ -646,6 +656,12 @@
     }
   }, { rootMargin: "600px" });
   for (const picture of pictures) near.observe(picture.element);
+  const drawRest = (place) => {
+    if (place === pictures.length) return;
+    if (pictures[place].isNew) drawNow(pictures[place]);
+    setTimeout(drawRest, 0, place + 1);
+  };
+  drawRest(0);
 
   for (const element of document.querySelectorAll("[data-table]")) {
     const model = models[Number(element.dataset.model)], details = element.closest("details");
@@ -677,6 +693,14 @@
   addEventListener("afterprint", repaint);
   let waiting;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => pictures.forEach((picture) => { picture.isNew = true; refresh(picture); }), 120); });
+
+  // In a notebook's frame a link would lead out of the page.
+  if (location.protocol === "about:") for (const link of document.querySelectorAll('a[href^="#"]')) link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const target = document.getElementById(link.hash.slice(1));
+    target.scrollIntoView();
+    target.focus({ preventScroll: true });
+  });
 
   // The section at the top of the window is marked in the list of sections.
   const links = [...document.querySelectorAll("nav a")], parts = links.map((link) => document.getElementById(link.hash.slice(1)));

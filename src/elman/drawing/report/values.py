@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -116,6 +117,8 @@ class LayerStates:
     """(T, H), of an LSTM."""
     gates: Mapping[str, Array] = field(default_factory=dict)
     """Each gate by name (T, H)."""
+    start: Mapping[str, Array] = field(default_factory=dict)
+    """The state before the first step that it reads: ``hidden`` and ``cell`` (H,) each; zeros where missing."""
     sizes: Array | None = None
     """(T, 2): the 2-norms of W x_t and of U h_{t-1}."""
     terms: Terms | None = None
@@ -160,7 +163,9 @@ class GradientCurve:
     name: str
     """Such as ``layer 1 · h``."""
     norms: Array
-    """(R, K): of R targets; NaN where a lag lies before the beginning."""
+    """(R, K): of R losses; NaN where a lag lies outside the input."""
+    origins: Sequence[int]
+    """(R,) the time steps that lags are counted from."""
     mean: Array
     lower: Array
     """The quartiles over targets, (K,) each."""
@@ -180,7 +185,7 @@ class Gradients:
     """Gradients by lag, and what they mean."""
 
     targets: Sequence[int]
-    """The R time steps whose loss was sent back."""
+    """(R,) the outputs whose losses were sent back."""
     curves: Sequence[GradientCurve]
     verdict: str
     """One word or two: ``healthy``, ``vanishing``, ``exploding`` …"""
@@ -271,3 +276,9 @@ class ModelReport:
     """Figures for the head of the page, by name."""
     notes: Sequence[str] = ()
     """What a reader must know, such as what was cut off."""
+
+    def _repr_html_(self) -> str:
+        """Show the page in a notebook, in a frame of its own."""
+        from elman.drawing.report.page import html
+
+        return f'<iframe srcdoc="{escape(html(self))}" sandbox="allow-scripts" width="100%" height="800"></iframe>'
