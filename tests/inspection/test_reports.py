@@ -72,6 +72,18 @@ def test_the_terms_of_a_small_cell_add_up_to_its_states(made, cell):
         np.testing.assert_allclose(states.sizes, sizes, rtol=1e-4, atol=1e-6)
 
 
+def test_a_decoder_starts_from_what_the_encoder_hands_over(made):
+    model, sources, targets = made("translator")
+    (states,) = model_report(model, sources, targets).runs["decoder"].layers
+    layer, terms = model.network_.decoder.rnn, states.terms
+    u = layer.weight_hh_l0.detach().numpy()
+    assert np.abs(states.start["hidden"]).max() > 0
+    np.testing.assert_allclose(terms.from_hidden[0], u @ states.start["hidden"], rtol=1e-4, atol=1e-6)
+    i, f, g, _ = np.split((terms.from_input + terms.from_hidden + terms.bias_input + terms.bias_hidden)[0], 4)
+    cell = reference.sigmoid(f) * states.start["cell"] + reference.sigmoid(i) * np.tanh(g)
+    np.testing.assert_allclose(states.cell[0], cell, rtol=1e-4, atol=1e-5)  # float32, summed in another order
+
+
 def test_a_models_own_answers_are_not_called_targets(made):
     model, texts, labels = made("classifier")
     told, own = model_report(model, texts, labels), model_report(model, texts)

@@ -142,7 +142,7 @@ def _states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
     cell, hidden = run.layer.cell, _array(run.states["hidden"], steps)  # (T, H)
     weights = {name: weight.detach().float() for name, weight in run.weights.items()}
     sizes = terms = None
-    if {"weight_ih", "weight_hh"} <= set(weights) or not cell.reads_hidden:
+    if {"weight_ih", *(("weight_hh",) if cell.reads_hidden else ())} <= set(weights):
         from_input = run.inputs[:steps, 0].float() @ weights["weight_ih"].T  # (T, G·H)
         from_hidden = torch.zeros_like(from_input)
         if cell.reads_hidden:
@@ -163,6 +163,7 @@ def _states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
         hidden=hidden,
         cell=_array(run.states["cell"], steps) if "cell" in run.states else None,
         gates={name: _array(gate, steps) for name, gate in run.gates.items()} if len(cell.gates) > 1 else {},
+        start={part: values[0].detach().float().cpu().numpy() for part, values in run.start.items()},
         sizes=sizes,
         terms=terms,
     )

@@ -161,6 +161,7 @@ def _layer(states: LayerStates, every: int, *, is_exact: bool) -> dict[str, Any]
         "scales": np.round(scales[shown], 1).tolist(),
         "gates": list(states.gates),
         "parts": {part: packed(values[:, shown], is_exact=is_exact) for part, values in parts.items()},
+        "start": {part: _rounded(values[shown]) for part, values in states.start.items() if np.any(values)},
         "sizes": None if states.sizes is None else [_rounded(row) for row in states.sizes],
         "terms": None
         if terms is None

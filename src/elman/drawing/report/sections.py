@@ -112,7 +112,7 @@ def _captioned(name: str, body: str) -> str:
 
 def _with_table(picture: _Picture | None) -> str:
     if picture is None:
-        return '<p class="missing">No numbers of this model.</p>'
+        return '<p class="missing">This model has none.</p>'
     if not picture.behind:
         return picture.body
     return f'{picture.body}<details class="table"><summary>As a table</summary>{picture.behind}</details>'
@@ -226,7 +226,7 @@ def _saturation(report: ModelReport, place: int) -> _Picture | None:
                 drawn.append(saturation_chart(gate, left, right))
                 rows.append((f"{where}: {gate}", float(left.mean()), float(right.mean()), float(values.mean())))
             if drawn:
-                charts.append(f'<div class="multiples"><h4>{escape(where)}</h4>{"".join(drawn)}</div>')
+                charts.append(f'<div class="multiples"><h3>{escape(where)}</h3>{"".join(drawn)}</div>')
     if not charts:
         return None
     behind = table(("Gate", "closed, share", "open, share", "mean"), rows, "How often gates are closed and open")
@@ -240,7 +240,7 @@ def _gradients(reports: Sequence[ModelReport]) -> str:
     is_several = len(named) > 1
     verdicts = "".join(
         f'<p class="verdict {escape(gradients.verdict.split()[0])}"><strong>'
-        f"{escape(f'{name}: {gradients.verdict}' if is_several else gradients.verdict)}.</strong> "
+        f"{escape(f'{name}: {gradients.verdict}' if is_several else gradients.verdict.capitalize())}.</strong> "
         f"{escape(gradients.explanation)} {escape(gradients.remedy)}</p>"
         for name, gradients in named
     )
