@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.inspection.context import ContextUse as ContextUse
+    from elman.inspection.context import context_use as context_use
     from elman.inspection.gradients import GradientByLag as GradientByLag
     from elman.inspection.gradients import gradient_by_lag as gradient_by_lag
     from elman.inspection.reports import model_report as model_report
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from elman.inspection.units import rank_units as rank_units
 
 _HOMES = {
+    **dict.fromkeys(("ContextUse", "context_use"), "context"),
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
     **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
