@@ -249,7 +249,7 @@ class Classifier(ClassifierSettings, LabellingModel):
         return self._probabilities(self._sequences(X))
 
     def unroll(self, X: ClassifierInput, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
-        """Lay the network out over each text; see :meth:`elman.families.base.Model.unroll`."""
+        """Unroll the network over each text; see :meth:`elman.families.base.Model.unroll`."""
         self._check_fitted()
         if y is None:
             items, labels = self._sequences(X), None
