@@ -681,7 +681,7 @@ def test_a_request_outside_its_limits_is_refused():
         (Request(seed="a"), "seed is of type str"),
         (Request(sampling=Sampling(top_p=2.0)), "top_p is 2.0"),
         (Request(stop=[""]), "empty"),
-        (Request(state=state), "2 streams"),
+        (Request(state=state), "2 rows, expected 1$"),
         (Request(state=other), "pair"),
         (Request(prompt="a", state=other), "pair"),
     ):
@@ -809,7 +809,7 @@ def test_saving_a_loaded_unfinished_run_keeps_its_checkpoint(tiny, easy, tmp_pat
 def test_a_state_of_other_streams_and_settings_of_other_cells_are_refused(tiny, easy):
     model = tiny().fit(easy)
     _, state = model.generate("the", num_samples=3, max_tokens=2, return_state=True)
-    with pytest.raises(UsageError, match="3 streams"):
+    with pytest.raises(UsageError, match="3 rows, expected 1 or 2"):
         model.generate(state=state, num_samples=2)
     with pytest.raises(UsageError, match="only an LSTM has forget gates"):
         tiny(cell="gru", forget_bias=1.0).fit(easy)

@@ -79,7 +79,15 @@
         this.chosen.step = Math.min(length - 1, Math.floor(length / 2));
         this.chosen.unit = this.layer.order[this.layer.order.length - 1];
       }
+      if (this.firstUnit && this.stacks.length) Object.assign(this.chosen, this.find(...this.firstUnit));
       if (this.gradients) this.chosen.target = this.gradients.targets.length - 1;
+    }
+    /** A unit of the last stack; where it is not among those that are shown, only its layer and part. */
+    find(layer, reverse, part, unit) {
+      const stack = this.stacks.length - 1, layers = this.stacks[stack].layers;
+      const place = Math.max(layers.findIndex((one) => one.layer === layer && one.reverse === reverse), 0);
+      const shown = layers[place].units.indexOf(unit);
+      return { stack, layer: place, part: part in layers[place].parts ? part : "gate " + part, ...(shown < 0 ? {} : { unit: shown }) };
     }
     get stack() { return this.stacks[this.chosen.stack]; }
     get layer() { return this.stack.layers[this.chosen.layer]; }
@@ -671,9 +679,7 @@
   }
   for (const button of document.querySelectorAll("[data-choose]")) button.addEventListener("click", () => {
     const model = models[Number(button.dataset.model)], [layer, reverse, part, unit] = button.dataset.choose.split(",");
-    const stack = model.stacks.length - 1, layers = model.stacks[stack].layers;
-    const place = layers.findIndex((one) => one.layer === Number(layer) && one.reverse === (reverse === "1"));
-    model.choose({ stack, layer: place, part: part in layers[place].parts ? part : "gate " + part, unit: layers[place].units.indexOf(Number(unit)) });
+    model.choose(model.find(Number(layer), reverse === "1", part, Number(unit)));
     document.getElementById("text").scrollIntoView();
   });
 
