@@ -261,10 +261,11 @@ class Classifier(ClassifierSettings, LabellingModel):
         for row, item in enumerate(items):
             tokens = self.inputs_.tokens(item)
             with torch.no_grad():
-                inputs, lengths = table.gather([tokens])
+                inputs, _ = table.gather([tokens])
 
-            def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, Tensor | None]:
-                found: tuple[Tensor, Tensor | None] = network.classify(rows, lengths.expand(len(rows)))
+            def run(rows: Tensor) -> tuple[Tensor, Tensor | None]:
+                lengths = torch.full((len(rows),), rows.shape[1])
+                found: tuple[Tensor, Tensor | None] = network.classify(rows, lengths)
                 return found
 
             yield Unrolled(
