@@ -1,4 +1,4 @@
-"""Comparisons: every model is judged on the same examples, by the same figures."""
+"""Comparisons evaluate every model on the same examples with the same figures."""
 
 import json
 from itertools import chain
@@ -50,6 +50,6 @@ def test_classifiers():
 
 
 @pytest.mark.parametrize("name", ["hmn", "bilstm:0x4", "lstm:axb", "ngram:5"])
-def test_names_that_cannot_be_read(name):
+def test_names_that_are_not_valid(name):
     with pytest.raises(UsageError):
         list(compare_taggers("a\tb\n", [name], Tagger(steps=1)))

@@ -1,6 +1,7 @@
-"""What a recurrent network is for: a word that follows from another one far to its left.
+"""Comparisons of language models; and what recurrent networks are for: dependencies between distant words.
 
-On `sample:studies` an n-gram model stays at chance, one in twelve (`test_baselines.py`); an LSTM is right every time.
+On `sample:studies` an n-gram model guesses at chance, one in twelve (`test_baselines.py`); an LSTM is nearly always
+right.
 """
 
 import pytest
@@ -12,10 +13,10 @@ from elman.models.language_model import LanguageModel
 
 
 def test_an_lstm_remembers_what_was_studied(quick):
-    """The slow one: about 20 s on one core.
+    """A slow test: about 20 s on one core.
 
-    The forget gates begin open (bias 2, sigmoid 0.88), so that the field of study, some 17 words back, is still there
-    to learn from; from torch's own beginning (0.5) the same takes many times as long.
+    The forget gates start open (bias 2, sigmoid 0.88), so that the gradient reaches the field of study, some 17 words
+    back; from torch's initial gates (0.5) the same training takes many times as long.
     """
     text = sample_text("studies")
     sizes = {"hidden_size": 64, "embedding_size": 32, "batch_size": 8, "forget_bias": 2.0, "dropout": 0.0}
@@ -32,7 +33,7 @@ def test_an_lstm_remembers_what_was_studied(quick):
     assert right >= 0.95 * len(held_out)
 
 
-def test_all_models_are_judged_on_the_same_tokens(quick, easy, tiny):
+def test_all_models_are_evaluated_on_the_same_tokens(quick, easy, tiny):
     settings = tiny(steps=2)
     rows = list(compare_language_models(easy, ["ngram:3", "window:2", "rnn:2x4", "gru"], settings))
     assert [row.model for row in rows] == ["ngram:3", "window:2", "rnn:2x4", "gru"]
@@ -42,10 +43,10 @@ def test_all_models_are_judged_on_the_same_tokens(quick, easy, tiny):
     assert rows[2].nats_per_token == alone.metrics_["valid"]["nats_per_token"]
     assert rows[2].parameters == alone.metrics_["parameters"]
     assert [row.unseen_contexts is None for row in rows] == [False, True, True, True]
-    assert (settings.cell, settings.hidden_size) == ("lstm", 8)  # the caller's settings stay as they were
+    assert (settings.cell, settings.hidden_size) == ("lstm", 8)  # the caller's settings do not change
 
 
 @pytest.mark.parametrize("name", ["lstmm", "", "lstm:axb", "ngram:x", "window:0", "lstm:0x3", "ngram:0"])
-def test_a_wrong_name_is_told_before_anything_is_trained(easy, tiny, name):
+def test_a_wrong_name_is_refused_before_any_training(easy, tiny, name):
     with pytest.raises(UsageError):
         next(compare_language_models(easy, ["rnn", name], tiny()))

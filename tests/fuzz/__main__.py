@@ -1,4 +1,4 @@
-"""Fuzz every reader and every task's folders: ``python -m tests.fuzz --seed 1 --minutes 5``, from the repository."""
+"""Fuzz every reader and the folders of every task: ``python -m tests.fuzz --seed 1 --minutes 5`` in the repository."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # no thread outlives a fork
+os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # threads do not survive a fork
 
 import torch
 
@@ -23,17 +23,25 @@ from .oracle import Runner, Summary
 from .readers import READERS
 from .tasks import task_targets
 
-TASKS_SHARE = 4  # what the shell does takes so many times as long as reading a file
+TASKS_SHARE = 4  # running a command takes this many times as long as reading a file
 
 
 def main() -> int:
-    """Run what the command line says; return 1 where something is found."""
+    """Run the targets that the command line names; return 1 if there are findings."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0, help="for all targets together")
-    parser.add_argument("--cases", type=int, default=0, help="for each reader, a quarter for a task; not minutes")
     parser.add_argument(
-        "--only", default="", metavar="NAME[:NUMBER]", help="targets that begin so, or one case of a target"
+        "--cases",
+        type=int,
+        default=0,
+        help="cases of each reader, and a quarter of it of each task, instead of --minutes",
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="NAME[:NUMBER]",
+        help="targets whose names start with NAME, or one case of a target",
     )
     parser.add_argument("--json", type=Path, help="the file of the summary")
     arguments = parser.parse_args()
@@ -67,13 +75,13 @@ def main() -> int:
         _report(name, found[name])
         if arguments.json:
             summaries = {name: asdict(summary) for name, summary in found.items()}
-            told = {
+            report = {
                 "seed": arguments.seed,
                 "minutes": arguments.minutes,
                 "cases": arguments.cases,
                 "targets": summaries,
             }
-            arguments.json.write_text(json.dumps(told, indent=1) + "\n")
+            arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     if number:
         print(json.dumps(found[only].findings, indent=1), f"its input is in {root / 'case'}", sep="\n")
     return int(any(summary.findings for summary in found.values()))

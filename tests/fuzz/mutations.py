@@ -1,4 +1,4 @@
-"""Ways to damage a file: any bytes, or what JSON, archives, weights, music and pictures hold; checksums still fit."""
+"""Ways to damage a file: any bytes, or parts of JSON, archives, weights, music and pictures, with valid checksums."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
-CANARY = "ELMAN_FUZZ_CANARY"  # the variable that names a file which must never come to be
-LARGEST = 1 << 20  # bytes of a file that is damaged further
+CANARY = "ELMAN_FUZZ_CANARY"  # the environment variable with the path of a file that must never be created
+LARGEST = 1 << 20  # bytes; larger files are not damaged further
 
 TOKENS = (
     *(b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"\r", b"\r\n", b"\n\n", b"\xff", b"\xed\xa0\x80", b"\x1b[2J", b"\x85"),
@@ -45,14 +45,14 @@ class Payload:
         return open, (os.environ[CANARY], "w")
 
 
-def mutated(content: bytes, kind: str, rng: random.Random, others: Sequence[bytes] = ()) -> bytes:
+def mutate(content: bytes, kind: str, rng: random.Random, others: Sequence[bytes] = ()) -> bytes:
     """Damage a file, in one to four ways.
 
     Args:
-        content: what it holds.
-        kind: its ending, which says what may be changed within.
+        content: the content of the file.
+        kind: its ending, which decides what may be changed within it.
         rng: the generator.
-        others: files like it, to take its place.
+        others: contents of similar files, of which one may take its place.
     """
     chance = rng.random()
     if chance < 0.02:
@@ -63,7 +63,7 @@ def mutated(content: bytes, kind: str, rng: random.Random, others: Sequence[byte
         change = CHANGES[kind] if kind in CHANGES and rng.random() < 0.75 and len(content) < LARGEST else any_bytes
         try:
             content = change(content, rng)
-        except Exception:  # an earlier change has left nothing of that kind
+        except Exception:  # an earlier change has left nothing to change
             content = any_bytes(content, rng)
     return content
 
@@ -76,7 +76,7 @@ def _pickled() -> tuple[bytes, bytes]:
 
 
 def any_bytes(content: bytes, rng: random.Random) -> bytes:
-    """Cut off, take out, repeat, flip, put in or mix up bytes, words or lines."""
+    """Truncate, delete, repeat, flip, insert or shuffle bytes, words or lines."""
     start = rng.randrange(len(content) + 1)
     stop = start + rng.choice((0, 1, 8, 64, 512))
     before, piece, after = content[:start], content[start:stop], content[stop:]
@@ -121,7 +121,7 @@ def change_json_lines(content: bytes, rng: random.Random) -> bytes:
 
 
 def _change_value(root: list[Any], rng: random.Random) -> None:
-    """Change a value somewhere in a list's only one; deep down is as likely as near the top."""
+    """Change a value somewhere within the only item of a list, at any depth with equal probability."""
     holder: Any = root
     key: Any = 0
     while isinstance(holder[key], dict | list) and holder[key] and rng.random() < 0.85:
@@ -160,7 +160,7 @@ def change_npz(content: bytes, rng: random.Random) -> bytes:
         lambda: arrays.update({rng.choice((*arrays, "", "x", "../x", "a/b")): arrays.pop(name)}),
         *[lambda: arrays.update({name: _changed(arrays[name], rng)})] * 4,
         lambda: arrays.update({name: _npy(rng.choice(shapes), rng.choice(kinds))}),
-        lambda: arrays.update({name: mutated(_saved(arrays[name]), "npy", rng)}),
+        lambda: arrays.update({name: mutate(_saved(arrays[name]), "npy", rng)}),
     ]
     rng.choice(ways)()
     if rng.random() < 0.01:
@@ -169,7 +169,7 @@ def change_npz(content: bytes, rng: random.Random) -> bytes:
 
 
 def _changed(array: Any, rng: random.Random) -> Any:
-    """Return an array with another number, of another shape, or of another type, Python's objects among them."""
+    """Return an array with another number, shape or type, including Python objects."""
     extremes = (0, -1, 1e39, np.nan, np.inf, 2**63, 1e308, -(2**40), 255, 10**6)
     shapes = (array.T, array[None], array[..., None], array.ravel(), array[:0], array[:-1], np.array(3), array[..., :0])
     kinds = ("U4", "S4", "f2", ">f8", "g", "c8", "?", "i1", "u8", "M8[s]", "m8[s]", "V4", "i4,f4", "i8")
@@ -209,7 +209,7 @@ def _zipped(members: dict[str, bytes], method: int) -> bytes:
 
 @cache
 def bomb(begin: bytes, name: str) -> bytes:
-    """Return a zip of three megabytes whose file has three gigabytes; its checksum is wrong, which shows at the end."""
+    """Return a zip of three megabytes that unpacks to three gigabytes; its wrong checksum is found only at the end."""
 
     def deflated(content: bytes) -> bytes:
         compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -228,37 +228,37 @@ def change_zip(content: bytes, rng: random.Random) -> bytes:
     name = rng.choice(list(members))
     if rng.random() < 0.01:
         return bomb(b"the 1 2\n", rng.choice(("v.txt", "v.bin")))
-    members[rng.choice((name, name, name, "", "b.txt", "../x.vec", "a/"))] = mutated(members.pop(name), "", rng)
+    members[rng.choice((name, name, name, "", "b.txt", "../x.vec", "a/"))] = mutate(members.pop(name), "", rng)
     return _zipped(members, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)))
 
 
 def change_gzip(content: bytes, rng: random.Random) -> bytes:
-    return gzip.compress(mutated(gzip.decompress(content), "", rng), 1)
+    return gzip.compress(mutate(gzip.decompress(content), "", rng), 1)
 
 
 # Weights.
 
 
-def opened(content: bytes) -> tuple[dict[str, Any], bytes]:
+def split_weights(content: bytes) -> tuple[dict[str, Any], bytes]:
     """Split a safetensors file into its header and the bytes of its tensors."""
     length = struct.unpack("<Q", content[:8])[0]
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
-def closed(header: dict[str, Any], data: bytes) -> bytes:
-    """Put together what `opened` splits."""
+def join_weights(header: dict[str, Any], data: bytes) -> bytes:
+    """Join what `split_weights` splits."""
     encoded = json.dumps(header).encode()
     return struct.pack("<Q", len(encoded)) + encoded + data
 
 
 def change_safetensors(content: bytes, rng: random.Random) -> bytes:
-    header, data = opened(content)
+    header, data = split_weights(content)
     metadata, way = header.get("__metadata__", {}), rng.randrange(6)
     if way < 3 and "elman" in metadata:  # a checkpoint
         metadata["elman"] = change_json(metadata["elman"].encode(), rng).decode()
-        return closed(header, data)
+        return join_weights(header, data)
     if way == 0:
-        return closed(json.loads(change_json(json.dumps(header).encode(), rng)), data)
+        return join_weights(json.loads(change_json(json.dumps(header).encode(), rng)), data)
     if way == 1:
         return struct.pack("<Q", rng.choice((0, 1, len(content), 2**31, 2**63, 2**64 - 1))) + content[8:]
     tensors = safetensors.torch.load(content)
@@ -280,7 +280,7 @@ def change_safetensors(content: bytes, rng: random.Random) -> bytes:
 
 # Music and pictures.
 
-EVENTS = (  # of MIDI: tempos, times, keys and notes that cannot be
+EVENTS = (  # of MIDI: invalid tempos, times, keys and notes
     *(b"\0\xff\x51\3\0\0\0", b"\0\xff\x51\3\xff\xff\xff", b"\0\xff\x58\4\0\0\0\0", b"\0\xff\x58\4\xff\xff\xff\xff"),
     *(b"\xff\xff\xff\x7f\x90\x3c\x40", b"\0\x90\x7f\x7f", b"\0\x80\x3c\0", b"\0\xf0\x7f", b"\0\xff\x2f\0"),
     *(
@@ -297,7 +297,7 @@ def change_midi(content: bytes, rng: random.Random) -> bytes:
     changed = bytearray(content)
     track = rng.choice([found.start() for found in re.finditer(b"MTrk", content)])
     if rng.random() < 0.5:
-        place = rng.choice((8, 10, 12, 12, track + 6))  # format, tracks, division, a track's length
+        place = rng.choice((8, 10, 12, 12, track + 6))  # format, tracks, division, length of a track
         struct.pack_into(">H", changed, place, rng.choice((0, 1, 2, 255, 0x7FFF, 0x8000, 0xE728, 0xFFFF)))
         return bytes(changed)
     length = struct.unpack_from(">L", content, track + 4)[0]
@@ -334,7 +334,7 @@ def change_png(content: bytes, rng: random.Random) -> bytes:
 
 @cache
 def _odd_chunks() -> list[tuple[bytes, bytes]]:
-    """Return chunks that are too short, too large once unpacked, or of other kinds of pictures."""
+    """Return chunks that are too short, too large when unpacked, or of other kinds of pictures."""
     text = b"a\0\0" + zlib.compress(b"a" * 10**7)
     short = [(b"tRNS", b"\0"), (b"iCCP", b"a\0\0x"), (b"eXIf", b"II"), (b"PLTE", b"\0"), (b"gAMA", b"\0" * 4)]
     return [(b"zTXt", text), *short, (b"acTL", b"\xff" * 8)]

@@ -1,9 +1,9 @@
-"""What must become of every case: it is done, or refused with an error of `elman.errors`, within time and memory.
+"""The rules for every case: it succeeds or is refused with an error of `elman.errors`, within time and memory limits.
 
-A target is a function of a `Case`, which is drawn from the run's seed, the target's name and a number, and from nothing
-else. Cases run one after the other in a forked process, which reports what became of each; the parent watches how long
-a case takes, computing or waiting but not queueing for a processor, and how much memory it adds, and kills what goes
-too far.
+A target is a function of a `Case`, which depends only on the seed of the run, the name of the target and a number.
+Cases run one after another in a forked process, which reports the outcome of each. The parent measures the time of a
+case, computing or waiting but not queueing for a processor, and the memory it adds, and kills a case that exceeds a
+limit.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ import torch
 
 from elman.errors import ElmanError
 
-from .mutations import CANARY, mutated
+from .mutations import CANARY, mutate
 
-PRECIOUS = "precious"  # the name of a file beside the case's folder, and what it must always hold
-MOST_LINES, MOST_CHARACTERS = 3, 1000  # of a message
+PRECIOUS = "precious"  # name and content of a file next to the folder of a case; it must not change
+MAX_LINES, MAX_CHARACTERS = 3, 1000  # of a message
 _CALL = re.compile(r'  File "(.+)", line (\d+) in (.+)')  # as faulthandler writes it
 _INSIDE = re.compile(r"/src/(elman/\S+)")
 
 
 class PoorMessageError(AssertionError):
-    """An error whose message a person would not want to read."""
+    """The message of an error is empty or too long."""
 
 
 class HarmError(AssertionError):
-    """Something happened outside of a case's folder."""
+    """Something outside the folder of a case has changed, or code from its input was run."""
 
 
 class Case:
-    """One input, and the folder that it is written into.
+    """One input, and the folder that it is written to.
 
     Args:
-        name: the target's.
-        number: the case's; None for an undamaged input.
-        seed: the run's.
-        folder: an empty one.
+        name: the name of the target.
+        number: the number of the case; None for an undamaged input.
+        seed: the seed of the run.
+        folder: an empty folder.
     """
 
     def __init__(self, name: str, number: int | None, seed: int, folder: Path) -> None:
@@ -61,19 +61,19 @@ class Case:
         self.folder = folder
 
     def pick(self, *options: Any) -> Any:
-        """Draw one of the options; the first where the input is undamaged."""
+        """Draw one of the options; return the first if the input is undamaged."""
         return self.rng.choice(options) if self.is_damaged else options[0]
 
     def file(self, kind: str, seeds: list[bytes], name: str = "case") -> Path:
-        """Write one of the seeds, damaged, into a file that ends in ``kind``."""
+        """Write one of the seeds, damaged, to a file with the ending ``kind``."""
         path = self.folder / f"{name}.{kind}"
         content = self.pick(*seeds)
-        path.write_bytes(mutated(content, kind, self.rng, seeds) if self.is_damaged else content)
+        path.write_bytes(mutate(content, kind, self.rng, seeds) if self.is_damaged else content)
         return path
 
     @contextmanager
     def refusable(self) -> Iterator[None]:
-        """Go on where what is done in here is refused."""
+        """Continue even if the block is refused."""
         try:
             yield
         except ElmanError as error:
@@ -86,16 +86,16 @@ Target = Callable[[Case], Any]
 
 
 def check_message(error: ElmanError) -> None:
-    """Raise PoorMessageError unless a person can read an error's message."""
+    """Raise PoorMessageError if the message of an error is empty or too long."""
     message = str(error)
-    if not message.strip() or message.count("\n") >= MOST_LINES or len(message) > MOST_CHARACTERS:
+    if not message.strip() or message.count("\n") >= MAX_LINES or len(message) > MAX_CHARACTERS:
         size = f"{message.count(chr(10)) + 1:,} lines, {len(message):,} characters"
         raise PoorMessageError(f"{size}: {message[:200]}") from error
 
 
 @dataclass
 class Summary:
-    """What became of a target's cases."""
+    """The outcomes of the cases of a target."""
 
     cases: int = 0
     ok: int = 0
@@ -103,7 +103,7 @@ class Summary:
     slowest_seconds: float = 0.0
     peak_megabytes: float = 0.0
     findings: list[dict[str, Any]] = field(default_factory=list)
-    """One for each kind and place: kind, where, message, calls, the first case's number, the number of cases."""
+    """One for each kind and place: kind, where, message, calls, number of the first case, count of cases."""
 
     def add(self, number: int, outcome: dict[str, Any], seconds: float, megabytes: float) -> None:
         """Count a case."""
@@ -125,12 +125,12 @@ class Runner:
     """Runs the cases of a target.
 
     Args:
-        name: the target's.
-        target: what to run.
-        folder: to work in; what the last case wrote stays there.
-        seed: the run's.
-        seconds: that a case may take.
-        megabytes: that a case may add to the process's memory.
+        name: the name of the target.
+        target: the function to run.
+        folder: the working folder; the files of the last case stay there.
+        seed: the seed of the run.
+        seconds: time limit of a case.
+        megabytes: limit of the memory that a case adds to the process.
     """
 
     def __init__(
@@ -141,13 +141,13 @@ class Runner:
         self.summary = Summary()
 
     def run(self, first: int, stop: int, until: float = float("inf")) -> Summary:
-        """Run the cases from ``first`` to ``stop`` - 1, as far as they begin before ``until`` (of time.monotonic)."""
+        """Run the cases from ``first`` to ``stop`` - 1 that start before ``until`` (of time.monotonic)."""
         while first < stop and time.monotonic() < until:
             first = self._watch(first, stop, until)
         return self.summary
 
     def attempt(self, number: int | None) -> dict[str, Any]:
-        """Run one case in this process and tell what became of it."""
+        """Run one case in this process and return its outcome."""
         place, canary, precious = (self.folder / name for name in ("case", "canary", PRECIOUS))
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -163,19 +163,19 @@ class Runner:
                 check_message(refusal)
             if canary.exists():
                 canary.unlink()
-                raise HarmError("a stranger's code was run")
+                raise HarmError("code from the input was run")
             if precious.read_text() != PRECIOUS:
-                raise HarmError("a file elsewhere was written")
-        except BaseException as found:  # a SystemExit and a panic of Rust's are findings too
+                raise HarmError("a file outside the folder was written")
+        except BaseException as found:  # SystemExit and a panic in Rust are findings too
             kind, error = type(found).__name__, found
-        return {"kind": kind} if error is None else {"kind": kind, "message": _shown(error), **_place(_calls(error))}
+        return {"kind": kind} if error is None else {"kind": kind, "message": _shorten(error), **_place(_calls(error))}
 
     def _watch(self, number: int, stop: int, until: float) -> int:
-        """Run cases in one process until it is through, or must be killed; return the number of the next."""
+        """Run cases in one process until all are done or it must be killed; return the number of the next case."""
         notes = self.folder / "calls.txt"
         notes.write_text("")
         reader, writer = os.pipe()
-        with warnings.catch_warnings(action="ignore"):  # of the caller's threads, which the new process does not need
+        with warnings.catch_warnings(action="ignore"):  # about threads, which the new process does not need
             worker = os.fork()
         if worker == 0:
             self._work(range(number, stop), writer, notes)
@@ -200,7 +200,7 @@ class Runner:
                 problem = "hang"
         os.close(reader)
         if problem in ("hang", "memory"):
-            os.kill(worker, signal.SIGUSR1)  # it writes down where it is, as soon as the system lets it
+            os.kill(worker, signal.SIGUSR1)  # it writes its traceback as soon as it can
             while "  File" not in notes.read_text() and time.monotonic() < checked + 5:
                 time.sleep(0.05)
         os.kill(worker, signal.SIGKILL)
@@ -213,7 +213,7 @@ class Runner:
         return number + 1
 
     def _work(self, numbers: range, writer: int, notes: Path) -> None:
-        """Run cases, tell what became of each, and end this process."""
+        """Run cases, report the outcome of each, and end this process."""
         try:
             with notes.open("w") as calls:
                 faulthandler.enable(calls, all_threads=False)
@@ -229,28 +229,28 @@ class Runner:
 
 
 def _calls(error: BaseException) -> list[str]:
-    """Return the calls that led to an error; where none is in Elman, those that led to its cause."""
+    """Return the calls that led to an error, or to its cause if none of them is in Elman."""
     calls = [f"{call.filename}:{call.lineno} {call.name}" for call in traceback.extract_tb(error.__traceback__)]
     return calls if error.__cause__ is None or any(map(_INSIDE.search, calls)) else _calls(error.__cause__)
 
 
 def _place(calls: list[str]) -> dict[str, Any]:
-    """Name the last line of Elman's (of anyone's, where it has none) among calls, and the last few of these."""
+    """Return the last line within Elman (or else of all) among calls, and the last few calls."""
     inside = [found[1] for call in calls if (found := _INSIDE.search(call))]
     return {"where": (inside or calls or ["nowhere"])[-1].split()[0], "calls": calls[-10:]}
 
 
-def _shown(error: BaseException) -> str:
+def _shorten(error: BaseException) -> str:
     return str(error)[:500].encode("utf-8", "replace").decode()
 
 
 class _Usage(NamedTuple):
-    """What a process has used."""
+    """The resources that a process has used."""
 
     seconds: float
-    """Of processors."""
+    """Processor time."""
     waits: bool
-    """Whether it waits now, for something else than a processor."""
+    """Whether it is waiting for something other than a processor."""
     megabytes: float
 
 

@@ -1,4 +1,4 @@
-"""Every reader of a user's file, as a target; and small files to begin from."""
+"""Every reader of a user's file as a target, and small files as seeds."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ ENCODINGS = (
 )
 
 
-def written(save: Callable[..., Any], *arguments: Any, **named: Any) -> bytes:
+def to_bytes(save: Callable[..., Any], *arguments: Any, **named: Any) -> bytes:
     stream = io.BytesIO()
     save(stream, *arguments, **named)
     return stream.getvalue()
@@ -82,21 +82,21 @@ def written(save: Callable[..., Any], *arguments: Any, **named: Any) -> bytes:
 def picture_files(kind: str) -> list[bytes]:
     picture = Image.fromarray(np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3))
     modes = {"png": ("RGB", "L", "P", "1", "RGBA", "LA"), "jpeg": ("RGB", "L"), "webp": ("RGB", "RGBA")}
-    return [written(picture.convert(mode).save, kind) for mode in modes.get(kind, ("RGB", "L", "P", "1"))]
+    return [to_bytes(picture.convert(mode).save, kind) for mode in modes.get(kind, ("RGB", "L", "P", "1"))]
 
 
 @cache
 def series_archives() -> list[bytes]:
     padded = {"inputs": np.arange(12.0).reshape(2, 3, 2), "lengths": np.array([2, 3]), "labels": np.array(["a", "b"])}
     ragged = {"inputs": np.arange(10.0).reshape(5, 2), "lengths": np.array([2, 3]), "labels": np.array([1, 0])}
-    return [written(np.savez, **arrays) for arrays in (padded, ragged)]
+    return [to_bytes(np.savez, **arrays) for arrays in (padded, ragged)]
 
 
 @cache
 def feature_archives() -> list[bytes]:
     named = {"names": np.array(["a.jpg", "b"]), "features": np.ones((2, 3, 4))}
     by_name = {"a.jpg": np.ones(4, np.float32), "b.jpg": np.ones((2, 4)), "c": np.zeros((9, 9, 3), np.uint8)}
-    return [written(np.savez, **arrays) for arrays in (named, by_name)]
+    return [to_bytes(np.savez, **arrays) for arrays in (named, by_name)]
 
 
 @cache
@@ -105,7 +105,7 @@ def zips() -> list[bytes]:
         with zipfile.ZipFile(stream, "w") as archive:
             archive.writestr(name, content)
 
-    return [written(save, name, content) for name, content in (("v.txt", VECTORS[1]), ("v.bin", BINARY[0]))]
+    return [to_bytes(save, name, content) for name, content in (("v.txt", VECTORS[1]), ("v.bin", BINARY[0]))]
 
 
 @cache
@@ -131,7 +131,7 @@ def encoding(case: Case) -> str:
 
 
 def lines(case: Case, kind: str, seeds: list[bytes], name: str = "case") -> Lines:
-    """Write a damaged file; return it, or what it holds as a stream or a text, as lines."""
+    """Write a damaged file; return its lines, read from the path, a stream or a text."""
     path = case.file(kind, seeds, name)
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     source = case.pick(path, path, io.BytesIO(path.read_bytes()), text)
@@ -139,7 +139,7 @@ def lines(case: Case, kind: str, seeds: list[bytes], name: str = "case") -> Line
 
 
 def document(case: Case, *seeds: str) -> str:
-    """Write a damaged JSON file; return what it holds as a saved model's folder is read."""
+    """Write a damaged JSON file; return its text, as it is read from the folder of a saved model."""
     content = case.file("json", [seed.encode() for seed in seeds]).read_bytes()
     return content.decode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""Every task as the shell runs it: damaged data; damaged folders, finished and unfinished, with hashes that fit."""
+"""Every task as the shell runs it, with damaged data and damaged folders, finished or not, with valid hashes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from elman.models.tasks import TASKS
 from elman.training import loop
 from elman.training.steps import StepResult, Steps
 
-from .mutations import VALUES, change_json, closed, mutated, opened
+from .mutations import VALUES, change_json, join_weights, mutate, split_weights
 from .oracle import PRECIOUS, Case, Target
 from .readers import ABC, COLUMNS, CONLLU, PROSE, picture_files
 
-MOST_STEPS = 10  # of a training, whatever a folder says: that it is long is no fault
-MOST_THREADS = 1024
+MAX_STEPS = 10  # of a training, whatever a folder says: a long training is not a fault
+MAX_THREADS = 1024
 SETTINGS = (*VALUES, "rnn", "lstm", "window", "bpe", "char", "numbers", "zlib", "utf-16", "cuda", "none", 4, 8, 64)
 SIZES = {"hidden_size": 4, "embedding_size": 4, "steps": 4, "evaluations": 2, "seed": 1}
 TEXT = {"bptt_length": 8, "batch_size": 2}
@@ -39,7 +39,7 @@ SHORT = {"beam_size": 2, "max_length": 6}
 PICTURE = {**SHORT, "picture_size": 16, "channels": 8, "feature_size": 4}
 BYTES = {"level": "bpe", "vocab_size": 270}
 APART = {**SHORT, **BYTES, "shared_vocabulary": False, "attention": "bahdanau", "cell": "gru"}
-MODELS: list[tuple[str, dict[str, Any], str, str]] = [  # task, settings, files to learn from, file of inputs
+MODELS: list[tuple[str, dict[str, Any], str, str]] = [  # task, settings, training files, file of inputs
     ("lm", TEXT, "a.txt", "a.txt"),
     ("lm", {**TEXT, **BYTES, "lines": True, "cell": "gru"}, "a.txt", "a.txt"),
     ("lm", {**TEXT, "level": "word", "min_count": 1, "cell": "window", "window": 2}, "a.txt", "a.txt"),
@@ -63,20 +63,20 @@ class Variant(NamedTuple):
     task: str
     finished: Path
     unfinished: Path
-    """The folder of its training, stopped before the end."""
+    """The folder of a training that was stopped before its end."""
     files: list[Path]
     inputs: Path
     settings: Path
     data: tuple[Any, Any]
-    """What the files hold, as ``fit`` takes it."""
+    """The contents of the files, as arguments of ``fit``."""
 
     def words(self, files: list[Path], inputs: Path) -> list[str]:
-        """Return files as ``elman train`` and ``elman evaluate`` take them."""
+        """Return files as arguments of ``elman train`` and ``elman evaluate``."""
         return [*map(str, files), *(("--images", str(inputs)) if self.task == "captioner" else ())]
 
 
 class _Steps(Steps):
-    """Counts training steps, and ends a training that takes more than are left."""
+    """Counts training steps, and ends a training after the allowed number."""
 
     left = 0
 
@@ -91,14 +91,14 @@ def task_targets(root: Path) -> dict[str, Target]:
     """Train small models of every task in a folder; return the targets."""
     drawings = ("drawing.curves.loss_curves", "drawing.roll.piano_roll", "drawing.attention.attention_map")
     for name in (*drawings, "families.reports.confusion_table"):
-        patch(f"elman.{name}", return_value="<svg/>").start()  # they take longer than all else
+        patch(f"elman.{name}", return_value="<svg/>").start()  # they would take most of the time
     patch.object(loop, "Steps", _Steps).start()
-    patch("os.fsync").start()  # no power cut is played
+    patch("os.fsync").start()  # power cuts are not simulated
     patch("torch.set_num_threads", _allow_threads).start()
     _write_data(root)
     found: dict[str, Target] = {}
     for task in TASKS:
-        some = [_trained(root / f"model{number}", *model) for number, model in enumerate(MODELS) if model[0] == task]
+        some = [_train(root / f"model{number}", *model) for number, model in enumerate(MODELS) if model[0] == task]
         found[f"data-{task}"] = partial(_data, variants=some)
         found[f"folder-{task}"] = partial(_finished, variants=some)
         found[f"resume-{task}"] = partial(_unfinished, variants=some)
@@ -106,8 +106,8 @@ def task_targets(root: Path) -> dict[str, Target]:
 
 
 def _allow_threads(number: int) -> None:
-    """Stand in for torch's function: so many threads would bring the machine down, few would not survive a fork."""
-    assert number <= MOST_THREADS, f"{number:,} threads were to be started"
+    """Replace torch's function: too many threads would exhaust the machine, and threads do not survive a fork."""
+    assert number <= MAX_THREADS, f"{number:,} threads requested"
 
 
 def _write_data(root: Path) -> None:
@@ -130,7 +130,7 @@ def _write_data(root: Path) -> None:
         (root / name).write_bytes(content)
 
 
-def _trained(folder: Path, task: str, settings: dict[str, Any], files: str, inputs: str) -> Variant:
+def _train(folder: Path, task: str, settings: dict[str, Any], files: str, inputs: str) -> Variant:
     root = folder.parent
     sizes = {name: size for name, size in SIZES.items() if name != "embedding_size" or inputs != "series.npz"}
     toml = root / f"{folder.name}.toml"
@@ -142,12 +142,12 @@ def _trained(folder: Path, task: str, settings: dict[str, Any], files: str, inpu
     with contextlib.suppress(Interrupted):
         model.fit(X, y, out=folder)
     unfinished = shutil.copytree(folder, root / f"{folder.name}-unfinished")
-    _Steps.left = MOST_STEPS
+    _Steps.left = MAX_STEPS
     model.fit(X, y, out=folder, resume=True)
     return Variant(task, folder, unfinished, paths, root / inputs, toml, (X, y))
 
 
-# What is done.
+# The targets.
 
 
 def _data(case: Case, variants: list[Variant]) -> None:
@@ -185,7 +185,7 @@ def _finished(case: Case, variants: list[Variant]) -> None:
 
 
 def _unfinished(case: Case, variants: list[Variant]) -> None:
-    """Go on with the training in a damaged folder, or use what it has come to."""
+    """Resume the training in a damaged folder, or use its best weights so far."""
     variant = case.pick(*variants)
     folder = _damaged_copy(case, variant.unfinished)
     if case.pick(False, True):
@@ -196,7 +196,7 @@ def _unfinished(case: Case, variants: list[Variant]) -> None:
 
 
 def _use(case: Case, model: Any, variant: Variant) -> None:
-    """Do two things with a loaded model; where one is refused, the other is done all the same."""
+    """Do two things with a loaded model; the second even if the first is refused."""
     things: list[Callable[[], Any]] = [
         lambda: model.report(*variant.data),
         lambda: list(answers(model, Lines(variant.inputs), Problems())),
@@ -212,8 +212,8 @@ def _use(case: Case, model: Any, variant: Variant) -> None:
 
 
 def _shell(words: list[str]) -> None:
-    """Run ``elman WORDS`` in this process; raise what it says where it fails."""
-    _Steps.left = MOST_STEPS
+    """Run ``elman WORDS`` in this process; raise an error with its message if it fails."""
+    _Steps.left = MAX_STEPS
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
         code = main(words)
     if code:
@@ -252,14 +252,14 @@ def _change_setting(case: Case, folder: Path) -> None:
     """Change a setting, in ``config.json`` or in the checkpoint of an unfinished training."""
     path, checkpoint = folder / "config.json", folder / "checkpoint.safetensors"
     with contextlib.suppress(Exception):  # an earlier change has left none
-        header, data = opened(checkpoint.read_bytes()) if _is_plain(checkpoint) else ({}, b"")
+        header, data = split_weights(checkpoint.read_bytes()) if _is_plain(checkpoint) else ({}, b"")
         config = path.read_bytes() if _is_plain(path) else b""
         saved = json.loads(header["__metadata__"]["elman"]) if header else {"config": json.loads(config)}
         settings = saved["config"]["settings"]
         settings[case.pick(*settings)] = case.pick(*SETTINGS)
         if header:
             header["__metadata__"]["elman"] = json.dumps(saved)
-            checkpoint.write_bytes(closed(header, data))
+            checkpoint.write_bytes(join_weights(header, data))
         else:
             path.write_text(json.dumps(saved["config"]))
 
@@ -279,11 +279,11 @@ def _change_file(case: Case, folder: Path) -> None:
     if paths:
         path = case.pick(*paths)
         others = [other.read_bytes() for other in paths]
-        path.write_bytes(mutated(path.read_bytes(), path.suffix[1:], case.rng, others))
+        path.write_bytes(mutate(path.read_bytes(), path.suffix[1:], case.rng, others))
 
 
 def _plant_journal(case: Case, folder: Path) -> None:
-    """Let the folder be about to be replaced by other files, as one is whose writer was killed."""
+    """Leave the folder in the middle of a replacement, as if its writer had been killed."""
     names = sorted(path.name for path in folder.iterdir() if _is_plain(path))
     replaced = case.rng.sample(names, len(names) // 2)
     written = {".journal.json": json.dumps({"files": replaced, "removed": names[:1]}).encode()}
@@ -291,12 +291,12 @@ def _plant_journal(case: Case, folder: Path) -> None:
         written[f".{name}.new"] = (folder / name).read_bytes()
     for name, content in written.items():
         if not os.path.lexists(folder / name):
-            changed = mutated(content, Path(name.removesuffix(".new")).suffix[1:], case.rng)
+            changed = mutate(content, Path(name.removesuffix(".new")).suffix[1:], case.rng)
             (folder / name).write_bytes(case.pick(content, changed))
 
 
 def _change_kind(case: Case, folder: Path) -> None:
-    """Take a file away, or put something in its place that is no file, or another one, or a very long one."""
+    """Remove a file, or replace it by something that is not a file, by another file, or by a very long one."""
     names = [*sorted(path.name for path in folder.iterdir()), "config.json", "checkpoint.safetensors"]
     path = folder / case.pick(*names, ".lock", ".journal.json", ".model.safetensors.new")
     way = case.pick("gone", "folder", "pipe", "hole", "longer", "/dev/zero", f"../../{PRECIOUS}", path.name)

@@ -1,4 +1,4 @@
-"""Every reader and every task's folders, a few damaged inputs each; and that the fuzzer finds what is wrong."""
+"""A few damaged inputs for every reader and the folders of every task; and that the fuzzer finds planted faults."""
 
 import ctypes
 import json
@@ -15,10 +15,12 @@ from elman.errors import DataError
 from .mutations import Payload
 from .oracle import Runner
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="what a process uses is read from /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="the resources of a process are read from /proc"
+)
 
 ROOT = Path(__file__).parents[2]
-CASES = 8  # for each reader, and a quarter for a task's folders
+CASES = 8  # for each reader, and a quarter of it for the folders of each task
 
 
 def test_no_damaged_input_ends_in_a_traceback_a_hang_or_too_much_memory(tmp_path):
@@ -65,7 +67,7 @@ def say_nothing(case):
 
 def talk(case):
     error = DataError("x")
-    error.args = ("x\n" * 50,)  # the constructor makes one line of so many
+    error.args = ("x\n" * 50,)  # the constructor would shorten so many lines
     raise error
 
 
@@ -99,7 +101,7 @@ def refuse_later(case):
     ],
 )
 def test_a_fault_is_found(tmp_path, monkeypatch, target, kind):
-    """And the cases after it are run all the same."""
+    """The cases after the fault are run too."""
     monkeypatch.setenv("ELMAN_FUZZ_CANARY", "")
 
     def every_other(case):
@@ -117,11 +119,11 @@ def test_a_fault_is_found(tmp_path, monkeypatch, target, kind):
     assert summary.ok >= 1
     assert summary.refused >= 1
     assert summary.ok + summary.refused + found == 6
-    if kind != "HarmError":  # which is seen afterwards
+    if kind != "HarmError":  # which is detected after the call
         assert all(target.__name__ in " ".join(one["calls"]) for one in summary.findings)
 
 
-def test_a_case_is_known_by_its_number(tmp_path):
+def test_a_case_is_determined_by_its_number(tmp_path):
     def write(case):
         case.file("txt", [b"one two three\n" * 9])
         (tmp_path / f"{len(seen)}").write_bytes((case.folder / "case.txt").read_bytes())

@@ -7,7 +7,7 @@ import pytest
 
 from elman.drawing.report import html
 from elman.errors import DataError, UsageError
-from elman.inspection import gradient_by_lag, trace
+from elman.inspection import gradient_by_lag, rank_units, trace
 from elman.inspection.holding import measure_holding
 from elman.inspection.reports import model_report, save_report
 from elman.models.tasks import TASKS
@@ -72,6 +72,18 @@ def test_the_terms_of_a_small_cell_add_up_to_its_states(made, cell):
         np.testing.assert_allclose(states.sizes, sizes, rtol=1e-4, atol=1e-6)
 
 
+def test_a_decoder_starts_from_what_the_encoder_hands_over(made):
+    model, sources, targets = made("translator")
+    (states,) = model_report(model, sources, targets).runs["decoder"].layers
+    layer, terms = model.network_.decoder.rnn, states.terms
+    u = layer.weight_hh_l0.detach().numpy()
+    assert np.abs(states.start["hidden"]).max() > 0
+    np.testing.assert_allclose(terms.from_hidden[0], u @ states.start["hidden"], rtol=1e-4, atol=1e-6)
+    i, f, g, _ = np.split((terms.from_input + terms.from_hidden + terms.bias_input + terms.bias_hidden)[0], 4)
+    cell = reference.sigmoid(f) * states.start["cell"] + reference.sigmoid(i) * np.tanh(g)
+    np.testing.assert_allclose(states.cell[0], cell, rtol=1e-4, atol=1e-5)  # float32, summed in another order
+
+
 def test_a_models_own_answers_are_not_called_targets(made):
     model, texts, labels = made("classifier")
     told, own = model_report(model, texts, labels), model_report(model, texts)
@@ -127,6 +139,21 @@ def test_an_input_without_a_past_has_no_gradients(made):
     shown = model_report(model, "t")
     assert shown.gradients is None
     assert 'id="bptt"' not in html(shown)
+
+
+def test_units_are_those_that_rank_first(made):
+    model, _, _ = made("lm")
+    text = "the (quick brown fox) jumps over\nthe lazy (dog) .\n" * 6
+    shown, ranking = model_report(model, text).units, rank_units(model, text, record=1, steps=500).models[0]
+    assert {unit.feature for unit in shown} == {name.replace("_", " ") for name in ranking}
+    gates = dict(zip("ifgo", ("input", "forget", "candidate", "output"), strict=True))
+    for unit in shown:
+        own = ranking[unit.feature.replace(" ", "_")]
+        part = own.best.array.split(".")[-1]
+        assert (unit.layer, unit.unit, unit.part) == (0, own.best.unit, gates.get(part, part))
+        assert (unit.score, unit.bound, unit.measure) == (own.strength, own.bound, own.measure)
+    beyond = [unit.score > unit.bound for unit in shown]
+    assert beyond == sorted(beyond, reverse=True)
 
 
 def test_only_so_many_steps_are_shown(made):

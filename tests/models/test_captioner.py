@@ -1,4 +1,4 @@
-"""The captioner: what it computes from a picture, learns, writes, keeps and refuses."""
+"""The captioner: what it computes from pictures, learns, generates, saves and refuses."""
 
 import io
 import json
@@ -37,7 +37,7 @@ COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 
 
 def scene(left, right, seed=0):
-    """Draw two fields of colour side by side."""
+    """Draw two colour fields side by side."""
     noise = np.random.default_rng(seed).integers(-20, 20, (16, 16, 3))
     halves = [np.full((16, 8, 3), COLOURS[colour]) for colour in (left, right)]
     return np.clip(np.concatenate(halves, axis=1) + noise, 0, 255).astype(np.uint8)
@@ -50,11 +50,11 @@ TEST = [scene(*kind, 99) for kind in KINDS]
 
 
 def trained(attention="luong"):
-    """A small captioner that has learned; not to be changed."""
+    """Return a small trained captioner, shared by the tests: do not change it."""
     return _trained(attention)
 
 
-@cache  # it tells a default from the same value given
+@cache  # keyed by the arguments as they are written
 def _trained(attention):
     return Captioner(**SMALL, steps=200, attention=attention).fit(PICTURES, CAPTIONS, valid=(PICTURES, CAPTIONS))
 
@@ -74,8 +74,10 @@ def test_it_learns_what_is_where(attention):
     assert figures["bleu1"] == pytest.approx(100)
 
 
-def test_features_of_one_vector_or_of_regions_will_do_in_place_of_pictures(tmp_path):
-    vectors = [picture.reshape(2, 8, 16, 3).mean(axis=(0, 1)).ravel() for picture in PICTURES]  # columns' colours
+def test_features_can_replace_pictures(tmp_path):
+    vectors = [
+        picture.reshape(2, 8, 16, 3).mean(axis=(0, 1)).ravel() for picture in PICTURES
+    ]  # the colours of the columns
     captioner = Captioner(**{**SMALL, "steps": 200}).fit(vectors, CAPTIONS)
     found = captioner.predict([vectors[number] for number in range(4)])
     assert all(text in CAPTIONS[number] for number, text in enumerate(found))
@@ -98,7 +100,7 @@ def test_features_may_be_of_any_number_of_regions():
         assert score == pytest.approx(together[number][0][1], abs=1e-5)
 
 
-def test_a_model_learns_anew_from_inputs_of_another_kind_but_does_not_begin_from_one(tmp_path):
+def test_a_model_can_be_refitted_on_another_kind_of_input_but_not_started_from_one(tmp_path):
     captioner = untrained()
     captioner = captioner.fit([np.arange(3.0), np.ones(3)] * 4, CAPTIONS[:8])
     captioner.save(tmp_path / "m")
@@ -127,7 +129,7 @@ def test_a_folder_is_described_as_its_pictures_are(folder):
     assert captioner.predict(folder / "3.png") == captioner.predict(PICTURES[3:4])
 
 
-def test_captions_longer_than_the_network_writes_are_told_and_never_said_to_end(caplog):
+def test_captions_longer_than_max_length_are_reported_and_have_no_end_token(caplog):
     long = [[" ".join(["red"] * 9)]] * 8
     with caplog.at_level(logging.WARNING):
         captioner = Captioner(**{**SMALL, "steps": 60}, max_length=5, min_count=1).fit(PICTURES[:8], long)
@@ -137,7 +139,7 @@ def test_captions_longer_than_the_network_writes_are_told_and_never_said_to_end(
     assert (figures["tokens"], figures["cut"]) == (5, 1)
 
 
-def test_a_picture_is_described_the_same_whoever_is_beside_it():
+def test_a_caption_does_not_depend_on_the_batch():
     captioner = untrained()
     together = captioner.describe(TEST)
     for number, picture in enumerate(TEST):
@@ -146,7 +148,7 @@ def test_a_picture_is_described_the_same_whoever_is_beside_it():
         assert score == pytest.approx(together[number][0][1], abs=1e-5)
 
 
-def test_all_captions_of_a_picture_count_and_share_one_look():
+def test_all_captions_of_a_picture_count_and_it_is_encoded_once():
     captioner = untrained()
     uneven = [CAPTIONS[0], CAPTIONS[1][:1], [*CAPTIONS[2], "one more of it"]]
     examples = Examples(PICTURES[:3], uneven)
@@ -188,7 +190,7 @@ def lines_of(numbers):
     return "".join(f"{number}.png\t{caption}\n" for number in numbers for caption in CAPTIONS[number])
 
 
-def test_what_does_not_fit_together_is_told_left_out_and_counted(folder, tmp_path, caplog):
+def test_mismatched_pictures_and_captions_are_reported_skipped_and_counted(folder, tmp_path, caplog):
     (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:100])
     (tmp_path / "c.tsv").write_text(lines_of([0, 1, 2, 3, 4, 5, 6]) + "lost.png\tnobody sees this\n")
     with caplog.at_level(logging.WARNING):
@@ -247,18 +249,18 @@ def test_a_name_may_hold_a_colon(tmp_path):
         ([np.array([np.nan])] * 2, [["a"], ["b"]], DataError, "NaN"),
     ],
 )
-def test_wrong_data_is_told(pictures, captions, error, said):
+def test_wrong_data_is_reported(pictures, captions, error, said):
     with pytest.raises(error, match=said):
         Captioner(**SMALL, steps=1).fit(pictures, captions)
 
 
-def test_what_is_validated_on_must_be_like_what_is_learned_from():
+def test_validation_data_must_be_of_the_kind_of_the_training_data():
     features, others = [np.ones(3)] * 4, [np.ones(5)] * 4
     with pytest.raises(DataError, match="features of 5 numbers, but the model reads 3"):
         Captioner(**SMALL, steps=1).fit(features, [["a a"]] * 4, valid=(others, [["a a"]] * 4))
 
 
-def test_wrong_settings_are_told(tmp_path):
+def test_wrong_settings_are_reported(tmp_path):
     with pytest.raises(UsageError, match="multiple of 8"):
         Captioner(picture_size=20).fit(PICTURES, CAPTIONS)
     with pytest.raises(UsageError, match="no such file"):
@@ -274,7 +276,7 @@ def test_a_missing_library_names_the_command_that_installs_it(tmp_path, monkeypa
         Captioner(encoder=tmp_path / "x.onnx", steps=1).fit(PICTURES, CAPTIONS)
 
 
-def test_the_shapes_that_are_held_out_are_never_shown():
+def test_the_held_out_shapes_are_not_in_the_training_data():
     seen = {line.partition("\t")[2] for line in sample_text("shapes").splitlines()}
     unseen = {line.partition("\t")[2] for line in sample_text("unseen-shapes").splitlines()}
     assert not seen & unseen
@@ -297,7 +299,7 @@ def mean_colours(path, name="mean"):
     return path
 
 
-def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
+def test_an_onnx_model_can_encode_the_pictures(tmp_path):
     encoder = mean_colours(tmp_path / "mean.onnx")
     captioner = Captioner(**{**SMALL, "steps": 3}, encoder=encoder).fit(PICTURES, CAPTIONS)
     ((_, seen),) = captioner._load_pictures(Pictures(PICTURES[:1], 16), ["X[0]"])
@@ -308,11 +310,11 @@ def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
     captioner.encoder = encoder.rename(tmp_path / "elsewhere.onnx")
     assert captioner.describe(TEST) == described
     features = [picture.reshape(-1, 3).mean(axis=0) / 255 for picture in TEST]
-    ready = elman.load(tmp_path / "m").describe(features)  # the encoder is not there, and not needed
+    ready = elman.load(tmp_path / "m").describe(features)  # does not need the encoder, which is gone
     assert [texts[0][0] for texts in ready] == [texts[0][0] for texts in described]
     with pytest.raises(UsageError, match="no such file"):
         elman.load(tmp_path / "m").predict(TEST)
-    begun = Captioner(**{**SMALL, "steps": 2}).fit(features * 4, CAPTIONS[:16])  # of ready features
+    begun = Captioner(**{**SMALL, "steps": 2}).fit(features * 4, CAPTIONS[:16])  # on features computed before
     begun.save(tmp_path / "ready")
     settings = {**SMALL, "steps": 2, "encoder": tmp_path / "elsewhere.onnx"}
     Captioner(**settings).fit(PICTURES, CAPTIONS, init_from=tmp_path / "ready").save(tmp_path / "begun")
@@ -323,7 +325,7 @@ def test_an_onnx_model_may_look_at_the_pictures(tmp_path):
         elman.load(tmp_path / "m").predict(TEST)
 
 
-def test_a_data_set_with_splits_is_learned_validated_and_tested_on_them(tmp_path, caplog):
+def test_the_splits_of_a_data_set_are_used_for_training_validation_and_test(tmp_path, caplog):
     splits = ["train", "val", "test"] * 6
     images = [
         {"filename": f"{number}.png", "split": split, "sentences": [{"raw": f"it is {split}"}]}
@@ -338,13 +340,13 @@ def test_a_data_set_with_splits_is_learned_validated_and_tested_on_them(tmp_path
     assert train.labels == [["it is train"]] * 6
     assert valid.labels == [["it is val"]] * 6
     assert [int(array[0, 0, 0]) for array in valid.inputs] == list(range(1, 18, 3))
-    assert len(caplog.messages) == 2  # one for each part, however many pictures the others have
+    assert len(caplog.messages) == 2  # one for each split, whatever its number of pictures
     assert "or for 11 more" in caplog.text
     assert model.fit(pictures, path).evaluate(pictures, path)["examples"] == 6
 
 
 def maps(path, size, output):
-    """Write an ONNX encoder of pictures of one size: means over quarters, (N, 3, 2, 2), or these as (N, 4, 3)."""
+    """Write an ONNX encoder with a fixed picture size; it gives means over quarters, as (N, 3, 2, 2) or (N, 4, 3)."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
@@ -380,11 +382,11 @@ def test_an_encoder_has_its_own_size_and_its_places_stay_regions(tmp_path, outpu
     Image.fromarray(pictures[0]).save(tmp_path / "p.png")
     lines = Lines(tmp_path / "p.png", "utf-8", Problems())
     assert len(list(answers(captioner, lines, Problems()))) == 1
-    flat = encode_pictures(encoder, pictures[:1], 12)  # as models learned before
+    flat = encode_pictures(encoder, pictures[:1], 12)  # as older models were trained
     assert flat[0].shape == (1, 12)
 
 
-def test_encoding_gives_a_sign_of_life(monkeypatch, caplog):
+def test_encoding_reports_its_progress(monkeypatch, caplog):
     now = [0.0]
     monkeypatch.setattr(onnx_encoder.time, "monotonic", lambda: now[0])
     progress = onnx_encoder.EncodingProgress(8000)

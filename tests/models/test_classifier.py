@@ -1,4 +1,4 @@
-"""The classifier against float64 loops written by hand: what it computes, learns, keeps, reads and writes."""
+"""The classifier against handwritten float64 loops: what it computes, learns, saves, reads and writes."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from elman.errors import DataError, UsageError
 from elman.models.classifier import Classifier, _Task
 from elman.nn import reference
 
-# the same words in another order: counting them tells nothing
+# the same words in another order: word counts carry no information
 TEXTS = ["not good but bad", "not bad but good", "bad , not good", "good , not bad"] * 6
 LABELS = ["complaint", "praise"] * 12
 SMALL = {
@@ -36,7 +36,7 @@ SMALL = {
 
 @cache
 def trained(**changes):
-    """A small classifier that has learned; not to be changed."""
+    """Return a small trained classifier, shared by the tests: do not change it."""
     return Classifier(**{**SMALL, "steps": 60, **changes}).fit(TEXTS, LABELS, valid=(TEXTS, LABELS))
 
 
@@ -92,7 +92,7 @@ def test_it_learns_what_depends_on_the_order_of_words(changes, tmp_path):
 
 
 @pytest.mark.parametrize("level", ["word", "char", "bpe"])
-def test_capitals_are_the_same_after_loading(level, tmp_path):
+def test_case_is_handled_the_same_after_loading(level, tmp_path):
     texts = ["Good GOOD good", "Bad BAD bad"] * 6
     classifier = Classifier(**SMALL, steps=3, level=level).fit(texts, LABELS[:12], out=tmp_path / "m")
     again = elman.load(tmp_path / "m")
@@ -116,7 +116,7 @@ def test_the_figures_are_scikit_learns():
 
 
 def waves(number, seed):
-    """Sequences of two numbers that rise or fall; only their order tells."""
+    """Return sequences of two numbers that rise or fall; only their order gives the label."""
     generator = np.random.default_rng(seed)
     sequences, labels = [], []
     for row in range(number):
@@ -177,7 +177,7 @@ def test_sequences_of_numbers(tmp_path):
         Classifier(**{**settings, "steps": 1}).fit(X, y, valid=(narrow, y))
     with pytest.raises(DataError, match="has 1 features per time step, but the model was trained on 2"):
         Classifier(**settings).fit(narrow, y, init_from=tmp_path / "m")
-    assert len(by_file.fit(narrow, y).predict(narrow)) == 40  # it learns anew, from other numbers
+    assert len(by_file.fit(narrow, y).predict(narrow)) == 40  # refitted on another number of features
     with pytest.raises(UsageError, match='set level "numbers"'):
         Classifier(**SMALL, steps=1).fit(X, y)
 
@@ -290,7 +290,7 @@ def test_long_and_empty_texts():
         ("text,lable\na,b\n", None, DataError, "lable"),
     ],
 )
-def test_what_cannot_be_learned_from(X, y, error, message):  # noqa: N803
+def test_data_that_cannot_be_used_for_training(X, y, error, message):  # noqa: N803
     with pytest.raises(error, match=message):
         Classifier(**SMALL, steps=1).fit(X, y)
 

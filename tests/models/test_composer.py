@@ -1,4 +1,4 @@
-"""The composer: what it learns, writes, keeps and refuses."""
+"""The composer: what it learns, generates, saves and refuses."""
 
 import logging
 from functools import cache
@@ -29,11 +29,11 @@ SCALES = "".join(f"X:{n}\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GABc|cBAG|FEDC|\n\n
 
 
 def trained(events="midilike"):
-    """A small composer that has learned scales; not to be changed."""
+    """Return a small composer trained on scales, shared by the tests: do not change it."""
     return _trained(events)
 
 
-@cache  # it tells a default from the same value given
+@cache  # keyed by the arguments as they are written
 def _trained(events):
     return Composer(**SMALL, steps=800, events=events, transpose=0).fit(SCALES)
 
@@ -68,7 +68,7 @@ def test_its_loss_is_that_of_its_own_logits():
 
 def test_tunes_that_are_cut_are_reported(caplog):
     tunes = read_tunes(SCALES, Problems())
-    targets = len(EventTokenizer("midilike").encode(tunes[0])) + 1  # the end is one; all scales are alike
+    targets = len(EventTokenizer("midilike").encode(tunes[0])) + 1  # the end is a target too; all scales are alike
     with caplog.at_level(logging.WARNING):
         Composer(**SMALL, steps=1, longest=targets).fit(tunes)
         assert caplog.messages == []
@@ -78,7 +78,7 @@ def test_tunes_that_are_cut_are_reported(caplog):
     assert "raise `longest`" in message
 
 
-def test_length_is_as_asked():
+def test_the_length_is_the_requested_one():
     composer = trained()
     assert composer.compose(seconds=11, seed=1).seconds == pytest.approx(11, abs=0.5)
     assert composer.compose(seconds=1, seed=1).seconds <= 1
@@ -89,7 +89,7 @@ def test_length_is_as_asked():
     assert len(composer.compose(max_events=9, seed=1).notes) <= 9
 
 
-def test_a_primer_is_the_beginning_and_is_gone_on_from(tmp_path):
+def test_a_tune_begins_with_its_primer(tmp_path):
     composer = trained()
     primer = Tune.read(b"X:1\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GA\n", "p", abc=True)
     (tmp_path / "p.mid").write_bytes(primer.midi())
@@ -98,7 +98,7 @@ def test_a_primer_is_the_beginning_and_is_gone_on_from(tmp_path):
         assert tune.notes[:8, 2].tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
 
 
-def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
+def test_only_the_beginning_of_a_primer_as_long_as_the_tune_is_used(caplog):
     primer = Tune.read(b"X:1\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\nCDEF|GABc|CDEF|\n", "p", abc=True)  # 6 seconds, 3 bars
     tune = trained().compose(primer, seconds=4, seed=1)
     np.testing.assert_array_equal(tune.notes[:4, 2], [60, 62, 64, 65])  # of its first two seconds
@@ -111,7 +111,7 @@ def test_of_a_primer_as_long_as_the_tune_the_beginning_is_gone_on_from(caplog):
     assert len(trained("remi").compose(primer, bars=3, seed=1).notes) == 12
 
 
-def test_events_already_written_can_be_made_less_likely():
+def test_the_repetition_penalty_makes_repeated_events_less_likely():
     composer = Composer(**SMALL, steps=5).fit(SCALES)
     often, seldom = (
         composer._generate_events([], 60, Sampling(greedy=True, repetition_penalty=penalty), 1)
@@ -120,7 +120,7 @@ def test_events_already_written_can_be_made_less_likely():
     assert len(set(seldom)) > 2 * len(set(often))
 
 
-def test_a_tune_that_ends_too_soon_says_so(caplog):
+def test_a_tune_that_ends_too_soon_is_reported(caplog):
     trained().compose(seconds=60, max_events=20, seed=1)
     assert "reached max_events 20 before its length" in caplog.text
 
@@ -133,7 +133,7 @@ def test_the_same_seed_writes_the_same_tune(initial_state):
     assert one != composer.compose(seconds=5, seed=4).midi()
 
 
-def test_batches_are_moved_up_and_down_and_the_same_step_always_alike():
+def test_batches_are_transposed_and_a_step_always_the_same_way():
     composer = Composer(**SMALL, steps=1, transpose=4)
     _, batches = composer._prepare(SCALES, None, None, None)
     plain = Composer(**SMALL, steps=1, transpose=0)
@@ -176,7 +176,7 @@ def test_it_is_saved_and_loaded(tmp_path):
     assert again.compose(seconds=3, seed=1).midi() == composer.compose(seconds=3, seed=1).midi()
 
 
-def test_a_folder_with_a_file_that_is_no_music(tmp_path, caplog):
+def test_a_folder_with_a_file_that_is_not_music(tmp_path, caplog):
     for number, tune in enumerate(read_tunes(SCALES, Problems())):
         (tmp_path / f"{number:02}.mid").write_bytes(tune.midi())
     (tmp_path / "x.mid").write_bytes(b"no music")
@@ -197,7 +197,7 @@ def test_a_missing_library_names_the_command_that_installs_it(monkeypatch):
         Composer(**SMALL, steps=1).fit(SCALES)
 
 
-def test_a_tune_that_cannot_be_told_in_events_is_left_out_and_counted(tmp_path, monkeypatch):
+def test_a_tune_that_cannot_be_encoded_is_skipped_and_counted(tmp_path, monkeypatch):
     encode = EventTokenizer.encode
 
     def fail(tokenizer, tune):

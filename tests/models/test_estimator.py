@@ -1,10 +1,10 @@
 """scikit-learn's own checks of estimators, as far as they apply to texts and sentences.
 
-`check_estimator` itself stops after the first for estimators whose input is no table of numbers; so those of its checks
-that need no data are called one by one. Left out, with the reason: every check that fits on a table of random numbers
-(sparse and complex input, NaN, dtypes, sample weights, n_features_in_, subsets of columns), as a text has no columns;
-and `check_mixin_order`, `check_estimators_unfitted`, because the protocol is spoken here without scikit-learn's base
-classes, and an unfitted model raises `UsageError`.
+`check_estimator` stops after its first check for estimators whose input is not a table of numbers, so the checks that
+need no data are called one by one. The others are skipped: those that fit a table of random numbers (sparse and complex
+input, NaN, dtypes, sample weights, n_features_in_, subsets of columns), because a text has no columns; and
+`check_mixin_order` and `check_estimators_unfitted`, because the models do not inherit from scikit-learn's base classes,
+and an unfitted model raises `UsageError`.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Python values at the door of every model: each public method takes and refuses the same, as `fit` does."""
+"""Python values as inputs of the models: every public method accepts and refuses the same values as `fit`."""
 
 import inspect
 import logging
@@ -55,12 +55,12 @@ Y = {"classifier": LABELS, "numbers": LABELS, "tagger": TAGS, "translator": TEXT
 
 @cache
 def fitted(name):
-    """A model that has learned next to nothing; not to be changed."""
+    """Return a barely trained model, shared by the tests: do not change it."""
     return type(UNFITTED[name])(**UNFITTED[name].get_params()).fit(X[name], Y.get(name))
 
 
 VALUES = ("X", "y", "valid", "source", "text", "prompt", "primer", "stop")  # parameters that take data
-IGNORED = {("lm", "y"), ("composer", "y")}  # scikit-learn hands them over; there is nothing to learn from them
+IGNORED = {("lm", "y"), ("composer", "y")}  # scikit-learn passes them; they are not used
 
 
 def doors():
@@ -71,7 +71,7 @@ def doors():
                 continue
             for parameter in inspect.signature(function).parameters:
                 if (method, parameter) == ("fit", "stop"):
-                    continue  # a threading.Event, no data
+                    continue  # a threading.Event, not data
                 if parameter in VALUES and (name, parameter) not in IGNORED:
                     yield name, method, parameter
 
@@ -80,7 +80,7 @@ DOORS = list(doors())
 
 
 def call(name, method, parameter, value):
-    """Call a method with one argument that is wrong, or as `fit` has it."""
+    """Call a method with one argument replaced, the others as for `fit`."""
     good = {"X": X[name], "y": Y.get(name), "text": "the", "source": "good film"}
     model = UNFITTED[name] if method in ("fit", "dry_run", "read", "read_corpora") else fitted(name)
     model = fitted(name) if (name, method) == ("lm", "read") else model
@@ -90,7 +90,7 @@ def call(name, method, parameter, value):
     return list(found) if inspect.isgenerator(found) else found
 
 
-def test_every_door_is_found():
+def test_every_method_that_takes_data_is_found():
     found = {(name, method) for name, method, _ in DOORS}
     methods = {"classifier": "fit predict predict_proba transform evaluate report score dry_run read"}
     methods |= {
@@ -103,7 +103,7 @@ def test_every_door_is_found():
     assert {(name, method) for name, listed in methods.items() for method in listed.split()} <= found
 
 
-NEVER = {  # what no method takes, whatever it is for
+NEVER = {  # values that no method accepts for any parameter
     "number": 5.5,
     "bytes": b"good",
     "set": {"good", "bad"},
@@ -126,10 +126,10 @@ MISSING = {
 
 
 @pytest.mark.parametrize(("name", "method", "parameter"), DOORS)
-def test_no_method_takes_what_is_no_data(name, method, parameter):
+def test_every_method_refuses_values_that_are_not_data(name, method, parameter):
     for kind, value in NEVER.items():
         if (name, kind) == ("numbers", "frame") and parameter == "X":
-            continue  # of texts; a frame of numbers will do
+            continue  # a frame of numbers is valid where texts are not expected
         with pytest.raises(ElmanError if name == "captioner" else UsageError) as told:
             call(name, method, parameter, value)
         assert len(str(told.value)) < 300, kind
@@ -143,7 +143,7 @@ def test_no_method_takes_what_is_no_data(name, method, parameter):
 
 
 @pytest.mark.parametrize(("name", "method", "parameter"), DOORS)
-def test_no_method_takes_what_is_missing(name, method, parameter):
+def test_every_method_refuses_missing_values(name, method, parameter):
     one_value = parameter in ("source", "text", "prompt", "primer")
     error = UsageError if parameter == "valid" and name not in ("lm", "composer") else DataError
     for kind, value in MISSING.items():
@@ -153,7 +153,7 @@ def test_no_method_takes_what_is_missing(name, method, parameter):
             assert "[0] is missing" in str(told.value), kind
 
 
-def test_missing_values_to_validate_on_are_told():
+def test_missing_validation_values_are_reported():
     for name in ("classifier", "tagger", "translator", "captioner"):
         for pair in ((MISSING["None"], Y[name]), (X[name], MISSING["None"])):
             with pytest.raises(DataError, match=r"^valid: .*\[0\] is missing"):
@@ -172,7 +172,7 @@ ROWS = [(name, method) for name, method, parameter in DOORS if parameter == "X" 
 
 
 @pytest.mark.parametrize(("name", "method"), [row for row in ROWS if row[0] != "lm"])
-def test_of_nothing_there_is_nothing_to_say_and_nothing_to_learn(name, method):
+def test_empty_data_gives_empty_predictions_and_cannot_be_fitted(name, method):
     for empty in ([], (), np.array([]), pd.Series([], dtype=object), iter(())):
         assert len(getattr(fitted(name), method)(empty)) == 0
     with pytest.raises(ElmanError):
@@ -259,7 +259,7 @@ def test_a_tagger_tags_what_it_learns_from(rows, column):
     assert (told is None) == good
 
 
-def test_one_text_is_not_several():
+def test_a_single_text_is_not_a_list_of_texts():
     for name, method in (("classifier", "predict"), ("classifier", "predict_proba"), ("classifier", "transform")):
         with pytest.raises(UsageError, match=r"one text.*\['good film'\]"):
             call(name, method, "X", "good film")
@@ -326,18 +326,18 @@ def test_answers_beside_a_file_that_holds_them_are_refused(name, tmp_path):
         ({"seed": "1"}, "seed is of type str"),
     ],
 )
-def test_arguments_of_the_wrong_type_are_told(arguments, said):
+def test_arguments_of_the_wrong_type_are_refused(arguments, said):
     with pytest.raises(ElmanError, match=said):
         fitted("lm").generate("the", **arguments)
 
 
-def test_a_composers_arguments_of_the_wrong_type_are_told():
+def test_arguments_of_the_wrong_type_are_refused_by_a_composer():
     for arguments in ({"seconds": "5"}, {"bars": 1.5}, {"max_events": "5"}, {"seed": 1.5}, {"primer": 5}):
         with pytest.raises(UsageError, match=f"{next(iter(arguments))} is of type"):
             fitted("composer").compose(**arguments)
 
 
-def test_stop_texts_may_come_one_by_one():
+def test_stop_strings_may_come_from_an_iterator():
     lm = fitted("lm")
     wanted = lm.generate("the", max_tokens=40, stop=["e", "o"], seed=1, num_samples=2)
     assert lm.generate("the", max_tokens=40, stop=iter(["e", "o"]), seed=1, num_samples=2) == wanted
@@ -361,7 +361,7 @@ def test_comparisons_read_values_as_models_do():
 
 # ---------------------------------------------------------------- labels
 
-SPELLINGS = {  # of the same labels; whatever a model learned, all others are the same to it
+SPELLINGS = {  # spellings of the same labels; a model trained on one accepts all others
     "numbers": {
         "ints": [1, 0] * 6,
         "NumPy's": np.array([1, 0] * 6, np.int8),
@@ -387,7 +387,7 @@ SPELLINGS = {  # of the same labels; whatever a model learned, all others are th
 
 
 @pytest.mark.parametrize(("kind", "own"), [(kind, own) for kind, some in SPELLINGS.items() for own in some])
-def test_labels_are_one_however_they_are_written(kind, own, tmp_path):
+def test_spellings_of_a_label_are_the_same_label(kind, own, tmp_path):
     labels = SPELLINGS[kind]
     classifier = elman.Classifier(**TINY).fit(TEXTS, labels[own])
     first, second = classifier.classes_
@@ -407,7 +407,7 @@ def test_labels_are_one_however_they_are_written(kind, own, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "own", "other"), [("numbers", "ints", "texts"), ("truth values", "JSON", "bools")])
-def test_a_saved_model_knows_its_labels_again_and_lends_them(kind, own, other, tmp_path, quick):
+def test_a_loaded_model_knows_its_labels_and_another_can_start_from_it(kind, own, other, tmp_path, quick):
     labels = SPELLINGS[kind]
     classifier = elman.Classifier(**TINY).fit(TEXTS, labels[own], valid=(TEXTS, labels[other]))
     classifier.save(tmp_path / "m")
@@ -427,7 +427,7 @@ def test_a_saved_model_knows_its_labels_again_and_lends_them(kind, own, other, t
 @pytest.mark.parametrize(
     ("kind", "own"), [(kind, own) for kind, some in SPELLINGS.items() for own in ("texts", "mixed")]
 )
-def test_tags_are_one_however_they_are_written(kind, own):
+def test_spellings_of_a_tag_are_the_same_tag(kind, own):
     words = [["good", "film"]] * 6
     rows = {name: [list(labels)[:2]] * 6 for name, labels in SPELLINGS[kind].items() if not hasattr(labels, "columns")}
     rows.pop("column", None)
@@ -438,7 +438,7 @@ def test_tags_are_one_however_they_are_written(kind, own):
         assert tagger.evaluate(words, tags) == figures, name
 
 
-def test_where_no_label_is_known_that_is_said(caplog, tmp_path):
+def test_data_without_a_known_label_is_reported(caplog, tmp_path):
     classifier = fitted("classifier")
     with caplog.at_level(logging.WARNING):
         figures = classifier.evaluate(TEXTS, [1, 0] * 6)
@@ -459,7 +459,7 @@ def test_where_no_label_is_known_that_is_said(caplog, tmp_path):
         UNFITTED["classifier"].fit(TEXTS, [1, 0] * 6, init_from=tmp_path / "m")
 
 
-def test_a_crf_whose_validation_sentences_all_hold_a_new_tag_learns_all_the_same(tmp_path):
+def test_a_crf_trains_even_if_every_validation_sentence_has_a_new_tag(tmp_path):
     tagger = elman.Tagger(**TINY, num_layers=1, crf=True, characters="none")
     tagger.fit(SENTENCES, TAGS, valid=([["bears", "sleep"]], [["N", "new"]]), out=tmp_path / "m")
     assert "nats_per_target" not in tagger.metrics_["valid"]  # a CRF scores whole sentences

@@ -1,4 +1,4 @@
-"""Every task with a cell that has no kernels: it learns, is saved and loaded, and answers the same."""
+"""Every task with a cell that has no kernels: it trains, is saved and loaded, and then predicts the same."""
 
 from itertools import chain
 
@@ -47,7 +47,7 @@ def fit_composer():
 
 
 @pytest.mark.parametrize("fit", [fit_tagger, fit_classifier, fit_translator, fit_captioner, fit_composer])
-def test_a_loaded_model_answers_the_same(fit, tmp_path):
+def test_a_loaded_model_predicts_the_same(fit, tmp_path):
     model, answer = fit()
     model.save(tmp_path / "model")
     loaded = elman.load(tmp_path / "model")
@@ -57,7 +57,7 @@ def test_a_loaded_model_answers_the_same(fit, tmp_path):
     assert answer(loaded) == answer(model)
 
 
-def test_writing_needs_no_kernels():
+def test_generation_needs_no_kernels():
     lm = elman.LanguageModel(**TINY, batch_size=2, bptt_length=8).fit("the quick brown fox\n" * 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("elman.kernels.generate.Writer.write", None)
@@ -68,8 +68,8 @@ def test_writing_needs_no_kernels():
 
 
 @pytest.mark.parametrize("cell", ["lstm", "mingru"])
-def test_a_state_goes_on_as_torch_has_it_too(cell):
-    """Checkpoints of former versions carry a tensor or a pair, those of this one the parts by name."""
+def test_a_state_continues_from_torchs_form_too(cell):
+    """Checkpoints of earlier versions hold a tensor or a pair; those of this version hold the parts by name."""
     lm = elman.LanguageModel(**{**TINY, "cell": cell}, batch_size=2, bptt_length=8).fit("the quick brown fox\n" * 20)
     with torch.no_grad():
         _, state = lm.network_(torch.tensor([[5, 6, 7]]))
@@ -83,7 +83,7 @@ def test_forget_gates_are_those_of_the_table():
         elman.LanguageModel(cell="mingru", forget_bias=1.0).check()
 
 
-def test_an_unknown_cell_is_told_the_nearest():
+def test_for_an_unknown_cell_the_nearest_is_suggested():
     with pytest.raises(
         UsageError, match='cell is "mingur"; it is one of rnn, gru, lstm, mingru; did you mean "mingru"'
     ):

@@ -1,4 +1,4 @@
-"""The tagger against float64 loops written by hand: what it computes, learns, keeps, reads and writes."""
+"""The tagger against handwritten float64 loops: what it computes, learns, saves, reads and writes."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ from elman.models.tagger import Tagger, _Batches
 from elman.nn import reference
 from elman.training.progress import Progress
 
-# "saw" is a noun after "the" and a verb after a pronoun: no table of words can know
+# "saw" is a noun after "the" and a verb after a pronoun: the word alone does not decide
 SENTENCES = [
     (["I", "saw", "the", "saw", "."], ["PRON", "VERB", "DET", "NOUN", "PUNCT"]),
     (["the", "saw", "works"], ["DET", "NOUN", "VERB"]),
@@ -52,7 +52,7 @@ SMALL = {
 
 @cache
 def trained(**changes):
-    """A small tagger that has learned; not to be changed."""
+    """Return a small trained tagger, shared by the tests: do not change it."""
     return Tagger(**{**SMALL, "steps": 60, **changes}).fit(WORDS, TAGS, valid=(WORDS, TAGS))
 
 
@@ -122,7 +122,7 @@ def test_training_reads_what_prediction_reads():
 
 
 @pytest.mark.parametrize("changes", [{}, {"crf": True}, {"cell": "gru", "merge": "sum", "characters": "none"}])
-def test_it_learns_what_depends_on_the_neighbours(changes):
+def test_it_learns_from_the_neighbours_of_a_word(changes):
     tagger = trained(**changes)
     assert tagger.predict(WORDS[:4]) == TAGS[:4]
     figures = tagger.evaluate(WORDS, TAGS)
@@ -151,7 +151,7 @@ def test_the_figures_by_hand(crf):
 
 
 @pytest.mark.parametrize("crf", [False, True])
-def test_entities_come_back_in_the_scheme_that_they_came_in(crf):
+def test_predicted_entities_follow_the_scheme_of_the_data(crf):
     words, tags = ([pair[side] for pair in ENTITIES] for side in (0, 1))
     tagger = Tagger(**SMALL, steps=80, crf=crf).fit(words, tags, valid=(words, tags))
     assert tagger.scheme_ == "iob1"
@@ -162,10 +162,10 @@ def test_entities_come_back_in_the_scheme_that_they_came_in(crf):
 
 
 @pytest.mark.parametrize("crf", [False, True])
-def test_no_entity_goes_on_that_has_not_begun(crf):
+def test_an_entity_never_continues_without_having_begun(crf):
     words, tags = ([pair[side] for pair in ENTITIES] for side in (0, 1))
     tagger = Tagger(**SMALL, steps=2, crf=crf).fit(words, tags, valid=(words, tags))
-    with torch.no_grad():  # whatever the network thinks, it loves I-PER
+    with torch.no_grad():  # the network strongly prefers I-PER
         tagger.network_.head.bias[tagger.labels_.index("I-PER")] += 3
     for pieces, logits, lengths in tagger._logits(words, tagger._table()):
         for row in tagger._decode(logits, lengths):
@@ -175,7 +175,7 @@ def test_no_entity_goes_on_that_has_not_begun(crf):
         assert pieces
 
 
-def test_pretrained_vectors_serve_words_that_training_never_saw(tmp_path, caplog):
+def test_pretrained_vectors_cover_words_outside_the_training_data(tmp_path, caplog):
     path = tmp_path / "v.txt"
     path.write_text("wood 1 2 3\nsaw 4 5 6\nplank 7 8 9\nsaws 1 1 1\n")
     settings = {**SMALL, "embedding_size": None, "steps": 2}
@@ -215,7 +215,7 @@ def test_a_saved_tagger_is_the_same_tagger(tmp_path):
         ("scheme.json", '"bibo"'),
     ],
 )
-def test_a_strangers_folder_that_lies_is_refused(tmp_path, name, text):
+def test_an_untrusted_folder_with_false_contents_is_refused(tmp_path, name, text):
     folder = tmp_path / "m"
     trained().save(folder)
     config = json.loads((folder / "config.json").read_text())
@@ -311,7 +311,7 @@ def test_it_is_an_estimator():
         ("", None, DataError, "contains no sentences"),
     ],
 )
-def test_what_cannot_be_learned_from(X, y, error, message):  # noqa: N803
+def test_data_that_cannot_be_used_for_training(X, y, error, message):  # noqa: N803
     with pytest.raises(error, match=message):
         Tagger(**SMALL, steps=1).fit(X, y)
 
@@ -325,7 +325,7 @@ def test_settings_outside_their_limits(setting, value):
         Tagger(**{setting: value}).fit(WORDS, TAGS)
 
 
-def test_inconsistent_tags_are_told_and_read_all_the_same(caplog):
+def test_inconsistent_tags_are_reported_and_still_read(caplog):
     text = "Ada\tO\nLovelace\tI-PER\n\nBob\tB-PER\nCo\tI-PER\n\n" * 3
     with caplog.at_level(logging.WARNING):
         tagger = Tagger(**SMALL, steps=2).fit(text)
@@ -333,7 +333,7 @@ def test_inconsistent_tags_are_told_and_read_all_the_same(caplog):
     assert tagger.scheme_ == "bio"
 
 
-def test_tags_of_spans_that_follow_no_scheme_are_told(caplog):
+def test_entity_tags_that_follow_no_scheme_are_reported(caplog):
     sentences, tags = [["Ada", "met", "Charles"]] * 20, [["B-PER", "0", "B-PER"]] * 20
     settings = {"hidden_size": 4, "steps": 1, "evaluations": 1, "characters": "none"}
     with caplog.at_level("WARNING"):

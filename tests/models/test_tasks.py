@@ -1,4 +1,4 @@
-"""The table of tasks, beside what it stands for: classes, samples, and the tables that people read."""
+"""The table of tasks agrees with the classes, the samples and the tables in the documentation."""
 
 import dataclasses
 import inspect
@@ -39,7 +39,7 @@ def test_every_sample_belongs_to_one_task():
 
 
 @pytest.mark.parametrize(("file", "folder"), [("README.md", "docs/"), ("docs/index.md", "")])
-def test_the_tables_that_people_read_are_the_table(file, folder):
+def test_the_tables_in_the_documentation_agree(file, folder):
     lines = re.findall(r"^\| .* \|$", (ROOT / file).read_text(), re.MULTILINE)
     shown = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     for row in TASKS.values():
@@ -51,7 +51,7 @@ def test_the_tables_that_people_read_are_the_table(file, folder):
 
 
 @pytest.mark.parametrize("task", [task for task, row in TASKS.items() if row.comparison is not None])
-def test_what_is_compared_where_nothing_is_named_is_explained(task):
+def test_the_models_compared_by_default_are_explained(task):
     comparison = TASKS[task].comparison
     assert callable(comparison.compare)
     for name in comparison.models.split(","):

@@ -1,4 +1,4 @@
-"""The translator against float64 loops over its saved weights; what it learns, writes, keeps and refuses."""
+"""The translator against float64 loops over its saved weights; what it learns, generates, saves and refuses."""
 
 import io
 import json
@@ -44,11 +44,11 @@ SMALL = {
 
 
 def trained(attention="luong"):
-    """A small translator that has learned; not to be changed."""
+    """Return a small trained translator, shared by the tests: do not change it."""
     return _trained(attention)
 
 
-@cache  # it tells a default from the same value given
+@cache  # keyed by the arguments as they are written
 def _trained(attention):
     return Translator(**SMALL, steps=250, attention=attention).fit(SOURCES, TARGETS, valid=TEST)
 
@@ -132,7 +132,7 @@ def test_its_loss_is_what_float64_loops_over_the_saved_weights_give(changes):
 
 
 @pytest.mark.parametrize("attention", ["luong", "bahdanau"])
-def test_it_learns_to_turn_sentences_round(attention):
+def test_it_learns_to_reverse_sentences(attention):
     figures = trained(attention=attention).evaluate(*TEST)
     assert figures["bleu"] > 90
     assert figures["rouge1"] > 0.95
@@ -140,7 +140,7 @@ def test_it_learns_to_turn_sentences_round(attention):
 
 
 def test_a_beam_is_never_less_likely_than_the_greedy_choice():
-    translator = Translator(**{**SMALL, "steps": 40}).fit(SOURCES, TARGETS)  # not sure of itself
+    translator = Translator(**{**SMALL, "steps": 40}).fit(SOURCES, TARGETS)  # still uncertain
     sources = TEST[0]
     greedy = [texts[0][1] for texts in translator.set_params(beam_size=1).translate(sources)]
     beam = [texts[0][1] for texts in translator.set_params(beam_size=5).translate(sources)]
@@ -148,7 +148,7 @@ def test_a_beam_is_never_less_likely_than_the_greedy_choice():
     assert sum(beam) > sum(greedy)
 
 
-def test_a_text_is_translated_the_same_whoever_is_beside_it():
+def test_a_translation_does_not_depend_on_the_batch():
     translator = trained()
     together = translator.predict([*TEST[0], ""])
     assert together[-1] == ""
@@ -166,7 +166,7 @@ def test_n_best_texts_differ_and_come_best_first():
         translator.set_params(n_best=1)
 
 
-def test_drawn_texts_follow_the_seed():
+def test_sampled_texts_depend_on_the_seed():
     translator = trained()
     try:
         translator.set_params(temperature=2.0, n_best=4)
@@ -183,7 +183,7 @@ def test_drawn_texts_follow_the_seed():
         translator.set_params(temperature=0.0, n_best=1, beam_size=5, seed=1)
 
 
-def test_what_is_drawn_does_not_depend_on_who_is_beside_it():
+def test_a_sample_does_not_depend_on_the_batch():
     translator = trained()
     try:
         translator.set_params(temperature=2.0)
@@ -201,7 +201,7 @@ def test_a_text_may_be_much_longer_than_its_source():
     assert translator.predict(["a", "b"]) == targets[:2]
 
 
-def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(caplog):
+def test_texts_longer_than_the_limits_are_reported_and_have_no_end_token(caplog):
     sources, targets = ["one two three four five"] * 20, ["un deux trois quatre cinq six"] * 20
     with caplog.at_level(logging.WARNING):
         translator = Translator(**{**SMALL, "steps": 60}, max_length=3, source_length=4).fit(sources, targets)
@@ -217,7 +217,7 @@ def test_texts_longer_than_it_reads_or_writes_are_told_and_never_said_to_end(cap
     assert len({text for text, _ in texts}) == 5
 
 
-def test_where_sources_are_long_copying_the_first_sentence_is_judged_too():
+def test_copying_the_first_sentence_is_evaluated_if_sources_are_long():
     sources = [f"{source}. Then {source}." for source in SOURCES[:20]]
     figures = untrained().evaluate(sources, [f"{source}." for source in SOURCES[:20]])
     assert figures["first_sentence_rouge1"] == figures["first_sentence_rougeL"] == 1.0
@@ -236,7 +236,7 @@ def test_attention_finds_the_word_that_is_translated():
         untrained(attention="none").attention_of("one")
 
 
-def test_an_unknown_word_is_replaced_by_the_one_that_was_looked_at():
+def test_an_unknown_word_is_replaced_by_the_source_word_attended_to():
     names = [f"Name{number}" for number in range(200)]
     sources = [f"{name} sleeps" for name in names] * 2
     targets = [f"{name} dort" for name in names] * 2
@@ -245,13 +245,13 @@ def test_an_unknown_word_is_replaced_by_the_one_that_was_looked_at():
     assert translator.predict(["Ottilie sleeps", "Bo sleeps"]) == ["Ottilie dort", "Bo dort"]
 
 
-def test_it_does_not_begin_from_a_model_of_another_kind_of_vocabulary(tmp_path):
+def test_it_does_not_start_from_a_model_with_another_kind_of_vocabulary(tmp_path):
     untrained().save(tmp_path / "m")
     with pytest.raises(UsageError, match="shared_vocabulary is True there and False here"):
         untrained(shared_vocabulary=False, init_from=tmp_path / "m")
 
 
-def test_it_is_saved_and_loaded_with_all_it_needs(tmp_path):
+def test_it_is_saved_and_loaded_completely(tmp_path):
     for changes in ({}, {"shared_vocabulary": False, "attention": "bahdanau", "level": "bpe", "vocab_size": 300}):
         translator = untrained(**changes)
         translator.save(tmp_path / str(len(changes)))
@@ -268,7 +268,7 @@ def test_it_is_an_estimator():
     assert trained().score(*TEST) == pytest.approx(trained().evaluate(*TEST)["bleu"] / 100)
 
 
-def test_a_run_goes_on_to_the_same_bits(tmp_path):
+def test_a_resumed_run_gives_the_same_bits(tmp_path):
     whole = Translator(**{**SMALL, "steps": 30}).fit(SOURCES, TARGETS, out=tmp_path / "a")
     again = Translator(**{**SMALL, "steps": 30}).fit(SOURCES, TARGETS, out=tmp_path / "b")
     for one, other in zip(whole.network_.parameters(), again.network_.parameters(), strict=True):
@@ -299,7 +299,7 @@ def test_padding_changes_no_loss():
         ({"temperature": -1.0}, "temperature is -1.0"),
     ],
 )
-def test_wrong_settings_are_told(changes, said):
+def test_wrong_settings_are_reported(changes, said):
     with pytest.raises(UsageError, match=said):
         Translator(**changes).fit(SOURCES, TARGETS)
 
@@ -313,7 +313,7 @@ def test_wrong_settings_are_told(changes, said):
         (["a", 3], ["b", "c"], UsageError, r"X\[1\] is of type int"),
     ],
 )
-def test_wrong_data_is_told(sources, targets, error, said):
+def test_wrong_data_is_reported(sources, targets, error, said):
     with pytest.raises(error, match=said):
         Translator(steps=1).fit(sources, targets)
 
@@ -343,7 +343,7 @@ def test_a_pipe_is_answered_line_by_line(caplog):
         translator.set_params(n_best=1)
 
 
-def test_files_of_every_kind_are_learned_from(tmp_path):
+def test_it_trains_on_files_of_every_kind(tmp_path):
     (tmp_path / "a.en").write_text("\n".join(SOURCES[:30]))
     (tmp_path / "a.fr").write_text("\n".join(TARGETS[:30]))
     (tmp_path / "a.tsv").write_text(

@@ -31,7 +31,7 @@ def made(kind, **options):
 
 
 def state_for(layer, rows):
-    parts = [torch.randn(layer.num_layers * layer.num_directions, rows, 5) for _ in layer._state_sizes]
+    parts = [torch.randn(layer.num_layers * layer.num_directions, rows, 5) for _ in layer.state_sizes]
     return tuple(parts) if len(parts) == 2 else parts[0]
 
 

@@ -46,7 +46,7 @@ def draw(layer, steps=7, rows=2, input_size=3):
     torch.manual_seed(1)
     dtype = layer.weight_ih_l0.dtype
     first = layer.num_layers * layer.num_directions
-    sizes = layer._state_sizes.items()
+    sizes = layer.state_sizes.items()
     state = State((part, torch.randn(first, rows, size).to(dtype)) for part, size in sizes)
     return torch.randn(steps, rows, input_size).to(dtype), state
 
@@ -262,15 +262,19 @@ def test_units_that_are_set_run_as_the_loop_by_hand(name, backend):
     part = layer.cell.state[-1]
     per_step = torch.linspace(-1, 1, 7)
     layer.interventions = (
-        Intervention(0, False, "hidden", (1, 3), torch.tensor([[0.5, 0.0]])),
-        Intervention(0, True, part, (2,), per_step[:, None]),
-        Intervention(1, True, part, (4,), torch.tensor([[-1.0]])),
+        Intervention(0, False, "hidden", torch.tensor([1, 3]), torch.tensor([[0.5, 0.0]])),
+        Intervention(0, True, part, torch.tensor([2]), per_step[:, None]),
+        Intervention(1, True, part, torch.tensor([4]), torch.tensor([[-1.0]])),
     )
     changes = [((0, 0), "hidden", 1, 0.5), ((0, 0), "hidden", 3, 0.0)]
     changes += [((0, 1), part, 2, per_step.tolist()), ((1, 1), part, 4, -1.0)]
+    state = state.map(torch.zeros_like)
     with torch.no_grad():
-        outputs, _ = layer.run(inputs, state)
+        outputs, _ = layer.run(inputs)
         expected = set_by_hand(layer, inputs, state, changes)
+        going_on, _ = layer.run(inputs, state)  # what is set step by step is set from a sequence's beginning only
+    del changes[2]
+    assert_close(going_on, set_by_hand(layer, inputs, state, changes))
     assert_close(outputs, expected)
     layer.interventions = ()
     with torch.no_grad():
@@ -283,17 +287,30 @@ def test_units_that_are_set_in_rows_of_other_lengths(name):
     inputs, state = draw(layer, rows=3)
     values = torch.linspace(-1, 1, 6)[:, None]  # the seventh step is left alone
     layer.interventions = (
-        Intervention(0, True, "hidden", (0,), values),
-        Intervention(1, False, "hidden", (2,), torch.tensor([[0.25]])),
+        Intervention(0, True, "hidden", torch.tensor([0]), values),
+        Intervention(1, False, "hidden", torch.tensor([2]), torch.tensor([[0.25]])),
     )
     lengths = torch.tensor([4, 7, 0])
-    outputs, final = layer.run(inputs, state, lengths)
+    outputs, final = layer.run(inputs, lengths=lengths)
+    state = state.map(torch.zeros_like)
     for row, length in enumerate(lengths.tolist()):
         assert not outputs[length:, row].any()
         if length == 0:
             assert all(torch.equal(part[:, row], state[name][:, row]) for name, part in final.items())
             continue
-        alone, end = layer.run(inputs[:length, [row]], state.select_rows(torch.tensor([row])))
+        alone, end = layer.run(inputs[:length, [row]])
         torch.testing.assert_close(outputs[:length, [row]], alone)
         for name, part in end.items():
             torch.testing.assert_close(final[name][:, [row]], part)
+
+
+def test_each_row_has_units_and_values_of_its_own():
+    layer = build("lstm", 3, 5, dtype=torch.float64)
+    inputs, state = draw(layer, rows=3)
+    units, values = torch.tensor([[0, 1], [2, 3], [4, 0]]), torch.rand(1, 3, 2)
+    layer.interventions = (Intervention(0, False, "cell", units, values),)
+    together, _ = layer.run(inputs, state)
+    for row in range(3):
+        layer.interventions = (Intervention(0, False, "cell", units[row], values[:, row]),)
+        alone, _ = layer.run(inputs[:, [row]], state.select_rows(torch.tensor([row])))
+        torch.testing.assert_close(together[:, [row]], alone)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman.bench import limits
 from elman.bench.kernels import TORCH
-from elman.bench.rows import Row, Shape, count_weight_bytes, make_row, reading_figures
+from elman.bench.rows import Shape, TableRow, count_weight_bytes, make_row, reading_figures
 from elman.bench.timing import Work, computing_on, in_turn, timed
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import lay_out_options
@@ -44,7 +44,7 @@ class TorchModel(nn.Module):
         return torch.cat(ids)
 
 
-def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape] = SHAPES) -> Iterator[Row]:
+def bench_generate(repeats: int, threads: Sequence[int], shapes: Sequence[Shape] = SHAPES) -> Iterator[TableRow]:
     """Time the table ``generate``.
 
     Args:
@@ -66,7 +66,7 @@ def _warm_up(work: Work, threads: int) -> None:
     work()
 
 
-def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[Row]:
+def _rows(cell: str, shape: Shape, repeats: int, threads: Sequence[int]) -> Iterator[TableRow]:
     network = TorchModel(cell, shape)
     weights: Any = network.rnn.all_weights
     writer = Writer(

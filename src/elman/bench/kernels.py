@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import limits
 from elman.bench.peers import Peer
-from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
+from elman.bench.rows import Shape, TableRow, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.nn.backends import choose_backend
 from elman.nn.cells import CELLS
@@ -28,7 +28,7 @@ TORCH: dict[str, Any] = {name: getattr(nn, cell.layer.__name__) for name, cell i
 
 def bench_kernels(
     repeats: int, peers: Sequence[Peer] = (), shapes: Sequence[Shape] = tuple(FULL), padded: Shape = PADDED
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     """Time the tables ``full`` and ``padded`` on as many threads as torch uses.
 
     Args:
@@ -58,7 +58,7 @@ def _full_row(
     peers: Sequence[Peer],
     limit: limits.Limit,
     watch_limit: Stopwatch,
-) -> Row:
+) -> TableRow:
     batch, time, size, _ = shape
     x = torch.randn(time, batch, size, requires_grad=True)
     gradient = torch.randn(time, batch, size)
@@ -72,7 +72,7 @@ def _full_row(
     return make_row("full", cell, part, shape, torch.get_num_threads(), seconds, figures)
 
 
-def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watch_limit: Stopwatch) -> Row:
+def _padded_row(cell: str, shape: Shape, repeats: int, limit: limits.Limit, watch_limit: Stopwatch) -> TableRow:
     batch, time, size, _ = shape
     part = "forward+backward"
     lengths = torch.randint(min(SHORTEST, time), time + 1, (batch,), generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ from elman.nn.cells import CELLS
 if TYPE_CHECKING:
     from elman.bench.limits import Limit
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 """One object of ``elman bench --json``."""
 
 
@@ -25,8 +25,8 @@ class Shape(NamedTuple):
 
 
 def make_row(
-    table: str, cell: str, part: str, shape: Shape, threads: int, seconds: Mapping[str, float], figures: Row
-) -> Row:
+    table: str, cell: str, part: str, shape: Shape, threads: int, seconds: Mapping[str, float], figures: TableRow
+) -> TableRow:
     """Create a row.
 
     Args:
@@ -48,13 +48,13 @@ def make_row(
     return {**row, **times, **ratio, **figures}
 
 
-def arithmetic_figures(flops: int, seconds: Mapping[str, float], limit: Limit) -> Row:
+def arithmetic_figures(flops: int, seconds: Mapping[str, float], limit: Limit) -> TableRow:
     """Return Elman's speed in ``gflops`` and its fraction of the limit, ``peak_fraction``."""
     speed = flops / seconds["elman"]
     return {"gflops": speed / 1e9, "peak_fraction": speed / (limit.amount / seconds["limit"])}
 
 
-def reading_figures(num_bytes: int, seconds: Mapping[str, float], limit: Limit) -> Row:
+def reading_figures(num_bytes: int, seconds: Mapping[str, float], limit: Limit) -> TableRow:
     """Return Elman's ``bytes_per_second`` and its fraction of the limit, ``read_fraction``."""
     speed = num_bytes / seconds["elman"]
     return {"bytes_per_second": speed, "read_fraction": speed / (limit.amount / seconds["limit"])}
@@ -83,7 +83,7 @@ def count_weight_bytes(cell: str, shape: Shape, vocab_size: int) -> int:
     return 4 * (len(CELLS[cell].gates) * size * size * (2 * shape.num_layers - 1) + vocab_size * size)
 
 
-def geometric_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+def geometric_means(rows: Iterable[TableRow]) -> dict[str, dict[str, float]]:
     """Return the geometric mean of the ratios of each cell, over ``all`` its rows and over each pass.
 
     Example:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from elman.bench import limits
-from elman.bench.rows import Row, Shape, arithmetic_figures, count_layer_flops, make_row
+from elman.bench.rows import Shape, TableRow, arithmetic_figures, count_layer_flops, make_row
 from elman.bench.timing import Stopwatch, in_turn, timed
 from elman.models.language_model import LanguageModel
 from elman.nn.cells import CELLS
@@ -20,7 +20,7 @@ VOCAB_SIZE, EMBEDDING_SIZE = 65, 64
 MINUTES = 0.25  # the loop measures the time of a step for 2 % of them
 
 
-def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator[Row]:
+def bench_train(repeats: int, settings: LanguageModel | None = None) -> Iterator[TableRow]:
     """Time the table ``train`` on as many threads as torch uses.
 
     Args:

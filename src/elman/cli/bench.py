@@ -18,7 +18,7 @@ from elman.settings.base import LIMITS
 from elman.training.schedule import check_positive
 
 if TYPE_CHECKING:
-    from elman.bench.rows import Row
+    from elman.bench.rows import TableRow
 
 TIMED = ("kernels", "generate", "train")
 
@@ -109,7 +109,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _collect(rows: Iterator[Row]) -> list[Row]:
+def _collect(rows: Iterator[TableRow]) -> list[TableRow]:
     """Collect the rows, and count them on a terminal."""
     done = []
     for row in rows:
@@ -121,7 +121,7 @@ def _collect(rows: Iterator[Row]) -> list[Row]:
     return done
 
 
-def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
+def print_tables(rows: Sequence[TableRow], also: Sequence[str] = ()) -> None:
     """Print machine, threads and versions (``also`` of these packages), then each table with its geometric means."""
     from rich.console import Console
     from rich.table import Table
@@ -153,6 +153,6 @@ def print_tables(rows: Sequence[Row], also: Sequence[str] = ()) -> None:
     console.print("\nratio: torch's time by Elman's; of peak: of what the same tile reaches alone, in the same run")
 
 
-def _size(row: Row) -> str:
+def _size(row: TableRow) -> str:
     keys = ("num_layers", "hidden_size") if row["table"] == "generate" else ("batch", "time", "hidden_size")
     return "x".join(str(row[key]) for key in keys)

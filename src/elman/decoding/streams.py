@@ -71,8 +71,8 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Point(Generic[AnyState]):
-    """The current position of N streams; immutable."""
+class Snapshot(Generic[AnyState]):
+    """N streams between two tokens; immutable."""
 
     logits: Tensor
     """The logits of the next token, (N, V)."""
@@ -92,8 +92,8 @@ class StreamNetwork(Protocol[AnyState]):
         """Return the logits (N, V) of the next token after a state, and the state to continue from."""
         ...
 
-    def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
-        """Draw and read T tokens in each stream; return them (N, T), and the point after them."""
+    def write(self, snapshot: Snapshot[AnyState], draws: Draws) -> tuple[Tensor, Snapshot[AnyState]]:
+        """Draw and read T tokens in each stream; return them (N, T), and the snapshot after them."""
         ...
 
     def select(self, state: AnyState, rows: Tensor) -> AnyState:
@@ -124,9 +124,9 @@ class Stepwise(Generic[AnyState]):
         """Return the logits for the next token; see :class:`StreamNetwork`."""
         return self._next_logits(state), state
 
-    def write(self, point: Point[AnyState], draws: Draws) -> tuple[Tensor, Point[AnyState]]:
+    def write(self, snapshot: Snapshot[AnyState], draws: Draws) -> tuple[Tensor, Snapshot[AnyState]]:
         """Draw and read tokens; see :class:`StreamNetwork`."""
-        logits, state, seen = point.logits, point.state, None if point.seen is None else point.seen.clone()
+        logits, state, seen = snapshot.logits, snapshot.state, None if snapshot.seen is None else snapshot.seen.clone()
         ids = torch.empty(draws.uniforms.shape, dtype=torch.int64, device=CPU)
         for column, numbers in enumerate(draws.uniforms.T):
             logits = (
@@ -137,7 +137,7 @@ class Stepwise(Generic[AnyState]):
                 seen[torch.arange(len(ids)), ids[:, column]] = True
             with torch.inference_mode():
                 logits, state = self._read(ids[:, column], state)
-        return ids, Point(logits, state, seen)
+        return ids, Snapshot(logits, state, seen)
 
 
 class Compiled:
@@ -153,15 +153,15 @@ class Compiled:
         state = state.map(lambda part: part.to(torch.float32))  # autocast may have changed the dtype
         return self._writer.next_logits(tuple(state.values())), state
 
-    def write(self, point: Point[State], draws: Draws) -> tuple[Tensor, Point[State]]:
+    def write(self, snapshot: Snapshot[State], draws: Draws) -> tuple[Tensor, Snapshot[State]]:
         """Draw and read tokens; see :class:`StreamNetwork`."""
-        seen = None if point.seen is None else point.seen.clone()
-        state = point.state.map(Tensor.clone)
-        logits = point.logits.clone()
+        seen = None if snapshot.seen is None else snapshot.seen.clone()
+        state = snapshot.state.map(Tensor.clone)
+        logits = snapshot.logits.clone()
         if draws.forbidden is not None:
             logits.masked_fill_(draws.forbidden, -torch.inf)
         ids = self._writer.write(logits, tuple(state.values()), draws.uniforms, draws.options, seen, draws.forbidden)
-        return ids, Point(logits, state, seen)
+        return ids, Snapshot(logits, state, seen)
 
     def select(self, state: State, rows: Tensor) -> State:
         """Return the state of the given streams."""
@@ -199,12 +199,12 @@ class Writing(Generic[AnyState]):
         seen = None
         if any(stream.sampling.repetition_penalty != 1 for stream in streams):
             seen = _mark([stream.seen for stream in streams], logits)
-        self._point = Point(logits.to(CPU), state, seen)
+        self._snapshot = Snapshot(logits.to(CPU), state, seen)
         self._options = lay_out_options(stream.sampling for stream in streams)
         any_forbidden = any(len(stream.forbidden) for stream in streams)
         self._forbidden = _mark([stream.forbidden for stream in streams], logits) if any_forbidden else None
         self._live = list(range(len(streams)))
-        self._ends: dict[int, tuple[Point[AnyState], Draws | None]] = {}  # with the draws still to replay from there
+        self._ends: dict[int, tuple[Snapshot[AnyState], Draws | None]] = {}  # with the draws still to replay from there
         self._drop([row for row, stream in enumerate(streams) if stream.max_tokens == 0])
 
     def __iter__(self) -> Iterator[list[list[int]]]:
@@ -220,13 +220,13 @@ class Writing(Generic[AnyState]):
         rows = {number: row for row, number in enumerate(self._live)}
         states = []
         for number in range(len(self._streams)):
-            point, rest = (
-                self._ends[number] if number in self._ends else (self._select(self._point, [rows[number]]), None)
+            snapshot, rest = (
+                self._ends[number] if number in self._ends else (self._select(self._snapshot, [rows[number]]), None)
             )
             if rest is not None:  # replay the chunk up to where the stream ended
-                _, point = self._network.write(point, rest)
-                self._ends[number] = point, None
-            states.append(point.state)
+                _, snapshot = self._network.write(snapshot, rest)
+                self._ends[number] = snapshot, None
+            states.append(snapshot.state)
         return states
 
     def _tokens_left(self, number: int) -> int:
@@ -241,8 +241,8 @@ class Writing(Generic[AnyState]):
             count,
         )
         draws = Draws(numbers, self._options, self._forbidden)
-        before = self._point
-        ids, self._point = self._network.write(before, draws)
+        before = self._snapshot
+        ids, self._snapshot = self._network.write(before, draws)
         written: list[list[int]] = [[] for _ in self._streams]
         ended = []
         for row, (number, new) in enumerate(zip(self._live, ids.tolist(), strict=True)):
@@ -261,17 +261,19 @@ class Writing(Generic[AnyState]):
         """Continue without the streams in the given rows."""
         for row in ended:
             if self._live[row] not in self._ends:
-                self._ends[self._live[row]] = self._select(self._point, [row]), None
+                self._ends[self._live[row]] = self._select(self._snapshot, [row]), None
         stay = [row for row in range(len(self._live)) if row not in set(ended)]
         self._live = [self._live[row] for row in stay]
         if ended and stay:
-            self._point = self._select(self._point, stay)
+            self._snapshot = self._select(self._snapshot, stay)
             self._options = self._options[stay]
             self._forbidden = None if self._forbidden is None else self._forbidden[stay]
 
-    def _select(self, point: Point[AnyState], rows: Sequence[int]) -> Point[AnyState]:
-        seen = None if point.seen is None else point.seen[rows]
-        return Point(point.logits[rows], self._network.select(point.state, torch.tensor(rows, device=CPU)), seen)
+    def _select(self, snapshot: Snapshot[AnyState], rows: Sequence[int]) -> Snapshot[AnyState]:
+        seen = None if snapshot.seen is None else snapshot.seen[rows]
+        return Snapshot(
+            snapshot.logits[rows], self._network.select(snapshot.state, torch.tensor(rows, device=CPU)), seen
+        )
 
 
 def _mark(tokens: Sequence[Sequence[int]], logits: Tensor) -> Tensor:

@@ -102,12 +102,15 @@ class Model(ModelSettings, ABC):
 
     @abstractmethod
     def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
-        """Lay the network out over each input, for :mod:`elman.inspection`.
+        """Unroll the network over each input, for :mod:`elman.inspection`.
 
         Args:
-            X: the inputs, as ``predict`` takes them; of a language model and a composer, as ``evaluate`` does.
-            y: the answers, for the models that learn from them; the model's own take their place where not given.
-            steps: stop reading after so many, where a model reads only forward.
+            X: the inputs, as for ``predict``; for a language model or a composer, as for ``evaluate``.
+            y: the targets, for models that have them; by default the model's own predictions.
+            steps: the maximum number of steps to read, for models that read only forward.
+
+        Yields:
+            The unrolled network for each input, in order.
         """
 
     @abstractmethod

@@ -1,8 +1,8 @@
-"""A network laid out over one input: what it reads at each step, what it gives, and how to run it again.
+"""A network unrolled over one input: its inputs, its targets, and a function that runs it again.
 
     X ──Model.unroll──▶ Unrolled(stacks, inputs (T, E), targets) ──run──▶ logits (R, T_out, V), attention (R, T_out, S)
 
-Every task lays itself out the same way, so that what looks into a model knows no task.
+Every task unrolls in the same way, so the code that inspects a model does not depend on the task.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stack:
-    """Recurrent layers, and what they read."""
+    """Recurrent layers and the tokens that they read."""
 
     layer: Recurrent
     tokens: Sequence[str]
-    """What is read at each of its T steps, for people to see."""
+    """A name for the input of each of the T steps, to show to people."""
     is_aligned: bool
-    """Whether output t is computed at step t; otherwise every output comes after all steps."""
+    """Whether output t is computed at step t; otherwise outputs are computed after all steps."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,33 +43,35 @@ class Unrolled:
     stacks: dict[str, Stack]
     """The recurrent layers by name: ``rnn``, or ``encoder`` and ``decoder``, in the order in which they run."""
     inputs: Tensor
-    """What the network computes with, of one input: vectors or numbers (T, E), a picture (S, S, 3), features (R, F)."""
+    """The input in numbers: vectors or numbers (T, E), a picture (S, S, 3), or features (R, F)."""
     run: Callable[[Tensor], tuple[Tensor, Tensor | None]]
-    """Takes R such inputs; returns the logits (R, T_out, V) and, where the model attends to something, the weights
-    (R, T_out, S)."""
+    """Takes R such inputs and returns the logits (R, T_out, V) and, with attention, the weights (R, T_out, S)."""
     names: Sequence[str]
-    """Of the V outputs: tokens or labels."""
+    """The names of the V outputs: tokens or labels."""
     targets: Tensor | None
-    """(T_out,) int64, what the outputs are to be; IGNORED where that is unknown. None where no answer is given: the
-    model's own takes its place then."""
+    """(T_out,) int64, the targets of the outputs, IGNORED where unknown. None if no targets are given: the model's own
+    predictions are used instead."""
     log_probabilities: Callable[[Tensor], Tensor] = _log_softmax
-    """Takes logits (R, T_out, V); returns how likely each output is."""
+    """Takes logits (R, T_out, V) and returns the log-probability of each output."""
     places: Sequence[str] = ()
-    """The S things that attention looks at, where no stack reads them, such as the places of a picture."""
+    """The names of the S positions that attention covers, if no stack reads them, such as regions of a picture."""
     run_from: Callable[[Tensor, Any], Tensor] | None = None
     """Takes such inputs and the state before their first step; returns the logits. None where a network does not read
     step by step only."""
+    run_steps: Callable[[Tensor], Tensor] | None = None
+    """Takes steps (R, W) of a decoder, each row some that follow each other; returns the logits (R, W, V) of a decoder
+    that reads only these. None for other models, whose ``run`` takes fewer inputs."""
     is_cut: bool = False
-    """Whether there is more of the input than was asked for."""
+    """Whether the input continues beyond the requested steps."""
 
     @property
     def last(self) -> Stack:
-        """The stack that the outputs come from."""
+        """The stack that computes the outputs."""
         return list(self.stacks.values())[-1]
 
 
 def recurrent(layer: Any, model: Any) -> Recurrent:
-    """Return recurrent layers as such; raise UsageError for a network without."""
+    """Return the recurrent layers; raise UsageError if the network has none."""
     if not isinstance(layer, Recurrent):
         raise UsageError(
             f'cell is "{model.cell}", which has no recurrent state to look at; train a model with another `cell`'
@@ -78,24 +80,24 @@ def recurrent(layer: Any, model: Any) -> Recurrent:
 
 
 def check_no_targets(y: Any, model: Any) -> None:
-    """Raise UsageError where targets are given to a model that predicts its own input."""
+    """Raise UsageError if targets are given to a model that predicts its own input."""
     if y is not None:
-        raise UsageError(f"y is given, but a {type(model).__name__} predicts what X itself says next; leave y out")
+        raise UsageError(f"y is given, but the targets of a {type(model).__name__} come from X; leave y out")
 
 
 def check_any_known(ids: NDArray[Any], unknown_id: int) -> None:
-    """Raise DataError where no token is one that the model knows."""
+    """Raise DataError if the model knows none of the tokens."""
     if len(ids) and bool((ids == unknown_id).all()):
         known = "the token of the input is not" if len(ids) == 1 else f"none of the input's {len(ids):,} tokens is"
         raise DataError(f"{known} one that the model knows; is this the kind of text that it was trained on?")
 
 
 def shifted(ids: Tensor, is_whole: bool) -> tuple[Tensor, Tensor]:
-    """Return what is read (T,) and what is to come next (T,) of the ids of a sequence.
+    """Return the inputs (T,) and the targets (T,), the next ids, of a sequence of ids.
 
     Args:
         ids: the whole sequence.
-        is_whole: whether its last id is its end, which is predicted and not read.
+        is_whole: whether its last id is an end token, which is a target but not an input.
 
     Example:
         >>> shifted(torch.tensor([7, 8, 9]), is_whole=False)

@@ -11,17 +11,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.inspection.context import ContextUse as ContextUse
+    from elman.inspection.context import context_use as context_use
     from elman.inspection.gradients import GradientByLag as GradientByLag
     from elman.inspection.gradients import gradient_by_lag as gradient_by_lag
+    from elman.inspection.interventions import Effect as Effect
+    from elman.inspection.interventions import Unit as Unit
+    from elman.inspection.interventions import ablate as ablate
+    from elman.inspection.interventions import ablation_effect as ablation_effect
+    from elman.inspection.interventions import clamp as clamp
+    from elman.inspection.interventions import patch as patch
     from elman.inspection.reports import model_report as model_report
     from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
     from elman.inspection.traces import trace as trace
+    from elman.inspection.units import UnitRanking as UnitRanking
+    from elman.inspection.units import rank_units as rank_units
 
 _HOMES = {
+    **dict.fromkeys(("ContextUse", "context_use"), "context"),
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
+    **dict.fromkeys(("Effect", "Unit", "ablate", "ablation_effect", "clamp", "patch"), "interventions"),
     **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
+    **dict.fromkeys(("UnitRanking", "rank_units"), "units"),
 }
 
 __all__ = [*_HOMES]

@@ -140,8 +140,8 @@ def gradient_by_lag(
     for name, number in (("lags", lags), ("losses", losses)):
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}, expected at least 1")
-    double = _in_double(model)
-    chosen, lengths = _choose(double, X, y, losses, steps, record)
+    double = in_double(model)
+    chosen, lengths = choose_losses(double, X, y, losses, steps, record)
     longest = max(lengths)
     num_lags = min(lags or 100, max(longest - 1, 1))
     found: dict[str, list[NDArray[np.float64]]] = {}
@@ -180,7 +180,7 @@ def find_reach(mean: NDArray[np.float64], share: float) -> int | None:
     return int(below[0]) + 1 if len(below) else None
 
 
-def _in_double(model: Model) -> Model:
+def in_double(model: Model) -> Model:
     """Return a copy of a model that computes in float64; where a gradient has vanished, float32 would be noise."""
     twin = copy.copy(model)
     twin.network_ = copy.deepcopy(model.network_).double().eval()
@@ -190,7 +190,7 @@ def _in_double(model: Model) -> Model:
     return twin
 
 
-def _choose(
+def choose_losses(
     model: Model,
     X: Any,  # noqa: N803
     y: Any,
@@ -211,7 +211,7 @@ def _choose(
             places = torch.nonzero(unrolled.targets != IGNORED).flatten().tolist()
         known += [(number, place) for place in places]
     if not known:
-        raise DataError("there is no loss to differentiate: what the input should give is unknown at every step")
+        raise DataError("no loss is known: what the input should give is unknown at every step")
     picked = np.unique(np.linspace(0, len(known) - 1, min(losses, len(known))).round().astype(int))
     by_input: dict[int, list[int]] = {}
     for index in picked.tolist():

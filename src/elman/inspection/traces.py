@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.unrolled import Unrolled
 from elman.files import replacing
-from elman.nn.recording import Recording, recording
+from elman.nn.recording import Intervention, Recording, recording
 from elman.nn.stack import Recurrent
 
 logger = logging.getLogger(__name__)
@@ -347,9 +347,14 @@ def check_model(model: Any) -> None:
     model._check_fitted()
 
 
-def run_recorded(model: Model, unrolled: Unrolled, inputs: Tensor, by_step: bool = False) -> tuple[Recording, Any, Any]:
+def run_recorded(
+    model: Model,
+    unrolled: Unrolled,
+    inputs: Tensor,
+    interventions: Mapping[Recurrent, Sequence[Intervention]] | None = None,
+) -> tuple[Recording, Any, Any]:
     """Run a network over inputs (R, …) and record it: the recording, the logits (R, T_out, V) and the attention."""
-    with recording(by_step) as record, drawing(model.seed):
+    with recording(interventions=interventions) as record, drawing(model.seed):
         logits, attention = unrolled.run(inputs)
     return record, logits, attention
 

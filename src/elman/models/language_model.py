@@ -418,7 +418,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         stop: Sequence[str] = (),
         state: PublicState | None = None,
     ) -> Iterator[str]:
-        """Generate text that continues a prompt, and yield each piece as soon as it is final.
+        r"""Generate text that continues a prompt, and yield each piece as soon as it is final.
 
         Args:
             prompt: as for :meth:`generate`, like the arguments below.
@@ -434,6 +434,11 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
 
         Raises:
             UsageError: as for :meth:`generate`.
+
+        Example:
+            >>> lm = LanguageModel(hidden_size=16, steps=4, batch_size=2, bptt_length=16).fit("to be or not\n" * 80)
+            >>> "".join(lm.stream("to ", max_tokens=9, seed=1)) == lm.generate("to ", max_tokens=9, seed=1)
+            True
         """
         options: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": stop, "state": state}
         request = Request(prompt=prompt, sampling=sampling or Sampling(), **options)

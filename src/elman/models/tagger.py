@@ -240,7 +240,7 @@ class Tagger(TaggerSettings, LabellingModel):
         return [tags for tags, _ in self._tag(self._take_sentences(X), self._table(), False)]
 
     def _take_sentences(self, X: Sentences) -> list[list[str]]:  # noqa: N803
-        """Take what is to be tagged: sentences, or a file or its text."""
+        """Take the sentences to tag: lists of words, a file or its content."""
         if isinstance(X, str) and "\n" not in X:
             raise UsageError(f"X is a single line; give a list of words for each sentence, such as [{X.split()[:3]}]")
         if isinstance(X, Path | str):
@@ -253,7 +253,7 @@ class Tagger(TaggerSettings, LabellingModel):
         return take_sentences(X)
 
     def unroll(self, X: Sentences, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
-        """Lay the network out over each sentence; see :meth:`elman.families.base.Model.unroll`."""
+        """Unroll the network over each sentence; see :meth:`elman.families.base.Model.unroll`."""
         self._check_fitted()
         if y is None:
             sentences, tags = self._take_sentences(X), None
@@ -265,14 +265,14 @@ class Tagger(TaggerSettings, LabellingModel):
             for start in range(0, len(words), MAX_PIECE):
                 piece = words[start : start + MAX_PIECE]
                 with torch.no_grad():
-                    inputs, lengths = table.gather([piece])
+                    inputs, _ = table.gather([piece])
                 targets = None
                 if tags is not None:
                     own = self._to_bio(tags[row])[start : start + MAX_PIECE]
                     targets = torch.from_numpy(numbering.ids(own))
 
-                def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, None]:
-                    return network.compute_logits(rows, lengths.expand(len(rows))), None
+                def run(rows: Tensor) -> tuple[Tensor, None]:
+                    return network.compute_logits(rows, torch.full((len(rows),), rows.shape[1])), None
 
                 yield Unrolled(
                     stacks={"rnn": Stack(layer=network.encoder.rnn, tokens=piece, is_aligned=True)},
@@ -415,7 +415,7 @@ class TaggerNetwork(nn.Module):
         return viterbi(logits.log_softmax(dim=-1), lengths, transitions, start, torch.zeros(len(start)))[0]
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Return how likely each tag is for each word of rows of one length (B, T, K), as a logarithm."""
+        """Return the log-probability of each tag of each word (B, T, K), for rows of equal length."""
         if self.crf is None:
             return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
         return self.crf.marginals(logits, None).clamp(min=torch.finfo(logits.dtype).tiny).log()

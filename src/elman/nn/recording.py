@@ -12,7 +12,7 @@ nothing is recorded and no unit is set, that is the layer's own ``_run_layer``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -44,10 +44,11 @@ class Intervention:
     """Whether the units are those of the direction that reads from the end."""
     part: str
     """The part of the state that they belong to: ``hidden`` or ``cell``."""
-    units: tuple[int, ...]
-    """Which of its H units."""
+    units: Tensor
+    """(N,) int64, which of its H units; or (B, N), others in each row of the batch."""
     values: Tensor
-    """(1, units) for all steps, or (T, units) with a row for each of the first T steps; later steps are left alone."""
+    """(1, N), or (1, B, N), for all steps; or (T, N), for the first T steps of a sequence. Then later steps are left
+    alone, and so are all steps of a run that goes on from a state."""
 
 
 @dataclass(eq=False)
@@ -123,8 +124,9 @@ class LayerRun:
 class Recording:
     """What all layers computed while it was active."""
 
-    def __init__(self, by_step: bool) -> None:
+    def __init__(self, by_step: bool, interventions: Mapping[Recurrent, Sequence[Intervention]]) -> None:
         self.by_step = by_step
+        self.interventions = interventions
         self._runs: dict[tuple[int, int, bool], list[LayerRun]] = {}
 
     def add(self, run: LayerRun) -> None:
@@ -144,11 +146,14 @@ _current: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 
 @contextmanager
-def recording(by_step: bool = False) -> Iterator[Recording]:
+def recording(
+    by_step: bool = False, interventions: Mapping[Recurrent, Sequence[Intervention]] | None = None
+) -> Iterator[Recording]:
     """Record what all recurrent layers compute here, in this thread.
 
     Args:
         by_step: run one step at a time, and keep what each step hands to the next.
+        interventions: units of some stacks to be set here, besides those that the stacks have themselves.
 
     Example:
         >>> from elman.nn import LSTM
@@ -159,7 +164,7 @@ def recording(by_step: bool = False) -> Iterator[Recording]:
         >>> torch.equal(run.states["hidden"], outputs), list(run.gates)
         (True, ['input', 'forget', 'candidate', 'output'])
     """
-    record = Recording(by_step)
+    record = Recording(by_step, interventions or {})
     token = _current.set(record)
     try:
         yield record
@@ -172,16 +177,18 @@ def is_recording() -> bool:
     return _current.get() is not None
 
 
-def observed(run_layer: RunLayer, layer: Recurrent, number: int) -> RunLayer:
+def observed(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool) -> RunLayer:
     """Return how to run one layer of a stack: as it is, unless it is recorded or some of its units are set.
 
     Args:
         run_layer: runs it.
         layer: the stack.
         number: which of its layers, from 0.
+        is_start: whether sequences begin here, and do not go on from a state.
     """
     record = _current.get()
-    own = [each for each in layer.interventions if each.layer == number]
+    interventions = [*layer.interventions, *(record.interventions.get(layer, ()) if record else ())]
+    own = [each for each in interventions if each.layer == number and (is_start or len(each.values) == 1)]
     if record is None and not own:
         return run_layer
 
@@ -290,18 +297,15 @@ def _set_units(state: State, interventions: list[Intervention], position: Tensor
         if each.part not in state:
             continue
         part, values = state[each.part], each.values
+        units = each.units.to(part.device).expand(part.shape[1], -1)[None]  # (1, B, N)
+        positions = torch.as_tensor(position, device=values.device).expand(part.shape[1])  # (B,)
         if len(values) == 1:
-            new, holds = values, True
-        elif isinstance(position, int):
-            new, holds = values[min(position, len(values) - 1)][None], position < len(values)
+            new = values[0].to(part).expand_as(units)
         else:
-            new = values[position.clamp(max=len(values) - 1)]
-            new = torch.where((position < len(values))[:, None].to(new.device), new, part[0][:, list(each.units)])
-            holds = True
-        if holds:
-            columns = torch.tensor(each.units, device=part.device)
-            new = new.to(part).expand(part.shape[1], -1)[None]
-            state[each.part] = part.index_copy(-1, columns, new)
+            is_left_alone = (positions >= len(values)).to(part.device)[:, None]  # (B, 1)
+            new = values[positions.clamp(max=len(values) - 1)].to(part)  # (B, N)
+            new = torch.where(is_left_alone, part.gather(-1, units), new)
+        state[each.part] = part.scatter(-1, units, new)
     return state
 
 

@@ -52,8 +52,9 @@ class DropIn(Recurrent, nn.RNNBase):
             self.reset_parameters()
 
     @property
-    def _state_sizes(self) -> dict[str, int]:
-        sizes = super()._state_sizes
+    def state_sizes(self) -> dict[str, int]:
+        """The parts of a state and the size of each."""
+        sizes = super().state_sizes
         return {**sizes, "hidden": self.proj_size} if self.proj_size else sizes
 
     @property
@@ -84,11 +85,13 @@ class DropIn(Recurrent, nn.RNNBase):
             return super(Recurrent, self).forward(input, hx)  # ONNX export needs the sequence to stay packed
         return super().forward(input, hx, lengths)
 
-    def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
+    def _run_stack(
+        self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str, *, is_start: bool
+    ) -> tuple[Tensor, State]:
         drops = self.training and self.dropout > 0 and self.num_layers > 1
         needs_own_masks = drops and is_drawing()  # torch's call draws its dropout masks itself
         if backend != "torch" or not self._is_one_call or needs_own_masks or self.is_observed:
-            return super()._run_stack(inputs, state, lengths, backend)
+            return super()._run_stack(inputs, state, lengths, backend, is_start=is_start)
         self._update_flat_weights()
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         return run_torch(self._kernel, inputs, state, self._flat_weights, lengths, settings)

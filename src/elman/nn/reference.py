@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from elman.errors import UsageError, suggest
 
 Array = NDArray[np.float64]
-State = tuple[Array, ...]  # (h,) or (h, c), each (B, H)
+StateTuple = tuple[Array, ...]  # (h,) or (h, c), each (B, H)
 Saved = tuple[Array, ...]  # the values a cell's backward needs
 
 
@@ -63,7 +63,7 @@ class Gradients(NamedTuple):
     """The result of ``backward``: the gradient of the loss with respect to every input."""
 
     x: Array  # (T, B, I)
-    state: State  # of the initial state, each (B, H)
+    state: StateTuple  # of the initial state, each (B, H)
     weights: Weights
 
 
@@ -76,10 +76,10 @@ class Cell(Protocol):
     gates: int
     num_states: int
 
-    def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
+    def forward(self, from_input: Array, from_hidden: Array, state: StateTuple) -> tuple[StateTuple, Saved]:
         """Compute one time step for a batch of rows."""
 
-    def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
+    def backward(self, d_state: StateTuple, saved: Saved) -> tuple[Array, Array, StateTuple]:
         """Compute the gradients of that step."""
 
 
@@ -96,12 +96,12 @@ class RNN:
     gates = 1
     num_states = 1
 
-    def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
+    def forward(self, from_input: Array, from_hidden: Array, state: StateTuple) -> tuple[StateTuple, Saved]:
         """Return the new state (h,) and h itself, from which the slope is computed."""
         h = self.g(from_input + from_hidden)  # (B, H)
         return (h,), (h,)
 
-    def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
+    def backward(self, d_state: StateTuple, saved: Saved) -> tuple[Array, Array, StateTuple]:
         """Differentiate g; the previous state enters only through U."""
         (d_h,), (h,) = d_state, saved
         d_a = d_h * self.slope(h)  # (B, H)
@@ -123,7 +123,7 @@ class GRU:
     gates = 3
     num_states = 1
 
-    def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
+    def forward(self, from_input: Array, from_hidden: Array, state: StateTuple) -> tuple[StateTuple, Saved]:
         """Return the new state (h,) and the gates."""
         (h_past,) = state
         x_r, x_z, x_n = np.split(from_input, 3, axis=1)  # each (B, H)
@@ -134,7 +134,7 @@ class GRU:
         h = (1 - z) * n + z * h_past
         return (h,), (r, z, n, h_n, h_past)
 
-    def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
+    def backward(self, d_state: StateTuple, saved: Saved) -> tuple[Array, Array, StateTuple]:
         """Differentiate the equations, from last to first."""
         (d_h,), (r, z, n, h_n, h_past) = d_state, saved
         d_n = d_h * (1 - z)
@@ -166,7 +166,7 @@ class LSTM:
     gates = 4
     num_states = 2
 
-    def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
+    def forward(self, from_input: Array, from_hidden: Array, state: StateTuple) -> tuple[StateTuple, Saved]:
         """Return the new state (h, c) and the gates."""
         _, c_past = state
         a_i, a_f, a_g, a_o = np.split(from_input + from_hidden, 4, axis=1)  # each (B, H)
@@ -175,7 +175,7 @@ class LSTM:
         h = o * np.tanh(c)
         return (h, c), (i, f, g, o, c, c_past)
 
-    def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
+    def backward(self, d_state: StateTuple, saved: Saved) -> tuple[Array, Array, StateTuple]:
         """Differentiate the equations, from last to first; c affects the next step's c and this step's h."""
         (d_h, d_c), (i, f, g, o, c, c_past) = d_state, saved
         d_o = d_h * np.tanh(c)
@@ -200,7 +200,7 @@ class MinGRU:
     gates = 2
     num_states = 1
 
-    def forward(self, from_input: Array, from_hidden: Array, state: State) -> tuple[State, Saved]:
+    def forward(self, from_input: Array, from_hidden: Array, state: StateTuple) -> tuple[StateTuple, Saved]:
         """Return the new state (h,) and the gates."""
         (h_past,) = state
         a_z, n = np.split(from_input, 2, axis=1)  # each (B, H)
@@ -208,7 +208,7 @@ class MinGRU:
         h = (1 - z) * h_past + z * n
         return (h,), (z, n, h_past, from_hidden)
 
-    def backward(self, d_state: State, saved: Saved) -> tuple[Array, Array, State]:
+    def backward(self, d_state: StateTuple, saved: Saved) -> tuple[Array, Array, StateTuple]:
         """Differentiate the equations, from last to first; there is no U."""
         (d_h,), (z, n, h_past, from_hidden) = d_state, saved
         d_z = d_h * (n - h_past)
@@ -254,7 +254,7 @@ def sigmoid(a: Array) -> Array:
 # ---------------------------------------------------------------- one step, and whole sequences
 
 
-def step(cell: Cell, x: Array, state: State, weights: Weights) -> tuple[State, Step]:
+def step(cell: Cell, x: Array, state: StateTuple, weights: Weights) -> tuple[StateTuple, Step]:
     """Compute one time step of any cell: h_t = cell(W x_t + b_ih, U h_{t-1} + b_hh, state).
 
     Takes x (B, I) and the state before the step. Returns the state after it, and the values for ``step_backward``.
@@ -265,7 +265,7 @@ def step(cell: Cell, x: Array, state: State, weights: Weights) -> tuple[State, S
     return state, Step(x, h, saved)
 
 
-def step_backward(cell: Cell, d_state: State, done: Step, weights: Weights) -> tuple[Array, State, Weights]:
+def step_backward(cell: Cell, d_state: StateTuple, done: Step, weights: Weights) -> tuple[Array, StateTuple, Weights]:
     """Compute the gradients of one time step: the chain rule through the cell, then through its two matrix products.
 
     Takes the gradient of the state after the step. Returns the gradients of x (B, I), of the state before the step, and
@@ -279,7 +279,7 @@ def step_backward(cell: Cell, d_state: State, done: Step, weights: Weights) -> t
     return d_x, (d_h, *d_past[1:]), d_weights
 
 
-def zero_state(cell: Cell, batch_size: int, hidden_size: int) -> State:
+def zero_state(cell: Cell, batch_size: int, hidden_size: int) -> StateTuple:
     """Return the initial state h_0 = 0 (and c_0 = 0).
 
     Example:
@@ -290,7 +290,9 @@ def zero_state(cell: Cell, batch_size: int, hidden_size: int) -> State:
     return tuple(np.zeros((batch_size, hidden_size)) for _ in range(cell.num_states))
 
 
-def forward(cell: Cell, x: Array, weights: Weights, state: State | None = None) -> tuple[Array, State, list[Step]]:
+def forward(
+    cell: Cell, x: Array, weights: Weights, state: StateTuple | None = None
+) -> tuple[Array, StateTuple, list[Step]]:
     """Run a cell over a whole sequence, step by step.
 
     Args:
@@ -330,7 +332,7 @@ def backward(
     weights: Weights,
     trace: list[Step],
     d_outputs: Array,
-    d_final: State | None = None,
+    d_final: StateTuple | None = None,
     bptt_length: int | None = None,
 ) -> Gradients:
     """Backpropagate through time: walk the trace from its end and sum the contributions of all steps.
@@ -440,11 +442,11 @@ class LanguageModelPass(NamedTuple):
 
     loss: float  # nats, summed over time steps and rows
     logits: Array  # (T, B, O)
-    state: State  # the final state, to start the next chunk from
+    state: StateTuple  # the final state, to start the next chunk from
     d_weights: Weights
     d_V: Array  # (O, H)
     d_b2: Array  # (O,)
-    d_state: State  # of the initial state
+    d_state: StateTuple  # of the initial state
 
 
 def language_model(
@@ -453,7 +455,7 @@ def language_model(
     weights: Weights,
     V: Array,
     b2: Array,
-    state: State | None = None,
+    state: StateTuple | None = None,
     bptt_length: int | None = None,
 ) -> LanguageModelPass:
     """Run the whole computation: read ids, predict each next one, and differentiate the summed loss.

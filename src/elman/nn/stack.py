@@ -92,7 +92,7 @@ class Recurrent(nn.Module):
             dropout=dropout, bidirectional=bidirectional, device=device, dtype=dtype, **own,
         )  # fmt: skip
         if initial_state == "learned":
-            for name, size in self._state_sizes.items():
+            for name, size in self.state_sizes.items():
                 zeros = torch.zeros(num_layers * self.num_directions, size, device=device, dtype=dtype)
                 self.register_parameter(f"initial_{name}", nn.Parameter(zeros))
 
@@ -142,11 +142,11 @@ class Recurrent(nn.Module):
     @property
     def output_size(self) -> int:
         """The size of one output: that of the hidden state, doubled if two directions are concatenated."""
-        size = self._state_sizes["hidden"]
+        size = self.state_sizes["hidden"]
         return size * self.num_directions if self.merge == "concat" else size
 
     @property
-    def _state_sizes(self) -> dict[str, int]:
+    def state_sizes(self) -> dict[str, int]:
         """The size of each part of the state."""
         return dict.fromkeys(self.cell.state, self.hidden_size)
 
@@ -257,7 +257,7 @@ class Recurrent(nn.Module):
             Traceback (most recent call last):
             elman.errors.UsageError: the hidden state has shape (1, 2, 6), expected (L·D, B, H) = (1, B, 5)
         """
-        state_sizes = self._state_sizes
+        state_sizes = self.state_sizes
         state = State.of(tuple(state_sizes), hx)
         weight: Any = getattr(self, self._all_weights[0][0])
         dtype, device = dtype_beside(weight), weight.device
@@ -316,7 +316,7 @@ class Recurrent(nn.Module):
                 lengths = None
         is_learning = inputs.requires_grad or any(weight.requires_grad for _, weight in weights)
         backend = self._choose(inputs, lengths, torch.is_grad_enabled() and is_learning)
-        return self._run_stack(inputs, state, lengths, backend)
+        return self._run_stack(inputs, state, lengths, backend, is_start=hx is None)
 
     def _choose(self, inputs: Tensor, lengths: Tensor | None, is_learning: bool) -> str:
         """Choose the backend for this batch; log the first choice, and later ones at debug level."""
@@ -329,7 +329,9 @@ class Recurrent(nn.Module):
             logger.log(level, "%s layers of %d units run on %s: %s", name, self.hidden_size, BACKENDS[backend], reason)
         return backend
 
-    def _run_stack(self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str) -> tuple[Tensor, State]:
+    def _run_stack(
+        self, inputs: Tensor, state: State, lengths: Tensor | None, backend: str, *, is_start: bool
+    ) -> tuple[Tensor, State]:
         """Run layer by layer, merging directions in between."""
         finals: list[State] = []  # one per layer, each part (D, B, H)
         for layer in range(self.num_layers):
@@ -340,7 +342,7 @@ class Recurrent(nn.Module):
                 {name.rpartition("_l")[0]: getattr(self, name) for name in names} for names in self._all_weights[own]
             ]
             start = state.map(lambda part, own=own: part[own])  # type: ignore[misc]  # each (D, B, H)
-            run_layer = observed(self._run_layer, self, layer)
+            run_layer = observed(self._run_layer, self, layer, is_start)
             outputs, final = run_layer(inputs, start, weights, lengths, backend)
             finals.append(final)
             inputs = self._merge(outputs)  # (T, B, output_size)
@@ -387,7 +389,7 @@ class Recurrent(nn.Module):
 
     def _first_state(self, inputs: Tensor) -> State:
         """Return the initial state when the caller passes none, each part (L·D, B, H)."""
-        sizes = self._state_sizes
+        sizes = self.state_sizes
         if self.initial_state == "learned":
             learned = State((name, getattr(self, f"initial_{name}")) for name in sizes)  # (L·D, H) each
             return learned.map(lambda part: part[:, None].expand(-1, inputs.shape[1], -1).contiguous())

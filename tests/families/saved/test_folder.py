@@ -1,4 +1,4 @@
-"""A saved model: what is in its folder, and that a damaged, altered or newer one is told and never harmed."""
+"""A saved model: the files in its folder, and that a damaged, altered or newer one is reported and left unchanged."""
 
 import csv
 import errno
@@ -32,7 +32,7 @@ def contents(folder):
 
 
 def listing(folder):
-    """What stands in a folder, where not all of it can be read."""
+    """Return the contents of a folder, of which some may be unreadable."""
     return {
         path.name: (path.lstat().st_ino, path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.iterdir()
     }
@@ -67,7 +67,7 @@ def test_a_folder_holds_what_it_should(saved):
 
 
 def test_weights_have_torchs_names(saved):
-    """They go into torch's own LSTM as they are."""
+    """They load into torch's own LSTM unchanged."""
     weights = safetensors.torch.load_file(saved / "model.safetensors")
     lstm = torch.nn.LSTM(4, 8, batch_first=True)
     lstm.load_state_dict({name.removeprefix("rnn."): part for name, part in weights.items() if name.startswith("rnn.")})
@@ -131,7 +131,7 @@ def vouched_weights(change):
 
 
 def replaced(name, make):
-    """Something else than a file stands where a file should."""
+    """Put something other than a file in the place of a file."""
 
     def damage(folder):
         (folder / name).unlink()
@@ -242,7 +242,7 @@ def test_the_message_names_the_remedy(folder, change, words):
         assert word in str(caught.value)
 
 
-def test_reading_a_strangers_folder_opens_nothing_outside_of_it(folder, monkeypatch):
+def test_reading_an_untrusted_folder_opens_nothing_outside_of_it(folder, monkeypatch):
     secret = folder.parent / "x"
     secret.write_text("secret")
     config(files={"model.safetensors": "0", "../x": hashlib.sha256(b"secret").hexdigest()})(folder)
@@ -254,14 +254,14 @@ def test_reading_a_strangers_folder_opens_nothing_outside_of_it(folder, monkeypa
     assert secret not in [path.resolve() for path in opened]
 
 
-def test_a_missing_folder_is_told(shell, tmp_path):
+def test_a_missing_folder_is_reported(shell, tmp_path):
     answer = shell("generate", tmp_path / "nowhere")
     assert answer.code == 4
     assert "no such folder" in answer.err
 
 
 @pytest.mark.parametrize("failing_call", [1, 2, 3, 7])
-def test_a_full_disk_while_saving_leaves_the_former_model(folder, monkeypatch, tiny, easy, quick, failing_call):
+def test_a_full_disk_while_saving_leaves_the_previous_model(folder, monkeypatch, tiny, easy, quick, failing_call):
     before = contents(folder)
     other = tiny(seed=7).fit(easy)
     calls, plain = [], os.fsync
@@ -323,7 +323,7 @@ def test_an_unfinished_training_loads_its_best_weights(tmp_path, tiny, easy, she
     assert torch.equal(elman.load(tmp_path / "copy").read("the")[0], loaded.read("the")[0])
 
 
-def test_an_unfinished_training_without_a_validation_is_told(tmp_path, tiny, easy, monkeypatch):
+def test_an_unfinished_training_without_a_validation_is_reported(tmp_path, tiny, easy, monkeypatch):
     def batch(self, step):
         raise RuntimeError("injected")
 
@@ -335,7 +335,7 @@ def test_an_unfinished_training_without_a_validation_is_told(tmp_path, tiny, eas
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
-def test_a_damaged_checkpoint_is_told(tmp_path, shell, easy_file, tiny_flags, resume):
+def test_a_damaged_checkpoint_is_reported(tmp_path, shell, easy_file, tiny_flags, resume):
     folder = tmp_path / "m"
     folder.mkdir()
     save_checkpoint(folder / "checkpoint.safetensors", {"state": {}, "large": torch.zeros(100)})
@@ -348,7 +348,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path, shell, easy_file, tiny_flags, re
     assert shell("train", "lm", easy_file, "--out", folder, *tiny_flags, "--overwrite").code == 0
 
 
-def test_a_strangers_checkpoint_is_told(tmp_path, shell, easy_file):
+def test_an_untrusted_checkpoint_is_reported(tmp_path, shell, easy_file):
     folder = tmp_path / "m"
     folder.mkdir()
     save_checkpoint(folder / "checkpoint.safetensors", {"nothing": "of use"})
@@ -366,7 +366,7 @@ def test_a_model_is_overwritten_only_where_asked(folder, tiny, easy, quick):
     assert elman.load(folder).seed == 2
 
 
-def test_a_diverged_overwriting_leaves_the_former_model(folder, shell, easy_file, tiny_flags):
+def test_a_diverged_training_with_overwrite_leaves_the_previous_model(folder, shell, easy_file, tiny_flags):
     flags = [*tiny_flags, "--steps", 40, "--learning-rate", 1e6, "--warmup-steps", 0, "--overwrite"]
     before = contents(folder)
     assert shell("train", "lm", easy_file, "--out", folder, *flags).code == 5
@@ -383,7 +383,7 @@ def test_a_model_trained_on_another_device_loads_here(folder):
     assert model.generate("the ", max_tokens=3, seed=1)
 
 
-# ---------------------------------------------------------------- what is not vouched for
+# ---------------------------------------------------------------- files without a hash
 
 
 FIGURES = [
@@ -395,7 +395,7 @@ FIGURES = [
 
 @pytest.mark.parametrize("name", ["metrics.json", "log.csv"])
 @pytest.mark.parametrize("content", FIGURES)
-def test_figures_that_are_damaged_are_left_out(folder, tmp_path, name, content, shell):
+def test_damaged_figures_are_ignored(folder, tmp_path, name, content, shell):
     (folder / name).write_bytes(content)
     model = elman.load(folder)
     model.save(tmp_path / "copy")
@@ -429,11 +429,11 @@ def test_weights_that_are_not_finite_are_not_saved(folder, tiny, easy):
     assert contents(folder) == before
 
 
-# ---------------------------------------------------------------- whoever else writes there
+# ---------------------------------------------------------------- writing, and other processes
 
 
 def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path, tiny, easy):
-    """The model's card and its config name the data."""
+    """The model card and the config name the data."""
     path = tmp_path / os.fsdecode(b"caf\xe9.txt")
     path.write_text(easy)
     tiny().fit(path, out=tmp_path / "m")
@@ -442,7 +442,7 @@ def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path, tiny, easy):
     assert tiny().fit(path, out=tmp_path / "m", resume=True).metrics_["train"]["steps"] == 4
 
 
-def test_what_cannot_be_written_fails_before_the_first_step(tmp_path, tiny, easy, monkeypatch):
+def test_a_model_that_cannot_be_saved_fails_before_the_first_step(tmp_path, tiny, easy, monkeypatch):
     monkeypatch.setattr("elman.families.saved.folder.MAX_TEXT", 100)
     monkeypatch.setattr(StreamBatches, "batch", lambda self, step: pytest.fail("a step was taken"))
     with pytest.raises(UsageError, match=r"tokenizer\.json would have .* bytes, but the limit for loading is 100"):
@@ -482,7 +482,7 @@ def test_a_model_of_another_task_leaves_nothing_behind(folder):
     assert elman.load(folder).predict([["a", "b"]]) == tagger.predict([["a", "b"]])
 
 
-def test_a_reader_meets_a_folder_that_is_being_replaced(folder, tiny, easy, monkeypatch):
+def test_a_folder_can_be_read_while_it_is_being_replaced(folder, tiny, easy, monkeypatch):
     """Between its config and its weights, another process puts a new model into the folder."""
     other = tiny(seed=7).fit(easy)
     plain, calls = read_file, []
@@ -499,12 +499,12 @@ def test_a_reader_meets_a_folder_that_is_being_replaced(folder, tiny, easy, monk
     assert calls[0] == "config.json"
 
 
-# ---------------------------------------------------------------- a stranger's checkpoint
+# ---------------------------------------------------------------- an untrusted checkpoint
 
 
 @pytest.fixture(scope="module")
 def unfinished(tmp_path_factory, tiny, easy):
-    """A training that stopped after its first validation."""
+    """Return the folder of a training that stopped after its first validation."""
     folder = tmp_path_factory.mktemp("unfinished") / "m"
     with pytest.MonkeyPatch.context() as patch:
         plain = StreamBatches.batch
@@ -581,7 +581,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(unfinished, tmp_path, shell, 
     answer = shell("train", "lm", easy_file, "--out", folder, "--resume")
     assert answer.code in (2, 4), answer.err
     assert contents(folder) == before
-    assert shell("generate", folder, "--max-tokens", 3).code in (0, 4)  # what it needs may be whole
+    assert shell("generate", folder, "--max-tokens", 3).code in (0, 4)  # what it needs may be undamaged
 
 
 def test_the_checkpoint_of_the_test_above_can_be_resumed(unfinished, tmp_path, shell, easy_file):
@@ -596,7 +596,7 @@ def test_the_limits_are_documented():
         assert any(f"`{name}`" in row and shown in row for row in rows), name
 
 
-def test_a_checkpoint_that_is_a_folder_is_told(folder, shell, easy_file, tiny_flags):
+def test_a_checkpoint_that_is_a_folder_is_reported(folder, shell, easy_file, tiny_flags):
     (folder / "checkpoint.safetensors").mkdir()
     for flag in ("--overwrite", "--resume"):
         answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags, flag)
@@ -606,7 +606,7 @@ def test_a_checkpoint_that_is_a_folder_is_told(folder, shell, easy_file, tiny_fl
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_a_lock_that_is_no_file_is_told_or_taken(folder, tiny, easy, make):
+def test_a_lock_that_is_not_a_file_is_reported_or_used(folder, tiny, easy, make):
     make(folder / ".lock")
     try:
         tiny(seed=2).fit(easy, out=folder, overwrite=True)

@@ -79,7 +79,7 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
     Args:
         named: names of the models, which stand before the names of their curves where there are several.
     """
-    most = max(_SHADES // len(named), 1)  # of each model
+    most = 1 if len(named) > 1 else _SHADES  # of each model
     curves = [(name, curve) for name, gradients in named for curve in gradients.curves[:most]]
     largest_lag = max(len(curve.mean) for _, curve in curves)
     seen = np.concatenate([_positive(curve.mean) for _, curve in curves])
@@ -106,7 +106,7 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
         truncated = named[0][1].truncated_at
         if truncated is not None and truncated <= largest_lag:
             axes.upright(truncated, f"training goes back {truncated}", "truncated", 2)
-    names = [f"{name} · {curve.name}" if len(named) > 1 else curve.name for name, curve in curves]
+    names = [name if len(named) > 1 else curve.name for name, curve in curves]
     label = "Size of the gradient by lag. " + " ".join(
         f"{name}: {curve.mean[0]:.2g} at lag 1, {curve.mean[-1]:.2g} at lag {len(curve.mean)}."
         for name, (_, curve) in zip(names, curves, strict=True)

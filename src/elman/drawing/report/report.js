@@ -43,6 +43,7 @@
       : Math.abs(value) >= 0.01 || value === 0 ? Number(value.toPrecision(3)).toString() : value.toExponential(1);
   const percent = (share) => (share >= 0.0995 ? (100 * share).toFixed(0) : (100 * share).toFixed(1)) + " %";
   const visible = (token) => token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/ /g, "␣") || "∅";
+  const shorten = (text, most) => ([...text].length > most ? [...text].slice(0, most - 1).join("") + "…" : text);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const partName = (part) => ({ hidden: "state h", cell: "cell c" })[part] || part.replace("gate ", "") + (isGate(part) ? " gate" : "");
   const isGate = (part) => part.startsWith("gate ") && part !== "gate candidate";
@@ -78,7 +79,15 @@
         this.chosen.step = Math.min(length - 1, Math.floor(length / 2));
         this.chosen.unit = this.layer.order[this.layer.order.length - 1];
       }
+      if (this.firstUnit && this.stacks.length) Object.assign(this.chosen, this.find(...this.firstUnit));
       if (this.gradients) this.chosen.target = this.gradients.targets.length - 1;
+    }
+    /** A unit of the last stack; where it is not among those that are shown, only its layer and part. */
+    find(layer, reverse, part, unit) {
+      const stack = this.stacks.length - 1, layers = this.stacks[stack].layers;
+      const place = Math.max(layers.findIndex((one) => one.layer === layer && one.reverse === reverse), 0);
+      const shown = layers[place].units.indexOf(unit);
+      return { stack, layer: place, part: part in layers[place].parts ? part : "gate " + part, ...(shown < 0 ? {} : { unit: shown }) };
     }
     get stack() { return this.stacks[this.chosen.stack]; }
     get layer() { return this.stack.layers[this.chosen.layer]; }
@@ -169,6 +178,12 @@
 
   // ---------------------------------------------------------------- pieces of pictures
 
+  /** A unit's value after a step; before the first one it is that of the first state. */
+  const valueAt = (layer, part, row, unit) => {
+    const packed = unpack(layer.parts[part]);
+    return row < 0 || row >= packed.rows ? (layer.start[part] ? layer.start[part][unit] : 0) : at(packed, row, unit);
+  };
+
   /** Tokens as running text: words are set apart, characters are not. */
   const writeTokens = (tokens, first, last, decorate, isOneLine = false) => {
     const joined = tokens.every((token) => [...token].length <= 1 || /^<.*>$/.test(token)) || tokens.some((token) => /\s/.test(token) && token.length > 1);
@@ -253,7 +268,7 @@
         return { part, shift, canvas, value, row: make("div", { class: "row" }, label, canvas, value) };
       });
       const { gates, units, size } = model.layer, past = gates.length === 2 ? "" : " + U h_t−1";
-      inside.replaceChildren(make("h4", {}, symbols(`W x_t${past} + b → ${gates.length ? "gates" : "g"} → h_t`),
+      inside.replaceChildren(make("h3", {}, symbols(`W x_t${past} + b → ${gates.length ? "gates" : "g"} → h_t`),
         ` · ${units.length === size ? "" : units.length + " of "}${size} units`), ...strips.map((strip) => strip.row));
     };
 
@@ -268,7 +283,7 @@
 
       const sizes = current.sizes && current.sizes[step];
       const most = current.sizes ? Math.max(...current.sizes.flat()) || 1 : 1;
-      reads.replaceChildren(make("h4", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
+      reads.replaceChildren(make("h3", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
         ...(sizes ? [bar("W x", sizes[0] / most, digits(sizes[0]), "w"), bar("U h", sizes[1] / most, digits(sizes[1]), "u"),
           make("p", { class: "readout" }, sizes[1] ? `Lengths of the two vectors that are added up: what is read now makes ${percent(sizes[0] / (sizes[0] + sizes[1]))} of their sum, the past the rest.` : "The length of this vector. Nothing of the past is added.")] : []));
 
@@ -277,7 +292,7 @@
       for (const strip of strips) {
         const packed = unpack(current.parts[strip.part]), row = strip.shift ? before : step;
         const gate = isGate(strip.part);
-        const values = current.order.map((unit) => (row < 0 || row >= packed.rows ? 0 : at(packed, row, unit)));
+        const values = current.order.map((unit) => valueAt(current, strip.part, row, unit));
         const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
         const size = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
         strip.value.textContent = gate ? `mean ${digits(mean)}` : `± ${digits(size)}`;
@@ -287,14 +302,14 @@
 
       const row = model.row(step), outputs = model.outputs;
       const title = make("span", {}, symbols(outputs && outputs.pooled ? "V h + b → softmax" : "V h_t + b → softmax"), outputs && outputs.pooled ? " · after all steps" : "");
-      if (row < 0) says.replaceChildren(make("h4", {}, title), make("p", { class: "readout" }, outputs ? "This step has no output." : ""));
+      if (row < 0) says.replaceChildren(make("h3", {}, title), make("p", { class: "readout" }, outputs ? "This step has no output." : ""));
       else {
         const target = outputs.targets[row], shares = outputs.probabilities[row];
         const bars = outputs.names[row].map((name, place) => bar(visible(name), shares[place], percent(shares[place]), "", name === target ? "target" : ""));
         if (target !== null && !outputs.names[row].includes(target) && outputs.targetProbabilities[row] !== null)
           bars.push(bar(visible(target), outputs.targetProbabilities[row], percent(outputs.targetProbabilities[row]), "", "target"));
         const loss = outputs.losses[row];
-        says.replaceChildren(make("h4", {}, title), ...bars, make("p", { class: "readout" },
+        says.replaceChildren(make("h3", {}, title), ...bars, make("p", { class: "readout" },
           loss === null ? "" : `Loss at this step: ${digits(loss)} nats (${digits(loss / Math.LN2)} bits).`));
       }
       worked.replaceChildren(...workedEquation(model, step));
@@ -314,7 +329,7 @@
     const low = (text) => make("sub", {}, text), w = (text) => make("b", { class: "w" }, text), u = (text) => make("b", { class: "u" }, text);
     const plus = (number) => (number < 0 ? ` − ${digits(-number)}` : ` + ${digits(number)}`);
     const plusIn = (colour, number) => [number < 0 ? " − " : " + ", colour(digits(Math.abs(number)))];
-    const value = (part, row) => (row < 0 || row >= unpack(parts[part]).rows ? 0 : at(unpack(parts[part]), row, model.chosen.unit));
+    const value = (part, row) => valueAt(model.layer, part, row, model.chosen.unit);
     const before = reverse ? step + 1 : step - 1;
     const lines = names.map((gate, place) => {
       const column = place * size + unit;
@@ -335,7 +350,7 @@
       const [kept, made] = names.length === 2 ? [1 - z, z] : [z, 1 - z];
       lines.push(make("li", {}, "h", low("t"), ` = ${digits(made)} · n + ${digits(kept)} · h`, low("t−1"), ` = ${digits(made)} · (${digits(n)}) + ${digits(kept)} · (${digits(past)}) = ${digits(value("hidden", step), 3)}`));
     }
-    return [make("h4", { class: "figcaption" }, `The equation of unit ${unit} with the numbers of this step`),
+    return [make("h3", { class: "figcaption" }, `The equation of unit ${unit} with the numbers of this step`),
       make("div", { class: "controls" }, unitControl(model)),
       make("ul", { class: "worked" }, ...lines),
       make("p", { class: "readout" }, "In each bracket: ", w("W x"), ...(names.length === 2 ? [] : [", ", u("U h")]), ", b.")];
@@ -576,7 +591,7 @@
     for (let lag = 0; lag <= shown; lag++) {
       const token = stack.tokens[target + sign * lag] ?? "";
       picture.append(shape("circle", { class: lag ? "node" : "node now", cx: place(lag), cy: y, r: 8 }, shape("title", {}, `step ${target + sign * lag + 1}`)),
-        shape("text", { class: "token", x: place(lag), y: y + 32, "text-anchor": "middle" }, visible(token).slice(0, 6)));
+        shape("text", { class: "token", x: place(lag), y: y + 32, "text-anchor": "middle" }, shorten(visible(token), 6)));
     }
     picture.append(shape("text", { class: "note", x: place(0), y: 22, "text-anchor": curve.reverse ? "start" : "end" }, name),
       shape("path", { class: "edge", d: `M${place(0)} 28V48` }));
@@ -664,9 +679,7 @@
   }
   for (const button of document.querySelectorAll("[data-choose]")) button.addEventListener("click", () => {
     const model = models[Number(button.dataset.model)], [layer, reverse, part, unit] = button.dataset.choose.split(",");
-    const stack = model.stacks.length - 1, layers = model.stacks[stack].layers;
-    const place = layers.findIndex((one) => one.layer === Number(layer) && one.reverse === (reverse === "1"));
-    model.choose({ stack, layer: place, part: part in layers[place].parts ? part : "gate " + part, unit: layers[place].units.indexOf(Number(unit)) });
+    model.choose(model.find(Number(layer), reverse === "1", part, Number(unit)));
     document.getElementById("text").scrollIntoView();
   });
 

@@ -117,6 +117,8 @@ class LayerStates:
     """(T, H), of an LSTM."""
     gates: Mapping[str, Array] = field(default_factory=dict)
     """Each gate by name (T, H)."""
+    start: Mapping[str, Array] = field(default_factory=dict)
+    """The state before the first step that it reads: ``hidden`` and ``cell`` (H,) each; zeros where missing."""
     sizes: Array | None = None
     """(T, 2): the 2-norms of W x_t and of U h_{t-1}."""
     terms: Terms | None = None
