@@ -29,11 +29,11 @@ class Inspect:
 
     Without --out, --json or --npz, print how far back the gradients reach, and what to change where that is a fault.
 
-    Leading folders that hold a model are all looked at, side by side in one report; -- ends them.
+    Several models, all leading folders that hold one, stand side by side in a report; -- ends them.
     """
 
-    folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR")]]
-    """The saved model."""
+    folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR...")]]
+    """The saved model, or several."""
     files: tyro.conf.Positional[Annotated[tuple[str, ...], About(metavar="INPUT", default="-")]] = ()
     """What to read, as for elman predict; - reads standard input, sample:NAME is a built-in data set."""
     text: str | None = None
