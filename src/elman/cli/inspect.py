@@ -66,7 +66,7 @@ def run(words: Sequence[str]) -> int:
         for folder in folders:
             model = load(folder)
             inputs, record = read_record(model, command, file)
-            source = "--text" if command.text is not None else file
+            source = "" if command.text is not None else "standard input" if file == "-" else file
             options: dict[str, Any] = {"steps": command.steps, "record": record}
             reports.append(model_report(model, inputs, name=str(folder), source=source, **options))
         save_report(command.out, *reports)
