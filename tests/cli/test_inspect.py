@@ -2,13 +2,15 @@
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
 
 import elman
-from elman.inspection import gradient_by_lag, trace
+from elman.drawing.report import html
+from elman.inspection import gradient_by_lag, model_report, trace
 
 TEXT = "the quick brown fox jumps over the lazy dog .\n"
 SCALE = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF GABc\n\n"
@@ -136,6 +138,12 @@ def test_the_first_steps_and_a_record(folders, shell, tmp_path):
         ("lm", ["--text", ""], 3, "empty"),
         ("lm", ["{file}", "--text", "x"], 2, "--text are both given"),
         ("lm", ["--text", "x", "--json", "--npz", "x.npz"], 2, "choose one"),
+        ("lm", ["--text", "x", "--json", "--out", "x.html"], 2, "--out and --json are given: choose one"),
+        ("lm", ["--text", "x", "--out", "x.pdf"], 2, "the report is HTML; name it x.html"),
+        ("lm", ["--text", "the", "--out", "{folder}/none/x.html"], 6, "cannot be written"),
+        ("lm", ["{file}", "{file}"], 2, "one input is looked at"),
+        ("lm", ["{model}", "--text", "the"], 2, "2 models are compared in a report; add --out"),
+        ("lm", ["{model}", "--out", "x.html"], 2, "a pipe can be read by one model only"),
         ("lm", ["--text", "the", "--record", "2"], 3, "there is no record 2"),
         ("tagger", ["--text", "a b", "--record", "2"], 3, "there is no record 2: it has 1"),
         ("lm", ["--text", "the", "--steps", "0"], 2, "--steps is 0; it must be at least 1"),
@@ -151,7 +159,7 @@ def test_the_first_steps_and_a_record(folders, shell, tmp_path):
 )
 def test_what_is_refused(task, words, code, message, folders, shell, tmp_path):
     (tmp_path / "text.txt").write_text(TEXT)
-    given = [word.format(file=tmp_path / "text.txt", folder=tmp_path) for word in words]
+    given = [word.format(file=tmp_path / "text.txt", folder=tmp_path, model=folders("lm")) for word in words]
     answer = shell("inspect", folders(task), *given)
     assert answer.code == code
     assert message in answer.err
@@ -173,3 +181,46 @@ def test_a_model_without_recurrent_layers(shell, tmp_path):
     answer = shell("inspect", tmp_path / "m", "--text", "the")
     assert answer.code == 2
     assert 'cell is "window", which has no recurrent state' in answer.err
+
+
+@pytest.mark.parametrize("task", INPUTS)
+def test_a_report_of_every_task_is_that_of_python(task, folders, shell, tmp_path):
+    path, record, given = write_input(task, tmp_path)
+    answer = shell("inspect", folders(task), path, "--record", record, "--out", tmp_path / "report.html")
+    assert (answer.code, answer.err) == (0, "")
+    assert "report.html; open it in a browser" in answer.out
+    expected = model_report(elman.load(folders(task)), given, name=str(folders(task)), source=str(path))
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == html(expected)
+
+
+def test_several_models_stand_in_one_report(folders, shell, tmp_path):
+    out = tmp_path / "compared.html"
+    (tmp_path / "text.txt").write_text("a b b\n")
+    words = [folders("tagger"), folders("classifier"), tmp_path / "text.txt", "--input-format", "text", "--out", out]
+    assert shell("inspect", *words).code == 0
+    models = [elman.load(folders(task)) for task in ("tagger", "classifier")]
+    given = [[["a", "b", "b"]], ["a b b"]]
+    reports = [
+        model_report(model, one, name=str(words[place]), source=str(words[2]))
+        for place, (model, one) in enumerate(zip(models, given, strict=True))
+    ]
+    assert out.read_text(encoding="utf-8") == html(*reports)
+
+
+def test_two_dashes_end_the_models(folders, shell, tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT)
+    told = shell("inspect", folders("lm"), "--json", "--", tmp_path / "text.txt")
+    assert json.loads(told.out)["tokens"] == list(TEXT)
+    answer = shell("inspect", folders("lm"), "--json", "--", folders("tagger"))
+    assert answer.code == 3
+    assert f"{folders('tagger')}: is a folder" in answer.err
+
+
+def test_text_with_a_script_in_it_is_shown_and_never_run(folders, shell, tmp_path):
+    out = tmp_path / "report.html"
+    text = "good </script><script>alert(1)</script> film"
+    assert shell("inspect", folders("classifier"), "--text", text, "--out", out).code == 0
+    page = out.read_text(encoding="utf-8")
+    assert page.count("<script") == 2
+    (data,) = re.findall('id="data">(.*?)</script>', page)
+    assert "".join(json.loads(data)[0]["stacks"][0]["tokens"]) == text.replace(" ", "")
