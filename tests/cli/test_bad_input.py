@@ -1,4 +1,4 @@
-"""Whatever is wrong with the user's input ends in one or two lines that name it and what to do; nothing is harmed."""
+"""Every mistake in the input ends in one or two lines that name it and the remedy; nothing on disk changes."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture
 def refused(shell, saved, tmp_path, monkeypatch, easy):
-    """Run a command that must fail; return the line that it says."""
+    """Run a command that must fail, and return its message."""
     monkeypatch.chdir(tmp_path)
     Path("easy.txt").write_text(easy)
 
@@ -31,7 +31,7 @@ def refused(shell, saved, tmp_path, monkeypatch, easy):
 
 TRAIN = ["train", "lm", "easy.txt", "--out", "out"]
 
-USAGE = {  # what is written: what must be answered
+USAGE = {  # the command, and parts of the error
     "trian lm easy.txt": ["trian", 'did you mean "train"'],
     "transmogrify": ["transmogrify", "elman --help"],
     "train lmm easy.txt": ["lmm", 'did you mean "lm"'],
@@ -64,7 +64,7 @@ USAGE = {  # what is written: what must be answered
 
 
 @pytest.mark.parametrize("command", USAGE)
-def test_wrong_usage_is_told(refused, command):
+def test_wrong_usage_is_reported(refused, command):
     message = refused(2, command.split())
     for part in USAGE[command]:
         assert part in message
@@ -103,14 +103,14 @@ FLAGS = {
 
 
 @pytest.mark.parametrize("flags", FLAGS)
-def test_a_wrong_flag_is_told(refused, flags):
+def test_a_wrong_flag_is_reported(refused, flags):
     message = refused(2, [*TRAIN, *flags.split()])
     for part in FLAGS[flags]:
         assert part in message
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_told(refused):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is present")
+def test_a_missing_gpu_is_reported(refused):
     assert "cpu" in refused(2, [*TRAIN, "--device", "cuda"])
 
 
@@ -128,14 +128,14 @@ TOML = {
 
 
 @pytest.mark.parametrize("content", TOML)
-def test_a_wrong_config_is_told(refused, content):
+def test_a_wrong_config_is_reported(refused, content):
     Path("settings.toml").write_text(content)
     message = refused(2, [*TRAIN, "--config", "settings.toml"])
     for part in TOML[content]:
         assert part in message
 
 
-CONFIGS = {  # what the file holds, and what is answered
+CONFIGS = {  # what the file holds, and a part of the error
     "not UTF-8": (b"seed = 1\ncell = '\xe9'", "not valid UTF-8 in line 2"),
     "UTF-16": ("seed = 1".encode("utf-16"), "not valid UTF-8 in line 1"),
     "a number of 5,000 digits": (b"seed = " + b"9" * 5000, "4300 digits"),
@@ -157,7 +157,7 @@ CONFIGS = {  # what the file holds, and what is answered
 
 
 @pytest.mark.parametrize("case", CONFIGS)
-def test_a_config_that_cannot_be_used_is_told(refused, case):
+def test_a_config_that_cannot_be_used_is_reported(refused, case):
     content, part = CONFIGS[case]
     Path("settings.toml").write_bytes(content)
     message = refused(2, [*TRAIN, "--config", "settings.toml"])
@@ -166,7 +166,7 @@ def test_a_config_that_cannot_be_used_is_told(refused, case):
     assert message.count("\n") == 1
 
 
-def test_a_config_that_is_no_file_is_told(refused):
+def test_a_config_that_is_not_a_regular_file_is_refused(refused):
     os.mkfifo("pipe")
     assert "not a regular file" in refused(2, [*TRAIN, "--config", "pipe"])
     assert "not a regular file" in refused(2, [*TRAIN, "--config", "/dev/zero"])
@@ -178,7 +178,7 @@ EMPTY = ["train lm easy.txt --out=", "train lm FILE --out out", "generate FILE",
 
 
 @pytest.mark.parametrize("command", [*EMPTY, "predict MODEL FILE", "compare lm FILE", "demo --out="])
-def test_an_empty_name_is_told(refused, command):
+def test_an_empty_name_is_reported(refused, command):
     assert "empty" in refused(2, ["" if word == "FILE" else word for word in command.split()])
 
 
@@ -187,11 +187,11 @@ LARGE = ["generate MODEL --seed", "generate MODEL --max-tokens", "data show topi
 
 @pytest.mark.parametrize("command", [*LARGE, "train lm easy.txt --out out --seed", "bench kernels --repeats"])
 @pytest.mark.parametrize("number", ["99999999999999999999999", "9" * 5000, "1e400"])
-def test_a_number_that_is_too_large_is_told(refused, command, number):
+def test_a_number_that_is_too_large_is_reported(refused, command, number):
     assert command.split()[-1] in refused(2, [*command.split(), number])
 
 
-def test_what_a_terminal_would_obey_is_escaped(refused):
+def test_control_characters_are_escaped(refused):
     assert "\\x1b[31m" in refused(2, ["\x1b[31m"])
     assert "no\\x1b\\udcff: no such folder" in refused(4, ["info", "no\x1b\udcff"])
 
@@ -208,7 +208,7 @@ DATA = {
 
 
 @pytest.mark.parametrize("case", DATA)
-def test_a_text_that_cannot_be_used_is_told(refused, case):
+def test_a_text_that_cannot_be_used_is_reported(refused, case):
     content, parts = DATA[case]
     Path("bad.txt").write_bytes(content)
     message = refused(3, ["train", "lm", "bad.txt", "--out", "out"])
@@ -216,7 +216,7 @@ def test_a_text_that_cannot_be_used_is_told(refused, case):
         assert part in message
 
 
-def test_the_encoding_that_was_named_works(refused, shell, tiny_flags):
+def test_the_suggested_encoding_works(refused, shell, tiny_flags):
     Path("latin.txt").write_bytes("café au lait\n".encode("cp1252") * 60)
     message = refused(3, ["train", "lm", "latin.txt", "--out", "out", *tiny_flags])
     encoding = message.split("try --encoding ")[1].split()[0]
@@ -226,7 +226,7 @@ def test_the_encoding_that_was_named_works(refused, shell, tiny_flags):
 
 
 @pytest.mark.parametrize("command", ["train lm {} --out out", "predict MODEL {}", "evaluate MODEL {}", "compare lm {}"])
-def test_a_file_that_cannot_be_opened_is_told(refused, command):
+def test_a_file_that_cannot_be_opened_is_reported(refused, command):
     Path("folder").mkdir()
     for name, part in {
         "folder": "is a folder",
@@ -241,45 +241,45 @@ def test_a_file_that_cannot_be_opened_is_told(refused, command):
         assert part in message
 
 
-def test_a_missing_second_file_is_told(refused):
+def test_a_missing_second_file_is_reported(refused):
     assert "easy.txt" in refused(3, [*TRAIN, "--valid", "eassy.txt"])
     assert "easy.txt" in refused(3, ["generate", "MODEL", "--prompt-file", "eassy.txt"])
     assert "no such folder" in refused(4, [*TRAIN, "--init-from", "nowhere"])
     assert "v.vec" in refused(3, [*TRAIN, "--level", "word", "--bptt-length", "8", "--vectors", "v.vec"])
 
 
-def test_a_model_in_the_way_is_told(refused):
+def test_an_existing_model_is_not_overwritten(refused):
     message = refused(4, ["train", "lm", "easy.txt", "--out", "MODEL"])
     assert "--out" in message
     assert "--overwrite" in message
 
 
 @pytest.mark.parametrize("verb", ["generate MODEL", "predict MODEL easy.txt", "evaluate MODEL easy.txt", "info MODEL"])
-def test_a_missing_model_is_told(refused, verb):
+def test_a_missing_model_is_reported(refused, verb):
     assert "no such folder" in refused(4, verb.replace("MODEL", "nowhere").split())
     Path("folder").mkdir()
     assert "holds no model" in refused(4, verb.replace("MODEL", "folder").split())
     assert "easy.txt" in refused(4, verb.replace("MODEL", "easy.txt").split())
 
 
-def test_a_folder_that_cannot_be_made_is_told(refused):
+def test_a_folder_that_cannot_be_created_is_reported(refused):
     assert "another with --out" in refused(6, ["train", "lm", "easy.txt", "--out", "easy.txt"])
     assert "another with --out" in refused(6, ["train", "lm", "easy.txt", "--out", "easy.txt/deeper"])
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_told(refused):
+def test_a_folder_without_write_permission_is_reported(refused):
     Path("locked").mkdir(mode=0o500)
     assert "Permission denied" in refused(6, ["train", "lm", "easy.txt", "--out", "locked"])
 
 
-def test_a_prompt_that_is_no_text_is_no_reason_to_fail(shell, saved):
+def test_a_prompt_that_is_not_valid_unicode_is_accepted(shell, saved):
     answer = shell("generate", saved, "--prompt", "the \udcff", "--max-tokens", 3)
     assert answer.code == 0
     assert answer.out.startswith("the ?")
 
 
-def test_an_interruption_before_the_training_is_told(monkeypatch, shell, easy_file):
+def test_an_interruption_before_training_is_reported(monkeypatch, shell, easy_file):
     def interrupt(*_):
         raise KeyboardInterrupt
 

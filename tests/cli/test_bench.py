@@ -1,4 +1,4 @@
-"""``elman bench``: what is printed, and what a wrong word is answered."""
+"""``elman bench``: its tables, and the errors for wrong words."""
 
 import json
 from functools import partial
@@ -24,7 +24,7 @@ FULL = [
 
 @pytest.fixture
 def timed(monkeypatch):
-    """Let ``bench kernels`` have these rows; return what it was asked for."""
+    """Make ``bench kernels`` return these rows, and record its arguments."""
     asked = []
 
     def bench_kernels(repeats, peers):
@@ -64,7 +64,7 @@ def test_every_table_fits_the_terminal(capsys):
     printed = capsys.readouterr().out
     assert "…" not in printed
     assert max(len(line) for line in printed.splitlines()) <= 100
-    assert "units; peak 140 GFLOP/s\n" in printed  # in one line; 70 are half of it
+    assert "units; peak 140 GFLOP/s\n" in printed  # on one line; 70 is half of the peak
     for part in ("1234.6", "123,456", "100.0", "1x128"):
         assert part in printed
 
@@ -82,7 +82,7 @@ def test_generate_takes_one_thread_and_as_many_as_asked_for(shell, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["generate", "train"])
-def test_the_other_tables_come_through(shell, monkeypatch, what):
+def test_the_other_tables_are_printed(shell, monkeypatch, what):
     monkeypatch.setattr("elman.bench.limits.PRODUCT", (64, 32, 32))
     monkeypatch.setattr("elman.bench.generate.bench_generate", partial(bench_generate, shapes=[Shape(1, 1, 8)]))
     monkeypatch.setattr("elman.bench.train.LanguageModel.dry_run", lambda self, text: {"seconds_per_step": 0.1})
@@ -104,7 +104,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("command", WRONG)
-def test_wrong_usage_is_told(shell, command):
+def test_wrong_usage_is_reported(shell, command):
     answer = shell(*command.split())
     assert answer.code == 2
     assert answer.err.startswith("elman: ")
@@ -112,7 +112,7 @@ def test_wrong_usage_is_told(shell, command):
         assert part in answer.err
 
 
-def test_a_peer_that_is_not_installed_is_told_with_the_command(shell, monkeypatch):
+def test_the_error_for_a_missing_peer_names_the_command_to_install_it(shell, monkeypatch):
     monkeypatch.setattr("elman.bench.peers.find_spec", lambda package: None)
     answer = shell("bench", "kernels", "--peers", "jax")
     assert answer.code == 2

@@ -67,7 +67,7 @@ def test_a_command_without_a_task_names_the_tasks(shell, verb):
 
 
 def docstrings(kind):
-    """The text below each field of a dataclass, out of its source; a field without one keeps its base's."""
+    """Return the docstring of each field of a dataclass, from its source; a field without one keeps its base's."""
     found = {}
     for part in reversed([part for part in kind.__mro__ if dataclasses.is_dataclass(part)]):
         found |= docstrings_of(part)
@@ -93,11 +93,11 @@ def flags_in(text):
 def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
     shown = " ".join(help_of(capsys, "train", task, "--help-all").split())
     model = TASKS[task].model_class
-    told = docstrings(model)
+    texts = docstrings(model)
     for field in dataclasses.fields(model):
         off = "Switch this off: " if field.default is True else ""
         assert f"--{'no-' if off else ''}{field.name.replace('_', '-')} " in shown, field.name
-        assert off + " ".join(told[field.name].split()) in shown, field.name
+        assert off + " ".join(texts[field.name].split()) in shown, field.name
     for garble in ("{None}", "(default: )", "None"):
         assert garble not in shown
     assert "data. (default: a tenth of the data" in shown
@@ -105,7 +105,7 @@ def test_every_setting_is_a_flag_and_its_docstring_the_help(capsys, task):
 
 @pytest.mark.parametrize("verb", ["train", "compare"])
 @pytest.mark.parametrize("task", TASKS)
-def test_help_shows_the_common_options_and_help_all_the_others_too(capsys, verb, task):
+def test_help_shows_the_common_options_and_help_all_shows_all(capsys, verb, task):
     if verb == "compare" and TASKS[task].comparison is None:
         return
     short, long = (help_of(capsys, verb, task, word) for word in ("--help", "--help-all"))
@@ -144,7 +144,7 @@ def test_no_two_settings_of_a_task_are_documented_in_the_same_words(task):
 # ---------------------------------------------------------------- train
 
 
-def test_train_saves_a_model_and_says_what_came_of_it(shell, tmp_path, easy_file, tiny_flags):
+def test_train_saves_a_model_and_prints_its_figures(shell, tmp_path, easy_file, tiny_flags):
     answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", *tiny_flags)
     assert answer.code == 0
     model = elman.load(tmp_path / "m")
@@ -163,7 +163,7 @@ def test_train_reads_several_files_as_one_text(shell, tmp_path, easy, tiny_flags
     assert weights[0] == weights[1]
 
 
-def test_a_flag_goes_before_the_file_and_the_file_before_the_default(shell, tmp_path, easy_file):
+def test_options_override_the_config_file_and_the_file_overrides_defaults(shell, tmp_path, easy_file):
     (tmp_path / "settings.toml").write_text(
         'cell = "gru"\nhidden-size = 6\nembedding_size = 4\nminutes = 5\nevaluations = 1\nlines = true\n'
     )
@@ -176,7 +176,7 @@ def test_a_flag_goes_before_the_file_and_the_file_before_the_default(shell, tmp_
     assert set(settings) == {field.name for field in dataclasses.fields(LanguageModel)}  # all are resolved and saved
 
 
-def test_init_from_takes_over_the_architecture(shell, tmp_path, easy_file, saved):
+def test_init_from_adopts_the_architecture(shell, tmp_path, easy_file, saved):
     words = ["--init-from", saved, "--steps", 2, "--evaluations", 1, "--batch-size", 2, "--bptt-length", 8]
     assert shell("train", "lm", easy_file, "--out", tmp_path / "m", *words).code == 0
     assert elman.load(tmp_path / "m").hidden_size == 8
@@ -202,7 +202,7 @@ def test_a_sample_needs_no_file(shell, tmp_path, tiny_flags):
 # ---------------------------------------------------------------- generate
 
 
-def test_generate_writes_the_prompt_and_goes_on(shell, saved):
+def test_generate_prints_the_prompt_and_continues_it(shell, saved):
     answer = shell("generate", saved, "--prompt", "the ", "--max-tokens", 20, "--seed", 3)
     assert answer.code == 0
     text = elman.load(saved).generate("the ", max_tokens=20, seed=3)
@@ -248,11 +248,11 @@ def test_predict_writes_a_table(shell, saved, tmp_path):
     expected = list(elman.load(saved).predict(path))
     assert [row["token"] for row in rows] == ["t", "h", "e", "<unk>", "f", "o", "x", "<unk>", "\\n", "a", "b"]
     assert rows[0]["surprisal"] == "NA"
-    # 1e-6: six digits are written
+    # 1e-6: six digits are printed
     assert [float(row["surprisal"]) for row in rows[1:]] == pytest.approx([nats for _, nats in expected[1:]], abs=1e-6)
 
 
-def test_evaluate_gives_the_figures_that_training_saved(shell, saved):
+def test_evaluate_reproduces_the_figures_saved_in_training(shell, saved):
     answer = shell("evaluate", saved, saved.parent / "valid.txt", "--json")
     assert answer.code == 0
     metrics = json.loads((saved / "metrics.json").read_text())
@@ -275,7 +275,7 @@ def test_info_shows_settings_and_parameters(shell, saved):
 # ---------------------------------------------------------------- compare, demo
 
 
-def test_compare_judges_all_on_the_same_tokens(shell, easy_file, tiny_flags):
+def test_compare_evaluates_all_models_on_the_same_tokens(shell, easy_file, tiny_flags):
     words = ["compare", "lm", easy_file, "--models", "ngram:3,window:2,lstm:1x6,rnn", *tiny_flags, "--steps", 2]
     answer = shell(*words, "--json")
     assert answer.code == 0, answer.err
@@ -299,8 +299,8 @@ def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
     assert answer.code == 0, answer.err
     assert "ngram:5" in answer.out
     assert "lstm:1x192" in answer.out  # the smallest of its networks, in so little time
-    said = " ".join(answer.out.split())
-    more = re.search(r"The LSTM is still behind: .* in about (\d+) minutes\. elman demo --minutes (\d+) ", said)
+    printed = " ".join(answer.out.split())
+    more = re.search(r"The LSTM is still behind: .* in about (\d+) minutes\. elman demo --minutes (\d+) ", printed)
     assert more
     assert more[1] == more[2]
     assert elman.load("runs/demo").generate("The", max_tokens=3, seed=1)
@@ -331,7 +331,7 @@ def test_the_demo_takes_the_largest_network_that_wins(monkeypatch, seconds, on_o
     assert (chosen.hidden_size, chosen.threads) == (hidden_size, threads)
 
 
-def test_commands_are_printed_as_they_can_be_called(monkeypatch, tmp_path):
+def test_printed_commands_use_a_name_that_the_shell_finds(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for folder in (".venv/bin", "my bin"):
         (tmp_path / folder).mkdir(parents=True)
@@ -366,7 +366,7 @@ def test_help_imports_nothing_heavy():
     assert not HEAVY & loaded_modules("from elman.cli.main import main\nassert main(['--help']) == 0")
 
 
-def test_the_help_of_a_command_imports_what_parses_and_no_network():
+def test_the_help_of_a_command_does_not_import_torch():
     code = f"""
 from elman.cli.main import main
 for verb in {list(VERBS)}:
@@ -388,7 +388,7 @@ def test_a_loaded_model_needs_neither_fabric_nor_matplotlib_nor_scikit_learn(sav
     assert not {"lightning_fabric", "matplotlib", "sklearn", "tyro", "rich"} & loaded_modules(code)
 
 
-def test_writing_into_a_closed_pipe_is_no_error(saved, start_elman):
+def test_a_closed_pipe_is_not_an_error(saved, start_elman):
     before = """
 reading, writing = os.pipe()
 os.close(reading)

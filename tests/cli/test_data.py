@@ -1,4 +1,4 @@
-"""``elman data``: what there is, what is printed of it, and what a wrong word is answered."""
+"""``elman data``: the list, the contents, and the errors for wrong words."""
 
 import json
 
@@ -8,7 +8,7 @@ from elman.data.samples import SAMPLES, sample_names, sample_text
 from elman.models.tasks import TASKS
 
 
-def test_without_words_it_says_how_it_is_used(shell):
+def test_without_words_it_prints_its_usage(shell):
     answer = shell("data")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith("usage: elman data list | elman data show NAME")
@@ -55,7 +55,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("command", WRONG)
-def test_wrong_usage_is_told(shell, command):
+def test_wrong_usage_is_reported(shell, command):
     answer = shell(*command.split())
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("elman: ")
@@ -64,7 +64,7 @@ def test_wrong_usage_is_told(shell, command):
 
 
 @pytest.mark.parametrize("words", [["show", "sentences"], ["show", "sentences", "--lines", "1"], ["list"]])
-def test_a_closed_pipe_is_no_error(start_elman, words):
+def test_a_closed_pipe_is_not_an_error(start_elman, words):
     before = """
 reading, writing = os.pipe()
 os.close(reading)

@@ -1,4 +1,4 @@
-"""``elman doctor``: never a traceback."""
+"""``elman doctor``: it reports what is broken, and never prints a traceback."""
 
 import json
 import sys
@@ -8,10 +8,10 @@ import torch
 from elman.bench import machine
 
 
-def test_doctor_tells_the_machine(shell):
+def test_doctor_describes_the_machine(shell):
     answer = shell("doctor")
     assert (answer.code, answer.err) == (0, "")
-    told = " ".join(answer.out.split())
+    printed = " ".join(answer.out.split())
     for part in (
         f"torch {torch.__version__}",
         machine.processor(),
@@ -21,7 +21,7 @@ def test_doctor_tells_the_machine(shell):
         "lstm runs on",
         "compiled",
     ):
-        assert " ".join(part.split()) in told
+        assert " ".join(part.split()) in printed
 
 
 def test_json_is_one_object(shell):
@@ -30,7 +30,7 @@ def test_json_is_one_object(shell):
     assert "compile_seconds" not in found
 
 
-def test_compile_says_how_long_it_took(shell):
+def test_compile_prints_its_duration(shell):
     answer = shell("doctor", "--compile")
     assert answer.code == 0
     count = len(machine.kernels())
@@ -38,7 +38,7 @@ def test_compile_says_how_long_it_took(shell):
     assert "compiling" in answer.out
 
 
-def test_a_broken_numba_is_told(shell, monkeypatch):
+def test_a_broken_numba_is_reported(shell, monkeypatch):
     monkeypatch.setitem(sys.modules, "elman.kernels.vector", None)
     answer = shell("doctor")
     assert answer.code == 1
@@ -47,7 +47,7 @@ def test_a_broken_numba_is_told(shell, monkeypatch):
     assert json.loads(shell("doctor", "--json").out)["target"] is None
 
 
-def test_an_elman_that_cannot_be_imported_is_told(shell, monkeypatch):
+def test_an_elman_that_cannot_be_imported_is_reported(shell, monkeypatch):
     monkeypatch.setitem(sys.modules, "elman.bench.machine", None)
     monkeypatch.delattr("elman.bench.machine")
     answer = shell("doctor")
@@ -55,7 +55,7 @@ def test_an_elman_that_cannot_be_imported_is_told(shell, monkeypatch):
     assert "pip install" in answer.err
 
 
-def test_kernels_that_run_as_python_are_told(shell, monkeypatch):
+def test_kernels_that_run_as_python_are_reported(shell, monkeypatch):
     monkeypatch.setattr("elman.kernels.compiler.IS_JIT_OFF", True)
     answer = shell("doctor", "--compile")
     assert answer.code == 1

@@ -1,4 +1,4 @@
-"""The mistakes of a first hour: each is answered with what to do."""
+"""The mistakes of a first hour: each error names the remedy."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ import pytest
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate"])
-def test_a_file_before_the_model_is_told_with_the_command_to_type(shell, saved, easy_file, verb):
+def test_the_error_for_a_file_before_the_model_is_the_right_command(shell, saved, easy_file, verb):
     answer = shell(verb, easy_file, saved)
     assert answer.code == 2
     command = answer.err.rpartition(": ")[2].strip()
@@ -20,7 +20,7 @@ def test_a_file_before_the_model_is_told_with_the_command_to_type(shell, saved, 
 
 
 @pytest.mark.parametrize("option", ["--prompt", "--prompt-file"])
-def test_a_text_beside_the_model_is_told_with_the_command_to_type(shell, saved, easy_file, option):
+def test_the_error_for_a_text_beside_the_model_is_the_right_command(shell, saved, easy_file, option):
     text = str(easy_file) if option == "--prompt-file" else "the quick"
     for words in ([saved, text], [text, saved]):
         answer = shell("generate", *words, "--max-tokens", 3)
@@ -31,7 +31,7 @@ def test_a_text_beside_the_model_is_told_with_the_command_to_type(shell, saved, 
 
 
 @pytest.mark.parametrize("verb", ["train", "compare"])
-def test_a_file_before_the_task_is_told_with_the_command_to_type(shell, easy_file, verb):
+def test_the_error_for_a_file_before_the_task_is_the_right_command(shell, easy_file, verb):
     answer = shell(verb, easy_file, "lm", "--steps", 3)
     assert (answer.code, answer.err) == (2, f"elman: the task comes first: elman {verb} lm {easy_file} --steps 3\n")
     answer = shell(verb, easy_file, "--steps", 3)
@@ -39,7 +39,7 @@ def test_a_file_before_the_task_is_told_with_the_command_to_type(shell, easy_fil
     assert f"the task comes first: elman {verb} TASK {easy_file} --steps 3, where TASK is one of lm, " in answer.err
 
 
-def test_a_task_in_place_of_the_command_is_told(shell, easy_file):
+def test_the_error_for_a_task_without_a_verb_is_the_right_command(shell, easy_file):
     answer = shell("lm", easy_file)
     assert (answer.code, answer.err) == (
         2,
@@ -48,7 +48,7 @@ def test_a_task_in_place_of_the_command_is_told(shell, easy_file):
 
 
 @pytest.mark.parametrize("words", ["info FILE", "predict FILE x.txt", "evaluate FILE x.txt", "generate FILE"])
-def test_a_file_in_place_of_a_model_is_told(shell, easy_file, words):
+def test_a_file_in_place_of_a_model_is_reported(shell, easy_file, words):
     answer = shell(*words.replace("FILE", str(easy_file)).split())
     assert answer.code == 4
     assert f"{easy_file}: is a file, and a model is a folder" in answer.err
@@ -68,7 +68,7 @@ MISTAKES = [
 ]
 
 
-def test_a_mistake_is_answered_before_torch_is_imported(tmp_path):
+def test_mistakes_are_reported_before_torch_is_imported(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").touch()
     (tmp_path / "input.txt").write_text("a text\n" * 50)
@@ -83,7 +83,7 @@ for mistake in {MISTAKES}:
     assert done.stderr.count("elman: ") == len(MISTAKES)
 
 
-def test_help_before_a_verb_is_its_help(capsys):
+def test_help_before_a_verb_prints_its_help(capsys):
     from elman.cli.main import main
 
     shown = []
@@ -105,7 +105,7 @@ def test_training_from_a_pipe_is_refused_with_a_remedy(shell, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["--out=", "--init-from=", "--config="])
-def test_an_empty_name_is_told(shell, easy_file, tmp_path, word):
+def test_an_empty_name_is_reported(shell, easy_file, tmp_path, word):
     answer = shell("train", "lm", easy_file, "--out", tmp_path / "m", word)
     assert answer.code == 2
     assert f"{word[:-1]}: the name is empty" in answer.err
@@ -122,7 +122,7 @@ def test_a_picture_in_another_format_is_refused_before_anything_is_read(shell, t
         assert f"name it {tmp_path / 'look.svg'}" in answer.err
 
 
-def test_printed_commands_can_be_typed_where_names_have_blanks(shell, tmp_path, easy_file, tiny_flags):
+def test_printed_commands_quote_names_with_blanks(shell, tmp_path, easy_file, tiny_flags):
     folder = tmp_path / "my first model"
     answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags)
     assert answer.code == 0
@@ -132,27 +132,27 @@ def test_printed_commands_can_be_typed_where_names_have_blanks(shell, tmp_path, 
     assert str(tmp_path / "no model") in shlex.split(missing.partition("; ")[2])
 
 
-def test_missing_data_are_told_before_what_stands_in_the_folder(shell, saved, tmp_path, easy_file):
+def test_missing_data_is_reported_before_an_existing_model(shell, saved, tmp_path, easy_file):
     for words in ([tmp_path / "nothing.txt"], [easy_file, "--valid", tmp_path / "nothing.txt"]):
         answer = shell("train", "lm", *words, "--out", saved)
         assert answer.code == 3
         assert "nothing.txt" in answer.err
 
 
-def test_a_file_with_one_bad_line_is_told_once(shell, tmp_path):
+def test_a_file_with_one_bad_line_is_reported_once(shell, tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nalone\n")
     answer = shell("train", "classifier", tmp_path / "a.csv", "--out", tmp_path / "m")
     assert answer.code == 3
     assert answer.err.count("1 cell where the first line has 2") == 1
 
 
-def test_one_line_says_what_computes_the_layers(easy, tiny, caplog):
+def test_one_line_names_the_backend_of_the_layers(easy, tiny, caplog):
     with caplog.at_level(logging.INFO, logger="elman.nn"):
         tiny(hidden_size=200, steps=2).fit(easy)
     assert len([record for record in caplog.records if "layers of" in record.getMessage()]) == 1
 
 
-def test_every_file_of_a_model_may_be_read_as_the_umask_says(saved, tmp_path, easy, tiny, quick):
+def test_the_files_of_a_model_have_the_mode_of_the_umask(saved, tmp_path, easy, tiny, quick):
     modes = []
     before = os.umask(0o022)
     try:

@@ -1,4 +1,4 @@
-"""``elman predict``: each line of a pipe answered at once, nothing dropped; formats and options that there are not."""
+"""``elman predict``: each line of a pipe is answered at once; wrong formats and options are refused."""
 
 import io
 import json
@@ -51,16 +51,16 @@ MAKE = {
 
 @cache
 def model(name):
-    """A model that has learned next to nothing; not to be changed."""
+    """Return a barely trained model, which tests must not change."""
     return MAKE[name]()
 
 
 class Waits(BaseException):
-    """Nothing more has come."""
+    """Nothing more has arrived."""
 
 
 class Pipe:
-    """A stream into which a slow program writes: to read more than has come would be to wait."""
+    """A stream that a slow program writes to: reading more than has arrived raises Waits."""
 
     def __init__(self):
         self.sent = deque()
@@ -86,19 +86,19 @@ LINES = {
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_slow_writers_line_is_answered_before_the_next_one_comes(name):
+def test_a_line_is_answered_before_the_next_one_arrives(name):
     pipe = Pipe()
     written = answers(model(name), Lines(pipe, problems=Problems(shown=0)), Problems(shown=0))
     for line in LINES[name]:
         pipe.sent.append(line.encode())
         assert next(written)
-        with pytest.raises(Waits):  # there is no second answer to it
+        with pytest.raises(Waits):  # there is no second answer
             pipe.read(1)
     pipe.is_open = False
     assert list(written) == []
 
 
-def test_of_byte_pairs_only_the_blanks_that_end_a_line_are_held_back():
+def test_bpe_holds_back_only_the_blanks_at_the_end_of_a_line():
     pipe = Pipe()
     written = answers(model("lm-bpe"), Lines(pipe), Problems())
     pipe.sent.append(b"the quick\n")
@@ -139,10 +139,10 @@ def test_a_text_in_pieces_has_the_surprisals_of_the_whole(name, size):
     escaped = [token.replace("\\", "\\\\").replace("\n", "\\n") for token, _ in whole]
     assert tokens == escaped
     expected = [np.nan if value is None else value for _, value in whole]
-    np.testing.assert_allclose(nats, expected, atol=2e-5)  # written with six digits; the sums are in another order
+    np.testing.assert_allclose(nats, expected, atol=2e-5)  # printed with six digits; the sums are in another order
 
 
-def test_a_stream_without_a_token_is_told():
+def test_a_stream_without_tokens_is_reported():
     words = text_model(level="word", min_count=1, lines=True)
     for content, message in ((b"", "standard input: is empty"), (b" \n \n", "contains no tokens, only white space")):
         with pytest.raises(DataError, match=message):
@@ -150,7 +150,7 @@ def test_a_stream_without_a_token_is_told():
 
 
 @pytest.mark.parametrize(("name", "task"), [(name, name.partition("-")[0]) for name in MAKE])
-def test_a_format_that_a_task_has_not_is_refused_with_those_that_it_has(name, task):
+def test_the_error_for_an_unknown_format_lists_the_formats_of_the_task(name, task):
     rows = FORMATS[task].rows
     for option, does in (("input_format", "reads"), ("output_format", "writes")):
         known = [key for key, row in rows.items() if getattr(row, does)]
@@ -159,7 +159,7 @@ def test_a_format_that_a_task_has_not_is_refused_with_those_that_it_has(name, ta
                 list(answers(model(name), Lines(io.BytesIO(b"a\n")), Problems(), **{option: wrong}))
 
 
-MIXED = {  # a line of another format in the middle of a stream: the format that is read, the lines
+MIXED = {  # the format that is read, and a stream with a line of another format
     "tagger": ("conllu", "1\ta" + "\t_" * 8 + '\n\n{"text": "a"}\n\n1\tb' + "\t_" * 8 + "\n\n"),
     "classifier": ("jsonl", '{"text": "good"}\ntext,label\n{"text": "bad"}\n'),
     "numbers": ("csv", 'sequence,x\na,1\n{"text": "b"}\nc,1\n'),
@@ -168,7 +168,7 @@ MIXED = {  # a line of another format in the middle of a stream: the format that
 
 
 @pytest.mark.parametrize("name", MIXED)
-def test_a_line_of_another_format_is_answered_with_its_problem(name):
+def test_a_line_of_another_format_is_a_problem(name):
     format, text = MIXED[name]
     problems = Problems(shown=0)
     lines = Lines(io.BytesIO(text.encode()), problems=problems)
@@ -198,7 +198,7 @@ def folders(tmp_path_factory):
         ("tagger --output-format jsnl", '--output-format jsnl: no such format; did you mean "jsonl"? there are'),
     ],
 )
-def test_an_option_that_cannot_be_is_one_line_that_names_the_flag(shell, folders, tmp_path, words, message):
+def test_the_error_for_a_wrong_option_is_one_line_that_names_the_flag(shell, folders, tmp_path, words, message):
     (tmp_path / "a.txt").write_text("a\n")
     name, *flags = words.split()
     answer = shell("predict", folders / name, tmp_path / "a.txt", *flags)
@@ -214,12 +214,12 @@ def test_an_option_that_cannot_be_is_one_line_that_names_the_flag(shell, folders
         ("temperature", "warm", "temperature is of type str; it must be a number"),
     ],
 )
-def test_options_of_another_type(option, value, message):
+def test_options_of_a_wrong_type_are_refused(option, value, message):
     with pytest.raises(UsageError, match=message):
         Search(**{option: value}).check()
 
 
-def test_options_are_of_the_call_and_change_no_setting(shell, folders, tmp_path):
+def test_options_apply_to_the_call_and_change_no_setting(shell, folders, tmp_path):
     (tmp_path / "a.txt").write_text("a b\n\nb\n")
     answer = shell("predict", folders / "translator", tmp_path / "a.txt", "--n-best", "2", "--beam-size", "3")
     assert [line.partition(" ||| ")[0] for line in answer.out.splitlines()] == ["0", "0", "1", "1", "2", "2"]
@@ -230,7 +230,7 @@ def test_options_are_of_the_call_and_change_no_setting(shell, folders, tmp_path)
     assert translator.get_params() == before
 
 
-def test_attention_is_drawn_of_the_first_source_that_is_not_blank(tmp_path):
+def test_the_attention_to_the_first_source_that_is_not_blank_is_drawn(tmp_path):
     lines = Lines(io.BytesIO(b"\na b\nb\n"))
     assert len(list(answers(model("translator"), lines, Problems(), attention=tmp_path / "a.svg"))) == 3
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")

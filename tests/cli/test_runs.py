@@ -1,4 +1,4 @@
-"""Training without --out: where it goes, and which run --resume takes."""
+"""Training without --out: the folder of the run, and the run that --resume continues."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ def here(tmp_path, monkeypatch, easy):
 
 @pytest.fixture(scope="module")
 def unfinished(tmp_path_factory, tiny, easy):
-    """A training that was stopped after its first validation."""
+    """A run that was stopped after its first validation."""
     folder = tmp_path_factory.mktemp("unfinished")
     (folder / "easy.txt").write_text(easy)
 
@@ -37,7 +37,7 @@ def unfinished(tmp_path_factory, tiny, easy):
     return folder / "m"
 
 
-def test_a_training_goes_into_the_next_free_folder_and_says_which(shell, quick, tiny_flags):
+def test_a_run_takes_the_next_free_folder_and_prints_its_name(shell, quick, tiny_flags):
     for number in (1, 2):
         answer = shell("train", "lm", "easy.txt", *tiny_flags)
         assert answer.code == 0, answer.err
@@ -49,7 +49,7 @@ def test_a_training_goes_into_the_next_free_folder_and_says_which(shell, quick, 
         assert folder == Path("runs/lm-1")
 
 
-def test_what_saves_nothing_leaves_no_folder(shell, tiny_flags):
+def test_a_run_that_saves_nothing_leaves_no_folder(shell, tiny_flags):
     assert shell("train", "lm", "easy.txt", *tiny_flags, "--dry-run").code == 0
     assert shell("train", "lm", "nowhere.txt", *tiny_flags).code == 3
     assert shell("train", "lm", "easy.txt", "--hidden-size", 0).code == 2
@@ -61,14 +61,14 @@ def test_what_saves_nothing_leaves_no_folder(shell, tiny_flags):
     assert not list(Path("runs").iterdir())
 
 
-def test_where_no_folder_can_be_made_the_remedy_is_another(shell):
+def test_a_folder_that_cannot_be_created_is_reported(shell):
     Path("runs").write_text("a file")
     answer = shell("train", "lm", "easy.txt")
     assert answer.code == 6
     assert "runs: the folder cannot be created" in answer.err
 
 
-def test_all_who_ask_at_once_get_folders_of_their_own():
+def test_concurrent_runs_get_separate_folders():
     ready = threading.Barrier(8)
 
     def take(_):
@@ -96,11 +96,11 @@ def test_resume_takes_the_newest_unfinished_run_of_the_same_data(shell, unfinish
     answer = shell("train", "lm", "easy.txt", "--resume")
     assert answer.code == 0, answer.err
     assert "runs/mine: resuming after step 1" in answer.err
-    assert elman.load("runs/mine").metrics_["train"]["steps"] == 4  # with the settings it began with
+    assert elman.load("runs/mine").metrics_["train"]["steps"] == 4  # with the settings that it began with
     assert newest_unfinished("lm", [Path("easy.txt")]) == Path("runs/lm-1")
 
 
-def test_where_nothing_is_unfinished_resume_is_refused(shell, quick, tiny_flags):
+def test_resume_without_an_unfinished_run_is_refused(shell, quick, tiny_flags):
     assert shell("train", "lm", "easy.txt", *tiny_flags).code == 0
     answer = shell("train", "lm", "easy.txt", "--resume")
     assert answer.code == 2

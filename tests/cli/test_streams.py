@@ -1,4 +1,4 @@
-"""Standard streams that are full, closed or left by their reader, and libraries that print."""
+"""Standard streams that are full, closed or abandoned by their reader, and libraries that print."""
 
 import ctypes
 import io
@@ -24,7 +24,7 @@ FULL, CLOSED, GONE = "full", "closed", "gone"
 
 @pytest.fixture
 def run(tmp_path, capfd, monkeypatch):
-    """Run ``elman WORDS`` in this process, with descriptors and streams as a process that is started so has them."""
+    """Run ``elman WORDS`` in this process, with the descriptors and streams of a process that is started this way."""
     paths = [tmp_path / name for name in ("stdin", "stdout", "stderr")]
 
     def descriptor(number, what):
@@ -59,7 +59,7 @@ def run(tmp_path, capfd, monkeypatch):
                 assert [sys.stdin, sys.stdout, sys.stderr] == streams
             for stream in streams[1:]:
                 if stream is not None:
-                    stream.close()  # as Python does at its end: nothing may be left to write
+                    stream.close()  # as Python does at exit: nothing may be left to write
             ctypes.CDLL(None).fflush(None)
         finally:
             for number, descriptor_before in enumerate(kept):
@@ -75,7 +75,7 @@ def run(tmp_path, capfd, monkeypatch):
 
 @pytest.fixture
 def commands(saved, tmp_path, tiny_flags, monkeypatch, quick):
-    """Every verb, as quickly as it can be done."""
+    """Return a quick command for every verb."""
     monkeypatch.setattr("elman.bench.kernels.bench_kernels", lambda *_: iter(()))
     monkeypatch.chdir(tmp_path)
     text = str(saved.parent / "valid.txt")
@@ -99,7 +99,7 @@ NAMES = [*(verb for verb in VERBS if verb != "demo"), "help", "version", "genera
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_answer_that_cannot_be_written_is_told(run, commands, name):
+def test_an_answer_that_cannot_be_written_is_an_error(run, commands, name):
     for stdout, reason in {FULL: "No space left on device", CLOSED: "it is closed"}.items():
         code, _, err = run(*commands[name], stdout=stdout)
         assert code == 6, err
@@ -113,7 +113,7 @@ def test_an_answer_that_cannot_be_written_is_told(run, commands, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reader_that_goes_away_is_no_error(run, commands, name):
+def test_a_reader_that_goes_away_is_not_an_error(run, commands, name):
     code, _, err = run(*commands[name], stdout=GONE)
     assert code == 0
     assert "elman: standard" not in err
@@ -130,9 +130,9 @@ def test_messages_that_cannot_be_written_stop_nothing(run, commands, tmp_path, s
     assert run("--version", stderr=stderr, stdout=FULL) == (6, "", "")
 
 
-def test_nothing_is_left_for_the_end_of_the_process():
+def test_nothing_is_left_to_write_at_exit():
     program = [sys.executable, "-c", "import sys; from elman.cli.main import main; sys.exit(main())"]
-    for shell, code, said in [
+    for shell, code, message in [
         ("--help >/dev/full", 6, b"elman: standard output: cannot be written (No space left on device)"),
         ("--help >&-", 6, b"elman: standard output: cannot be written (it is closed)"),
         ("--help 2>/dev/full >/dev/null", 0, b""),
@@ -142,11 +142,11 @@ def test_nothing_is_left_for_the_end_of_the_process():
     ]:
         done = subprocess.run(["sh", "-c", f'"$0" "$@" {shell}', *program], capture_output=True)
         assert (done.returncode, done.stdout) == (code, b""), shell
-        assert done.stderr.startswith(said)
-        assert done.stderr.count(b"\n") == bool(said)
+        assert done.stderr.startswith(message)
+        assert done.stderr.count(b"\n") == bool(message)
 
 
-def test_a_standard_input_that_cannot_be_read_is_told(run, saved, tmp_path):
+def test_a_standard_input_that_cannot_be_read_is_reported(run, saved, tmp_path):
     assert run("predict", saved, "-", stdin=CLOSED) == (
         3,
         "",
@@ -197,7 +197,7 @@ def test_a_pipe_that_does_not_block_is_written_to_the_end(run):
     assert b"".join(received).decode() == sample_text("topics")
 
 
-def test_what_the_encoding_lacks_is_written_all_the_same(run, monkeypatch):
+def test_characters_that_the_encoding_lacks_are_replaced(run, monkeypatch):
     monkeypatch.setattr("elman.data.samples.sample_text", lambda name: "caf\xe9 \u2192 \U0001d11e\n")
     assert run("data", "show", "x", encoding="ascii") == (0, "caf\xe9 \u2192 \U0001d11e\n", "")
     code, _, err = run("caf\xe9-\udcff", encoding="ascii")
@@ -210,7 +210,7 @@ def test_only_the_answer_goes_to_standard_output(run, monkeypatch, stderr):
     symusic = pytest.importorskip("symusic")
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
-    buffer = ctypes.c_void_p(libc.malloc(4096))  # PYTHONUNBUFFERED takes C's away, too
+    buffer = ctypes.c_void_p(libc.malloc(4096))  # PYTHONUNBUFFERED removes the C library's buffer, too
     assert libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), buffer, 0, ctypes.c_size_t(4096)) == 0
     libc.printf(b"from before, ")
 
@@ -231,7 +231,7 @@ def test_only_the_answer_goes_to_standard_output(run, monkeypatch, stderr):
             assert part in err
 
 
-def test_streams_that_are_no_files_are_written_to_as_they_are(monkeypatch):
+def test_streams_without_a_descriptor_are_used_as_they_are(monkeypatch):
     out, err = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)

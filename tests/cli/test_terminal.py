@@ -1,4 +1,4 @@
-"""In a terminal, of whatever width and colours, a usage error is the same plain line as in a pipe."""
+"""In a terminal of any width and colours, a usage error is the same plain line as in a pipe."""
 
 import fcntl
 import os
@@ -43,15 +43,15 @@ def test_a_usage_error_in_a_terminal_is_a_plain_line(start_elman, tmp_path, colu
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         given = {"environment": environment, "name": os.ttyname(theirs), "mistakes": list(MISTAKES)}
         code = start_elman("--version", before=ON_A_TERMINAL.format(**given)).wait().code
-        said = os.read(ours, 1 << 16).decode()
-        assert code == 0, said
+        printed = os.read(ours, 1 << 16).decode()
+        assert code == 0, printed
     finally:
         os.close(ours)
         os.close(theirs)
-    lines = said.splitlines()
+    lines = printed.splitlines()
     for line, expected in zip(lines, MISTAKES.values(), strict=False):
         assert line.startswith("elman: ")
         assert expected in line
         assert line.isprintable()
         assert not set(line) & set("│╭╮╰╯─")
-    assert len(lines) == len(MISTAKES) + 1, said
+    assert len(lines) == len(MISTAKES) + 1, printed

@@ -1,4 +1,4 @@
-"""The commands for translators, captioners and composers, as a person uses them, on built-in data and on bad files."""
+"""The commands for translators, captioners and composers, on built-in data and on bad files."""
 
 import dataclasses
 import json
@@ -53,7 +53,7 @@ def test_every_setting_is_a_flag(capsys, task):
         assert re.search(rf"--(no-)?{field.name.replace('_', '-')} ", shown), field.name
 
 
-def test_what_is_trained_on_a_sample_is_judged_on_it(shell, trained):
+def test_a_model_is_trained_and_evaluated_on_a_sample(shell, trained):
     task, folder = trained
     answer = shell("evaluate", folder, SAMPLE[task], "--json")
     assert answer.code == 0
@@ -77,7 +77,7 @@ def test_what_is_trained_on_a_sample_is_judged_on_it(shell, trained):
     assert shell("info", folder).code == 0
 
 
-def test_parallel_files_are_translated_and_judged(shell, translator):
+def test_parallel_files_are_translated_and_evaluated(shell, translator):
     model = translator / "m"
     answer = shell("predict", model, translator / "a.src")
     assert (answer.code, answer.out.count("\n")) == (0, 30)
@@ -137,7 +137,7 @@ def test_music_is_written_as_midi_sound_and_picture(shell, tmp_path):
     assert events[-1].startswith("EOS_None\t")
 
 
-def test_the_pictures_of_a_sample_can_be_looked_at_and_described(shell, tmp_path):
+def test_the_pictures_of_a_sample_can_be_written_and_described(shell, tmp_path):
     answer = shell("data", "show", "unseen-shapes", "--pictures", tmp_path / "p", "--lines", "2")
     assert answer.code == 0
     assert len(list((tmp_path / "p").iterdir())) == 500
@@ -179,12 +179,12 @@ def bad_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_told_in_a_line_or_two(shell, bad_files, tmp_path, name):
-    words, code, said = BAD[name]
+def test_bad_input_is_reported_in_one_or_two_lines(shell, bad_files, tmp_path, name):
+    words, code, message = BAD[name]
     answer = shell("train", *words, "--out", "m", *TINY)
     assert answer.code == code
     assert "Traceback" not in answer.err
-    for text in said:
+    for text in message:
         assert text in answer.err
     assert not (tmp_path / "m").exists()
 
@@ -203,7 +203,7 @@ def test_flags_of_another_task_are_refused(shell, translator, saved, tmp_path):
     assert answer.code == 2
 
 
-def test_a_model_of_features_says_when_it_gets_pictures(shell, tmp_path):
+def test_pictures_given_to_a_model_of_features_are_reported(shell, tmp_path):
     features = {f"unseen-{number:04}.png": np.full(4, number, np.float32) for number in range(30)}
     np.savez(tmp_path / "f.npz", **features)
     (tmp_path / "c.tsv").write_text("".join(sample_text("unseen-shapes").splitlines(True)[:60]))
@@ -216,7 +216,7 @@ def test_a_model_of_features_says_when_it_gets_pictures(shell, tmp_path):
     assert "p.png:1: a picture, but the model reads features" in answer.err
 
 
-def test_predict_takes_a_seed_and_evaluate_what_to_search_with(shell, translator):
+def test_predict_takes_a_seed_and_evaluate_takes_search_options(shell, translator):
     drawn = ["predict", translator / "m", translator / "a.src", "--temperature", "2"]
     first = shell(*drawn, "--seed", "5").out
     assert first == shell(*drawn, "--seed", "5").out
@@ -225,12 +225,12 @@ def test_predict_takes_a_seed_and_evaluate_what_to_search_with(shell, translator
     of_call = model.translate(sources, Search(temperature=2.0, seed=5))
     assert [texts[0][0] for texts in of_call] == first.splitlines()
     assert model.set_params(temperature=2.0, seed=5).predict(sources) == first.splitlines()
-    judge = ["evaluate", translator / "m", translator / "a.src", translator / "a.tgt", "--json"]
-    figures = json.loads(shell(*judge, "--temperature", "2", "--seed", "5").out)
+    evaluate = ["evaluate", translator / "m", translator / "a.src", translator / "a.tgt", "--json"]
+    figures = json.loads(shell(*evaluate, "--temperature", "2", "--seed", "5").out)
     targets = (translator / "a.tgt").read_text().splitlines()
     assert figures["bleu"] == pytest.approx(translation_metrics(first.splitlines(), targets)[0]["bleu"])
-    assert json.loads(shell(*judge, "--beam-size", "1").out)["nats_per_token"] == figures["nats_per_token"]
-    answer = shell(*judge, "--beam-size", "0")
+    assert json.loads(shell(*evaluate, "--beam-size", "1").out)["nats_per_token"] == figures["nats_per_token"]
+    answer = shell(*evaluate, "--beam-size", "0")
     assert (answer.code, answer.err) == (2, "elman: --beam-size is 0; it must be at least 1\n")
 
 

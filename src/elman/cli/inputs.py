@@ -84,7 +84,7 @@ def check_model_and_files(verb: str, folder: Path, files: Sequence[str]) -> None
             others = [str(folder), *(word for word in files if word != model)]
             raise UsageError(f"{model} is the model, and it comes first: elman {verb} {shlex.join([model, *others])}")
         check_model(folder)
-    elif is_model(folder):
+    elif is_model(folder) and len(files) == 1:  # how many there may be depends on the model
         check_data_exist(*(Path(word) for word in files if word not in ("", "-") and not word.startswith(_PREFIXES)))
 
 
