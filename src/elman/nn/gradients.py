@@ -120,7 +120,7 @@ def _go_back(run: LayerRun, slopes: dict[int, Tensor]) -> list[State]:
         slopes: the gradients with respect to what it returned, by id.
 
     Returns:
-        The gradients with respect to the state that each step handed on, each part (1, B, H), in the order of the steps.
+        The gradients with respect to the state that each step handed on, each part (1, B, H), in step order.
     """
     cell, direction, saved = run.layer.cell.reference, int(run.is_reverse), run.saved  # each (T, B, ·)
     if run.is_reverse:
