@@ -15,7 +15,7 @@ from elman.data.text import Text
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.characters import CharacterTokenizer
 from elman.data.tokens.tokenizer import SPECIALS, Tokenizer
-from elman.data.tokens.words import WordTokenizer
+from elman.data.tokens.words import SpaceTokenizer, WordTokenizer
 from elman.errors import StorageError
 
 TRAINING = "the cat and the dog\n\nthe <unk> dog , the cat\n"
@@ -23,6 +23,7 @@ TOKENIZERS: list[Tokenizer] = [
     CharacterTokenizer.train([TRAINING]),
     WordTokenizer.train([TRAINING]),
     BytePairTokenizer.train([TRAINING], vocab_size=265),
+    SpaceTokenizer.train([TRAINING]),
 ]
 each_level = pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.level)
 TEXTS = st.lists(st.sampled_from(["the", "cat", "dog", "z", "<unk>", " ", "\n", ","]), min_size=1).map("".join)

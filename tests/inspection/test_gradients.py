@@ -283,10 +283,10 @@ def test_what_is_refused(made):
     for call, kind, message in [
         (lambda: gradient_by_lag(model, text, lags=0), UsageError, "lags is 0, expected at least 1"),
         (lambda: gradient_by_lag(model, text, losses=0), UsageError, "losses is 0, expected at least 1"),
-        (lambda: gradient_by_lag(model, "t"), DataError, "no loss to differentiate"),
+        (lambda: gradient_by_lag(model, "t"), DataError, "no loss is known"),
         (lambda: gradient_by_lag(made("tagger")[0], [["bears"]]), DataError, "no loss has a step before it"),
         (lambda: gradient_by_lag(elman.LanguageModel(), text), UsageError, "is not fitted"),
-        (lambda: gradient_by_lag(made("tagger")[0], [["a", "b"]], [["?", "?"]]), DataError, "no loss to differentiate"),
+        (lambda: gradient_by_lag(made("tagger")[0], [["a", "b"]], [["?", "?"]]), DataError, "no loss is known"),
     ]:
         with pytest.raises(kind, match=message):
             call()

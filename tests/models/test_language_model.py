@@ -209,7 +209,7 @@ def test_pretrained_vectors_initialize_the_embedding(tiny, easy, tmp_path):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("level", ["char", "word"])
+@pytest.mark.parametrize("level", ["char", "word", "space"])
 def test_a_loaded_model_computes_the_same_bits(tmp_path, quick, cell, level):
     model = trained(cell, level=level)
     model.save(tmp_path / "m")
@@ -225,7 +225,7 @@ def test_a_loaded_model_computes_the_same_bits(tmp_path, quick, cell, level):
 # ---------------------------------------------------------------- evaluating
 
 
-@pytest.mark.parametrize("level", ["char", "word"])
+@pytest.mark.parametrize("level", ["char", "word", "space"])
 @pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_evaluation_equals_a_loop_token_by_token(cell, lines, level):
@@ -489,7 +489,7 @@ def test_a_long_prompt_is_never_cut(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [["x"], ["ump"], ["zzz"], ["ver", "o", "lazy"], ["dog .\nthe"]])
-@pytest.mark.parametrize("level", ["char", "word"])
+@pytest.mark.parametrize("level", ["char", "word", "space"])
 def test_generation_ends_before_a_stop_string(stop, level):
     model = trained(level=level)
     text = model.generate("the", max_tokens=60, greedy=True)
@@ -557,7 +557,7 @@ def test_each_sample_stops_by_itself():
     assert stopped == [text.split("o")[0] for text in whole]
 
 
-@pytest.mark.parametrize("level", ["char", "word", "bpe"])
+@pytest.mark.parametrize("level", ["char", "word", "space", "bpe"])
 @pytest.mark.parametrize("lines", [False, True])
 def test_what_is_streamed_joins_to_the_same_text(level, lines):
     model = trained(lines=lines, level=level)
@@ -681,7 +681,7 @@ def test_a_request_outside_its_limits_is_refused():
         (Request(seed="a"), "seed is of type str"),
         (Request(sampling=Sampling(top_p=2.0)), "top_p is 2.0"),
         (Request(stop=[""]), "empty"),
-        (Request(state=state), "2 streams"),
+        (Request(state=state), "2 rows, expected 1$"),
         (Request(state=other), "pair"),
         (Request(prompt="a", state=other), "pair"),
     ):
@@ -767,7 +767,7 @@ def test_training_works_while_surprisals_are_being_read(tiny, easy):
 
 def test_a_prompt_from_a_file_is_the_prompt(tiny, easy, tmp_path):
     (tmp_path / "prompt.txt").write_bytes(b"the quick\r\nbrown")
-    for level in ("char", "word"):
+    for level in ("char", "word", "space"):
         model = tiny(level=level).fit(easy)
         options = {"max_tokens": 12, "seed": 3, "repetition_penalty": 1.5}
         written = model.generate("the quick\nbrown", **options)
@@ -809,7 +809,7 @@ def test_saving_a_loaded_unfinished_run_keeps_its_checkpoint(tiny, easy, tmp_pat
 def test_a_state_of_other_streams_and_settings_of_other_cells_are_refused(tiny, easy):
     model = tiny().fit(easy)
     _, state = model.generate("the", num_samples=3, max_tokens=2, return_state=True)
-    with pytest.raises(UsageError, match="3 streams"):
+    with pytest.raises(UsageError, match="3 rows, expected 1 or 2"):
         model.generate(state=state, num_samples=2)
     with pytest.raises(UsageError, match="only an LSTM has forget gates"):
         tiny(cell="gru", forget_bias=1.0).fit(easy)

@@ -225,6 +225,13 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                 outputs, _, weights = network.decoder(embedded.expand(len(rows), -1, -1), state)
                 return network.head(outputs), weights
 
+            def run_steps(steps: Tensor, layout: Layout = layout, embedded: Tensor = embedded) -> Tensor:
+                rows = torch.zeros(len(steps), dtype=torch.int64)
+                state = layout.start(layout.inputs[None]).select(rows, rows)
+                outputs, _, _ = network.decoder(embedded[steps], state)
+                logits: Tensor = network.head(outputs)
+                return logits
+
             decoder = Stack(
                 layer=network.decoder.rnn, tokens=[names[number] for number in read.tolist()], is_aligned=True
             )
@@ -232,6 +239,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                 stacks={**layout.stacks, "decoder": decoder},
                 inputs=layout.inputs,
                 run=run,
+                run_steps=run_steps,
                 names=names,
                 targets=targets,
                 places=layout.places,

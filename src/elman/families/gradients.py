@@ -144,7 +144,7 @@ def choose_outputs(inputs: Sequence[Unrolled], most: int) -> list[tuple[int, Ten
             places = torch.nonzero(unrolled.targets != IGNORED).flatten().tolist()
         known += [(number, place) for place in places]
     if not known:
-        raise DataError("there is no loss to differentiate: what the input should give is unknown at every step")
+        raise DataError("no loss is known: what the input should give is unknown at every step")
     picked = np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int))
     by_input: dict[int, list[int]] = {}
     for index in picked.tolist():

@@ -58,6 +58,9 @@ class Unrolled:
     run_from: Callable[[Tensor, Any], Tensor] | None = None
     """Takes such inputs and the state before their first step; returns the logits. None where a network does not read
     step by step only."""
+    run_steps: Callable[[Tensor], Tensor] | None = None
+    """Takes steps (R, W) of a decoder, each row some that follow each other; returns the logits (R, W, V) of a decoder
+    that reads only these. None for other models, whose ``run`` takes fewer inputs."""
     is_cut: bool = False
     """Whether the input continues beyond the requested steps."""
 

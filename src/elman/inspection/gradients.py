@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.gradients import add_layers, choose_outputs, deciding_curve, find_reach, measure, summarise
+from elman.families.unrolled import Unrolled
 from elman.families.verdicts import Verdict, judge
 from elman.inspection.traces import check_model, select, to_lists
 from elman.nn.stack import Recurrent
@@ -131,16 +133,15 @@ def gradient_by_lag(
     for name, number in (("lags", lags), ("losses", losses)):
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}, expected at least 1")
-    double = _in_double(model)
-    inputs = list(select(double, X, y, steps=steps, record=record))
-    lengths = [unrolled.num_steps for unrolled in inputs]
-    num_lags = min(lags or 100, max([*lengths, 2]) - 1)
+    double = in_double(model)
+    chosen, lengths = choose_losses(double, X, y, losses, steps, record)
+    num_lags = min(lags or 100, max(max(lengths) - 1, 1))
     found: dict[str, list[NDArray[np.float64]]] = {}
     rows: list[tuple[int, int]] = []
-    for number, outputs in choose_outputs(inputs, losses):
-        for name, norms in measure(double, inputs[number], outputs, num_lags).items():
+    for number, unrolled, outputs in chosen:
+        for name, norms in measure(double, unrolled, outputs, num_lags).items():
             found.setdefault(name, []).append(norms)
-        rows += [((record or 1) + number, output) for output in outputs.tolist()]
+        rows += [(number, output) for output in outputs.tolist()]
     if not found or all(np.isnan(norms).all() for parts in found.values() for norms in parts):
         raise DataError("no loss has a step before it; give inputs of two steps or more")
     by_layer = {name: np.concatenate(parts) for name, parts in found.items()}
@@ -150,7 +151,7 @@ def gradient_by_lag(
     return GradientByLag(by_layer | totals, positions, records, verdict)
 
 
-def _in_double(model: Model) -> Model:
+def in_double(model: Model) -> Model:
     """Return a copy of a model that computes in float64; where a gradient has vanished, float32 would be noise."""
     twin = copy.copy(model)
     twin.network_ = copy.deepcopy(model.network_).double().eval()
@@ -158,3 +159,21 @@ def _in_double(model: Model) -> Model:
         if isinstance(layer, Recurrent):
             layer.backend = "auto"
     return twin
+
+
+def choose_losses(
+    model: Model,
+    X: Any,  # noqa: N803
+    y: Any,
+    losses: int,
+    steps: int | None,
+    record: int | None,
+) -> tuple[list[tuple[int, Unrolled, Tensor]], list[int]]:
+    """Choose losses, spread evenly over all inputs.
+
+    Returns:
+        The number of each input, from 1, itself, and which of its outputs are looked at (R,); and the length of each.
+    """
+    inputs = list(select(model, X, y, steps=steps, record=record))
+    chosen = [((record or 1) + row, inputs[row], outputs) for row, outputs in choose_outputs(inputs, losses)]
+    return chosen, [unrolled.num_steps for unrolled in inputs]

@@ -244,6 +244,11 @@ class Classifier(ClassifierSettings, LabellingModel):
 
         Args:
             X: as for :meth:`predict`, with the same errors.
+
+        Example:
+            >>> classifier = Classifier(hidden_size=8, steps=2).fit(["good", "bad"] * 10, ["praise", "complaint"] * 10)
+            >>> classifier.classes_.tolist(), classifier.predict_proba(["good", "bad", "so, so"]).shape
+            (['complaint', 'praise'], (3, 2))
         """
         self._check_fitted()
         return self._probabilities(self._sequences(X))
@@ -261,10 +266,11 @@ class Classifier(ClassifierSettings, LabellingModel):
         for row, item in enumerate(items):
             tokens = self.inputs_.tokens(item)
             with torch.no_grad():
-                inputs, lengths = table.gather([tokens])
+                inputs, _ = table.gather([tokens])
 
-            def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, Tensor | None]:
-                found: tuple[Tensor, Tensor | None] = network.classify(rows, lengths.expand(len(rows)))
+            def run(rows: Tensor) -> tuple[Tensor, Tensor | None]:
+                lengths = torch.full((len(rows),), rows.shape[1])
+                found: tuple[Tensor, Tensor | None] = network.classify(rows, lengths)
                 return found
 
             yield Unrolled(

@@ -265,14 +265,14 @@ class Tagger(TaggerSettings, LabellingModel):
             for start in range(0, len(words), MAX_PIECE):
                 piece = words[start : start + MAX_PIECE]
                 with torch.no_grad():
-                    inputs, lengths = table.gather([piece])
+                    inputs, _ = table.gather([piece])
                 targets = None
                 if tags is not None:
                     own = self._to_bio(tags[row])[start : start + MAX_PIECE]
                     targets = torch.from_numpy(numbering.ids(own))
 
-                def run(rows: Tensor, lengths: Tensor = lengths) -> tuple[Tensor, None]:
-                    return network.compute_logits(rows, lengths.expand(len(rows))), None
+                def run(rows: Tensor) -> tuple[Tensor, None]:
+                    return network.compute_logits(rows, torch.full((len(rows),), rows.shape[1])), None
 
                 yield Unrolled(
                     stacks={"rnn": Stack(layer=network.encoder.rnn, tokens=piece, is_aligned=True)},
