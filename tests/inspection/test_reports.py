@@ -7,7 +7,7 @@ import pytest
 
 from elman.drawing.report import html
 from elman.errors import DataError, UsageError
-from elman.inspection import gradient_by_lag, trace
+from elman.inspection import gradient_by_lag, rank_units, trace
 from elman.inspection.holding import measure_holding
 from elman.inspection.reports import model_report, save_report
 from elman.models.tasks import TASKS
@@ -139,6 +139,21 @@ def test_an_input_without_a_past_has_no_gradients(made):
     shown = model_report(model, "t")
     assert shown.gradients is None
     assert 'id="bptt"' not in html(shown)
+
+
+def test_units_are_those_that_rank_first(made):
+    model, _, _ = made("lm")
+    text = "the (quick brown fox) jumps over\nthe lazy (dog) .\n" * 6
+    shown, ranking = model_report(model, text).units, rank_units(model, text, record=1, steps=500).models[0]
+    assert {unit.feature for unit in shown} == {name.replace("_", " ") for name in ranking}
+    gates = dict(zip("ifgo", ("input", "forget", "candidate", "output"), strict=True))
+    for unit in shown:
+        own = ranking[unit.feature.replace(" ", "_")]
+        part = own.best.array.split(".")[-1]
+        assert (unit.layer, unit.unit, unit.part) == (0, own.best.unit, gates.get(part, part))
+        assert (unit.score, unit.bound, unit.measure) == (own.strength, own.bound, own.measure)
+    beyond = [unit.score > unit.bound for unit in shown]
+    assert beyond == sorted(beyond, reverse=True)
 
 
 def test_only_so_many_steps_are_shown(made):

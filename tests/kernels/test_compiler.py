@@ -86,7 +86,7 @@ def test_a_kernel_with_unknown_calls_is_refused():
     def gamma(ticket: int, x: int) -> None:
         put(x, 0, np.float32(math.gamma(get(x, 0))))
 
-    with pytest.raises(AssertionError, match=r"elman_gamma needs \['.*gamma.*'\]"):
+    with pytest.raises(AssertionError, match=r"elman_gamma calls \['.*gamma.*'\]"):
         assert gamma.address
 
 

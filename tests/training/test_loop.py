@@ -160,7 +160,7 @@ def test_a_signal_saves_and_says_how_to_resume(tmp_path, shell, start_elman, eas
     assert stopped.code == code
     *_, stopped_line, go_on = stopped.err.splitlines()
     assert stopped_line.startswith("elman: stopped after step ")
-    assert go_on == "Go on with: elman train lm easy.txt --valid 'held out.txt' --out cut --resume"
+    assert go_on == "Continue with: elman train lm easy.txt --valid 'held out.txt' --out cut --resume"
     step = load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")["state"]["step"]
     assert 0 < step < 200
     again = start_elman("train", "lm", "easy.txt", "--valid", "held out.txt", "--out", "cut", "--resume").wait()

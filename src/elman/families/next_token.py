@@ -307,7 +307,7 @@ class NextTokenTask:
         return self._model._sample()
 
 
-def _iterate_batches(corpus: Corpus, apart: bool, num_streams: int) -> Iterator[Batch]:
-    if apart:
+def _iterate_batches(corpus: Corpus, independent: bool, num_streams: int) -> Iterator[Batch]:
+    if independent:
         return line_chunks(corpus, 4096)
     return stream_chunks(corpus, num_streams=num_streams, chunk_length=max(4096 // num_streams, 128))

@@ -23,10 +23,11 @@ from elman.files import replacing
 from elman.inspection.gradients import GradientByLag, gradient_by_lag
 from elman.inspection.holding import measure_holding
 from elman.inspection.traces import Trace, check_model, run_recorded, select, trace_unrolled
+from elman.inspection.units import rank_units
 from elman.nn.recording import LayerRun
 
 STEPS = 500  # of an input, unless more are asked for
-_READS = {"char": "character", "word": "word"}  # by level; others read tokens
+_READS = {"char": "character", "word": "word", "space": "word"}  # by level; others read tokens
 LOSSES = 32  # that are sent back
 SMALL = 16  # units up to which the equation stands there with its numbers
 
@@ -86,6 +87,7 @@ def model_report(
         outputs=_outputs(found, unrolled.last, is_told),
         attention=found.attention[0] if found.attention else None,
         gradients=gradients,
+        units=_rank_units(model, X, y, steps, record, unrolled.last),
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
         figures=_figures(model, unrolled.last, found, is_told) | _reach(gradients),
     )
@@ -250,6 +252,42 @@ def _curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.Gradien
         stack=stack,
         is_reverse=is_reverse,
     )
+
+
+# ---------------------------------------------------------------- units
+
+
+def _rank_units(
+    model: Model,
+    X: Any,  # noqa: N803
+    y: Any,
+    steps: int | None,
+    record: int,
+    last: Stack,
+) -> list[drawn.UnitScore]:
+    """Find the best unit for each feature, those beyond chance first; none in an input that is too short."""
+    try:
+        ranking = rank_units(model, X, y=y, steps=steps, record=record, top=1)
+    except DataError:
+        return []
+    found = sorted(ranking.models[0].values(), key=lambda own: not own.is_beyond_chance)
+    long_names = dict(zip(last.layer.cell.symbols, last.layer.cell.gates, strict=False))
+    scores = []
+    for own in found:
+        *_, layer, direction, part = own.best.array.replace("gate.", "gate ").split(".")
+        scores.append(
+            drawn.UnitScore(
+                feature=own.feature.replace("_", " "),
+                layer=int(layer.removeprefix("layer")),
+                part=long_names.get(part.removeprefix("gate "), part),
+                unit=own.best.unit,
+                score=own.strength,
+                measure=own.measure,
+                bound=own.bound,
+                is_reverse=direction == "reverse",
+            )
+        )
+    return scores
 
 
 # ---------------------------------------------------------------- words

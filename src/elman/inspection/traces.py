@@ -196,17 +196,23 @@ class Trace:
             found["places"] = np.array(self.places, np.str_)
         return found | {f"attention.{number}": weights for number, weights in enumerate(self.attention)}
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, more: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Write everything into an ``.npz``: the arrays by their names, ``tokens``, ``losses`` and so on.
+
+        Args:
+            path: the file.
+            more: further arrays by name.
 
         Raises:
             StorageError: it cannot be written.
         """
-        save_npz(Path(path), self.named_arrays())
+        with replacing(Path(path), "name another file") as beside, beside.open("wb") as file:
+            np.savez(file, **self.named_arrays(), **(more or {}))  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON has it: lists of numbers, None for NaN."""
-        return {"task": self.task, **{name: to_lists(array) for name, array in self.named_arrays().items()}}
+        named = {name: to_lists(array) for name, array in self.named_arrays().items() if name not in self.arrays}
+        return {"task": self.task, "states": {name: to_lists(array) for name, array in self.arrays.items()}, **named}
 
     def __repr__(self) -> str:
         """Say what there is, in a line."""
@@ -456,16 +462,6 @@ def _free_memory() -> int:
         return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
     except (OSError, ValueError, AttributeError):
         return UNKNOWN_MEMORY
-
-
-def save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays by name into an ``.npz``.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    with replacing(path, "name another file") as beside, beside.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def to_lists(array: NDArray[Any]) -> Any:

@@ -244,6 +244,11 @@ class Classifier(ClassifierSettings, LabellingModel):
 
         Args:
             X: as for :meth:`predict`, with the same errors.
+
+        Example:
+            >>> classifier = Classifier(hidden_size=8, steps=2).fit(["good", "bad"] * 10, ["praise", "complaint"] * 10)
+            >>> classifier.classes_.tolist(), classifier.predict_proba(["good", "bad", "so, so"]).shape
+            (['complaint', 'praise'], (3, 2))
         """
         self._check_fitted()
         return self._probabilities(self._sequences(X))

@@ -273,6 +273,13 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
 
         Raises:
             UsageError: the model is not fitted or has no attention.
+
+        Example:
+            >>> sources, targets = ["one two", "two one"] * 10, ["un deux", "deux un"] * 10
+            >>> translator = Translator(level="word", hidden_size=16, embedding_size=16, steps=2).fit(sources, targets)
+            >>> read, written, weights = translator.attention_of("one two")
+            >>> read, weights.shape == (len(written), len(read))
+            (['one', 'two'], True)
         """
         self._check_fitted()
         if self.attention == "none":

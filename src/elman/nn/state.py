@@ -96,7 +96,8 @@ class State(dict[str, Tensor]):
             UsageError: the state has neither one row nor ``batch_size`` rows.
         """
         if self.batch_size not in (1, batch_size):
-            raise UsageError(f"the state has {self.batch_size} rows, expected 1 or {batch_size}")
+            expected = "1" if batch_size == 1 else f"1 or {batch_size}"
+            raise UsageError(f"the state has {self.batch_size} rows, expected {expected}")
         return self.map(lambda part: part.expand(-1, batch_size, *part.shape[2:]).contiguous())
 
     def merge_directions(self, merge: str) -> State:

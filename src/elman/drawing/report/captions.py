@@ -94,8 +94,10 @@ CAPTIONS = {
     ),
     "scores": Caption(
         "Units that follow something",
-        "AUC 1 means that the value of this one unit tells exactly where the feature holds, 0.5 that it tells nothing. "
-        "Chance is what the best unit reaches on shuffled labels. Choose a unit to colour the text by it.",
+        "For each feature the unit that follows it best: chosen on the first half of the input, scored on the second. "
+        "AUC 1 means that its value tells exactly where the feature holds, 0.5 that it tells nothing. Chance is what "
+        "the best unit reaches when the feature is shifted against the input; grey rows do not beat it. Choose a unit "
+        "to colour the input by it.",
         "Cause. A unit may follow a feature that the network does not use; only a change to the unit tells.",
     ),
     "inputs": Caption(

@@ -114,6 +114,7 @@ def _data(report: ModelReport) -> dict[str, Any]:
         "stacks": [_stack(name, run, every, is_exact=total <= EXACT_VALUES) for name, run in report.runs.items()],
         "outputs": _outputs(report),
         "attention": None if report.attention is None else packed(report.attention, is_exact=False),
+        "firstUnit": _first_unit(report),
         "places": {"regions": report.network.regions},
         "gradients": _gradients(report),
         "attributions": [
@@ -128,6 +129,15 @@ def _data(report: ModelReport) -> dict[str, Any]:
             for one in report.attributions
         ],
     }
+
+
+def _first_unit(report: ModelReport) -> list[Any] | None:
+    """Choose the unit that the page begins with: of states rather than gates, the one furthest beyond chance."""
+    beyond = [unit for unit in report.units if unit.bound is not None and unit.score > unit.bound]
+    if not beyond:
+        return None
+    best = max(beyond, key=lambda unit: (unit.part in ("hidden", "cell"), unit.score - (unit.bound or 0.0)))
+    return [best.layer, best.is_reverse, best.part, best.unit]
 
 
 def _size(states: LayerStates) -> int:

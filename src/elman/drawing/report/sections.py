@@ -299,22 +299,25 @@ def _holding(report: ModelReport, place: int) -> _Picture | None:
 def _units(report: ModelReport, place: int) -> _Picture | None:
     if not report.units:
         return None
+    has_effects = any(unit.effect for unit in report.units)
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in ("Follows", "unit", "score", "measure", "chance reaches", "when it is changed")
+        for name in ("Follows", "unit", "score", "measure", "chance reaches", *["when it is changed"] * has_effects)
     )
-    rows = "".join(_unit_row(unit, place) for unit in report.units)
+    rows = "".join(_unit_row(unit, place, has_effects) for unit in report.units)
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return _Picture(_scrolling(body, "Units that follow something"))
 
 
-def _unit_row(unit: UnitScore, place: int) -> str:
+def _unit_row(unit: UnitScore, place: int, has_effects: bool) -> str:
     choice = f"{unit.layer},{int(unit.is_reverse)},{unit.part},{unit.unit}"
     name = f"layer {unit.layer + 1}{', backward' if unit.is_reverse else ''} · {unit.part} · {unit.unit}"
     bound = "–" if unit.bound is None else f"{unit.bound:.3f}"
+    kind = "" if unit.bound is None or unit.score > unit.bound else ' class="chance"'
+    effect = f"<td>{escape(unit.effect)}</td>" if has_effects else ""
     return (
-        f'<tr><th scope="row">{escape(unit.feature)}</th>'
+        f'<tr{kind}><th scope="row">{escape(unit.feature)}</th>'
         f'<td><button type="button" data-choose="{escape(choice)}" data-model="{place}">{escape(name)}</button></td>'
         f'<td class="number">{unit.score:.3f}</td><td>{escape(unit.measure)}</td>'
-        f'<td class="number">{bound}</td><td>{escape(unit.effect)}</td></tr>'
+        f'<td class="number">{bound}</td>{effect}</tr>'
     )
