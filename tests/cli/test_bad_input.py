@@ -72,7 +72,7 @@ def test_wrong_usage_is_reported(refused, command):
 
 FLAGS = {
     "--cell lstn": ['"lstn"', "rnn, gru, lstm, mingru, window", 'did you mean "lstm"'],
-    "--level wrd": ['"wrd"', "char, word, bpe", 'did you mean "word"'],
+    "--level wrd": ['"wrd"', "char, word, space, bpe", 'did you mean "word"'],
     "--device gpu": ['"gpu"', "auto, cpu, cuda"],
     "--precision 16": ['"16"', "32-true, bf16-mixed"],
     "--hiden-size 5": ["--hiden-size", "did you mean --hidden-size?"],

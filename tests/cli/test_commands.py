@@ -19,6 +19,7 @@ import elman
 from elman.cli import demo
 from elman.cli.main import VERBS, main
 from elman.cli.program import program
+from elman.comparison.language_models import LanguageModelRow
 from elman.errors import DataError
 from elman.models.language_model import LanguageModel
 from elman.models.tasks import TASKS
@@ -305,6 +306,19 @@ def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
     assert more[1] == more[2]
     assert elman.load("runs/demo").generate("The", max_tokens=3, seed=1)
     assert "elman generate runs/demo" in answer.out
+
+
+def test_the_demo_says_that_the_network_wins(shell, tmp_path, monkeypatch):
+    figures = {"bits_per_character": 12.98, "perplexity": 8103.1, "parameters": 1, "memory_bytes": 1, "seconds": 0.0}
+    markov = LanguageModelRow(model="ngram:5", nats_per_token=9.0, unseen_contexts=0.5, sample="zz", **figures)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("elman.comparison.language_models.compare_language_models", lambda *_: iter([markov]))
+    answer = shell("demo", "--seconds", 1, "--out", "my demo")
+    assert answer.code == 0, answer.err
+    nats = elman.load("my demo").metrics_["valid"]["nats_per_token"]
+    assert f"The LSTM wins: {nats:.3f} nats/char against 9.000." in answer.out
+    assert "still behind" not in answer.out
+    assert "elman info 'my demo'" in answer.out
 
 
 @pytest.mark.parametrize(

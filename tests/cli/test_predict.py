@@ -34,6 +34,7 @@ def captioner():
 MAKE = {
     "lm": text_model,
     "lm-word": lambda: text_model(level="word", min_count=1, cell="gru"),
+    "lm-space": lambda: text_model(level="space", min_count=1, cell="gru"),
     "lm-bpe": lambda: text_model(level="bpe", vocab_size=300),
     "lm-lines": lambda: text_model(lines=True),
     "tagger": lambda: elman.Tagger(**SMALL, characters="none").fit([["a", "b"], ["b"]] * 6, [["X", "Y"], ["Y"]] * 6),

@@ -192,7 +192,7 @@ def test_bad_input_is_reported_in_one_or_two_lines(shell, bad_files, tmp_path, n
 def test_flags_of_another_task_are_refused(shell, translator, saved, tmp_path):
     answer = shell("generate", translator / "m", "--seconds", "3")
     assert answer.code == 2
-    assert "is a translator, which does not write on" in answer.err
+    assert "is a translator, which does not generate" in answer.err
     answer = shell("generate", saved, "--seconds", "3", "--out", tmp_path / "x.mid")
     assert answer.code == 2
     assert "--seconds is for tunes" in answer.err

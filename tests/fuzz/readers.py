@@ -45,7 +45,7 @@ from elman.data.tokens.characters import CharacterTokenizer
 from elman.data.tokens.lexicon import Lexicon
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.vectors import read_vectors
-from elman.data.tokens.words import WordTokenizer
+from elman.data.tokens.words import SpaceTokenizer, WordTokenizer
 from elman.models.tasks import TASKS
 
 from .oracle import Case, Target
@@ -117,7 +117,8 @@ def midi_files() -> list[bytes]:
 def tokenizers() -> list[Tokenizer]:
     text = PROSE[0].decode()
     pairs = BytePairTokenizer.train([text * 3], vocab_size=270)
-    return [CharacterTokenizer.train([text]), WordTokenizer.train([text], min_count=1), pairs]
+    words = [kind.train([text], min_count=1) for kind in (WordTokenizer, SpaceTokenizer)]
+    return [CharacterTokenizer.train([text]), *words, pairs]
 
 
 @cache
@@ -158,7 +159,7 @@ def text(case: Case) -> None:
 
 def corpus(case: Case) -> None:
     whole, by_line = Text(case.file("txt", PROSE), block_size=case.pick(4 << 20, 100)), case.pick(False, True)
-    kind: Any = case.pick(CharacterTokenizer, WordTokenizer, BytePairTokenizer)
+    kind: Any = case.pick(CharacterTokenizer, WordTokenizer, SpaceTokenizer, BytePairTokenizer)
     known = case.pick(False, True)
     tokenizer = case.pick(*tokenizers()) if known else kind.train(whole.chunks(keep_lines=by_line))
     encoded = build_corpus(whole, tokenizer, lines=by_line, memory_limit=case.pick(1 << 20, 0))

@@ -209,7 +209,7 @@ def test_pretrained_vectors_initialize_the_embedding(tiny, easy, tmp_path):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("level", ["char", "word"])
+@pytest.mark.parametrize("level", ["char", "word", "space"])
 def test_a_loaded_model_computes_the_same_bits(tmp_path, quick, cell, level):
     model = trained(cell, level=level)
     model.save(tmp_path / "m")
@@ -225,7 +225,7 @@ def test_a_loaded_model_computes_the_same_bits(tmp_path, quick, cell, level):
 # ---------------------------------------------------------------- evaluating
 
 
-@pytest.mark.parametrize("level", ["char", "word"])
+@pytest.mark.parametrize("level", ["char", "word", "space"])
 @pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_evaluation_equals_a_loop_token_by_token(cell, lines, level):
@@ -253,6 +253,23 @@ def test_the_figures_agree_with_each_other(lines):
     assert figures["bits_per_character"] == pytest.approx(total_bits / figures["characters"], rel=1e-12)
     assert figures["characters"] == (19 if lines else 18)  # a stream's first is given, not predicted
     assert figures["tokens"] == (7 + 1 + 10 + 1 if lines else 18)
+
+
+@pytest.mark.parametrize("level", ["char", "word", "space", "bpe"])
+@pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+def test_perplexity_per_word_is_a_papers(level, lines):
+    model = trained(lines=lines, level=level)
+    figures = model.evaluate("fox , <unk> (dog)\n\nit's over .\n\njumps")
+    # words: 4 + 3 + 1; line ends: 4, or 3 of lines with tokens; a stream's first word is given
+    counted = 8 + 3 if lines else 8 + 4 - (0 if level in ("char", "bpe") else 1)
+    assert figures["words"] == counted
+    total = sum(nats for _, nats in model.predict("fox , <unk> (dog)\n\nit's over .\n\njumps") if nats is not None)
+    # 1e-5: sums of the same float32 losses, rounded to six digits
+    assert math.log(figures["perplexity_per_word"]) == pytest.approx(total / counted, rel=1e-5)
+    if level == "space":
+        assert figures["perplexity_per_word"] == figures["perplexity"]
+    assert 0 < model.metrics_["valid"]["words"] <= EASY.count(" ")
+    assert model.metrics_["valid"]["perplexity_per_word"] > 1
 
 
 def test_lines_are_evaluated_independently():
@@ -489,7 +506,7 @@ def test_a_long_prompt_is_never_cut(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [["x"], ["ump"], ["zzz"], ["ver", "o", "lazy"], ["dog .\nthe"]])
-@pytest.mark.parametrize("level", ["char", "word"])
+@pytest.mark.parametrize("level", ["char", "word", "space"])
 def test_generation_ends_before_a_stop_string(stop, level):
     model = trained(level=level)
     text = model.generate("the", max_tokens=60, greedy=True)
@@ -557,7 +574,7 @@ def test_each_sample_stops_by_itself():
     assert stopped == [text.split("o")[0] for text in whole]
 
 
-@pytest.mark.parametrize("level", ["char", "word", "bpe"])
+@pytest.mark.parametrize("level", ["char", "word", "space", "bpe"])
 @pytest.mark.parametrize("lines", [False, True])
 def test_what_is_streamed_joins_to_the_same_text(level, lines):
     model = trained(lines=lines, level=level)
@@ -767,7 +784,7 @@ def test_training_works_while_surprisals_are_being_read(tiny, easy):
 
 def test_a_prompt_from_a_file_is_the_prompt(tiny, easy, tmp_path):
     (tmp_path / "prompt.txt").write_bytes(b"the quick\r\nbrown")
-    for level in ("char", "word"):
+    for level in ("char", "word", "space"):
         model = tiny(level=level).fit(easy)
         options = {"max_tokens": 12, "seed": 3, "repetition_penalty": 1.5}
         written = model.generate("the quick\nbrown", **options)

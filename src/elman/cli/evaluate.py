@@ -68,12 +68,16 @@ def run(words: Sequence[str]) -> int:
         print(write_json({**report.metrics, **report.signatures}))
         return 0
     for name, value in report.metrics.items():
-        print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
+        print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:{_form(value)}}")
     for name, text in report.signatures.items():
         print(f"{name:<20} {text}")
     if report.labels:
         print_labels(report)
     return 0
+
+
+def _form(value: float) -> str:
+    return ".4f" if value < 1e9 else ".4g"  # a perplexity per word, of a text without white space, has 300 digits
 
 
 def print_labels(report: Report) -> None:

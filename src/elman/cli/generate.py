@@ -74,7 +74,7 @@ def run(words: Sequence[str]) -> int:
     model = load(command.folder)
     kind = TASKS[model.task].generates
     if kind is None:
-        raise UsageError(f"{command.folder} is a {model.task}, which does not write on; see elman predict")
+        raise UsageError(f"{command.folder} is a {model.task}, which does not generate; see elman predict")
     writes_music = kind == "music"
     for name in TEXT_ONLY if writes_music else MUSIC_ONLY:
         if getattr(command, name):
@@ -104,7 +104,7 @@ def _check_order(words: Sequence[str]) -> None:
 def _write(model: Any, command: Generate, seed: int | None, index: int) -> None:
     """Print a text while it is generated."""
     if command.prompt and command.prompt_file is not None:
-        raise UsageError("--prompt and --prompt-file are both given: one of them is the prompt")
+        raise UsageError("--prompt and --prompt-file are both given; leave one out")
     if command.num_samples > 1:
         print(f"--- sample {index + 1} of {command.num_samples}")
     print(command.prompt, end="", flush=True)

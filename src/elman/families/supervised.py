@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from elman.counting.copies import count_duplicates
 from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
 from elman.families.reports import Report
+from elman.families.unrolled import Unrolled, spread
 from elman.training.clock import predict_seconds
 
 
@@ -34,6 +35,7 @@ class Supervised(ABC):
     valid_fraction: float
     data_: dict[str, Any]
     _check_fitted: Callable[[], None]
+    unroll: Callable[..., Iterator[Unrolled]]
 
     def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
         """Read the training and the validation examples, as ``fit`` does.
@@ -112,6 +114,10 @@ class Supervised(ABC):
 
     def _count_duplicates(self) -> tuple[int, int]:
         return count_duplicates(self._train.inputs, self._valid.inputs), len(self._valid.inputs)
+
+    def _unroll_held_out(self, number: int, steps: int) -> Iterator[Unrolled]:
+        some = self._valid.select(spread(len(self._valid.inputs), number))
+        return self.unroll(some.inputs, some.labels)
 
     def _final_metrics(self) -> dict[str, float | int]:
         self._report = self._evaluate(self._valid)

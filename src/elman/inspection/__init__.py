@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.inspection.attribution import Attribution as Attribution
+    from elman.inspection.attribution import attribute as attribute
     from elman.inspection.context import ContextUse as ContextUse
     from elman.inspection.context import context_use as context_use
     from elman.inspection.gradients import GradientByLag as GradientByLag
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from elman.inspection.units import rank_units as rank_units
 
 _HOMES = {
+    **dict.fromkeys(("Attribution", "attribute"), "attribution"),
     **dict.fromkeys(("ContextUse", "context_use"), "context"),
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
     **dict.fromkeys(("Effect", "Unit", "ablate", "ablation_effect", "clamp", "patch"), "interventions"),

@@ -27,7 +27,7 @@ from elman.inspection.units import rank_units
 from elman.nn.recording import LayerRun
 
 STEPS = 500  # of an input, unless more are asked for
-_READS = {"char": "character", "word": "word"}  # by level; others read tokens
+_READS = {"char": "character", "word": "word", "space": "word"}  # by level; others read tokens
 LOSSES = 32  # that are sent back
 SMALL = 16  # units up to which the equation stands there with its numbers
 

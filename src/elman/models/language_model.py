@@ -45,7 +45,7 @@ from elman.training.task import Batches
 
 @dataclass(kw_only=True, eq=False)
 class LanguageModel(LanguageModelSettings, NextTokenModel):
-    r"""A recurrent language model over characters, words or byte-level BPE tokens.
+    r"""A recurrent language model over characters, words, tokens between white space, or byte-level BPE tokens.
 
     It learns from plain text to predict each token from all tokens before it, and generates text token by token.
     In line mode (``lines=True``) each line is an independent sequence between ``<s>`` and ``</s>``; otherwise the
@@ -77,7 +77,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         for name in ("vocab_size", "min_count"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
-        if self.vectors is not None and self.level != "word":
+        if self.vectors is not None and self.level not in ("word", "space"):
             raise UsageError(
                 f'pretrained vectors are for words, but level is "{self.level}"; set level "word" or leave out vectors'
             )
@@ -142,8 +142,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         return train_corpus, valid_corpus
 
     def _learn_tokenizer(self, chunks: Iterable[str]) -> Tokenizer:
-        vocab_size = self.vocab_size or (10_000 if self.level == "word" else 4096)
-        return learn_tokenizer(self.level, chunks, vocab_size, 2 if self.min_count is None else self.min_count)
+        return learn_tokenizer(self.level, chunks, self.vocab_size, self.min_count)
 
     @property
     def _vocab_size(self) -> int:
@@ -182,8 +181,9 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
                 mode each line is evaluated independently and its ``</s>`` is predicted too.
 
         Returns:
-            ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``tokens`` (the number
-            predicted), ``characters`` and ``unknown`` (predicted tokens that are ``<unk>``); see
+            ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``perplexity_per_word``,
+            ``tokens`` (the number predicted), ``words`` (between white space, with line ends), ``characters`` and
+            ``unknown`` (predicted tokens that are ``<unk>``); see
             :func:`~elman.metrics.likelihood.language_metrics`.
 
         Raises:
@@ -255,9 +255,8 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         for batch, losses in self._losses(corpus, num_streams):
             nats += losses.double().sum().item()
             unknown += int((batch.targets == self.tokenizer_.unknown_id).sum())
-        return language_metrics(
-            nats, corpus.num_targets, count_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
-        )
+        characters = count_predicted_characters(corpus, self.tokenizer_, self.lines)
+        return language_metrics(nats, corpus.num_targets, characters, unknown, corpus.num_words)
 
     # Looking inside.
 

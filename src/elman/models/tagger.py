@@ -437,7 +437,7 @@ class TaggerNetwork(nn.Module):
         """Return the log-probability of each tag of each word (B, T, K), for rows of equal length."""
         if self.crf is None:
             return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
-        return self.crf.marginals(logits, None).clamp(min=torch.finfo(logits.dtype).tiny).log()
+        return self.crf.log_marginals(logits)
 
     def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
         """Return the probability of each tag of each word (B, T, K)."""

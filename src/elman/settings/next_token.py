@@ -53,16 +53,19 @@ class LanguageModelSettings(NextTokenSettings):
         *("tie_weights", "initial_state"),
     )
 
-    level: Literal["char", "word", "bpe"] = "char"
-    """The unit of a token: a character, a word or punctuation mark, or a byte-level BPE piece."""
+    level: Literal["char", "word", "space", "bpe"] = "char"
+    """The unit of a token: a character; a word or punctuation mark; for a text that is tokenized already, whatever
+    stands between white space; or a byte-level BPE piece."""
     lines: bool = False
     """Read each line as an independent sequence from <s> to </s> instead of one long stream."""
     vectors: Path | None = None
-    """Initialize the embedding with these pretrained vectors (GloVe, fastText or word2vec text; level word only)."""
+    """Initialize the embedding with these pretrained vectors (GloVe, fastText or word2vec text; level word, space)."""
     vocab_size: int | None = None
-    """The largest vocabulary. Default: 10000 for words, 4096 for BPE; all characters are always kept."""
+    """The largest vocabulary. Default: 10000 for words, 4096 for BPE, no limit for a text of level space that contains
+    <unk>; all characters are always kept."""
     min_count: int | None = None
-    """Words that occur less often become <unk>. Default: 2, so that <unk> is learned (level word only)."""
+    """Words that occur less often become <unk>. Default: 2, so that <unk> is learned; 1 for a text of level space that
+    contains <unk> already (level word, space)."""
     valid_characters: int = 250_000
     """The most characters of the validation text that fit evaluates on; evaluate always uses the whole text."""
 

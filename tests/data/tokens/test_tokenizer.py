@@ -11,7 +11,7 @@ from elman.data.text import Text
 from elman.data.tokens.byte_pairs import BytePairTokenizer
 from elman.data.tokens.characters import CharacterTokenizer
 from elman.data.tokens.tokenizer import Tokenizer
-from elman.data.tokens.words import WordTokenizer
+from elman.data.tokens.words import SpaceTokenizer, WordTokenizer
 from elman.errors import ModelError
 
 from .texts import LIKELY, TEXT
@@ -20,6 +20,7 @@ TOKENIZERS: list[Tokenizer] = [
     CharacterTokenizer.train([TEXT]),
     WordTokenizer.train([TEXT]),
     BytePairTokenizer.train([TEXT], vocab_size=300),
+    SpaceTokenizer.train([TEXT, "the cat\n"]),
 ]
 each_level = pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.level)
 
@@ -34,7 +35,7 @@ def test_what_all_levels_share(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode([]) == ""
     assert tokenizer.decode([1, *tokenizer.encode("the cat"), 2]) == "the cat"
     ids = tokenizer.encode("the <unk> <s></s>").tolist()
-    assert ids.count(0) == 1 or tokenizer.level == "word"
+    assert ids.count(0) == 1 or tokenizer.level in ("word", "space")
     assert not {1, 2} & set(ids)
     assert "<unk>" in tokenizer.decode(ids)
     tokenizer.encode("a\ud800b\udc00")
@@ -55,6 +56,8 @@ def test_saved_tokenizer_is_the_same(tokenizer: Tokenizer, text: str) -> None:
 @each_level
 @given(text=LIKELY)
 def test_hugging_face_reads_the_saved_file_the_same_way(tokenizer: Tokenizer, text: str) -> None:
+    if tokenizer.level == "space":
+        text = text.replace("<s>", "").replace("</s>", "")  # unknown here, but no plain vocabulary can say so
     theirs = tokenizers.Tokenizer.from_str(tokenizer.to_json()).encode(text, add_special_tokens=False).ids
     assert tokenizer.encode(text).tolist() == theirs
 
@@ -80,6 +83,7 @@ def test_lines_are_encoded_one_by_one(tokenizer: Tokenizer, text: str) -> None:
 @each_level
 @given(ids=st.lists(st.integers(0, 29)))
 def test_stream_decoder_adds_up_to_decode(tokenizer: Tokenizer, ids: list[int]) -> None:
+    ids = [token_id % tokenizer.vocab_size for token_id in ids]
     decoder = tokenizer.stream_decoder()
     assert "".join([decoder.push(token_id) for token_id in ids]) + decoder.finish() == tokenizer.decode(ids)
 
@@ -110,7 +114,7 @@ def test_a_token_that_is_empty_is_refused() -> None:
 
 
 def test_files_of_another_kind() -> None:
-    character, word, pair = (json.loads(tokenizer.to_json()) for tokenizer in TOKENIZERS)
+    character, word, pair, _ = (json.loads(tokenizer.to_json()) for tokenizer in TOKENIZERS)
     character["model"]["vocab"]["xy"] = len(character["model"]["vocab"])
     word["pre_tokenizer"] = {"type": "Whitespace", "behavior": ""}
     pair["model"]["merges"].append(["no", "such"])

@@ -21,8 +21,8 @@ class Passages:
 
     Args:
         by_line: whether lines are independent sequences.
-        level: the level of the tokens, "char", "word" or "bpe". A stream is yielded line by line as it arrives; with
-            byte pairs, the whitespace at the end of a line is held back, because its run may continue.
+        level: the level of the tokens, "char", "word", "space" or "bpe". A stream is yielded line by line as it
+            arrives; with byte pairs, the whitespace at the end of a line is held back, because its run may continue.
 
     Example:
         >>> [passage.text for passage in Passages().read(Lines("one two\n"), Problems())]

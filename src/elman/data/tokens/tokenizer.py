@@ -1,8 +1,8 @@
-"""The base class of the tokenizers, which convert text to ids and back at three levels: characters, words, byte pairs.
+"""The base class of the tokenizers, which convert text to ids and back: characters, words or byte pairs.
 
 Every vocabulary begins with the same three tokens: ``<unk>`` (0, for anything not in the vocabulary), ``<s>`` (1) and
 ``</s>`` (2), the start and the end of a line if lines are independent sequences. ``<unk>`` in a text, as in Penn
-Treebank or WikiText, is that token; ``<s>`` and ``</s>`` in a text are ordinary characters.
+Treebank or WikiText, is that token; ``<s>`` and ``</s>`` in a text are not these tokens.
 
 A tokenizer of any level is saved as one ``tokenizer.json`` in the format of Hugging Face tokenizers. That library
 learns and applies byte pairs; characters and words are looked up here, which is several times faster.
@@ -146,13 +146,15 @@ class Tokenizer(ABC):
     def _restore(document: dict[str, Any], vocabulary: list[str]) -> Tokenizer:
         from elman.data.tokens.byte_pairs import BytePairTokenizer  # the levels are built on this module
         from elman.data.tokens.characters import CharacterTokenizer
-        from elman.data.tokens.words import WordTokenizer
+        from elman.data.tokens.words import SpaceTokenizer, WordTokenizer
 
         if document["model"]["type"] == "BPE":
             merges = [(left, right) for left, right in document["model"]["merges"]]
             return BytePairTokenizer(vocabulary, merges, BytePairTokenizer.cuts_runs(document["pre_tokenizer"]))
         if document["pre_tokenizer"] == CharacterTokenizer.rule:
             return CharacterTokenizer(vocabulary)
+        if document["pre_tokenizer"] == SpaceTokenizer.rule:
+            return SpaceTokenizer(vocabulary)
         if document["pre_tokenizer"].get("behavior") == WordTokenizer.rule["behavior"]:
             return WordTokenizer(vocabulary)
         raise ValueError("it splits text in a way that Elman does not know")
@@ -173,14 +175,23 @@ def concatenate(lists: list[list[int]]) -> tuple[Ids, NDArray[np.int64]]:
     return np.fromiter(chain.from_iterable(lists), np.int32, int(lengths.sum())), lengths
 
 
-def word_level_json(vocabulary: list[str], rule: dict[str, Any], decoder: dict[str, Any] | None) -> str:
-    """Write a ``tokenizer.json`` that splits text by ``rule`` and looks up each piece in the vocabulary."""
+def word_level_json(
+    vocabulary: list[str], rule: dict[str, Any], decoder: dict[str, Any] | None, unknown_within: bool = True
+) -> str:
+    """Write a ``tokenizer.json`` that splits text by ``rule`` and looks up each piece in the vocabulary.
+
+    Args:
+        vocabulary: the tokens in the order of their ids.
+        rule: the pre-tokenizer.
+        decoder: the decoder.
+        unknown_within: whether ``<unk>`` is also recognized next to other characters.
+    """
     unknown = {"id": 0, "content": UNKNOWN, "special": True, "normalized": False}
     unknown |= dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
     ids = {token: token_id for token_id, token in enumerate(vocabulary)}
     document = {
         "version": "1.0",
-        "added_tokens": [unknown],
+        "added_tokens": [unknown] if unknown_within else [],
         "pre_tokenizer": rule,
         "decoder": decoder,
         "model": {"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN},

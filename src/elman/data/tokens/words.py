@@ -1,4 +1,4 @@
-"""Tokenizing text into words and punctuation marks, by a regular expression and a dictionary."""
+"""Tokenizing text into words, by a regular expression and a dictionary: with marks split off, or as they stand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import repeat
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +44,23 @@ class WordTokenizer(Tokenizer):
 
     level = "word"
     rule: ClassVar[dict[str, Any]] = {"type": "Split", "behavior": "Removed", "invert": True}
+    unspaced_before: ClassVar[str] = "\n.,!?;:)'"
+    """`decode` writes no space before a token that begins with one of these."""
+    unspaced_after: ClassVar[str] = "\n("
+    """`decode` writes no space after these tokens."""
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         super().__init__(vocabulary)
         self._ids = {token: token_id for token_id, token in enumerate(vocabulary)}
+        del self._ids["<s>"], self._ids["</s>"]  # in a text, they are words like any other
 
     @classmethod
-    def train(cls, chunks: Iterable[str], max_vocab: int = 30_000, min_count: int = 2) -> WordTokenizer:
+    def pattern(cls) -> re.Pattern[str]:
+        """Return the pattern of a token."""
+        return _word_pattern()
+
+    @classmethod
+    def train(cls, chunks: Iterable[str], max_vocab: int = 30_000, min_count: int = 2) -> Self:
         """Count the words of a text and keep the most frequent.
 
         Args:
@@ -66,18 +76,27 @@ class WordTokenizer(Tokenizer):
             UsageError: ``max_vocab`` leaves no room for words.
             DataError: no word occurs often enough.
         """
+        return cls._choose(cls._count(chunks), max_vocab, min_count)
+
+    @classmethod
+    def _count(cls, chunks: Iterable[str]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        rare = 1
+        for chunk in chunks:
+            counts.update(cls.pattern().findall(without_surrogates(chunk)))
+            while len(counts) > 4_000_000:  # lossy counting: it bounds the memory and drops only rare words
+                counts = Counter({word: count for word, count in counts.items() if count > rare})
+                rare += 1
+        return counts
+
+    @classmethod
+    def _choose(cls, counts: Counter[str], max_vocab: int, min_count: int) -> Self:
         if max_vocab <= len(SPECIALS):
             raise UsageError(
                 f"a vocabulary of {max_vocab} words is too small: {len(SPECIALS)} are reserved; give a larger one"
             )
-        counts: Counter[str] = Counter()
-        rare = 1
-        for chunk in chunks:
-            counts.update(_word_pattern().findall(without_surrogates(chunk)))
-            while len(counts) > 4_000_000:  # lossy counting: it bounds the memory and drops only rare words
-                counts = Counter({word: count for word, count in counts.items() if count > rare})
-                rare += 1
-        del counts[UNKNOWN]
+        for special in SPECIALS:
+            del counts[special]
         kept = [word for word, count in counts.items() if count >= min_count]
         if not kept:
             raise DataError(f"no word of the text occurs {min_count} times: give more text, or `min_count` 1")
@@ -93,7 +112,7 @@ class WordTokenizer(Tokenizer):
         return concatenate([list(self._lookup(line)) for line in text.split("\n")])
 
     def _lookup(self, text: str) -> Iterable[int]:
-        return map(self._ids.get, _word_pattern().findall(text), repeat(self.unknown_id))
+        return map(self._ids.get, self.pattern().findall(text), repeat(self.unknown_id))
 
     def stream_decoder(self) -> StreamDecoder:
         """Start decoding ids one by one; see `Tokenizer.stream_decoder`."""
@@ -101,7 +120,50 @@ class WordTokenizer(Tokenizer):
 
     def to_json(self) -> str:
         """Return the tokenizer as the content of a ``tokenizer.json``."""
-        return word_level_json(self._names, {**self.rule, "pattern": {"Regex": _word_pattern().pattern}}, None)
+        return word_level_json(self._names, {**self.rule, "pattern": {"Regex": self.pattern().pattern}}, None)
+
+
+class SpaceTokenizer(WordTokenizer):
+    r"""One id for each frequent token between white space, and for newline; for texts that are tokenized already.
+
+    Nothing is split off a token: ``don't`` and ``(dear)`` are one each, and only a ``<unk>`` that stands alone is that
+    token. ``<s>`` and ``</s>`` in a text are unknown words. `decode` writes one space between tokens and none around a
+    newline. Case is kept.
+
+    Example:
+        >>> tokenizer = SpaceTokenizer.train(["no , no !\nno , i do n't .\n"], min_count=1)
+        >>> tokenizer.tokens(range(3, tokenizer.vocab_size))
+        ['no', '\n', ',', '!', '.', 'do', 'i', "n't"]
+        >>> tokenizer.decode(tokenizer.encode("no ,  i   do !!\n"))
+        'no , i do <unk>\n'
+    """
+
+    level = "space"
+    rule: ClassVar[dict[str, Any]] = {**WordTokenizer.rule, "pattern": {"Regex": r"\n|\S+"}}
+    unspaced_before = unspaced_after = "\n"
+
+    @classmethod
+    def pattern(cls) -> re.Pattern[str]:
+        """Return the pattern of a token."""
+        return re.compile(cls.rule["pattern"]["Regex"])
+
+    @classmethod
+    def train(cls, chunks: Iterable[str], max_vocab: int | None = None, min_count: int | None = None) -> Self:
+        """Count the tokens of a text and keep the most frequent; see `WordTokenizer.train`.
+
+        Args:
+            chunks: the text, in pieces.
+            max_vocab: the maximum number of tokens to keep. Default: 10,000; if the text contains ``<unk>``, its
+                vocabulary was chosen before, and all its tokens are kept.
+            min_count: how often a token must occur to be kept. Default: 2, or 1 if the text contains ``<unk>``.
+        """
+        counts = cls._count(chunks)
+        most, fewest = (len(counts) + len(SPECIALS), 1) if UNKNOWN in counts else (10_000, 2)
+        return cls._choose(counts, most if max_vocab is None else max_vocab, fewest if min_count is None else min_count)
+
+    def to_json(self) -> str:
+        """Return the tokenizer as the content of a ``tokenizer.json``."""
+        return word_level_json(self._names, self.rule, None, unknown_within=False)
 
 
 class _WordStreamDecoder(StreamDecoder):
@@ -109,12 +171,16 @@ class _WordStreamDecoder(StreamDecoder):
 
     _joins_next = True
 
+    def __init__(self, tokenizer: WordTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._unspaced_before, self._unspaced_after = tokenizer.unspaced_before, tuple(tokenizer.unspaced_after)
+
     def push(self, token_id: int) -> str:
         if token_id in (Tokenizer.begin_id, Tokenizer.end_id):
             return ""
         (token,) = self._tokenizer.tokens([token_id])
-        space = "" if self._joins_next or token[0] in "\n.,!?;:)'" else " "
-        self._joins_next = token in ("\n", "(")
+        space = "" if self._joins_next or token[0] in self._unspaced_before else " "
+        self._joins_next = token in self._unspaced_after
         return space + token
 
 

@@ -83,6 +83,8 @@ def model_card(model: Any) -> str:
         lines += ["", "## Baselines on the same validation data", "", "| baseline | figures |", "|---|---|"]
         for name, values in baselines.items():
             lines.append(f"| {name} | {', '.join(f'{figure} {value:.6g}' for figure, value in values.items())} |")
+    if verdict := model.metrics_.get("verdict"):
+        lines += ["", f"Gradients by lag: {verdict}."]
     lines += ["", f"{num_parameters(model.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]
     lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in model.to_json().items())]
     lines += ["", "## Use", "", "```python", "import elman", "", 'model = elman.load("THIS FOLDER")', "```", ""]
