@@ -175,6 +175,18 @@ def test_an_entity_never_continues_without_having_begun(crf):
         assert pieces
 
 
+def test_turkish_capitals_are_read_as_turkish(tmp_path):
+    words, tags = [["ışık", "yandı"], ["iki", "gün"]] * 5, [["N", "V"], ["NUM", "N"]] * 5
+    Tagger(**SMALL, steps=4, characters="none").fit(words, tags).save(tmp_path / "m")
+    model, english = elman.load(tmp_path / "m"), trained(characters="none", steps=2)
+    spelled = {"IŞIK": "ışık", "İKİ": "iki", "YANDI": "yandı"}
+    assert (
+        model._table().gather([list(spelled)])[0].tolist() == model._table().gather([[*spelled.values()]])[0].tolist()
+    )
+    assert model._table().gather([["ISI", "işik"]])[0].unique(dim=1).shape[1] == 1  # both unknown
+    assert english._table().gather([["IT"]])[0].tolist() == english._table().gather([["it"]])[0].tolist()
+
+
 def test_pretrained_vectors_cover_words_outside_the_training_data(tmp_path, caplog):
     path = tmp_path / "v.txt"
     path.write_text("wood 1 2 3\nsaw 4 5 6\nplank 7 8 9\nsaws 1 1 1\n")
