@@ -102,8 +102,8 @@ CAPTIONS = {
     ),
     "inputs": Caption(
         "What each input adds",
-        "Orange makes the output more likely, blue less; the stronger the colour, the more. In nats, all inputs add up to "
-        "what they change together, compared with an input of zeros.",
+        "Orange makes the output more likely, blue less; the stronger the colour, the more. In nats, all inputs add up "
+        "to what they change together, compared with an input of zeros.",
         "How inputs work together. Another method may divide the same sum in another way.",
     ),
 }
