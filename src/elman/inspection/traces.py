@@ -365,18 +365,13 @@ def run_recorded(
     return record, logits, attention
 
 
-def array_names(unrolled: Unrolled) -> dict[str, str]:
-    """Return what the names of each stack's arrays begin with."""
-    return {name: f"{name}." if len(unrolled.stacks) > 1 else "" for name in unrolled.stacks}
-
-
 def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int) -> Trace:
     """Record one input, laid out: :func:`trace` of it."""
     with torch.no_grad():
         record, logits, attention = run_recorded(model, unrolled, unrolled.inputs[None])
         log_probabilities = unrolled.log_probabilities(logits)[0]  # (M, V)
         arrays: dict[str, NDArray[Any]] = {}
-        for name, prefix in array_names(unrolled).items():
+        for name, prefix in unrolled.prefixes.items():
             stack = unrolled.stacks[name]
             for run in record.of(stack.layer):
                 place = f"{prefix}{run.name}"
