@@ -12,7 +12,8 @@ from tests.inspection.planted import TEXT_IN_BRACKETS, plant_bracket_unit, write
 
 import elman
 from elman.errors import DataError, UsageError
-from elman.inspection import features, rank_units, trace, units
+from elman.inspection import ablate, ablation_effect, features, rank_units, trace, units
+from elman.inspection.interventions import find_units
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,19 @@ def test_a_planted_unit_is_ranked_first(planted):
     assert best.score > 0.999
     assert ranking["brackets"].is_beyond_chance
     assert ranking["brackets"].units[1].score < best.score
+
+
+def test_ablating_the_planted_unit_hurts_more_than_all_controls(planted):
+    model, unit = planted
+    text = write_in_brackets(seed=6)
+    best = rank_units(model, text, ["brackets"])["brackets"].best
+    effect = ablation_effect(model, best.address, text[:600])
+    assert len(effect.controls) == 100
+    assert effect.rank == 0
+    assert effect.interval[0] > 0
+    assert effect.interval[0] < effect.difference < effect.interval[1]
+    plain, without = (float(one.evaluate(text[:600])["nats_per_token"]) for one in (model, ablate(model, f"0:{unit}")))
+    assert effect.difference == pytest.approx(without - plain, abs=1e-4)
 
 
 # ---------------------------------------------------------------- figures
@@ -95,6 +109,19 @@ def test_a_feature_that_no_unit_can_know_is_not_beyond_chance(plain):
         noise = walk - np.linspace(walk[0], walk[-1], len(text))
         beyond += rank_units(plain, text, {"noise": noise})["noise"].is_beyond_chance
     assert beyond <= 2
+
+
+def test_a_unit_that_turns_round_is_no_find(plain):
+    """In the second half the feature is the opposite of what it was in the first."""
+    text = write_in_brackets(seed=4)
+    values = trace(plain, text)["layer0.forward.hidden"][:, 5]
+    high = values > np.median(values)
+    turned = high ^ (np.arange(len(text)) >= len(text) // 2)
+    ranking = rank_units(plain, text, {"steady": high, "turned": turned})
+    assert ranking["steady"].best.name == ranking["turned"].best.name
+    assert ranking["steady"].is_beyond_chance
+    assert not ranking["turned"].is_beyond_chance
+    assert ranking["turned"].strength == pytest.approx(1 - ranking["steady"].strength, abs=1e-6)
 
 
 def test_ranks_of_equal_values():
@@ -170,6 +197,9 @@ def test_an_encoders_units_follow_the_source(made):
     own = {"one": lambda tokens: [token == "one" for token in tokens]}
     encoder = rank_units(model, sources * 5, own, y=targets * 5, stack="encoder")
     assert {name.split(".")[0] for name in encoder["one"].scores} == {"encoder"}
+    for unit in encoder["one"].units:
+        if unit.address is not None:
+            assert find_units(model, unit.address)[0].array == unit.array
     decoder = rank_units(model, sources * 5, {"un": lambda tokens: [t == "un" for t in tokens]}, y=targets * 5)
     assert {name.split(".")[0] for name in decoder["un"].scores} == {"decoder"}
     with pytest.raises(UsageError, match="no stack 'encodr'"):
