@@ -161,6 +161,19 @@ def test_predicted_entities_follow_the_scheme_of_the_data(crf):
     assert figures["span_f1"] == figures["span_precision"] == figures["span_recall"] == 1
 
 
+def test_tags_of_one_type_are_one_label_of_macro_f1():
+    tagger = Tagger()
+    true, predicted = [["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "B-PER", "O", "O"]]
+    report = tagger.compare_predictions(Examples([["Ada", "L.", "in", "Rome"]], true), predicted, set())
+    # PER 2 of 2; O: 1 of 2 found, the only true one; LOC never found
+    assert report.metrics["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert report.metrics["accuracy"] == 0.5
+    assert list(report.labels) == ["B-LOC", "B-PER", "I-PER", "O"]  # the tags themselves stay apart
+    assert report.spans["LOC"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert report.spans["PER"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert tagger.compare_predictions(Examples([["a"]], [["X"]]), [["X"]], set()).spans == {}
+
+
 @pytest.mark.parametrize("crf", [False, True])
 def test_an_entity_never_continues_without_having_begun(crf):
     words, tags = ([pair[side] for pair in ENTITIES] for side in (0, 1))
