@@ -10,7 +10,7 @@ import pytest
 
 import elman
 from elman.drawing.report import html
-from elman.inspection import gradient_by_lag, model_report, trace
+from elman.inspection import attribute, context_use, gradient_by_lag, model_report, rank_units, trace
 
 TEXT = "the quick brown fox jumps over the lazy dog .\n"
 SCALE = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF GABc\n\n"
@@ -101,6 +101,38 @@ def test_the_numbers_are_those_of_python(task, folders, shell, tmp_path):
     summary = shell("inspect", folders(task), path, "--record", record)
     assert gradients.verdict.kind in summary.out
     assert "gradients fall below" in summary.out
+
+
+@pytest.mark.parametrize("task", INPUTS)
+def test_units_context_and_attribution_are_those_of_python(task, folders, shell, tmp_path):
+    path, record, given = write_input(task, tmp_path)
+    model = elman.load(folders(task))
+    read = json.loads(shell("inspect", folders(task), path, "--record", record, "--json").out)
+    assert read["attribution"] == json.loads(json.dumps(attribute(model, given).to_json()))
+    if task in ("lm", "composer", "numbers"):
+        assert read["context_use"] == context_use(model, given, targets=200).to_json()
+        assert read["units"] == rank_units(model, given).to_json()
+
+
+def test_an_ngram_model_beside_it(folders, shell, tmp_path):
+    (tmp_path / "train.txt").write_text(TEXT * 9)
+    words = ("inspect", folders("lm"), "--text", TEXT, "--train", tmp_path / "train.txt")
+    read = json.loads(shell(*words, "--json").out)["context_use"]
+    expected = context_use(elman.load(folders("lm")), TEXT, train=TEXT * 9, targets=200)
+    assert read == expected.to_json()
+    assert read["ngram"][0] > read["ngram"][2]
+    (tmp_path / "pairs.tsv").write_text("source\ttarget\na b\tx\nb\ty z\n" * 9)
+    words = ("inspect", folders("translator"), "--text", "b a", "--train", tmp_path / "pairs.tsv", "--json")
+    assert json.loads(shell(*words).out)["context_use"]["ngram"][0] > 0
+    answer = shell("inspect", folders("lm"), "--text", TEXT, "--train", tmp_path / "train.txt")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--train is compared in the numbers of --json" in answer.err
+    answer = shell("inspect", folders("tagger"), "--text", "a b", "--json", "--train", tmp_path / "train.txt")
+    assert answer.code == 2
+    assert "a Tagger does not predict tokens" in answer.err
+    answer = shell("inspect", folders("lm"), "--text", TEXT, "--json", "--train", tmp_path / "none.txt")
+    assert answer.code == 3
+    assert "none.txt" in answer.err
 
 
 def test_a_text_and_a_pipe_are_read_as_predict_reads_them(folders, shell, monkeypatch):

@@ -325,6 +325,8 @@ class Fitted:
         (Fitted(lines=True), falling(0.6), "vanishing", ["--forget-bias 2.0"]),
         (Fitted(bptt_length=8), falling(0.9), "truncation too short", ["--bptt-length 32"]),
         (Fitted(bptt_length=8, lines=True), falling(0.9), "healthy", []),
+        (Fitted(bptt_length=64), falling(0.98), "healthy", []),
+        (Fitted(bptt_length=64), falling(0.995), "truncation too short", ["--bptt-length 256"]),
         (Fitted(bptt_length=200), falling(0.99), "healthy", []),
         (Fitted(), falling(1.05), "exploding", ["--learning-rate 0.0005"]),
         (Fitted(cell="rnn"), np.array([1.0, np.inf]), "exploding", ["--learning-rate 0.0005", "--cell gru"]),

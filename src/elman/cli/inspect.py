@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -16,11 +16,12 @@ import tyro
 from elman.cli.arguments import parse
 from elman.cli.flags import flag
 from elman.cli.help import About
-from elman.cli.inputs import check_model_and_files, is_model, open_input
+from elman.cli.inputs import check_model_and_files, is_model, open_input, resolve
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 
 STEPS = 500
+CONTEXT_TARGETS = 200  # outputs whose loss is measured with little context
 
 
 @dataclass(kw_only=True)
@@ -48,6 +49,8 @@ class Inspect:
     """Write a report with pictures into this file, which any browser opens."""
     json: bool = False
     """Print all numbers as one JSON object."""
+    train: Annotated[str | None, About(metavar="FILE")] = None
+    """With --json: training data for n-gram models, whose loss stands beside the model's loss with little context."""
     npz: Annotated[Path | None, About(metavar="NPZ")] = None
     """Write all numbers into this NumPy file."""
 
@@ -81,6 +84,7 @@ def run(words: Sequence[str]) -> int:
         found.save(command.npz, gradients.named_arrays() if gradients else {})
     elif command.json:
         figures = gradients.to_json() if gradients else {}
+        figures |= _look_closer(model, inputs, options, command.train)
         print(write_json({"record": command.record, **found.to_json(), **figures}))
     else:
         _print_summary(found, gradients)
@@ -116,6 +120,8 @@ def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
     given = [name for name in ("out", "json", "npz") if getattr(command, name)]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(map(flag, given))} are given: choose one")
+    if command.train is not None and not command.json:
+        raise UsageError("--train is compared in the numbers of --json; add --json")
     if command.out is not None and command.out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {command.out}: the report is HTML; name it {command.out.with_suffix('.html')}")
     if len(folders) > 1:
@@ -184,6 +190,27 @@ def _value(item: Any) -> Any:
 
 def _has_lags(found: Any) -> bool:
     return len(found.tokens) > 1 or len(found.source_tokens) > 1
+
+
+def _look_closer(model: Any, inputs: Any, options: dict[str, Any], train: str | None) -> dict[str, Any]:
+    """Return what follows from several steps: context use, the units' features, attribution; None for a short input."""
+    from elman.inspection import attribute, context_use, rank_units
+
+    data = None if train is None else resolve(train, model.task)
+    looks: dict[str, Callable[[], Any]] = {
+        "context_use": lambda: context_use(model, inputs, train=data, targets=CONTEXT_TARGETS, **options),
+        "units": lambda: rank_units(model, inputs, **options),
+        "attribution": lambda: attribute(model, inputs, **options),
+    }
+    figures: dict[str, Any] = {}
+    for name, look in looks.items():
+        try:
+            figures[name] = look().to_json()
+        except DataError:
+            if name == "context_use" and train is not None:
+                raise
+            figures[name] = None
+    return figures
 
 
 def _print_summary(found: Any, gradients: Any) -> None:

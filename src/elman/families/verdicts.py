@@ -4,7 +4,8 @@ The verdict looks at the mean gradient at lag k, relative to that at lag 1, up t
 its ``bptt_length`` where it is trained on a stream, else the length of its inputs.
 
     exploding              somewhere it is more than 10, or is not finite
-    truncation too short   at lag bptt_length it is still 0.1 or more: what lies further back was cut off in training
+    truncation too short   at lag bptt_length it is still 0.1 or more (from 32 steps on, 0.5 or more): what lies further
+                           back was cut off in training
     vanishing              it falls below 1 % within half the span, and over the span by a factor below 0.7 a step
     too small              the validation loss is within 3 % of the training loss, and there is less than one parameter
                            for 25 tokens of the training data; where their number is not known, fewer than 16 units
@@ -27,6 +28,8 @@ from elman.families.saved.description import num_parameters
 
 EXPLODING = 10.0
 CUT_OFF = 0.1
+CUT_OFF_FAR = 0.5
+FAR = 32  # steps
 VANISHED = 0.01
 KEPT_PER_STEP = 0.7
 SAME_LOSS = 0.03
@@ -94,7 +97,7 @@ def judge(model: Any, curve: Curve, length: int, history: Sequence[dict[str, Any
         return _say(
             "exploding", f"gradients grow on their way back: at lag {worst} they are {grown} those at lag 1", remedies
         )
-    if is_stream and span <= len(curve) and relative[span - 1] >= CUT_OFF:
+    if is_stream and span <= len(curve) and relative[span - 1] >= (CUT_OFF if span < FAR else CUT_OFF_FAR):
         longer = max(4 * span, 32)
         what = f"gradients at lag {span} are still {relative[span - 1]:.0%} of those at lag 1, but `bptt_length` {span}"
         return _say("truncation too short", f"{what} cuts them off", [Remedy("bptt_length", longer)])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from elman.inspection.interventions import ablation_effect as ablation_effect
     from elman.inspection.interventions import clamp as clamp
     from elman.inspection.interventions import patch as patch
+    from elman.inspection.probes import Probe as Probe
+    from elman.inspection.probes import probe as probe
     from elman.inspection.reports import model_report as model_report
     from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
@@ -35,6 +37,7 @@ _HOMES = {
     **dict.fromkeys(("ContextUse", "context_use"), "context"),
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
     **dict.fromkeys(("Effect", "Unit", "ablate", "ablation_effect", "clamp", "patch"), "interventions"),
+    **dict.fromkeys(("Probe", "probe"), "probes"),
     **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
     **dict.fromkeys(("UnitRanking", "rank_units"), "units"),

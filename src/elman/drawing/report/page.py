@@ -92,7 +92,7 @@ def _figures(reports: Sequence[ModelReport]) -> str:
         return f'<dl class="figures">{inside}</dl>'
     names = dict.fromkeys(name for report in reports for name in report.figures)
     rows = [(name, *(report.figures.get(name) for report in reports)) for name in names]
-    return table(("", *(report.name for report in reports)), rows, "Figures")
+    return table(("Figure", *(report.name for report in reports)), rows, "Figures")
 
 
 def _section(section: Section, place: int) -> str:
