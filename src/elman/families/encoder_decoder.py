@@ -247,9 +247,18 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     # Evaluating.
 
+    @property
+    def _judged(self) -> Examples:
+        """The validation examples for which ``fit`` generates texts at its end."""
+        return self._valid.select(range(min(MAX_FINAL, len(self._valid.inputs))))
+
+    def _generated(self) -> tuple[Sequence[str], Sequence[str]]:
+        labels = [label if isinstance(label, list) else [label] for label in self._judged.labels]
+        return self._report.written, [text for some in labels for text in some[:1]]
+
     def _final_metrics(self) -> dict[str, float | int]:
         number = len(self._valid.inputs)
-        self._report = self._compare_texts(self._valid.select(range(min(MAX_FINAL, number))))
+        self._report = self._compare_texts(self._judged)
         self._report.metrics.update(self._evaluate_likelihood(self._valid_batches), examples=number)
         if number > MAX_FINAL:
             self._report.metrics["written_examples"] = MAX_FINAL

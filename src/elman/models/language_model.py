@@ -66,6 +66,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
     """
 
     answer_batch_size: ClassVar[int] = 1
+    compared: ClassVar[tuple[str, ...]] = ("nats_per_token",)
 
     # Training.
 

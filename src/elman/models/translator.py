@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.counting.copies import NearestNeighbour
 from elman.data.examples import Examples
 from elman.data.formats.detection import detect_pair_format
 from elman.data.formats.examples import ExampleReader, read_labelled
@@ -38,6 +39,7 @@ from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel, Layout
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
+from elman.families.endings import thin
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.unrolled import Stack, check_any_known
@@ -47,6 +49,8 @@ from elman.nn.decoder import DecoderState
 from elman.nn.state import State
 from elman.settings.encoder_decoder import TranslatorSettings
 from elman.training.schedule import check_positive
+
+CHARACTERS_PER_SECOND = 1_000_000  # of sources that the nearest neighbour counts
 
 TranslatorInput = Any
 """A ``Path`` to a file of sources or of pairs; or texts in a list, an array, a Series, a data frame with one column or
@@ -74,6 +78,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     """
 
     answer_batch_size: ClassVar[int] = 512
+    compared: ClassVar[tuple[str, ...]] = ("bleu", "rougeL")
 
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
@@ -170,11 +175,20 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         written = self._translate_best(examples.inputs, search)
         figures, signatures = translation_metrics(written, examples.labels)
         figures.update(rouge(written, examples.labels))
-        first = [first_sentence(source) for source in examples.inputs]
-        if 2 * sum(one != source.strip() for one, source in zip(first, examples.inputs, strict=True)) > len(first):
-            copied = rouge(first, examples.labels)
-            figures.update({f"first_sentence_{name}": share for name, share in copied.items()})
-        return Report(figures, signatures=signatures)
+        copied = _copy_first_sentences(examples)
+        figures.update({f"first_sentence_{name}": share for name, share in copied.items()})
+        return Report(figures, signatures=signatures, written=written)
+
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        judged, train = self._judged, self._train
+        if copied := _copy_first_sentences(judged):
+            yield "first_sentence", dict(copied)
+        limit = CHARACTERS_PER_SECOND * seconds
+        if sum(map(len, judged.inputs)) <= limit:
+            train = train.select(thin(len(train.inputs), sum(map(len, train.inputs)), limit))
+            rows = NearestNeighbour().fit(train.inputs).find(judged.inputs)
+            figures, _ = translation_metrics([train.labels[row] for row in rows], judged.labels)
+            yield "nearest_neighbour", dict(figures)
 
     def _sample(self, examples: Examples) -> str:
         source, target = examples.inputs[0], examples.labels[0]
@@ -391,6 +405,14 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             if length > limit
             else ""
         )
+
+
+def _copy_first_sentences(examples: Examples) -> dict[str, float]:
+    """Return the ROUGE figures of copying the first sentence, if most sources have several; else nothing."""
+    first = [first_sentence(source) for source in examples.inputs]
+    if 2 * sum(one != source.strip() for one, source in zip(first, examples.inputs, strict=True)) <= len(first):
+        return {}
+    return rouge(first, examples.labels)
 
 
 class TranslatorNetwork(EncoderDecoderNetwork):
