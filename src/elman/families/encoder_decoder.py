@@ -33,6 +33,7 @@ from elman.families.supervised import Supervised
 from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
+from elman.nn.state import State
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive
@@ -136,7 +137,12 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Whether <unk> may be generated, because it is replaced afterwards."""
 
     def _generate(
-        self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None, search: Search | None = None
+        self,
+        inputs: Sequence[Any],
+        first: int = 0,
+        max_length: int | None = None,
+        search: Search | None = None,
+        hidden: State | None = None,
     ) -> Iterator[list[Hypothesis]]:
         """Yield for each input, in order, the ``n_best`` generated token sequences, best first.
 
@@ -145,6 +151,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             first: the number of the first input; samples depend on the seed and the number.
             max_length: the maximum number of tokens; the setting by default.
             search: the options of the search; the settings by default.
+            hidden: the state that the decoder starts from, a row for each input; the encoder's by default.
         """
         max_length, search = max_length or self.max_length, search or self.search
         results: list[list[Hypothesis]] = [[] for _ in inputs]
@@ -156,6 +163,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             rows = order[start : start + batch_size]
             with torch.inference_mode():
                 state = self._encode_inputs([inputs[row] for row in rows])
+                if hidden is not None:
+                    state = state._replace(hidden=hidden.select_rows(torch.tensor(rows)))
                 if search.temperature == 0:
                     found = beam_search(
                         self._step,
