@@ -253,14 +253,17 @@ def test_a_file_of_which_almost_nothing_can_be_read_is_refused(shell, tagger, tm
     assert "none.conllu: nothing in it could be read" in answer.err
 
 
-def test_compare_ends_with_a_sentence(shell, monkeypatch):
+def test_compare_ends_with_a_sentence(shell, tmp_path):
     words = ["compare", "classifier", "sample:messages", "--models", "majority,tfidf,rnn:1x4", "--steps", 2]
     answer = shell(*words, "--seeds", 2, "--json")
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
     assert [row["model"] for row in rows] == ["majority", "tfidf", "rnn:1x4"]
     assert all(row["seeds"] == 2 and row["spread"]["accuracy"] >= 0 and row["memory_bytes"] > 0 for row in rows)
-    answer = shell(*words)
+    answer = shell(*words, "--picture", tmp_path / "models.svg")
+    drawn = (tmp_path / "models.svg").read_text()
+    assert all(f"<!-- {name} -->" in drawn for name in ("majority", "tfidf", "rnn:1x4", "accuracy"))
+    assert shell(*words, "--picture", tmp_path / "missing" / "models.svg").code == 2
     sentence = answer.out.splitlines()[-1]
     assert sentence.startswith("On these data counts of words and characters with logistic regression is better: ")
     assert "of rnn:1x4; it costs" in sentence

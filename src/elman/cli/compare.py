@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, make_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from elman.cli.arguments import parse
@@ -15,11 +16,13 @@ from elman.cli.tasks import choose_task
 from elman.cli.train import as_list, data_fields
 from elman.documents import write_json
 from elman.errors import UsageError
+from elman.files import write_files
 from elman.models.tasks import TASKS, Comparison, TaskRow
 from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
 
 if TYPE_CHECKING:
+    from elman.comparison.conclusion import Outcome
     from elman.comparison.language_models import LanguageModelRow
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
@@ -31,6 +34,8 @@ class Compare:
 
     seeds: Annotated[int, About(group="training")] = 1
     """Train each model with this many seeds, from --seed on, and show the mean and the standard deviation."""
+    picture: Annotated[Path | None, About(metavar="FILE.svg", group="output")] = None
+    """Draw the models, their spread and their cost into this file."""
     json: Annotated[bool, About(group="output")] = False
     """Print a JSON list, one object per model."""
 
@@ -58,6 +63,8 @@ def run(words: Sequence[str]) -> int:
     settings = TASKS[task].model_class(**settings_of(command, TASKS[task].settings_class).get_params())
     if command.seeds < 1:
         raise UsageError(f"seeds is {command.seeds}; it must be at least 1")
+    if command.picture is not None and not command.picture.parent.is_dir():
+        raise UsageError(f"picture {command.picture}: there is no folder {command.picture.parent}; create it first")
     settings = _with_budget(settings)
     files, valid_files = as_list(command.files), as_list(command.valid)
     if not files:
@@ -85,6 +92,8 @@ def run(words: Sequence[str]) -> int:
 
     outcomes = gather(by_seed)
     rows = [outcome.mean for outcome in outcomes]
+    if command.picture is not None:
+        write_files({command.picture: _draw(outcomes).encode()})
     if command.json:
         spreads = [{"seeds": command.seeds, "spread": outcome.spread} for outcome in outcomes]
         found = [asdict(row) for row in rows]
@@ -103,6 +112,24 @@ def run(words: Sequence[str]) -> int:
     if sentence := conclude(outcomes, rows[0].figure, [row.is_network for row in rows], held_out):
         print(sentence)
     return 0
+
+
+def _draw(outcomes: Sequence[Outcome[Any]]) -> str:
+    """Draw the models, the best one first."""
+    from elman.drawing.comparison import comparison_bars
+
+    figure = outcomes[0].mean.figure
+    sign = 1 if figure.startswith("nats_") else -1
+    ranked = sorted(outcomes, key=lambda outcome: sign * float(getattr(outcome.mean, figure)))
+    rows = [outcome.mean for outcome in ranked]
+    return comparison_bars(
+        [row.model for row in rows],
+        [getattr(row, figure) for row in rows],
+        [outcome.spread[figure] for outcome in ranked],
+        [row.seconds for row in rows],
+        [row.is_network for row in rows],
+        figure,
+    )
 
 
 def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
