@@ -58,6 +58,7 @@ def test_less_than_one_pass():
     assert "saw only 25% of its data" in found.warning(TrainingSettings(steps=10))
     assert found.remedy(TrainingSettings(steps=10)) == {"steps": 120}
     assert found.remedy(TrainingSettings(epochs=0.25)) == {"epochs": 3}
+    assert ending(passes=1e-6).remedy(TrainingSettings(minutes=1)) == {"minutes": 30}
 
 
 def test_repeated_texts_are_counted_unless_the_true_ones_repeat():

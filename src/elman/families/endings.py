@@ -18,6 +18,7 @@ MOST_SECONDS = 3.0  # for all baselines of a training
 BUDGET_SHARE = 0.02  # of a time budget, if that is less
 REPEATED_SHARE = 0.1  # of the generated texts: a text that is more frequent than this, and than any true text
 DUPLICATE_SHARE = 0.1  # of the held-out data
+MOST_LONGER = 30.0  # times as long is the most that a remedy asks for
 FEW_PASSES = 20  # over the training data: with fewer, more training is the first remedy
 
 BASELINES = {
@@ -93,7 +94,7 @@ class Ending:
         """Return the settings to change; nothing if no setting helps."""
         falls_short = self._describe_passes() or self._describe_baseline() or self._describe_repetition()
         if falls_short and self.passes < FEW_PASSES:
-            factor = max(3.0, 3 / self.passes) if self.passes else 3.0
+            factor = min(max(3.0, 3 / self.passes), MOST_LONGER) if self.passes else MOST_LONGER
             for name in ("steps", "epochs"):
                 if (length := getattr(settings, name)) is not None:
                     return {name: math.ceil(factor * length)}
