@@ -22,7 +22,7 @@ SECTIONS = {
     "memory": ("Memory", "What the state keeps, for how long, and how far back training and prediction reach."),
     "bptt": ("Back-propagation through time", "The loss of one step, sent back through the states before it."),
     "units": ("Units", "Single units whose value follows something in the input."),
-    "attribution": ("Attribution", "Which inputs decided an output."),
+    "attribution": ("AttributionPlot", "Which inputs decided an output."),
 }
 
 CAPTIONS = {
