@@ -28,9 +28,9 @@ CONTEXT_TARGETS = 200  # outputs whose loss is measured with little context
 class Inspect:
     """Look inside a saved model while it reads one input: states, gates, outputs, and gradients by lag.
 
-    Without --out, --json or --npz, print how far back the gradients reach, and what to change where that is a fault.
+    Without --out, --json or --npz, print how far back the gradients reach, and a setting to change if there is a fault.
 
-    Several models, all leading folders that hold one, stand side by side in a report; -- ends them.
+    Several models are shown side by side in one report: every leading folder that holds a model is one; -- ends them.
     """
 
     folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR...")]]
@@ -38,15 +38,15 @@ class Inspect:
     files: tyro.conf.Positional[Annotated[tuple[str, ...], About(metavar="INPUT", default="-")]] = ()
     """What to read, as for elman predict; - reads standard input, sample:NAME is a built-in data set."""
     text: str | None = None
-    """Read this text in place of INPUT."""
+    """Read this text instead of INPUT."""
     input_format: Annotated[str | None, About(metavar="NAME", default="recognized from the file")] = None
     """Format of INPUT; elman predict --help lists the names."""
     record: int = 1
-    """Which sentence, text, picture or tune of INPUT to look at, counted from 1."""
+    """The sentence, text, picture or tune of INPUT to inspect, counted from 1."""
     steps: int = STEPS
-    """Look at the first so many steps."""
+    """Inspect only this many steps of the input."""
     out: Annotated[Path | None, About(metavar="HTML")] = None
-    """Write a report with pictures into this file, which any browser opens."""
+    """Write a report with pictures into this file; open it in any browser."""
     json: bool = False
     """Print all numbers as one JSON object."""
     train: Annotated[str | None, About(metavar="FILE")] = None
@@ -92,7 +92,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _cut_marked_input(words: Sequence[str]) -> tuple[list[str], str | None]:
-    """Take out ``--`` and the word after it, which is the input even if it is the folder of a model."""
+    """Remove ``--`` and the word after it, which is the input even if it is the folder of a model."""
     if "--" not in words:
         return list(words), None
     place = list(words).index("--")
@@ -109,17 +109,17 @@ def _split(command: Inspect, marked: str | None) -> tuple[list[Path], str]:
     others = list(takewhile(is_model, command.files))
     inputs = [*command.files[len(others) :], *([] if marked is None else [marked])]
     if len(inputs) > 1:
-        raise UsageError(f"{shlex.join(inputs)}: one input is looked at; --record N chooses one of a file")
+        raise UsageError(f"{shlex.join(inputs)}: give one input; --record N chooses one of a file")
     if inputs and command.text is not None:
         raise UsageError(f"{inputs[0]} and --text are both given: one of them is the input")
     return [command.folder, *map(Path, others)], inputs[0] if inputs else "-"
 
 
 def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
-    """Raise the errors that need no model."""
+    """Check the options that can be checked without the model."""
     given = [name for name in ("out", "json", "npz") if getattr(command, name)]
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(map(flag, given))} are given: choose one")
+        raise UsageError(f"{' and '.join(map(flag, given))} are given; choose one")
     if command.train is not None and not command.json:
         raise UsageError("--train is compared in the numbers of --json; add --json")
     if command.out is not None and command.out.suffix.lower() not in (".html", ".htm"):
@@ -137,10 +137,10 @@ def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
 
 
 def read_record(model: Any, command: Inspect, file: str) -> tuple[Any, int]:
-    """Read what a command looks at: its text, or a file.
+    """Read the input of a command: its text, or a file.
 
     Returns:
-        It, as ``trace`` takes it, and which of its records is meant, counted from 1.
+        The inputs, as ``trace`` takes them, and the number of the record to inspect, counted from 1.
 
     Raises:
         DataError: it cannot be read, or there is no such record.
@@ -152,7 +152,7 @@ def read_record(model: Any, command: Inspect, file: str) -> tuple[Any, int]:
 
 
 def _text_format(model: Any) -> str | None:
-    """Return the format of --text: one sentence or text a line; of a composer ABC."""
+    """Return the format of --text: one sentence or text per line; None, for ABC, with a composer."""
     return None if model.formats == "composer" else "text"
 
 
@@ -181,7 +181,7 @@ def _read(
 
 
 def _value(item: Any) -> Any:
-    """Return what ``trace`` takes of a record that was read."""
+    """Return the part of a record that ``trace`` takes."""
     for name in ("words", "text", "values", "array"):
         if hasattr(item, name):
             return getattr(item, name)
@@ -214,7 +214,7 @@ def _look_closer(model: Any, inputs: Any, options: dict[str, Any], train: str | 
 
 
 def _print_summary(found: Any, gradients: Any) -> None:
-    """Print how much was read, how far back gradients reach, and the verdict."""
+    """Print the number of steps, how far back gradients reach, and the verdict."""
     read = f"{len(found.source_tokens):,} read, " if found.source_tokens else ""
     sys.stdout.write(f"{read}{len(found.tokens):,} steps, {len(found.arrays)} arrays\n")
     if gradients is None:

@@ -26,12 +26,12 @@ from elman.nn.recording import LayerRun, recording
 from elman.nn.state import State
 from elman.training.task import GRADIENT_REACH, Insight
 
-MOST_NUMBERS = 1 << 24  # numbers of all states that are held at once; more losses go in several batches
-REACHED = 0.01  # of the gradient at lag 1: so far it reaches
+MOST_NUMBERS = 1 << 24  # numbers in all states of one batch of losses
+REACHED = 0.01  # of the gradient at lag 1; gradients reach as far as they are above this
 
-LOSSES = 8  # that a measurement during training looks at
-LAGS = 64  # that it goes back
-STREAM_IDS = 256  # ids that it reads of a stream
+LOSSES = 8  # measured at a time during training
+LAGS = 64  # measured during training
+STREAM_IDS = 256  # ids of a stream that are read for a measurement during training
 
 Norms = dict[str, NDArray[np.float64]]
 
@@ -48,9 +48,9 @@ class TrainingGradients:
 
     @cached_property
     def steps_between(self) -> float:
-        """The least number of training steps between two measurements, so that these take less than 1 % of the time.
+        """The minimum number of training steps between two measurements, so that they take below 1 % of the time.
 
-        It is estimated from sizes, not timed: equal runs measure at the same steps.
+        It is estimated from sizes, not timed, so that equal runs measure at the same steps.
         """
         model, inputs = self._model, self._unroll()
         if not inputs:
@@ -68,7 +68,7 @@ class TrainingGradients:
         return 100 * measuring / training
 
     def measure(self, history: Sequence[dict[str, Any]]) -> Insight:
-        """Measure them with the weights of now.
+        """Measure gradients by lag with the current weights.
 
         Args:
             history: the rows of the log so far.
@@ -98,7 +98,7 @@ class TrainingGradients:
         )
 
     def _unroll(self) -> list[tuple[Unrolled, Tensor]]:
-        """Return some held-out inputs, and which outputs of each to look at; nothing where that cannot be measured."""
+        """Return some held-out inputs and the outputs of each to measure; nothing if they cannot be measured."""
         model = self._model
         try:
             with drawing(model.seed):
@@ -108,7 +108,7 @@ class TrainingGradients:
 
 
 def count_reached_steps(curve: NDArray[np.float64]) -> float:
-    """Return how many steps back a curve (K,) reaches before it falls below 1 % of its value at lag 1.
+    """Return how many steps back a curve (K,) stays above 1 % of its value at lag 1.
 
     Example:
         >>> count_reached_steps(np.array([2.0, 0.5, 0.01, 0.5])), count_reached_steps(np.array([1.0, np.inf]))
@@ -120,7 +120,7 @@ def count_reached_steps(curve: NDArray[np.float64]) -> float:
 
 
 def find_reach(mean: NDArray[np.float64], share: float) -> int | None:
-    """Return the first lag at which a mean (K,) is below a share of that at lag 1; None where there is none.
+    """Return the first lag at which a mean (K,) is below a share of that at lag 1; None if there is none.
 
     Example:
         >>> find_reach(np.array([8.0, 4.0, 2.0, 1.0]), 0.3)
@@ -151,17 +151,17 @@ def _choose_positions(inputs: Sequence[Unrolled], most: int) -> list[tuple[Unrol
 
 
 def choose_outputs(inputs: Sequence[Unrolled], most: int) -> list[tuple[int, Tensor]]:
-    """Choose losses, spread evenly over all inputs.
+    """Choose losses, evenly spaced over all inputs.
 
     Returns:
-        Inputs, each with those of its outputs (R,) that are chosen.
+        The numbers of inputs, each with the chosen outputs (R,).
 
     Raises:
-        DataError: no answer is known.
+        DataError: no target is known.
     """
     known = [(number, place) for number, unrolled in enumerate(inputs) for place in _known_outputs(unrolled)]
     if not known:
-        raise DataError("no loss is known: what the input should give is unknown at every step")
+        raise DataError("no loss is known: the input has no target at any step")
     picked = np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int))
     by_input: dict[int, list[int]] = {}
     for index in picked.tolist():
@@ -178,7 +178,7 @@ def measure(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int) -> N
     if reads_forward:
         with torch.no_grad(), recording() as record, drawing(model.seed):
             logits, _ = unrolled.run(unrolled.inputs[None])
-        errors = _errors(unrolled, logits, outputs)
+        errors = _differentiate_losses(unrolled, logits, outputs)
         runs = record.of(unrolled.last.layer)
     sizes = sum(
         stack.layer.hidden_size * len(stack.layer.cell.state) * stack.layer.num_layers * stack.layer.num_directions
@@ -196,7 +196,7 @@ def measure(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int) -> N
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _errors(unrolled: Unrolled, logits: Tensor, outputs: Tensor) -> Tensor:
+def _differentiate_losses(unrolled: Unrolled, logits: Tensor, outputs: Tensor) -> Tensor:
     """Return d loss / d logits = probabilities - one-hot of some outputs: (R, V), from the logits (1, M, V)."""
     log_probabilities = unrolled.log_probabilities(logits.detach())[0]  # (M, V)
     targets = log_probabilities.argmax(dim=-1) if unrolled.targets is None else unrolled.targets
@@ -214,7 +214,7 @@ def _measure_rows(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int
         inputs = unrolled.inputs.expand(len(outputs), *unrolled.inputs.shape).clone().requires_grad_()
         with drawing(model.seed):
             logits, _ = unrolled.run(inputs)  # (R, M, V)
-        return (logits[rows, outputs] * _errors(unrolled, logits[:1], outputs)).sum()
+        return (logits[rows, outputs] * _differentiate_losses(unrolled, logits[:1], outputs)).sum()
 
     places = []
     for name, stack in unrolled.stacks.items():
@@ -227,7 +227,7 @@ def _measure_rows(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int
 def _measure_windows(
     unrolled: Unrolled, runs: list[LayerRun], outputs: Tensor, errors: Tensor, num_lags: int, window: int
 ) -> dict[str, Tensor]:
-    """Run for each loss only the steps that its lags reach, from the state that was there."""
+    """Run only the steps that the lags of each loss reach, from the recorded state."""
     assert unrolled.run_from is not None
     run_from, rows = unrolled.run_from, torch.arange(len(outputs))
     firsts = (outputs - (window - 1)).clamp(min=0)  # (R,)
@@ -244,7 +244,7 @@ def _measure_windows(
 
 
 def add_layers(norms: Norms) -> Norms:
-    """Put the layers and the parts of the state together, by stack and direction."""
+    """Combine the layers and the parts of the state, by stack and direction."""
     squares: Norms = {}
     for name, values in norms.items():
         prefix, _, rest = name.partition("layer")
@@ -254,23 +254,23 @@ def add_layers(norms: Norms) -> Norms:
 
 
 def choose_curve(model: Any, totals: Norms) -> NDArray[np.float64]:
-    """Choose the curve that the verdict looks at, the mean of both directions where there are two.
+    """Choose the curve for the verdict, the mean of both directions if there are two.
 
-    Before a decoder without attention that is the encoder's, which has to bring the whole source over; else it is that
-    of the stack that the outputs come from.
+    If a decoder has no attention, this is the curve of the encoder, whose last state must hold the whole source;
+    otherwise, that of the stack that computes the outputs.
     """
     prefix = ""
     if any("." in name for name in totals):
         prefix = "encoder." if getattr(model, "attention", "none") == "none" else "decoder."
     curves = np.stack([summarise(norms, "mean") for name, norms in totals.items() if name.startswith(prefix)])
     is_known = ~np.isnan(curves)
-    weights = is_known / np.maximum(is_known.sum(axis=0), 1)  # of a lag that one direction has, that counts alone
+    weights = is_known / np.maximum(is_known.sum(axis=0), 1)  # a lag that only one direction reaches counts alone
     found: NDArray[np.float64] = (np.where(is_known, curves, 0.0) * weights).sum(axis=0)
     return found[is_known.any(axis=0)]
 
 
 def summarise(norms: NDArray[np.float64], how: str | int) -> NDArray[np.float64]:
-    """Return the mean, or a percentile, of each column of (N, K), of its numbers that are not NaN."""
+    """Return the mean, or a percentile, of the numbers in each column of (N, K) that are not NaN."""
     results = np.full(norms.shape[1], np.nan)
     for column, values in enumerate(norms.T):
         values = values[~np.isnan(values)]

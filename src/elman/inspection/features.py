@@ -1,7 +1,7 @@
-"""What can be said of a text at each of its steps: position in line, inside quotes, inside brackets and the like.
+"""Features of a text at each of its steps: position in the line, inside quotes, inside brackets and so on.
 
-Each feature reads the tokens of one sequence and returns a value for each step, of what has been read by then, the
-step's own token included: at an opening bracket one is inside, at its closing bracket no longer.
+Each feature takes the tokens of one sequence and returns a value for each step, computed from the tokens up to and
+including that step: an opening bracket is inside its brackets, the closing bracket is not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OPENING_QUOTES, CLOSING_QUOTES = "“«„", "”»"
 
 
 def position(tokens: Sequence[str]) -> NDArray[np.int64]:
-    r"""Count the steps since the line began.
+    r"""Count the steps since the start of the line.
 
     Example:
         >>> position(["a", "b", "\n", "c"]).tolist()
@@ -31,9 +31,9 @@ def position(tokens: Sequence[str]) -> NDArray[np.int64]:
 
 
 def quotes(tokens: Sequence[str]) -> NDArray[np.bool_]:
-    r"""Say whether one is inside quotes, double or single; a double quote ends with its paragraph at the latest.
+    r"""Return whether each step is inside quotes, double or single; a double quote ends with its paragraph at the latest.
 
-    An apostrophe within or after a word is none, and a single quote ends with its line at the latest.
+    An apostrophe within or after a word is not a quote, and a single quote ends with its line at the latest.
 
     Example:
         >>> quotes([*'a "b" c']).astype(int).tolist()
@@ -61,13 +61,13 @@ def quotes(tokens: Sequence[str]) -> NDArray[np.bool_]:
                 before = last = character
             yield is_double or is_single
             if len(token) > 1:
-                before = " "  # what follows a word is a token of its own
+                before = " "  # the next token is not part of this word
 
     return np.fromiter(read(), np.bool_, len(tokens))
 
 
 def depth(tokens: Sequence[str]) -> NDArray[np.int64]:
-    """Count the brackets that are open; a blank line closes all.
+    """Count the open brackets; a blank line closes all of them.
 
     Example:
         >>> depth([*"a(b[c])d"]).tolist()
@@ -88,27 +88,27 @@ def depth(tokens: Sequence[str]) -> NDArray[np.int64]:
 
 
 def brackets(tokens: Sequence[str]) -> NDArray[np.bool_]:
-    """Say whether any bracket is open."""
+    """Return whether any bracket is open at each step."""
     return depth(tokens) > 0
 
 
 def capital(tokens: Sequence[str]) -> NDArray[np.bool_]:
-    """Say whether the token has a capital letter."""
-    return _each(tokens, lambda token: token != token.lower())
+    """Return whether each token has a capital letter."""
+    return _check_each(tokens, lambda token: token != token.lower())
 
 
 def digit(tokens: Sequence[str]) -> NDArray[np.bool_]:
-    """Say whether the token has a digit."""
-    return _each(tokens, lambda token: any(map(str.isdigit, token)))
+    """Return whether each token has a digit."""
+    return _check_each(tokens, lambda token: any(map(str.isdigit, token)))
 
 
 def word_boundary(tokens: Sequence[str]) -> NDArray[np.bool_]:
-    """Say whether the token begins with a blank or has neither letter nor digit."""
-    return _each(tokens, lambda token: token[:1].isspace() or not any(map(str.isalnum, token)))
+    """Return whether each token begins with white space or has neither letter nor digit."""
+    return _check_each(tokens, lambda token: token[:1].isspace() or not any(map(str.isalnum, token)))
 
 
 def indentation(tokens: Sequence[str]) -> NDArray[np.int64]:
-    r"""Count the blanks that the line began with, as far as it is read.
+    r"""Count the blanks at the start of the line, up to each step.
 
     Example:
         >>> indentation([*"  a b\nc"]).tolist()
@@ -127,7 +127,7 @@ def indentation(tokens: Sequence[str]) -> NDArray[np.int64]:
     return np.array(found, np.int64)
 
 
-def _each(tokens: Sequence[str], is_so: Callable[[str], bool]) -> NDArray[np.bool_]:
+def _check_each(tokens: Sequence[str], is_so: Callable[[str], bool]) -> NDArray[np.bool_]:
     known = {token: is_so(token) for token in set(tokens)}
     return np.fromiter((known[token] for token in tokens), np.bool_, len(tokens))
 

@@ -1,4 +1,4 @@
-"""How far back a model's errors reach: gradients by lag on its own data."""
+"""How far back the gradients of a model's losses reach: gradients by lag on the user's data."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from elman.nn.stack import Recurrent
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GradientByLag:
-    """Gradients by lag: |d loss_t / d state|, the state being the one that step t - k hands to step t - k + 1.
+    """Gradients by lag: |d loss_t / d state|, for the state that step t - k passes to step t - k + 1.
 
-    The names are those of a :class:`~elman.inspection.Trace`, such as ``layer0.forward.hidden``; ``forward`` and, where
-    a direction reads from the end, ``reverse`` are all layers and parts of the state together. Where an encoder comes
-    before a decoder, both begin with its name.
+    The names are those of a :class:`~elman.inspection.Trace`, such as ``layer0.forward.hidden``; ``forward`` and, for
+    layers of two directions, ``reverse`` combine all layers and parts of the state. With an encoder and a decoder, all
+    names begin with ``encoder`` or ``decoder``.
     """
 
     norms: dict[str, NDArray[np.float64]]
-    """By name (N, K): the 2-norms for each of N losses, column k - 1 for lag k; NaN where the input does not reach so
-    far back."""
+    """By name (N, K): the 2-norms for each of N losses, column k - 1 for lag k; NaN before the start of
+    the input."""
     steps: NDArray[np.int64]
-    """(N,) the output, counted from 0 in its input, that each loss is about."""
+    """(N,) the output that each loss belongs to, counted from 0 within its input."""
     records: NDArray[np.int64]
-    """(N,) the input that each loss is about, counted from 1."""
+    """(N,) the input that each loss belongs to, counted from 1."""
     verdict: Verdict
-    """What is to be made of it."""
+    """The diagnosis, with the setting to change."""
 
     @property
     def lags(self) -> NDArray[np.int64]:
@@ -46,7 +46,7 @@ class GradientByLag:
 
     @cached_property
     def mean(self) -> dict[str, NDArray[np.float64]]:
-        """By name (K,): the mean over the losses, of those that reach so far back."""
+        """By name (K,): the mean over the losses whose inputs reach that far back."""
         return {name: summarise(norms, "mean") for name, norms in self.norms.items()}
 
     @cached_property
@@ -56,19 +56,19 @@ class GradientByLag:
 
     @cached_property
     def quartiles(self) -> dict[str, NDArray[np.float64]]:
-        """By name (2, K): a quarter of the losses lies below the first, a quarter above the second."""
+        """By name (2, K): the first and the third quartile over the losses."""
         return {name: np.stack([summarise(norms, share) for share in (25, 75)]) for name, norms in self.norms.items()}
 
     @cached_property
     def reach(self) -> dict[str, dict[str, int | None]]:
-        """By name: the first lag at which the mean is below 1/e, and 1 %, of that at lag 1; None where it never is."""
+        """By name: the first lag at which the mean is below 1/e, and 1 %, of that at lag 1; None if it never is."""
         return {
             name: {"1/e": find_reach(mean, np.exp(-1)), "1%": find_reach(mean, 0.01)}
             for name, mean in self.mean.items()
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures as a JSON object."""
         return {
             "gradient_by_lag": {
                 "lags": self.lags.tolist(),
@@ -82,13 +82,13 @@ class GradientByLag:
         }
 
     def named_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the figures as arrays by name, as an ``.npz`` holds them."""
+        """Return the figures as arrays by name, as in an ``.npz``."""
         found: dict[str, NDArray[Any]] = {"gradient_by_lag.lags": self.lags, "gradient_by_lag.steps": self.steps}
         found["gradient_by_lag.records"] = self.records
         return found | {f"gradient_by_lag.norms.{name}": norms for name, norms in self.norms.items()}
 
     def __repr__(self) -> str:
-        """Say the verdict."""
+        """Show the verdict in one line."""
         return f"<GradientByLag of {len(self.steps)} losses, {len(self.lags)} lags: {self.verdict.text}>"
 
 
@@ -102,25 +102,25 @@ def gradient_by_lag(
     steps: int | None = None,
     record: int | None = None,
 ) -> GradientByLag:
-    r"""Measure how much each loss still depends on the state k steps before, in float64.
+    r"""Measure in float64 how much each loss depends on the state k steps before.
 
-    Of a classifier and an encoder, lags are counted from the last step that each direction reads.
+    For a classifier and an encoder, lags count from the last step that each direction reads.
 
     Args:
         model: a fitted model of any task.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        y: the answers; where not given, losses are those of the model's own.
-        lags: K; 100, or as many as the inputs have, where not given.
-        losses: at most so many are looked at, spread evenly over all there are.
-        steps: look at the first so many steps of each input of a language model or a composer.
-        record: look at this input only, counted from 1.
+        y: the targets; by default the model's own predictions.
+        lags: K; by default 100, or fewer if the inputs are shorter.
+        losses: the maximum number of losses to measure, evenly spaced.
+        steps: read only this many steps of each input of a language model or a composer.
+        record: read this input only, counted from 1.
 
     Returns:
         The norms of every layer and part of the state, the reach, and a verdict with its remedy.
 
     Raises:
-        UsageError: an argument does not fit.
-        DataError: no input is longer than one step, or nothing is known of what it should give.
+        UsageError: an argument is outside its limits.
+        DataError: no input is longer than one step, or no target is known.
 
     Example:
         >>> from elman import LanguageModel
@@ -152,7 +152,7 @@ def gradient_by_lag(
 
 
 def to_double(model: Model) -> Model:
-    """Return a copy of a model that computes in float64; where a gradient has vanished, float32 would be noise."""
+    """Return a copy of a model that computes in float64: a vanished gradient is noise in float32."""
     twin = copy.copy(model)
     twin.network_ = copy.deepcopy(model.network_).double().eval()
     for layer in twin.network_.modules():
@@ -169,10 +169,10 @@ def choose_losses(
     steps: int | None,
     record: int | None,
 ) -> tuple[list[tuple[int, Unrolled, Tensor]], list[int]]:
-    """Choose losses, spread evenly over all inputs.
+    """Choose losses, evenly spaced over all inputs.
 
     Returns:
-        The number of each input, from 1, itself, and which of its outputs are looked at (R,); and the length of each.
+        For each input its number, from 1, the unrolled input and the chosen outputs (R,); and the lengths of all inputs.
     """
     inputs = list(select(model, X, y, steps=steps, record=record))
     chosen = [((record or 1) + row, inputs[row], outputs) for row, outputs in choose_outputs(inputs, losses)]

@@ -17,27 +17,27 @@ _ROWS = 32  # inputs that run together
 
 @torch.no_grad()
 def measure_holding(model: Model, unrolled: Unrolled) -> list[Holding]:
-    """Measure how far the top layer's last state moves if one input is replaced by zeros.
+    """Measure how far the top layer's last state moves when each input in turn is replaced by zeros.
 
-    The lecture says that the last state tells more of the end of a sequence than of its beginning, and that a second
-    direction, whose last state is that of the first token, makes up for it.
+    The last state usually holds more of the end of a sequence than of its beginning. A second direction makes up for this:
+    its last state is that at the first token.
 
     Args:
         model: a fitted model.
         unrolled: one input of T steps.
 
     Returns:
-        One for each direction: shares (T,) of the sum over all inputs, zeros where nothing moves.
+        For each direction, the shares (T,) of the sum over all inputs; zeros if nothing moves.
     """
     inputs = unrolled.inputs  # (T, E)
     layer = unrolled.last.layer
-    whole = _last_states(run_recorded(model, unrolled, inputs[None])[0], layer)  # each (1, H)
+    whole = _find_last_states(run_recorded(model, unrolled, inputs[None])[0], layer)  # each (1, H)
     moved: list[list[Tensor]] = [[] for _ in whole]
     for start in range(0, len(inputs), _ROWS):
         rows = min(_ROWS, len(inputs) - start)
         without = inputs.expand(rows, *inputs.shape).clone()  # (R, T, E)
         without[torch.arange(rows), start + torch.arange(rows)] = 0
-        states = _last_states(run_recorded(model, unrolled, without)[0], layer)
+        states = _find_last_states(run_recorded(model, unrolled, without)[0], layer)
         for found, changed, own in zip(moved, states, whole, strict=True):
             found.append((changed - own).norm(dim=1))  # (R,)
     names = ["last state"] if len(whole) == 1 else ["last state, forward", "last state, backward"]
@@ -48,7 +48,7 @@ def measure_holding(model: Model, unrolled: Unrolled) -> list[Holding]:
     ]
 
 
-def _last_states(record: Recording, layer: Recurrent) -> list[Tensor]:
-    """Return the top layer's last state of each direction, (R, H) each."""
+def _find_last_states(record: Recording, layer: Recurrent) -> list[Tensor]:
+    """Return the last state of the top layer in each direction, (R, H) each."""
     top = [run for run in record.of(layer) if run.number == layer.num_layers - 1]
     return [run.states["hidden"][0 if run.is_reverse else -1] for run in top]

@@ -1,13 +1,13 @@
 """Set units of a model's state while it runs, and measure what that does to its loss.
 
-A changed model is a model: hand it to ``evaluate``, ``predict``, ``generate`` or :func:`~elman.inspection.trace`. It
-shares its weights with the one that it was made of, which stays as it was.
+The changed model works like any other: call ``evaluate``, ``predict`` or ``generate``, or pass it to
+:func:`~elman.inspection.trace`. It shares its weights with the original model, which does not change.
 
-Units are called ``LAYER:UNIT``, counted from 0: ``0:12``; ``0r:12`` in the direction that reads from the end; ``0:c12``
-in the cell of an LSTM. Those of a translator begin with ``encoder.`` or ``decoder.``. Several have commas between.
+Units are written ``LAYER:UNIT``, counted from 0: ``0:12``; ``0r:12`` in the direction that reads from the end; ``0:c12``
+in the cell of an LSTM. Units of a translator begin with ``encoder.`` or ``decoder.``. Commas separate several units.
 
-A unit is set after each step: what the step hands on and what the layer above reads is the new value. The hidden state
-of a step has been computed when its cell is set, so the cell makes a difference from the next step on.
+A unit is set after each step: the step passes the new value to the next step and to the layer above. The cell is set
+after the hidden state of its step has been computed, so it takes effect from the next step on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from elman.nn.stack import Recurrent
 
 PATHS = {"rnn": "rnn", "encoder.rnn": "rnn", "encoder": "encoder", "decoder.rnn": "decoder"}
 """The stack that each recurrent layer of a network is, by its name among the network's modules."""
-MOST_NUMBERS = 1 << 25  # of logits that are held at once
+MOST_NUMBERS = 1 << 25  # in the logits of one batch
 RESAMPLES = 2000  # for the interval of a mean
 
 _UNIT = re.compile(r"(?:(encoder|decoder)\.)?(\d{1,6})(r?):(c?)(\d{1,9})")
@@ -54,12 +54,12 @@ class Unit:
 
     @property
     def array(self) -> str:
-        """The array of a trace that has it as a column."""
+        """The name of the array of a trace that has this unit as a column."""
         prefix = "" if self.stack == "rnn" else f"{self.stack}."
         return f"{prefix}layer{self.layer}.{'reverse' if self.is_reverse else 'forward'}.{self.part}"
 
     def __str__(self) -> str:
-        """Write the unit as it is called."""
+        """Write the unit as ``LAYER:UNIT``."""
         prefix = "" if self.stack == "rnn" else f"{self.stack}."
         return f"{prefix}{self.layer}{'r' * self.is_reverse}:{'c' * (self.part == 'cell')}{self.number}"
 
@@ -74,7 +74,7 @@ def ablate(model: Model, units: Units, mean_of: Any = None) -> Model:
     Args:
         model: a fitted model.
         units: such as ``"0:12,0:80"``.
-        mean_of: an input: the units are set to their mean over it instead.
+        mean_of: an input; set the units to their mean over it instead of zero.
 
     Raises:
         UsageError: there is no such unit.
@@ -90,12 +90,12 @@ def ablate(model: Model, units: Units, mean_of: Any = None) -> Model:
     values = [0.0] * len(found)
     if mean_of is not None:
         plain = trace(model, mean_of)
-        values = [float(_column(plain, unit).mean()) for unit in found]
-    return _set(model, found, np.array(values)[None])
+        values = [float(_get_column(plain, unit).mean()) for unit in found]
+    return _set_units(model, found, np.array(values)[None])
 
 
 def clamp(model: Model, units: Units, value: float | Sequence[float]) -> Model:
-    """Return the model with units set to a value, or each to one of its own.
+    """Return the model with all units set to one value, or each unit to its own value.
 
     Raises:
         UsageError: there is no such unit, or a value is not a finite number.
@@ -107,18 +107,18 @@ def clamp(model: Model, units: Units, value: float | Sequence[float]) -> Model:
     for unit, number in zip(found, values.astype(float).tolist(), strict=True):
         if not math.isfinite(number):
             raise UsageError(f"{unit} cannot be set to {number}; give a finite number")
-    return _set(model, found, values[None])
+    return _set_units(model, found, values[None])
 
 
 def patch(model: Model, units: Units, source: Trace) -> Model:
     """Return the model with units set, at each step of a sequence, to what they were at that step of another run.
 
-    The steps after the last one of that run are left alone. So are those that go on from a state: a prompt is patched,
-    and not what is generated after it.
+    Steps after the last step of that run do not change, nor do steps that continue from a state: a prompt is patched,
+    the text generated after it is not.
 
     Args:
         model: a fitted model.
-        units: such as ``"0:12"``; those of a decoder can be clamped, not patched: its steps depend on what it writes.
+        units: such as ``"0:12"``. Units of a decoder can only be clamped: its steps depend on what it generates.
         source: the trace of one input by a model of the same sizes.
 
     Raises:
@@ -129,22 +129,22 @@ def patch(model: Model, units: Units, source: Trace) -> Model:
         what = f"{len(source)} inputs" if isinstance(source, Trace) else type(source).__name__
         raise UsageError(f"the source is of {what}; give the trace of one input")
     if any(unit.stack == "decoder" for unit in found):
-        raise UsageError("units of a decoder cannot be patched: its steps depend on what it writes; use clamp")
-    columns = [_column(source, unit) for unit in found]
+        raise UsageError("units of a decoder cannot be patched: its steps depend on what it generates; use clamp")
+    columns = [_get_column(source, unit) for unit in found]
     if len({len(column) for column in columns}) > 1 or not len(columns[0]):
-        raise UsageError("the units to be patched are of stacks with other numbers of steps; patch one after the other")
+        raise UsageError("the units belong to stacks with different numbers of steps; patch one stack after the other")
     values = np.stack(columns, axis=1)
-    return _set(model, found, np.concatenate((values, values[-1:])) if len(values) == 1 else values)
+    return _set_units(model, found, np.concatenate((values, values[-1:])) if len(values) == 1 else values)
 
 
 def find_units(model: Model, units: Units) -> list[Unit]:
     """Look units up in a model.
 
     Raises:
-        UsageError: a unit is not written as units are, or the model does not have it.
+        UsageError: a unit is not written as ``LAYER:UNIT``, or the model does not have it.
     """
     check_model(model)
-    stacks = _stacks(model)
+    stacks = _find_stacks(model)
     found: list[Unit] = []
     for given in [units] if isinstance(units, str | Unit) else units:
         words = [given] if isinstance(given, Unit) else str(given).split(",")
@@ -185,22 +185,22 @@ def _check(unit: Unit, stacks: dict[str, Recurrent]) -> None:
         raise UsageError(f"there is no unit {unit}: the units are 0 to {size - 1}")
 
 
-def _stacks(model: Model) -> dict[str, Recurrent]:
+def _find_stacks(model: Model) -> dict[str, Recurrent]:
     """Return the recurrent layers of a model by name."""
-    found = {PATHS[path]: module for path, module in _layers(model).items()}
+    found = {PATHS[path]: module for path, module in _find_layers(model).items()}
     if not found:
         raise UsageError(f'cell is "{model.get_params()["cell"]}", which has no recurrent state to change')
     return found
 
 
-def _layers(model: Model) -> dict[str, Recurrent]:
+def _find_layers(model: Model) -> dict[str, Recurrent]:
     """Return the recurrent layers of a model by their names among the network's modules."""
     modules = model.network_.named_modules()
     return {path: module for path, module in modules if path in PATHS and isinstance(module, Recurrent)}
 
 
-def _column(source: Trace, unit: Unit) -> NDArray[np.float64]:
-    """Return what a unit was at each step (T,)."""
+def _get_column(source: Trace, unit: Unit) -> NDArray[np.float64]:
+    """Return the values of a unit at each step (T,)."""
     name = unit.array if unit.array in source.arrays else unit.array.removeprefix(f"{unit.stack}.")
     array = source[name]
     if unit.number >= array.shape[1]:
@@ -209,7 +209,7 @@ def _column(source: Trace, unit: Unit) -> NDArray[np.float64]:
     return column
 
 
-def _set(model: Model, units: Sequence[Unit], values: NDArray[Any]) -> Model:
+def _set_units(model: Model, units: Sequence[Unit], values: NDArray[Any]) -> Model:
     """Return a model whose units are set to values (1, N) or (T, N)."""
     groups: dict[tuple[str, int, bool, str], list[int]] = {}
     for index, unit in enumerate(units):
@@ -230,10 +230,10 @@ def _floats(values: NDArray[Any]) -> Tensor:
 
 
 def _with_interventions(model: Model, changes: Sequence[tuple[str, Intervention]]) -> Model:
-    """Return a copy of a model, with the same weights, some of whose layers have further interventions."""
+    """Return a copy of a model that shares its weights, with more interventions in some layers."""
     twin = copy.copy(model)
     twin.network_ = _copy_module(model.network_)
-    for path in _layers(model):
+    for path in _find_layers(model):
         own = tuple(change for stack, change in changes if stack == PATHS[path])
         module: Any = twin.network_
         for name in path.split("."):
@@ -244,7 +244,7 @@ def _with_interventions(model: Model, changes: Sequence[tuple[str, Intervention]
 
 
 def _copy_module(module: nn.Module) -> Any:
-    """Copy a module, but not its weights, nor the modules in it."""
+    """Copy a module, but not its weights or submodules."""
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
     return twin
@@ -255,29 +255,29 @@ def _copy_module(module: nn.Module) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """What setting units to zero does to a model's loss, beside what it does with random others."""
+    """The effect of setting units to zero on a model's loss, compared with random other units."""
 
     loss: float
-    """Of the model as it is, the mean over all outputs, in nats."""
+    """The mean loss of the unchanged model over all outputs, in nats."""
     ablated_loss: float
-    """With the units set to zero."""
+    """The mean loss with the units set to zero."""
     interval: tuple[float, float]
-    """95 % bootstrap interval, over the outputs, of the difference."""
+    """The 95 % bootstrap interval of the difference, over the outputs."""
     controls: NDArray[np.float64]
-    """(C,) the difference that as many random other units of the same layers make, each by themselves."""
+    """(C,) the differences for C random sets of as many other units of the same layers."""
 
     @property
     def difference(self) -> float:
-        """How much the loss grows."""
+        """The increase of the loss."""
         return self.ablated_loss - self.loss
 
     @property
     def rank(self) -> int:
-        """How many of the controls make at least as large a difference: 0 where the units matter more than all."""
+        """The number of controls with at least as large a difference: 0 if the units matter more than all of them."""
         return int((self.controls >= self.difference).sum())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures as a JSON object."""
         return {
             "loss": self.loss,
             "ablated_loss": self.ablated_loss,
@@ -288,7 +288,7 @@ class Effect:
         }
 
     def __repr__(self) -> str:
-        """Say it in a line."""
+        """Show the figures in one line."""
         low, high = self.interval
         return (
             f"<Effect: {self.difference:+.4f} nats ({low:+.4f} … {high:+.4f}); "
@@ -307,20 +307,20 @@ def ablation_effect(
     steps: int | None = None,
     seed: int = 0,
 ) -> Effect:
-    """Measure what setting units to zero does to the loss, beside random other units of the same layers.
+    """Measure how the loss changes if units are set to zero, compared with random other units of the same layers.
 
     Args:
         model: a fitted model.
-        units: set to zero together.
+        units: the units to set to zero together.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        y: the answers; where not given, the losses are those of the model's own.
-        controls: how many times others are drawn, as many as there are units; fewer where there are no more.
-        steps: look at the first so many steps of each input of a language model or a composer.
-        seed: of what is drawn.
+        y: the targets; by default the model's own predictions.
+        controls: the number of random sets of as many other units; fewer if there are not enough units.
+        steps: read only this many steps of each input of a language model or a composer.
+        seed: the seed of the random sets and of the bootstrap.
 
     Raises:
-        UsageError: there is no such unit, or no other that could be a control.
-        DataError: nothing is known of what the outputs should be.
+        UsageError: there is no such unit, or there are not enough other units as controls.
+        DataError: no target is known.
     """
     found = find_units(model, units)
     if controls < 1:
@@ -330,17 +330,19 @@ def ablation_effect(
     plain: list[Tensor] = []
     changed: list[Tensor] = []
     for unrolled in select(model, X, y, steps=steps):
-        targets, own = _losses(model, unrolled, 1, None, {})
+        targets, own = _compute_losses(model, unrolled, 1, None, {})
         plain.append(own)
         together = max(MOST_NUMBERS // (len(unrolled.names) * max(own.shape[1], 1)), 1)
         parts = []
         for first in range(0, num_rows, together):
             some = slice(first, min(first + together, num_rows))
-            parts.append(_losses(model, unrolled, some.stop - some.start, targets, _to_zero(unrolled, rows, some))[1])
+            parts.append(
+                _compute_losses(model, unrolled, some.stop - some.start, targets, _zero_units(unrolled, rows, some))[1]
+            )
         changed.append(torch.cat(parts))
     before, after = torch.cat(plain, dim=1)[0].numpy(), torch.cat(changed, dim=1).numpy()  # (M,), (1 + C, M)
     if not len(before):
-        raise DataError("there is no loss: what the input should give is unknown at every step")
+        raise DataError("there is no loss: the input has no target at any step")
     differences = after - before
     generator = np.random.default_rng(seed)
     picks = generator.integers(0, len(before), (RESAMPLES, len(before)))
@@ -354,7 +356,7 @@ Group = tuple[str, int, bool, str]
 
 def _draw_controls(units: Sequence[Unit], model: Model, number: int, seed: int) -> dict[Group, Tensor]:
     """Return, for each group of units, the units themselves and then the controls (1 + C, N)."""
-    generator, stacks = np.random.default_rng(seed), _stacks(model)
+    generator, stacks = np.random.default_rng(seed), _find_stacks(model)
     own: dict[Group, list[int]] = {}
     for unit in units:
         own.setdefault((unit.stack, unit.layer, unit.is_reverse, unit.part), []).append(unit.number)
@@ -363,8 +365,8 @@ def _draw_controls(units: Sequence[Unit], model: Model, number: int, seed: int) 
         for group, numbers in own.items()
     }
     if any(len(others[group]) < len(numbers) for group, numbers in own.items()):
-        raise UsageError("too many units are named: there are not as many others in their layers to compare with")
-    if len(units) == 1:  # then there are no more different ones than others
+        raise UsageError("too many units are given: their layers have too few others to compare with; give fewer")
+    if len(units) == 1:  # each other unit is drawn once
         number = min(number, len(next(iter(others.values()))))
     drawn: dict[Group, list[NDArray[np.int64]]] = {group: [np.array(numbers)] for group, numbers in own.items()}
     if len(units) == 1:
@@ -377,8 +379,8 @@ def _draw_controls(units: Sequence[Unit], model: Model, number: int, seed: int) 
     return {group: torch.from_numpy(np.stack(rows)) for group, rows in drawn.items()}
 
 
-def _to_zero(unrolled: Unrolled, rows: dict[Group, Tensor], some: slice) -> dict[Recurrent, list[Intervention]]:
-    """Set other units to zero in each row."""
+def _zero_units(unrolled: Unrolled, rows: dict[Group, Tensor], some: slice) -> dict[Recurrent, list[Intervention]]:
+    """Set different units to zero in each row."""
     found: dict[Recurrent, list[Intervention]] = {}
     for (stack, layer, is_reverse, part), numbers in rows.items():
         zeros = torch.zeros(1, numbers.shape[1])
@@ -387,14 +389,14 @@ def _to_zero(unrolled: Unrolled, rows: dict[Group, Tensor], some: slice) -> dict
     return found
 
 
-def _losses(
+def _compute_losses(
     model: Model,
     unrolled: Unrolled,
     num_rows: int,
     targets: Tensor | None,
     interventions: dict[Recurrent, list[Intervention]],
 ) -> tuple[Tensor, Tensor]:
-    """Run an input in so many rows; return its targets, and the loss of each known one in every row (R, M)."""
+    """Run an input in R equal rows; return its targets, and the loss of each known target in every row (R, M)."""
     inputs = unrolled.inputs.expand(num_rows, *unrolled.inputs.shape)
     _, logits, _ = run_recorded(model, unrolled, inputs, interventions=interventions)
     log_probabilities = unrolled.log_probabilities(logits).double().cpu()  # (R, M, V)

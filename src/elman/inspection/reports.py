@@ -1,4 +1,4 @@
-"""The report of what a model does with one input: its numbers, as :mod:`elman.drawing.report` draws them."""
+"""The report on a model and one input: the numbers that :mod:`elman.drawing.report` draws."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from elman.inspection.traces import Trace, check_model, run_recorded, select, tr
 from elman.inspection.units import rank_units
 from elman.nn.recording import LayerRun
 
-STEPS = 500  # of an input, unless more are asked for
+STEPS = 500  # of an input, by default
 _READS = {"char": "character", "word": "word", "space": "word"}  # by level; others read tokens
-LOSSES = 32  # that are sent back
+LOSSES = 32  # whose gradients are measured
 CONTEXT_TARGETS = 64  # whose loss by context is measured
 ATTRIBUTED = 4  # outputs that are attributed to inputs ...
 ATTRIBUTED_STEPS = 64  # ... and, of a text, how long it may be
-SMALL = 16  # units up to which the equation stands there with its numbers
+SMALL = 16  # the most units for which the equation is shown with its numbers
 
 
 def model_report(
@@ -47,22 +47,22 @@ def model_report(
     name: str = "",
     source: str = "",
 ) -> drawn.ModelReport:
-    r"""Look at what a model does with one input.
+    r"""Report what a model does with one input.
 
     Args:
         model: a fitted model of any task.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        y: the answers, for the models that learn from them.
-        steps: how many steps of the input to look at.
-        record: which input, counted from 1.
-        name: of the model, for the head of the page.
-        source: where the input comes from.
+        y: the targets, for supervised models.
+        steps: the number of steps of the input to show.
+        record: the input to show, counted from 1.
+        name: the name of the model, shown at the top of the page.
+        source: the name of the input.
 
     Returns:
-        What ``elman.drawing.report.html`` makes a page of, of one model or of several.
+        The report of one model; ``elman.drawing.report.html`` makes a page of one or several.
 
     Raises:
-        UsageError: the model has no recurrent layers, is not fitted, or an argument does not fit.
+        UsageError: the model has no recurrent layers, is not fitted, or an argument is outside its limits.
         DataError: there is no such record, or no token that the model knows.
 
     Example:
@@ -79,37 +79,41 @@ def model_report(
         recording, _, _ = run_recorded(model, unrolled, unrolled.inputs[None])
     tokens = {key: list(stack.tokens[:steps]) for key, stack in unrolled.stacks.items()}
     gradients = _measure_gradients(model, X, y, steps, record, unrolled)
-    has_targets = y is not None or isinstance(model, NextTokenModel)  # else the targets are the model's own answers
+    has_targets = y is not None or isinstance(
+        model, NextTokenModel
+    )  # otherwise the targets are the model's own predictions
     return drawn.ModelReport(
         name=name or type(model).__name__,
         task=re.sub("(?<=[a-z])(?=[A-Z])", " ", type(model).__name__).capitalize(),
         source=_describe_source(source, unrolled, found, steps),
-        network=_plan(model, unrolled),
+        network=_plan_network(model, unrolled),
         runs={
-            key: drawn.StackRun(tokens=tokens[key], layers=[_states(run, steps) for run in recording.of(stack.layer)])
+            key: drawn.StackRun(
+                tokens=tokens[key], layers=[_collect_states(run, steps) for run in recording.of(stack.layer)]
+            )
             for key, stack in unrolled.stacks.items()
         },
-        outputs=_outputs(found, unrolled.last, has_targets),
+        outputs=_collect_outputs(found, unrolled.last, has_targets),
         attention=found.attention[0] if found.attention else None,
         gradients=gradients,
         context=_measure_context(model, X, y, steps, record),
         attributions=_attribute(model, X, y, steps, record, unrolled, len(found.targets)),
         units=_rank_units(model, X, y, steps, record, unrolled.last),
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
-        figures=_figures(model, unrolled.last, found, has_targets) | _reach(gradients),
+        figures=_collect_figures(model, unrolled.last, found, has_targets) | _describe_reach(gradients),
     )
 
 
 # ---------------------------------------------------------------- the network
 
 
-def _plan(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
+def _plan_network(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
     network: Any = model.network_
     attention = getattr(getattr(network, "decoder", None), "attention", None)
     pooling, front = getattr(network, "pooling", None), getattr(network, "front", None)
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
     return drawn.NetworkPlan(
-        stacks=tuple(_stack_plan(name, stack) for name, stack in unrolled.stacks.items()),
+        stacks=tuple(_plan_stack(name, stack) for name, stack in unrolled.stacks.items()),
         parameters=tuple(
             drawn.ParameterRow(name=name, symbol=symbol, shape=shape) for name, shape, symbol in named_shapes(network)
         ),
@@ -131,7 +135,7 @@ def _regions(unrolled: Unrolled) -> tuple[int, int] | None:
     return None if not places else (side, side) if side * side == places else (1, places)
 
 
-def _stack_plan(name: str, stack: Stack) -> drawn.StackPlan:
+def _plan_stack(name: str, stack: Stack) -> drawn.StackPlan:
     layer = stack.layer
     return drawn.StackPlan(
         name=name,
@@ -150,9 +154,9 @@ def _stack_plan(name: str, stack: Stack) -> drawn.StackPlan:
 # ---------------------------------------------------------------- one input
 
 
-def _states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
-    """Take one layer and direction, and what it added up at every step."""
-    cell, hidden = run.layer.cell, _array(run.states["hidden"], steps)  # (T, H)
+def _collect_states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
+    """Collect the states of one layer and direction, and the terms of its sums at every step."""
+    cell, hidden = run.layer.cell, _to_array(run.states["hidden"], steps)  # (T, H)
     weights = {name: weight.detach().float() for name, weight in run.weights.items()}
     sizes = terms = None
     if {"weight_ih", *(("weight_hh",) if cell.reads_hidden else ())} <= set(weights):
@@ -174,21 +178,21 @@ def _states(run: LayerRun, steps: int | None) -> drawn.LayerStates:
         layer=run.number,
         is_reverse=run.is_reverse,
         hidden=hidden,
-        cell=_array(run.states["cell"], steps) if "cell" in run.states else None,
-        gates={name: _array(gate, steps) for name, gate in run.gates.items()} if len(cell.gates) > 1 else {},
+        cell=_to_array(run.states["cell"], steps) if "cell" in run.states else None,
+        gates={name: _to_array(gate, steps) for name, gate in run.gates.items()} if len(cell.gates) > 1 else {},
         start={part: values[0].detach().float().cpu().numpy() for part, values in run.start.items()},
         sizes=sizes,
         terms=terms,
     )
 
 
-def _array(values: Tensor, steps: int | None) -> NDArray[Any]:
+def _to_array(values: Tensor, steps: int | None) -> NDArray[Any]:
     found: NDArray[Any] = values[:steps, 0].detach().float().cpu().numpy()
     return found
 
 
-def _outputs(found: Trace, last: Stack, has_targets: bool) -> drawn.Outputs:
-    """Take the likeliest outputs and, where the answers are told, the losses."""
+def _collect_outputs(found: Trace, last: Stack, has_targets: bool) -> drawn.Outputs:
+    """Collect the most likely outputs and, if targets are given, the losses."""
     number = len(found.targets)
     losses = [float(loss) if has_targets and not np.isnan(loss) else None for loss in found.losses]
     return drawn.Outputs(
@@ -212,7 +216,7 @@ def _measure_gradients(
     record: int,
     unrolled: Unrolled,
 ) -> drawn.GradientPlot | None:
-    """Measure gradients by lag; None for an input without a loss that has a step before it."""
+    """Measure gradients by lag; return None if no loss has a step before it."""
     try:
         found = gradient_by_lag(model, X, y, steps=steps, record=record, losses=LOSSES)
     except DataError:
@@ -221,25 +225,25 @@ def _measure_gradients(
     text = found.verdict.text
     return drawn.GradientPlot(
         targets=found.steps.tolist(),
-        curves=[_curve(name, found, unrolled) for name in _order(found.norms)],
+        curves=[_make_curve(name, found, unrolled) for name in _sort_curves(found.norms)],
         verdict=found.verdict.kind,
         explanation=f"{text[:1].upper()}{text[1:]}.",
         truncated_at=settings["bptt_length"] if settings.get("lines") is False else None,
     )
 
 
-def _order(names: Iterable[str]) -> list[str]:
-    """Sort the names of curves: what puts a whole direction together comes first, cells come last.
+def _sort_curves(names: Iterable[str]) -> list[str]:
+    """Sort the names of curves: the combined curves of whole directions first, cells last.
 
-    A direction of one part alone is no other curve than this part.
+    A direction with a single part has no combined curve.
     """
     wholes = [name for name in names if "layer" not in name]
     parts = sorted((name for name in names if "layer" in name), key=lambda name: name.endswith(".cell"))
     return [*(wholes if len(parts) > len(wholes) else ()), *parts]
 
 
-def _curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.GradientCurve:
-    """Take one curve, such as ``decoder.layer0.forward.hidden`` or, of a whole direction, ``forward``."""
+def _make_curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.GradientCurve:
+    """Make one curve, such as ``decoder.layer0.forward.hidden`` or, for a whole direction, ``forward``."""
     words = name.split(".")
     stack = next((key for key in unrolled.stacks if words[0] == key), list(unrolled.stacks)[-1])
     is_reverse = "reverse" in words
@@ -330,7 +334,7 @@ def _rank_units(
     record: int,
     last: Stack,
 ) -> list[drawn.UnitScore]:
-    """Find the best unit for each feature, those beyond chance first; none in an input that is too short."""
+    """Find the best unit for each feature, those beyond chance first; none if the input is too short."""
     try:
         ranking = rank_units(model, X, y=y, steps=steps, record=record, top=1)
     except DataError:
@@ -365,7 +369,7 @@ def _describe_source(source: str, unrolled: Unrolled, found: Trace, steps: int |
     return f"{source}: {shown}" if source else shown
 
 
-def _figures(model: Model, last: Stack, found: Trace, has_targets: bool) -> dict[str, str]:
+def _collect_figures(model: Model, last: Stack, found: Trace, has_targets: bool) -> dict[str, str]:
     layer = last.layer
     cell = drawn.CELL_NAMES.get(layer.cell_name, layer.cell_name)
     layers = f"{layer.num_layers} layers of " if layer.num_layers > 1 else ""
@@ -385,7 +389,7 @@ def _figures(model: Model, last: Stack, found: Trace, has_targets: bool) -> dict
     return figures
 
 
-def _reach(gradients: drawn.GradientPlot | None) -> dict[str, str]:
+def _describe_reach(gradients: drawn.GradientPlot | None) -> dict[str, str]:
     if gradients is None:
         return {}
     curve = gradients.curves[0]
@@ -395,7 +399,7 @@ def _reach(gradients: drawn.GradientPlot | None) -> dict[str, str]:
 
 
 def save_report(path: Path, *reports: drawn.ModelReport) -> None:
-    """Write the page of one model, or of several side by side.
+    """Write the page of one report, or of several side by side.
 
     Raises:
         StorageError: it cannot be written.

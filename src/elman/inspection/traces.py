@@ -27,12 +27,12 @@ from elman.nn.stack import Recurrent
 logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 300  # tokens in a notebook
-UNKNOWN_MEMORY = 2 << 30  # bytes that are taken to be free where the system does not say
+UNKNOWN_MEMORY = 2 << 30  # bytes assumed to be free if the system does not report it
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """What a model computed, of one input or of several one after the other.
+    """What a model computed for one input or for several.
 
     ``trace[name]`` is an array, ``trace[number]`` the trace of one input, ``len(trace)`` the number of inputs.
     """
@@ -40,34 +40,34 @@ class Trace:
     task: str
     """The model's task."""
     arrays: dict[str, NDArray[Any]]
-    """By name (T, H): ``layer0.forward.hidden``, ``layer0.forward.cell``, ``layer0.forward.gate.i``,
-    ``layer0.reverse.hidden`` and so on, each row the value after a step. Of an encoder and a decoder the names begin
-    with ``encoder.`` and ``decoder.``. The gates are called as in the equations: i, f, g, o of an LSTM, r, z, n of a
-    GRU."""
+    """Arrays (T, H) by name: ``layer0.forward.hidden``, ``layer0.forward.cell``, ``layer0.forward.gate.i``,
+    ``layer0.reverse.hidden`` and so on; row t is the value after step t. With an encoder and a decoder, all names begin
+    with ``encoder.`` or ``decoder.``. The gates have their symbols in the equations: i, f, g, o for an LSTM, r, z, n for
+    a GRU."""
     tokens: list[str]
-    """What is read at each of the T steps."""
+    """The token read at each of the T steps."""
     offsets: NDArray[np.int64]
     """(N + 1,): input k has the steps ``offsets[k]`` to ``offsets[k + 1]``."""
     targets: list[str | None]
-    """What each of the M outputs is to be; None where that is unknown. Where a model that learns from answers was given
-    none, they are its own."""
+    """The target of each of the M outputs; None if it is unknown. For a supervised model without given targets, these are
+    the model's own predictions."""
     losses: NDArray[np.float64]
-    """(M,) nats, the surprisal of each target, -log p(target); NaN where there is none. With a CRF, that of the label
-    given the whole sentence."""
+    """(M,) nats, the surprisal of each target, -log p(target); NaN without a target. With a CRF, p is the probability of
+    the label given the whole sentence."""
     top_tokens: NDArray[np.str_]
-    """(M, k), the likeliest outputs, best first."""
+    """(M, k), the most likely outputs, best first."""
     top_probabilities: NDArray[np.float64]
     """(M, k)."""
     output_offsets: NDArray[np.int64]
     """(N + 1,): input k has the outputs ``output_offsets[k]`` to ``output_offsets[k + 1]``."""
     source_tokens: list[str] = field(default_factory=list)
-    """What an encoder reads at each of its S steps; for other models empty."""
+    """The token that an encoder reads at each of its S steps; empty for other models."""
     source_offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
-    """(N + 1,), of ``source_tokens``."""
+    """(N + 1,): input k has the source tokens ``source_offsets[k]`` to ``source_offsets[k + 1]``."""
     attention: list[NDArray[Any]] = field(default_factory=list)
-    """Of each input (T, S): how much each output attends to each place; empty for a model without attention."""
+    """For each input (T, S): how much each output attends to each position; empty for a model without attention."""
     places: list[str] = field(default_factory=list)
-    """The S places that attention looks at, where they are no tokens."""
+    """The names of the S positions that attention covers, if they are not tokens."""
 
     def __len__(self) -> int:
         """Return the number of inputs."""
@@ -80,8 +80,8 @@ class Trace:
                 raise UsageError(f"there is no array {wanted!r}; there are {', '.join(self.arrays)}")
             return self.arrays[wanted]
         number = range(len(self))[wanted]
-        steps, outputs = self._part(self.offsets, number), self._part(self.output_offsets, number)
-        sources = self._part(self.source_offsets, number) if self.source_tokens else slice(0, 0)
+        steps, outputs = self._slice_input(self.offsets, number), self._slice_input(self.output_offsets, number)
+        sources = self._slice_input(self.source_offsets, number) if self.source_tokens else slice(0, 0)
 
         def ends(part: slice) -> NDArray[np.int64]:
             return np.array([0, part.stop - part.start], np.int64)
@@ -112,7 +112,7 @@ class Trace:
     def states(self) -> NDArray[Any]:
         """The hidden states (layers · directions, T, H), layer by layer, the forward direction first.
 
-        Those of the decoder, where there are an encoder and a decoder; ``source_states`` are the encoder's.
+        With an encoder and a decoder, these are the decoder's; ``source_states`` are the encoder's.
         """
         return self._stack("hidden", "decoder.")
 
@@ -129,7 +129,7 @@ class Trace:
 
     @property
     def cells(self) -> NDArray[Any]:
-        """The cells of an LSTM, as ``states`` has the hidden states.
+        """The cells of an LSTM, in the form of ``states``.
 
         Raises:
             UsageError: the model has none.
@@ -143,7 +143,7 @@ class Trace:
             raise UsageError(f"this model's state has no {part}; there are {', '.join(self.arrays)}")
         return np.stack(found)
 
-    def _part(self, offsets: NDArray[np.int64], number: int) -> slice:
+    def _slice_input(self, offsets: NDArray[np.int64], number: int) -> slice:
         return slice(int(offsets[number]), int(offsets[number + 1]))
 
     # Other forms.
@@ -152,7 +152,7 @@ class Trace:
         """Return a pandas frame, a row for each step, a column for each unit of each array.
 
         Args:
-            stack: ``encoder`` for the steps of an encoder; those that the outputs come from where not given.
+            stack: ``encoder`` for the steps of the encoder; by default those of the stack that computes the outputs.
 
         Raises:
             UsageError: pandas is not installed, or there is no such stack.
@@ -197,7 +197,7 @@ class Trace:
         return found | {f"attention.{number}": weights for number, weights in enumerate(self.attention)}
 
     def save(self, path: Path | str, more: Mapping[str, NDArray[Any]] | None = None) -> None:
-        """Write everything into an ``.npz``: the arrays by their names, ``tokens``, ``losses`` and so on.
+        """Write an ``.npz`` with all arrays by name, ``tokens``, ``losses`` and so on.
 
         Args:
             path: the file.
@@ -210,17 +210,17 @@ class Trace:
             np.savez(file, **self.named_arrays(), **(more or {}))  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON has it: lists of numbers, None for NaN."""
+        """Return everything as a JSON object: lists of numbers, None for NaN."""
         named = {name: to_lists(array) for name, array in self.named_arrays().items() if name not in self.arrays}
         return {"task": self.task, "states": {name: to_lists(array) for name, array in self.arrays.items()}, **named}
 
     def __repr__(self) -> str:
-        """Say what there is, in a line."""
+        """Show the sizes in one line."""
         inputs = "one input" if len(self) == 1 else f"{len(self):,} inputs"
         return f"<Trace of a {self.task}: {inputs}, {len(self.tokens):,} steps, {len(self.arrays)} arrays>"
 
     def _repr_html_(self) -> str:
-        """Show, in a notebook, the first input's tokens, shaded by their loss, and which arrays there are."""
+        """Show the first input's tokens, shaded by their loss, and a table of the arrays, in a notebook."""
         first = self[0] if len(self) else self
         losses = first.losses if len(first.losses) == len(first.tokens) else np.full(len(first.tokens), np.nan)
         shaded = []
@@ -233,7 +233,7 @@ class Trace:
                     f"{name!r} {share:.0%}"
                     for name, share in zip(first.top_tokens[step][:3], first.top_probabilities[step][:3], strict=True)
                 )
-                about += f", then {first.targets[step]!r}: {losses[step]:.2f} nats; likeliest {best}"
+                about += f", then {first.targets[step]!r}: {losses[step]:.2f} nats; most likely {best}"
             text = html.escape(token if token.strip() else {"\n": "↵"}.get(token, "␣"))
             title = html.escape(about, quote=True)
             shaded.append(f'<span title="{title}" style="background:rgba(220,80,20,{shade:.2f})">{text}</span>')
@@ -264,17 +264,17 @@ def trace(
 
     Args:
         model: a fitted model of any task.
-        X: the inputs, as ``predict`` takes them; of a language model a text, of a composer tunes.
-        y: the answers, for the models that learn from them: the losses are those of these.
-        steps: look at the first so many steps of each input. A language model and a composer stop reading there.
-        record: look at this input only, counted from 1.
-        top: how many of the likeliest outputs to keep.
+        X: the inputs, as ``predict`` takes them; a text for a language model, tunes for a composer.
+        y: the targets, for supervised models; by default the model's own predictions.
+        steps: record only this many steps of each input. A language model and a composer stop reading there.
+        record: trace this input only, counted from 1.
+        top: how many of the most likely outputs to record.
 
     Returns:
-        The states, cells and gates of every layer and direction, the likeliest outputs, losses and attention.
+        The states, cells and gates of every layer and direction, the most likely outputs, losses and attention.
 
     Raises:
-        UsageError: the model has no recurrent layers, is not fitted, or an argument does not fit.
+        UsageError: the model has no recurrent layers, is not fitted, or an argument is outside its limits.
         DataError: there is no such record, or no token that the model knows.
 
     Example:
@@ -287,8 +287,8 @@ def trace(
     check_model(model)
     if top < 1:
         raise UsageError(f"top is {top}, expected at least 1")
-    left = _free_memory() // 2
-    most = max(left // _bytes_per_step(model), 1)
+    left = _read_free_memory() // 2
+    most = max(left // _estimate_bytes_per_step(model), 1)
     parts: list[Trace] = []
     for unrolled in select(model, X, y, steps=steps, most=most, record=record):
         length = sum(len(stack.tokens) for stack in unrolled.stacks.values())
@@ -311,15 +311,15 @@ def select(
     most: int | None = None,
     record: int | None = None,
 ) -> Iterator[Unrolled]:
-    """Yield the inputs that are to be looked at, each laid out.
+    """Unroll the model over the inputs to inspect.
 
     Args:
         model: a fitted model.
         X: the inputs.
-        y: the answers.
-        steps: how many steps of each are asked for.
-        most: how many steps can be looked at; it is said where that is not all.
-        record: the only one, counted from 1.
+        y: the targets.
+        steps: the number of steps to read of each input.
+        most: the maximum number of steps; a longer input is cut, with a warning.
+        record: the only input to yield, counted from 1.
 
     Raises:
         UsageError: ``steps`` or ``record`` is below 1.
@@ -336,7 +336,7 @@ def select(
         if record is not None and number != record:
             continue
         if unrolled.is_cut and limit != steps:
-            logger.warning("the input is longer than memory allows: its first %s steps are looked at", f"{limit:,}")
+            logger.warning("the input is longer than memory allows: only its first %s steps are read", f"{limit:,}")
         yield unrolled
         if record is not None:
             return
@@ -345,7 +345,7 @@ def select(
 
 
 def check_model(model: Any) -> None:
-    """Raise UsageError for what is no model."""
+    """Raise UsageError if this is not a fitted model."""
     if not isinstance(model, Model):
         raise UsageError(
             f"the model is of type {type(model).__name__}; give a fitted model, such as elman.load returns"
@@ -366,7 +366,7 @@ def run_recorded(
 
 
 def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int) -> Trace:
-    """Record one input, laid out: :func:`trace` of it."""
+    """Trace one unrolled input; see :func:`trace`."""
     with torch.no_grad():
         record, logits, attention = run_recorded(model, unrolled, unrolled.inputs[None])
         log_probabilities = unrolled.log_probabilities(logits)[0]  # (M, V)
@@ -376,10 +376,10 @@ def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int
             for run in record.of(stack.layer):
                 place = f"{prefix}{run.name}"
                 for part, values in run.states.items():
-                    arrays[f"{place}.{part}"] = _array(values, steps)
+                    arrays[f"{place}.{part}"] = _to_array(values, steps)
                 gates = run.gates.values() if run.layer.cell.symbols else ()
                 for symbol, values in zip(run.layer.cell.symbols, gates, strict=False):
-                    arrays[f"{place}.gate.{symbol}"] = _array(values, steps)
+                    arrays[f"{place}.gate.{symbol}"] = _to_array(values, steps)
         best = log_probabilities.topk(min(top, log_probabilities.shape[-1]), dim=-1)
         targets = log_probabilities.argmax(dim=-1).cpu() if unrolled.targets is None else unrolled.targets
         known = targets != IGNORED
@@ -409,13 +409,13 @@ def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int
     )
 
 
-def _array(values: Tensor, steps: int | None) -> NDArray[Any]:
+def _to_array(values: Tensor, steps: int | None) -> NDArray[Any]:
     found: NDArray[Any] = values[:steps, 0].detach().cpu().numpy()
     return found
 
 
 def _join(parts: list[Trace]) -> Trace:
-    """Put the traces of several inputs one after the other."""
+    """Concatenate the traces of several inputs."""
 
     def offsets(each: str) -> NDArray[np.int64]:
         lengths = [getattr(part, each)[-1] for part in parts]
@@ -438,8 +438,8 @@ def _join(parts: list[Trace]) -> Trace:
     )
 
 
-def _bytes_per_step(model: Model) -> int:
-    """Estimate how many bytes the trace of one step needs: states and gates twice, outputs three times."""
+def _estimate_bytes_per_step(model: Model) -> int:
+    """Estimate the bytes that tracing one step needs: states and gates twice, outputs three times."""
     numbers: int = 3 * model.network_.head.weight.shape[0]
     for layer in model.network_.modules():
         if isinstance(layer, Recurrent):
@@ -448,8 +448,8 @@ def _bytes_per_step(model: Model) -> int:
     return 4 * numbers
 
 
-def _free_memory() -> int:
-    """Return how many bytes of memory programs can still take."""
+def _read_free_memory() -> int:
+    """Return the bytes of memory that are available."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -460,7 +460,7 @@ def _free_memory() -> int:
 
 
 def to_lists(array: NDArray[Any]) -> Any:
-    """Return an array as lists, as JSON has them: NaN and infinity, which it has not, become None."""
+    """Return an array as lists for JSON; NaN and infinity, which JSON lacks, become None."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         objects = array.astype(object)
         objects[~np.isfinite(array)] = None
