@@ -324,12 +324,12 @@ def test_one_record_is_that_of_all(made):
 
 def test_a_text_longer_than_memory_is_cut_and_said(made, monkeypatch, caplog):
     model, text, _ = made("lm")
-    monkeypatch.setattr(traces, "_free_memory", lambda: 2 * 10 * traces._bytes_per_step(model))
+    monkeypatch.setattr(traces, "_read_free_memory", lambda: 2 * 10 * traces._estimate_bytes_per_step(model))
     with caplog.at_level(logging.WARNING):
         found = trace(model, text)
     assert found.tokens == list(text[:10])
     assert "longer than memory allows: its first 10 steps" in caplog.text
-    monkeypatch.setattr(traces, "_free_memory", lambda: 2 * 5 * traces._bytes_per_step(made("tagger")[0]))
+    monkeypatch.setattr(traces, "_read_free_memory", lambda: 2 * 5 * traces._estimate_bytes_per_step(made("tagger")[0]))
     with caplog.at_level(logging.WARNING):
         assert len(trace(*made("tagger"))) == 1
     assert "first 1 inputs only" in caplog.text

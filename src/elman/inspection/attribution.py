@@ -24,7 +24,7 @@ from elman.inspection.traces import check_model, select
 
 logger = logging.getLogger(__name__)
 
-STEPS_TOGETHER = 1 << 13  # steps that are run in one batch
+STEPS_TOGETHER = 1 << 13  # steps in one batch
 POINTS, MOST_POINTS = 8, 4096  # of an interval of the path that gradients are integrated along, and of all of it
 CLOSE = 0.01  # of the difference of outputs: so much may be missing from the sum of attributions
 MOST_SHOWN = 300  # tokens in a notebook
@@ -32,37 +32,37 @@ MOST_SHOWN = 300  # tokens in a notebook
 
 @dataclass(frozen=True, eq=False)
 class InputAttribution:
-    """What each place of one input adds to the log-probability of some outputs."""
+    """How much each position of one input adds to the log-probability of some outputs."""
 
     record: int
-    """Which input, counted from 1."""
+    """The number of the input, from 1."""
     places: list[str]
     """The P places: what is read at each step, or the regions of a picture."""
     outputs: list[str]
-    """The N outputs whose log-probability is explained: the answers, or the model's own."""
+    """The N outputs whose log-probability is explained: the targets or, by default, the model's own predictions."""
     steps: NDArray[np.int64]
-    """(N,) at which output step each is expected, counted from 0."""
+    """(N,) the step of each output, counted from 0."""
     integrated: NDArray[np.float64]
     """(N, P) integrated gradients, in nats. Over all places they add up to ``values - baseline_values``."""
     gradient_times_input: NDArray[np.float64]
-    """(N, P) what a straight line through the input would say, in nats."""
+    """(N, P) gradient times input, the first-order approximation, in nats."""
     values: NDArray[np.float64]
     """(N,) log p(output | input)."""
     baseline_values: NDArray[np.float64]
     """(N,) log p(output | baseline)."""
     numbers: NDArray[np.float64] | None
-    """(N, T, F) the integrated gradients of each number, where the model reads numbers."""
+    """(N, T, F) the integrated gradients of each number, if the model reads numbers."""
 
     @property
     def gaps(self) -> NDArray[np.float64]:
-        """(N,) what the sum of the integrated gradients lacks, as a share of the difference of outputs."""
+        """(N,) the error of the sum of integrated gradients, as a share of the difference of outputs."""
         differences = self.values - self.baseline_values
         missing = np.abs(self.integrated.sum(axis=1) - differences)
         shares: NDArray[np.float64] = missing / np.maximum(np.abs(differences), np.finfo(np.float64).tiny)
         return np.where(missing == 0, 0.0, shares)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
+        """Return everything as a JSON object."""
         return {
             "record": self.record,
             "places": self.places,
@@ -91,11 +91,11 @@ class Attribution:
         return self.inputs[number]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return everything as JSON has it."""
+        """Return everything as a JSON object."""
         return [own.to_json() for own in self.inputs]
 
     def __repr__(self) -> str:
-        """Say what there is, and what decided the first output."""
+        """Show the number of inputs, and what decided the first output."""
         first = self.inputs[0]
         decided = first.places[int(np.abs(first.integrated[0]).argmax())]
         number = "one input" if len(self) == 1 else f"{len(self):,} inputs"
@@ -128,27 +128,27 @@ def attribute(
 ) -> Attribution:
     r"""Measure how much each place of an input adds to the log-probability of an output, in float64.
 
-    Integrated gradients follow the straight path from a baseline, an input that says nothing, to the input. Together
-    they are the difference of the outputs; points are added until that holds within 1 %, or said where it does not.
+    Integrated gradients follow the straight path from a baseline, an uninformative input, to the input. Their sum
+    is the difference of the outputs; points are added until this holds within 1 %, otherwise there is a warning.
 
     Source: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks", ICML, equation 1.
 
     Args:
         model: a fitted model of any task.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        y: the answers, whose log-probability is explained; the model's own where not given.
-        outputs: the steps of the outputs to explain, counted from 0, or from the end if negative. The last one of a
-            language model and a composer, all of other models, where not given.
-        baseline: the input that says nothing: zero, another number, or an array that fits an input.
-        steps: look at the first so many steps of each input of a language model or a composer.
-        record: look at this input only, counted from 1.
+        y: the targets, whose log-probability is explained; by default the model's own predictions.
+        outputs: the steps of the outputs to explain, counted from 0, or from the end if negative. By default the last
+            one of a language model and a composer, and all outputs of other models.
+        baseline: the uninformative input: zero, another number, or an array that broadcasts to an input.
+        steps: read only this many steps of each input of a language model or a composer.
+        record: read this input only, counted from 1.
 
     Returns:
-        For each input the attributions of every token, region, event or number it is made of. Of a translator and a
-        captioner, the tokens that are written before the output are held as they are.
+        For each input the attributions of its tokens, regions, events or numbers. For a translator and a captioner, the
+        tokens generated before the output stay fixed.
 
     Raises:
-        UsageError: there is no such output, or the baseline does not fit.
+        UsageError: there is no such output, or the baseline has the wrong shape.
         DataError: there is no input.
 
     Example:
@@ -164,19 +164,19 @@ def attribute(
     for number, unrolled in enumerate(select(double, X, y, steps=steps, record=record), start=record or 1):
         with torch.no_grad(), drawing(model.seed):
             log_probabilities = unrolled.log_probabilities(unrolled.run(unrolled.inputs[None])[0])[0]  # (M, V)
-        chosen = _choose(outputs, len(log_probabilities), isinstance(model, NextTokenModel))
+        chosen = _choose_outputs(outputs, len(log_probabilities), isinstance(model, NextTokenModel))
         goals = log_probabilities.argmax(dim=-1)
         if unrolled.targets is not None:
             targets = unrolled.targets.to(goals.device)
             goals = torch.where(targets == IGNORED, goals, targets)
         found.append(_attribute_one(double, unrolled, chosen, goals[chosen], baseline, number))
     if not found:
-        raise DataError("there is nothing to look at: X is empty")
+        raise DataError("X is empty; give at least one input")
     return Attribution(found)
 
 
-def _choose(outputs: int | Sequence[int] | None, number: int, is_last: bool) -> Tensor:
-    """Choose which of so many outputs are explained."""
+def _choose_outputs(outputs: int | Sequence[int] | None, number: int, is_last: bool) -> Tensor:
+    """Choose the outputs to explain."""
     if outputs is None:
         return torch.tensor([number - 1]) if is_last else torch.arange(number)
     wanted = [outputs] if isinstance(outputs, int) else list(outputs)
@@ -200,7 +200,7 @@ def _attribute_one(
     explained = _Explained(model, unrolled, outputs, goals)
     values, gradients = explained.differentiate(torch.stack((start, inputs)))  # (N, 2), (N, 2, …)
     integrated = _integrate(explained, start, inputs - start, values[:, 1] - values[:, 0])
-    places, to_places = _places(unrolled)
+    places, to_places = _name_places(unrolled)
     result = InputAttribution(
         record=number,
         places=places,
@@ -259,13 +259,13 @@ def _integrate(explained: _Explained, start: Tensor, path: Tensor, differences: 
 
 
 class _Explained:
-    """The log-probabilities of N outputs of one input, as a function of what is read."""
+    """The log-probabilities of N outputs of one input, as a function of the input."""
 
     def __init__(self, model: Model, unrolled: Unrolled, outputs: Tensor, goals: Tensor) -> None:
         self._seed, self._unrolled, self._outputs, self._goals = model.seed, unrolled, outputs, goals
         cost = max(*(len(stack.tokens) for stack in unrolled.stacks.values()), unrolled.inputs.numel() // 100, 1)
         is_random = any(stack.layer.initial_state == "random" for stack in unrolled.stacks.values())
-        self._together = 1 if is_random else max(STEPS_TOGETHER // cost, 1)  # rows would begin with other states
+        self._together = 1 if is_random else max(STEPS_TOGETHER // cost, 1)  # rows would start from different states
 
     def evaluate(self, inputs: Tensor) -> Tensor:
         """Return the log-probabilities for each of K inputs (N, K)."""
@@ -295,8 +295,8 @@ class _Explained:
             return self._unrolled.log_probabilities(self._unrolled.run(inputs)[0])  # (R, M, V)
 
 
-def _places(unrolled: Unrolled) -> tuple[list[str], Callable[[Tensor], Tensor]]:
-    """Name the places of an input; return how to add up what belongs to each: (N, …) to (N, P)."""
+def _name_places(unrolled: Unrolled) -> tuple[list[str], Callable[[Tensor], Tensor]]:
+    """Name the places of an input; return a function that sums over each: (N, …) to (N, P)."""
     inputs = unrolled.inputs
     if not unrolled.places:
         first = next(iter(unrolled.stacks.values()))

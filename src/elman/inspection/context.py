@@ -1,4 +1,4 @@
-"""How much of its memory a model uses: its loss when it may look back only so many tokens."""
+"""How much context a model uses: its loss when it may look back only a few tokens."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from elman.families.unrolled import Unrolled
 from elman.inspection.gradients import choose_losses
 from elman.inspection.traces import check_model, to_lists
 
-MOST_CONTEXT = 256  # tokens, of the contexts that are looked at if none are given
+MOST_CONTEXT = 256  # tokens, the longest context by default
 LONGEST_NGRAM = 9  # an n-gram model of a higher order gains nothing and needs much memory
-STEPS_TOGETHER = 1 << 14  # steps that are run in one batch
-CLOSE = 0.01  # of the loss: so little does more context still bring
+STEPS_TOGETHER = 1 << 14  # steps in one batch
+CLOSE = 0.01  # of the loss: the gain of more context that counts as none
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ContextUse:
-    """The mean loss of the same targets with little context and with all of it."""
+    """The mean loss of the same targets with short contexts and with the whole context."""
 
     contexts: NDArray[np.int64]
-    """(n,) how many tokens the model may look back."""
+    """(n,) the numbers of tokens that the model may look back."""
     losses: NDArray[np.float64]
-    """(n,) nats for each target."""
+    """(n,) nats per target."""
     ngram: NDArray[np.float64] | None
-    """(n,) nats of the Kneser-Ney n-gram model that looks back as far; NaN where there is none so long. None if it
-    learned nothing."""
+    """(n,) nats per target of the Kneser-Ney n-gram model with the same context; NaN beyond the longest n-gram. None
+    without training data."""
     whole: float
-    """Nats for each target with all of the context."""
+    """Nats per target with the whole context."""
     num_targets: int
-    """How many targets these are the means of."""
+    """The number of targets."""
 
     @property
     def used(self) -> int | None:
-        """The least context with which the loss is at most 1 % above that with all of it; None if none is enough."""
+        """The shortest context whose loss is at most 1 % above that with the whole context; None if none is enough."""
         enough = np.flatnonzero(self.losses <= self.whole * (1 + CLOSE))
         return int(self.contexts[enough[0]]) if len(enough) else None
 
     @property
     def beaten(self) -> int | None:
-        """The greatest context with which the n-gram model has the lower loss; None if it never has."""
+        """The longest context with which the n-gram model has the lower loss; None if it never has."""
         if self.ngram is None:
             return None
         better = np.flatnonzero(self.ngram < self.losses)  # NaN is not below anything
         return int(self.contexts[better[-1]]) if len(better) else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures as a JSON object."""
         return {
             "contexts": self.contexts.tolist(),
             "losses": self.losses.tolist(),
@@ -73,7 +73,7 @@ class ContextUse:
         }
 
     def __repr__(self) -> str:
-        """Say how much context the model uses."""
+        """Show how much context the model uses."""
         used = f"more than {self.contexts[-1]}" if self.used is None else str(self.used)
         return (
             f"<ContextUse of {self.num_targets:,} targets: {self.whole:.3f} nats, which needs {used} tokens of context>"
@@ -104,27 +104,27 @@ def context_use(
 ) -> ContextUse:
     r"""Measure the loss when a model may look back only a few tokens.
 
-    For each target the model starts anew, from the state that it begins a text with, and reads only the last k tokens.
+    For each target the model starts anew, from its initial state, and reads only the last k tokens.
     A tagger reads the word itself and k words before it, and behind it if it reads in two directions. Of a translator
-    and a captioner, the decoder reads the last k tokens of what is written and all of the source.
+    and a captioner, the decoder reads the last k generated tokens and the whole source.
 
     Args:
         model: a fitted model of any task.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        y: the answers; the model's own where not given.
+        y: the targets; by default the model's own predictions.
         train: what an n-gram model learns from, to stand beside: a text or tunes; of a translator or captioner a file
             of examples, a pair (X, y), or the target texts alone.
         contexts: each k; 1, 2, 4 and so on, up to 256 or the longest input, where not given.
-        targets: at most so many are looked at, spread evenly over all there are.
-        steps: look at the first so many steps of each input of a language model or a composer.
-        record: look at this input only, counted from 1.
+        targets: the maximum number of targets, evenly spaced.
+        steps: read only this many steps of each input of a language model or a composer.
+        record: read this input only, counted from 1.
 
     Returns:
         The mean loss with each k and with all of the context, and that of the n-gram models.
 
     Raises:
-        UsageError: an argument does not fit; ``train`` is given to a model that predicts no tokens.
-        DataError: nothing is known of what the inputs should give.
+        UsageError: an argument is outside its limits, or ``train`` is given to a model that predicts no tokens.
+        DataError: no target is known.
 
     Example:
         >>> from elman import LanguageModel
@@ -146,13 +146,13 @@ def context_use(
     if contexts is None:
         contexts = [1 << power for power in range(9) if 1 << power <= max(min(MOST_CONTEXT, max(lengths) - 1), 1)]
     sizes = sorted({int(size) for size in contexts})
-    ngrams = None if train is None else [_learn(model, train, size) for size in sizes]
+    ngrams = None if train is None else [_train_ngram(model, train, size) for size in sizes]
     nats: list[NDArray[np.float64]] = []  # each (R, n + 1), the whole context last
     counted: list[NDArray[np.float64]] = []  # each (R, n)
     for _, unrolled, outputs in chosen:
         nats.append(_measure(model, unrolled, outputs, sizes))
         if ngrams is not None:
-            counted.append(np.stack([_count(ngram, unrolled, outputs) for ngram in ngrams], axis=1))
+            counted.append(np.stack([_score_ngram(ngram, unrolled, outputs) for ngram in ngrams], axis=1))
     means = np.concatenate(nats).mean(axis=0)
     return ContextUse(
         contexts=np.array(sizes, np.int64),
@@ -176,7 +176,7 @@ def _measure(model: Model, unrolled: Unrolled, outputs: Tensor, sizes: list[int]
 def _measure_windows(
     model: Model, unrolled: Unrolled, outputs: Tensor, goals: Tensor, whole: Tensor, size: int
 ) -> Tensor:
-    """Run only the steps that each output (R,) may look at: losses (R,)."""
+    """Run only the steps that each output (R,) may read; return the losses (R,)."""
     stack, losses = unrolled.last, whole.clone()
     num_steps = len(stack.tokens)
     if not stack.is_aligned:  # one output, after the last step
@@ -203,8 +203,8 @@ def _measure_windows(
 # ---------------------------------------------------------------- n-grams
 
 
-def _learn(model: Model, train: Any, context: int) -> NgramModel | None:
-    """Let an n-gram model learn, if it is not too long."""
+def _train_ngram(model: Model, train: Any, context: int) -> NgramModel | None:
+    """Train an n-gram model; return None if it would be too long."""
     if context + 1 > LONGEST_NGRAM:
         return None
     sequences = list(_read_sequences(model, train))
@@ -214,7 +214,7 @@ def _learn(model: Model, train: Any, context: int) -> NgramModel | None:
 
 
 def _read_sequences(model: Model, train: Any) -> Iterator[NDArray[np.int64]]:
-    """Read the ids of a language model's or composer's text, or of what a decoder is to write."""
+    """Read the ids of a language model's or composer's text, or of a decoder's targets."""
     if isinstance(model, NextTokenModel):
         yield from model._read_ids(train, None)
         return
@@ -227,7 +227,7 @@ def _read_sequences(model: Model, train: Any) -> Iterator[NDArray[np.int64]]:
         yield torch.cat((read[0, :1], goals[0, :length])).numpy()
 
 
-def _count(ngram: NgramModel | None, unrolled: Unrolled, outputs: Tensor) -> NDArray[np.float64]:
+def _score_ngram(ngram: NgramModel | None, unrolled: Unrolled, outputs: Tensor) -> NDArray[np.float64]:
     """Return the n-gram model's loss of some outputs (R,)."""
     if ngram is None:
         return np.full(len(outputs), np.nan)

@@ -31,7 +31,7 @@ def position(tokens: Sequence[str]) -> NDArray[np.int64]:
 
 
 def quotes(tokens: Sequence[str]) -> NDArray[np.bool_]:
-    r"""Return whether each step is inside quotes, double or single; a double quote ends with its paragraph at the latest.
+    r"""Return whether each step is inside quotes; a double quote ends with its paragraph at the latest.
 
     An apostrophe within or after a word is not a quote, and a single quote ends with its line at the latest.
 

@@ -172,7 +172,7 @@ def choose_losses(
     """Choose losses, evenly spaced over all inputs.
 
     Returns:
-        For each input its number, from 1, the unrolled input and the chosen outputs (R,); and the lengths of all inputs.
+        For each chosen input its number, from 1, itself unrolled, and its outputs (R,); and the lengths of all inputs.
     """
     inputs = list(select(model, X, y, steps=steps, record=record))
     chosen = [((record or 1) + row, inputs[row], outputs) for row, outputs in choose_outputs(inputs, losses)]

@@ -19,8 +19,8 @@ _ROWS = 32  # inputs that run together
 def measure_holding(model: Model, unrolled: Unrolled) -> list[Holding]:
     """Measure how far the top layer's last state moves when each input in turn is replaced by zeros.
 
-    The last state usually holds more of the end of a sequence than of its beginning. A second direction makes up for this:
-    its last state is that at the first token.
+    The last state usually holds more of the end of a sequence than of its beginning. A second direction makes up for
+    this: its last state is that at the first token.
 
     Args:
         model: a fitted model.

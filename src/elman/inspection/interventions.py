@@ -3,8 +3,9 @@
 The changed model works like any other: call ``evaluate``, ``predict`` or ``generate``, or pass it to
 :func:`~elman.inspection.trace`. It shares its weights with the original model, which does not change.
 
-Units are written ``LAYER:UNIT``, counted from 0: ``0:12``; ``0r:12`` in the direction that reads from the end; ``0:c12``
-in the cell of an LSTM. Units of a translator begin with ``encoder.`` or ``decoder.``. Commas separate several units.
+Units are written ``LAYER:UNIT``, counted from 0: ``0:12``; ``0r:12`` in the direction that reads from the end;
+``0:c12`` in the cell of an LSTM. Units of a translator begin with ``encoder.`` or ``decoder.``. Commas separate several
+units.
 
 A unit is set after each step: the step passes the new value to the next step and to the layer above. The cell is set
 after the hidden state of its step has been computed, so it takes effect from the next step on.

@@ -1,4 +1,4 @@
-"""What can be read off a model's states with a linear classifier, and what such a classifier would learn by heart."""
+"""Linear probes on a model's states, with a control task for what a probe memorises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.families.base import Model
 from elman.inspection.features import FEATURES
 from elman.inspection.traces import Trace, trace
 
-TEST_SHARE = 0.3  # of the inputs, or of the steps of a single one: the last ones
+TEST_SHARE = 0.3  # the last inputs, or the last steps of a single input
 MOST_EXAMPLES = 20_000  # that a probe learns from
 MOST_LABELS = 200
 
@@ -27,17 +27,17 @@ class LayerProbe:
     array: str
     """The array of the trace, such as ``layer0.forward.hidden``."""
     accuracy: float
-    """On the states that the probe has not seen."""
+    """The accuracy on held-out states."""
     control_accuracy: float
-    """That of a probe which learns a control task: each token has a label of its own, drawn at random."""
+    """The accuracy of a probe on the control task, in which each token type has a random label."""
 
     @property
     def selectivity(self) -> float:
-        """How much better the task goes than learning tokens by heart: what the states say, and not the probe."""
+        """The accuracy above that of memorising tokens: what the states contribute, not the probe."""
         return self.accuracy - self.control_accuracy
 
     def to_json(self) -> dict[str, float]:
-        """Return the figures as JSON has them."""
+        """Return the figures as a JSON object."""
         return {
             "accuracy": self.accuracy,
             "control_accuracy": self.control_accuracy,
@@ -52,9 +52,9 @@ class Probe:
     layers: list[LayerProbe]
     """From the first layer to the last."""
     majority: float
-    """The accuracy of always saying the label that is most frequent in training."""
+    """The accuracy of the label that is most frequent in training."""
     labels: list[Any]
-    """What the probes tell from each other."""
+    """The labels that the probes distinguish."""
     num_train: int
     num_test: int
 
@@ -66,7 +66,7 @@ class Probe:
         raise UsageError(f"there is no probe on {array!r}; there are {', '.join(own.array for own in self.layers)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures as a JSON object."""
         return {
             "layers": {own.array: own.to_json() for own in self.layers},
             "majority": self.majority,
@@ -76,7 +76,7 @@ class Probe:
         }
 
     def __repr__(self) -> str:
-        """Say how good the best layer is."""
+        """Show the accuracy of the best layer."""
         best = max(self.layers, key=lambda own: own.accuracy)
         return (
             f"<Probe for {len(self.labels)} labels: {best.array} {best.accuracy:.3f}, control "
@@ -103,21 +103,21 @@ def probe(
     steps: int | None = None,
     seed: int = 0,
 ) -> Probe:
-    r"""Learn to read a label off the hidden states of each layer with a linear classifier.
+    r"""Train a linear classifier to predict a label from the hidden states of each layer.
 
     The probe learns from the first inputs (of a single one, from its first steps) and is evaluated on the others. A
-    good probe may owe its accuracy to itself: it can learn which token has which label. The control task measures that.
+    probe can also memorise which token has which label. The control task measures that.
 
     Source: Hewitt and Liang (2019), "Designing and interpreting probes with control tasks", EMNLP, sections 2 and 3.
 
     Args:
         model: a fitted model of any task.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        y: the answers, for a model that learns from them; their labels are read off where ``labels`` is not given.
-        labels: what to read off: the name of a built-in feature of :func:`~elman.inspection.rank_units`; or a label for
-            each step of all inputs, or one for each input, read off its last state.
-        steps: look at the first so many steps of each input.
-        seed: of the control task.
+        y: the targets, for a supervised model; by default these are the labels.
+        labels: what to predict: the name of a built-in feature of :func:`~elman.inspection.rank_units`; or a label for
+            each step of all inputs, or one for each input, predicted from its last state.
+        steps: read only this many steps of each input.
+        seed: the seed of the control task.
 
     Returns:
         For each layer and direction the accuracy, and that of the control task.
@@ -143,21 +143,23 @@ def probe(
 
     traced = trace(model, X, y, steps=steps, top=1)
     goals, is_by_input = _take_labels(traced, labels, type(model).__name__)
-    states = {name: _states(traced, name, is_by_input) for name in traced.arrays if _is_probed(traced, name)}
-    tokens = _types(traced, is_by_input)
-    split = _split(traced, len(goals), is_by_input)
+    states = {name: _select_states(traced, name, is_by_input) for name in traced.arrays if _is_probed(traced, name)}
+    tokens = _list_types(traced, is_by_input)
+    split = _find_split(traced, len(goals), is_by_input)
     known = np.array([goal is not None for goal in goals.tolist()])
     train, test = (np.flatnonzero(known[part]) + (part.start or 0) for part in (slice(0, split), slice(split, None)))
     if not len(train) or not len(test):
-        raise DataError(f"{len(goals)} labels are too few to learn from some and be judged on others")
+        raise DataError(f"{len(goals)} labels are too few to train on some and evaluate on others; give more")
     train = np.random.default_rng(seed).permutation(train)[:MOST_EXAMPLES]
     names, numbers = np.unique(goals[known].astype(str), return_inverse=True)
     if len(names) > MOST_LABELS:
-        raise UsageError(f"there are {len(names):,} different labels, at most {MOST_LABELS} can be told; group them")
+        raise UsageError(f"there are {len(names):,} different labels, at most {MOST_LABELS} are allowed; group them")
     classes = np.zeros(len(goals), np.int64)
     classes[known] = numbers
     if len(np.unique(classes[train])) < 2:
-        raise DataError(f"every label that the probe learns from is {goals[train[0]]}; there is nothing to tell")
+        raise DataError(
+            f"every label that the probe learns from is {goals[train[0]]}; give examples of two labels or more"
+        )
     control = _draw_control(tokens, classes[known], seed)
 
     def evaluate(array: NDArray[Any], wanted: NDArray[np.int64]) -> float:
@@ -185,7 +187,7 @@ def _take_labels(traced: Trace, labels: str | Sequence[Any] | None, model: str) 
     found: list[Any]
     if labels is None:
         if traced.task not in ("tagger", "classifier"):
-            raise UsageError(f"a {model} has no labels of its own; say with `labels` what to read off")
+            raise UsageError(f"a {model} has no labels of its own; name what to predict with `labels`")
         found = list(traced.targets)
     elif isinstance(labels, str):
         if labels not in FEATURES:
@@ -201,7 +203,7 @@ def _take_labels(traced: Trace, labels: str | Sequence[Any] | None, model: str) 
     return goals, len(found) != num_steps
 
 
-def _states(traced: Trace, name: str, is_by_input: bool) -> NDArray[Any]:
+def _select_states(traced: Trace, name: str, is_by_input: bool) -> NDArray[Any]:
     """Return the states of each step, or the last one of each input, in the order in which a direction reads."""
     array: NDArray[Any] = traced[name]
     if not is_by_input:
@@ -209,13 +211,13 @@ def _states(traced: Trace, name: str, is_by_input: bool) -> NDArray[Any]:
     return array[traced.offsets[:-1] if ".reverse." in name else traced.offsets[1:] - 1]
 
 
-def _types(traced: Trace, is_by_input: bool) -> list[str]:
-    """Return what has a label of its own in the control task: each token, or each input as a whole."""
+def _list_types(traced: Trace, is_by_input: bool) -> list[str]:
+    """Return the types that get a label in the control task: each token, or each whole input."""
     return ["\0".join(own.tokens) for own in traced] if is_by_input else traced.tokens
 
 
-def _split(traced: Trace, number: int, is_by_input: bool) -> int:
-    """Return where the test part begins: between two inputs, if there are several."""
+def _find_split(traced: Trace, number: int, is_by_input: bool) -> int:
+    """Return the start of the test part: between two inputs, if there are several."""
     wanted = number * (1 - TEST_SHARE)
     if is_by_input or len(traced) == 1:
         return round(wanted)
@@ -224,7 +226,7 @@ def _split(traced: Trace, number: int, is_by_input: bool) -> int:
 
 
 def _draw_control(tokens: Sequence[str], classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Draw a label for each different token, as often as the labels occur; return that of each place."""
+    """Draw a label for each type from the distribution of the labels; return the label of each position."""
     _, which = np.unique(np.array(tokens, np.str_), return_inverse=True)
     drawn = np.random.default_rng(seed).choice(classes, int(which.max()) + 1)
     control: NDArray[np.int64] = drawn[which]

@@ -42,18 +42,18 @@ class Trace:
     arrays: dict[str, NDArray[Any]]
     """Arrays (T, H) by name: ``layer0.forward.hidden``, ``layer0.forward.cell``, ``layer0.forward.gate.i``,
     ``layer0.reverse.hidden`` and so on; row t is the value after step t. With an encoder and a decoder, all names begin
-    with ``encoder.`` or ``decoder.``. The gates have their symbols in the equations: i, f, g, o for an LSTM, r, z, n for
-    a GRU."""
+    with ``encoder.`` or ``decoder.``. The gates have their symbols in the equations: i, f, g, o for an LSTM, r, z, n
+    for a GRU."""
     tokens: list[str]
     """The token read at each of the T steps."""
     offsets: NDArray[np.int64]
     """(N + 1,): input k has the steps ``offsets[k]`` to ``offsets[k + 1]``."""
     targets: list[str | None]
-    """The target of each of the M outputs; None if it is unknown. For a supervised model without given targets, these are
-    the model's own predictions."""
+    """The target of each of the M outputs; None if it is unknown. If a supervised model is given none, these are the
+    model's own predictions."""
     losses: NDArray[np.float64]
-    """(M,) nats, the surprisal of each target, -log p(target); NaN without a target. With a CRF, p is the probability of
-    the label given the whole sentence."""
+    """(M,) nats, the surprisal of each target, -log p(target); NaN without a target. With a CRF, p is the probability
+    of the label given the whole sentence."""
     top_tokens: NDArray[np.str_]
     """(M, k), the most likely outputs, best first."""
     top_probabilities: NDArray[np.float64]
@@ -298,7 +298,7 @@ def trace(
         most -= length
         parts.append(trace_unrolled(model, unrolled, steps, top))
     if not parts:
-        raise DataError("there is nothing to look at: X is empty")
+        raise DataError("X is empty; give at least one input")
     return parts[0] if len(parts) == 1 else _join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Which unit of a network follows what: position in line, inside quotes, a label, or whatever can be said of a step."""
+"""Which unit of a network follows which feature: position in the line, inside quotes, a label or one of your own."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from elman.inspection.traces import Trace, trace
 logger = logging.getLogger(__name__)
 
 Features = Sequence[str] | Mapping[str, Callable[[Sequence[str]], ArrayLike] | ArrayLike]
-"""Names of built-in features; or features of one's own by name: a function of a sequence's tokens, or a column."""
+"""Names of built-in features; or your own features by name: a function of a sequence's tokens, or a column."""
 
-NUM_SHIFTS = 199  # of a feature against the text, for the bound
+NUM_SHIFTS = 199  # circular shifts of a feature against the text, for the bound
 LABEL = "label"  # stands for one feature for each label
 _PLACE = re.compile(r"(encoder\.|decoder\.)?layer(\d+)\.(forward|reverse)\.(hidden|cell)")
 
@@ -33,14 +33,14 @@ class RankedUnit:
     """One unit and how well it follows a feature."""
 
     array: str
-    """The array of the trace that holds it, such as ``layer0.forward.cell``."""
+    """The array of the trace that contains it, such as ``layer0.forward.cell``."""
     unit: int
     """Its column."""
     score: float
-    """On the second half of the text: an AUC (0.5 is chance, below 0.5 the unit is low where the feature holds), or a
-    correlation."""
+    """The score on the second half of the text: an AUC (0.5 is chance, below 0.5 the unit is low where the feature
+    holds), or a correlation."""
     choice_score: float
-    """On the first half, where it was chosen."""
+    """The score on the first half, by which the unit was chosen."""
 
     @property
     def name(self) -> str:
@@ -63,16 +63,16 @@ class FeatureRanking:
 
     feature: str
     measure: str
-    """``AUC`` of a feature that holds or not, ``correlation`` of a number."""
+    """``AUC`` for a feature that is true or false, ``correlation`` for a number."""
     units: list[RankedUnit]
-    """The best ones, the best first, as the first half of the text has it."""
+    """The best units by their score on the first half of the text, best first."""
     bound: float
-    """What the best of all units reaches by chance in 95 of 100 cases. The feature is shifted against the text, so that
-    both keep their regularity, and the best unit of each shift counts."""
+    """The score that the best of all units stays below by chance in 95 of 100 cases: that of circular shifts of the
+    feature against the text, which keep the structure of both."""
     scores: dict[str, NDArray[np.float64]]
     """The score of every unit on the second half, (H,) for each array of the trace."""
     share: float
-    """The mean of the feature: of one that holds or not, how often it holds."""
+    """The mean of the feature; for one that is true or false, how often it is true."""
 
     @property
     def best(self) -> RankedUnit:
@@ -86,7 +86,7 @@ class FeatureRanking:
 
     @property
     def strength(self) -> float:
-        """How well the best unit does on the second half in the direction in which it was chosen.
+        """The score of the best unit on the second half, in the direction in which it was chosen.
 
         An AUC, or 1 - AUC of a unit that is low where the feature holds; the size of a correlation. Below chance if the
         unit points the other way there.
@@ -97,7 +97,7 @@ class FeatureRanking:
         return score if choice >= 0 else -score
 
     def to_json(self) -> dict[str, Any]:
-        """Return what there is as JSON has it, without the scores of all units."""
+        """Return the ranking as a JSON object, without the scores of all units."""
         return {
             "measure": self.measure,
             "bound": self.bound,
@@ -113,17 +113,17 @@ class FeatureRanking:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far several models agree on one feature."""
+    """How well several models agree on one feature."""
 
     strengths: NDArray[np.float64]
     """The strength of each model's best unit, (models,)."""
     num_beyond_chance: int
     """How many models' best units are above their bound."""
     correlation: float
-    """The mean size of the correlation between the best units of two models, over all pairs: how alike they behave."""
+    """The mean absolute correlation between the best units of two models, over all pairs."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures as a JSON object."""
         return {
             "strengths": self.strengths.tolist(),
             "beyond_chance": self.num_beyond_chance,
@@ -136,13 +136,13 @@ class UnitRanking:
     """Which unit follows which feature, in one model or in several. ``ranking[name]`` is a feature in the first."""
 
     models: list[dict[str, FeatureRanking]]
-    """Of each model, the features by name."""
+    """For each model, the rankings by feature."""
     skipped: dict[str, str]
-    """The features that nothing can follow, and why: they are the same at every step of a half of the text."""
+    """The features without a ranking, and why: they are constant over one half of the text."""
     agreement: dict[str, Agreement]
-    """By feature, of several models; empty for one."""
+    """By feature, for several models; empty for one."""
     num_steps: int
-    """T, how many steps were looked at."""
+    """T, the number of steps."""
 
     def __getitem__(self, feature: str) -> FeatureRanking:
         """Return the units of the first model for a feature."""
@@ -160,7 +160,7 @@ class UnitRanking:
         return f"<UnitRanking over {self.num_steps:,} steps: {', '.join(best)}>"
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the scores of all units as JSON has it."""
+        """Return everything but the scores of all units as a JSON object."""
         return {
             "steps": self.num_steps,
             "features": {name: own.to_json() for name, own in self.models[0].items()},
@@ -204,28 +204,28 @@ def rank_units(
 ) -> UnitRanking:
     r"""Rank the units of all states, cells and gates by how well they follow features of a text.
 
-    The first half of the text chooses the unit, the second half says how good it is. The text should be one that the
+    Units are chosen on the first half of the text and scored on the second. The text should be one that the
     model was not trained on.
 
     Args:
         model: a fitted model of any task; or several, such as the same settings with other seeds.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
-        features: names of built-in features; or one's own by name, each a function from the tokens of a sequence to a
-            value for each, or a column with a value for each step of all sequences. All that are built in where not
-            given: ``position`` in the line, inside ``quotes``, inside ``brackets``, their ``depth``, ``capital``,
-            ``digit``, ``word_boundary``, ``indentation`` and, of a tagger or a classifier, ``label``.
-        y: the answers, for ``label``; the model's own where not given.
-        steps: look at the first so many steps of each input.
-        record: look at this input only, counted from 1.
-        stack: ``encoder`` for an encoder's units and what it reads; those that the outputs come from where not given.
-        top: how many units to keep for each feature.
-        seed: of the shifts that the bound comes from.
+        features: names of built-in features; or your own by name, each a function from the tokens of a sequence to a
+            value for each, or a column with a value for each step of all sequences. By default all built-in features:
+            ``position`` in the line, inside ``quotes``, inside ``brackets``, their ``depth``, ``capital``, ``digit``,
+            ``word_boundary``, ``indentation`` and, for a tagger or a classifier, ``label``.
+        y: the targets, for ``label``; by default the model's own predictions.
+        steps: read only this many steps of each input.
+        record: read this input only, counted from 1.
+        stack: ``encoder`` for the encoder's units and tokens; by default the stack that computes the outputs.
+        top: how many units to return for each feature.
+        seed: the seed of the shifts for the bound.
 
     Returns:
         For each feature the best units, their AUC or correlation, and what the best of all units reaches by chance.
 
     Raises:
-        UsageError: there is no such feature, or one does not fit; the models read the text differently.
+        UsageError: there is no such feature, or one has the wrong length; the models tokenize the text differently.
         DataError: the text is too short, or no feature varies in it.
 
     Example:
@@ -238,7 +238,7 @@ def rank_units(
     """
     models = list(model) if isinstance(model, Sequence) else [model]
     if not models:
-        raise UsageError("there is no model to look into; give one, or several in a list")
+        raise UsageError("there is no model to inspect; give one, or several in a list")
     if top < 1:
         raise UsageError(f"top is {top}, expected at least 1")
     found: list[dict[str, FeatureRanking]] = []
@@ -249,14 +249,16 @@ def rank_units(
         traced = trace(own, X, y, steps=steps, record=record, top=1)
         text = _Text.of(traced, stack)
         if number and text.tokens != tokens:
-            raise UsageError(f"model {number + 1} reads other tokens than model 1; compare models of one tokenizer")
+            raise UsageError(
+                f"model {number + 1} reads other tokens than model 1; compare models with the same tokenizer"
+            )
         tokens = text.tokens
         columns = _compute(text, features, own)
         rankings, skipped = _rank(text, columns, top, seed)
         if not rankings:
-            raise DataError(f"no feature varies in the text: {_list(skipped)}")
+            raise DataError(f"no feature varies in the text: {_join_reasons(skipped)}")
         if features is not None and not number and skipped:
-            logger.warning("left out: %s", _list(skipped))
+            logger.warning("left out: %s", _join_reasons(skipped))
         found.append(rankings)
         for name, ranking in rankings.items():
             best = traced.arrays[ranking.best.array][:, ranking.best.unit]
@@ -269,13 +271,13 @@ def rank_units(
     return UnitRanking(found, skipped, agreement, len(tokens))
 
 
-def _list(skipped: dict[str, str]) -> str:
+def _join_reasons(skipped: dict[str, str]) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
 
 
 @dataclass(frozen=True)
 class _Text:
-    """What one stack reads, and its arrays."""
+    """The tokens that one stack reads, and its arrays."""
 
     tokens: list[str]
     offsets: NDArray[np.int64]
@@ -299,7 +301,7 @@ class _Text:
 
     @property
     def half(self) -> int:
-        """Where the second half begins: where a sequence does, if there are several."""
+        """The start of the second half: the start of a sequence, if there are several."""
         middle = len(self.tokens) // 2
         if len(self.offsets) == 2:
             return middle
@@ -428,7 +430,7 @@ def _rank(
 
 
 class _Targets:
-    """Features over a part of the text, as they are and shifted, ready to be set beside every unit at once.
+    """Features over a part of the text, unshifted and shifted, ready to be compared with all units at once.
 
     Both measures are one product: the AUC less 0.5 of the units' centred ranks and a centred feature, divided by the
     number of pairs; the correlation of standardised units and a standardised feature. A circular shift changes neither
@@ -449,7 +451,7 @@ class _Targets:
         self._rows = np.stack(rows).astype(np.float32)[:, turned]  # (features, shifts, T)
 
     def score(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Score units with the values (T, H): (features, shifts, H), zero where there is nothing to see."""
+        """Score units with the values (T, H): (features, shifts, H), zero for a constant unit."""
         units = np.ascontiguousarray(values[self._part].T, np.float32)  # (H, T)
         found = np.zeros((*self._rows.shape[:2], len(units)))
         for is_binary, prepare in ((True, centred_ranks), (False, _standardise)):
@@ -461,7 +463,7 @@ class _Targets:
 
 
 def _draw_shifts(num_steps: int, seed: int) -> NDArray[np.int64]:
-    """Draw how far to shift, no shift at first, the others by a twentieth of the text at least."""
+    """Draw the shifts: zero first, the others at least a twentieth of the text."""
     least = max(num_steps // 20, 1)
     possible = np.arange(least, num_steps - least + 1)
     drawn = np.random.default_rng(seed).permutation(possible)[:NUM_SHIFTS]
@@ -494,7 +496,7 @@ def centred_ranks(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _standardise(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give each row (H, T) the mean 0 and the length 1; one that is constant becomes zero."""
+    """Give each row (H, T) the mean 0 and the norm 1; a constant row becomes zero."""
     centred = rows - rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     sizes = np.linalg.norm(centred, axis=1, keepdims=True)
     is_constant = rows.max(axis=1, keepdims=True) == rows.min(axis=1, keepdims=True)
