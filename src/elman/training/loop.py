@@ -44,6 +44,7 @@ def train(
     settings: TrainingSettings,
     *,
     progress: Progress,
+    summary: str = "",
     started: float | None = None,
     reserve: Callable[[], float] = lambda: 0.0,
     checkpoint: Path | None = None,
@@ -58,6 +59,7 @@ def train(
         batches: the training data.
         settings: how to train.
         progress: the display to report to.
+        summary: the data and the settings chosen for them, to report in one line with the number of passes.
         started: ``time.perf_counter()`` when the time budget began; None for now.
         reserve: measures how many seconds of the time budget to leave for the caller's work afterwards. It is called
             before the first step and again near the end, when the network has learned and the machine may be faster or
@@ -83,7 +85,7 @@ def train(
         state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
-    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve)
+    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve, summary)
     with stop_signals() as signals, progress:
         run.begin()
         while not run.is_finished:
@@ -111,6 +113,22 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     return schedule.total_steps, step_seconds
 
 
+def describe_run(summary: str, passes: float, settings: TrainingSettings) -> str:
+    """Describe a run in one line: what is trained on, and for how long.
+
+    Example:
+        >>> describe_run("2,000 texts of about 790 tokens: batches of 16", 3.14, TrainingSettings(minutes=3))
+        '2,000 texts of about 790 tokens: batches of 16, 3.1 passes in 3 minutes'
+        >>> describe_run("900,000 pairs of about 40 tokens: batches of 50", 0.25, TrainingSettings(minutes=1))
+        '900,000 pairs of about 40 tokens: batches of 50, only 25 % of a pass in 1 minute; give more `minutes`'
+    """
+    minutes = budget_minutes(settings)
+    span = f" in {minutes:g} minute{'s' * (minutes != 1)}" if settings.steps is None and settings.epochs is None else ""
+    if passes < 0.95 and span:
+        return f"{summary}, only {passes:.0%} of a pass{span}; give more `minutes`".replace("%", " %")
+    return f"{summary}, {passes:,.1f} passes{span}"
+
+
 @dataclass
 class _Run:
     """A run, assembled from its parts."""
@@ -124,6 +142,7 @@ class _Run:
     keeper: Keeper
     steps: Steps
     reserve: Callable[[], float]
+    summary: str
     is_reserve_final: bool = False
     noted_steps: int = 0
 
@@ -164,7 +183,10 @@ class _Run:
         if self.state.schedule is None:
             self.state.schedule = plan_schedule(self.settings, self.num_batches) or self._measure()
         self.noted_steps = self.schedule.total_steps
-        self.task.plan(self.schedule.first_plan / self.num_batches)
+        passes = self.schedule.first_plan / self.num_batches
+        self.task.plan(passes)
+        if self.summary and is_fresh:
+            self.progress.note(describe_run(self.summary, passes, self.settings))
         if self.state.step == 0:
             self.keeper.save(self.state)
 
