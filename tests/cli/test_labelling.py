@@ -82,6 +82,22 @@ def test_evaluate_prints_each_label_and_the_confusion_matrix(shell, classifier, 
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
 
 
+def test_evaluate_prints_entities_by_type(shell, tmp_path):
+    lines = ["Ada B-PER", "Lovelace I-PER", "left O", "Rome B-LOC", ""]
+    (tmp_path / "e.conll").write_text("\n".join(lines * 12))
+    trained = shell("train", "tagger", tmp_path / "e.conll", "--out", tmp_path / "m", *TAGGER)
+    assert trained.code == 0
+    figures = json.loads(shell("evaluate", tmp_path / "m", tmp_path / "e.conll", "--json").out)
+    assert figures["spans"].keys() == {"PER", "LOC"}
+    shown = shell("evaluate", tmp_path / "m", tmp_path / "e.conll").out
+    rows = {line.split("  ")[0]: line.split() for line in shown.splitlines() if line}
+    for kind, rates in figures["spans"].items():
+        assert rates["support"] == 12
+        assert rows[kind][1:] == [*(f"{rates[name]:.4f}" for name in ("precision", "recall", "f1")), "12"]
+    overall = [f"{figures[name]:.4f}" for name in ("span_precision", "span_recall", "span_f1")]
+    assert rows["all entities"][2:] == [*overall, "24"]
+
+
 @pytest.mark.parametrize("name", [".", "nowhere/look.svg", "pipe"])
 def test_a_picture_that_cannot_be_written_is_reported(shell, classifier, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

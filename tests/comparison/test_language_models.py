@@ -4,6 +4,8 @@ On `sample:studies` an n-gram model guesses at chance, one in twelve (`test_base
 right.
 """
 
+import math
+
 import pytest
 
 from elman.comparison.language_models import compare_language_models
@@ -44,6 +46,19 @@ def test_all_models_are_evaluated_on_the_same_tokens(quick, easy, tiny):
     assert rows[2].parameters == alone.metrics_["parameters"]
     assert [row.unseen_contexts is None for row in rows] == [False, True, True, True]
     assert (settings.cell, settings.hidden_size) == ("lstm", 8)  # the caller's settings do not change
+
+
+@pytest.mark.parametrize("level", ["char", "word", "space", "bpe"])
+@pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+def test_perplexities_per_word_share_one_count(quick, easy, tiny, level, lines):
+    held_out = "\na dog over\n\nthe <unk> (fox) ."  # 7 words, 3 line ends, the first of which is not predicted
+    settings = tiny(steps=1, level=level, lines=lines, min_count=1)
+    rows = list(compare_language_models(easy, ["ngram:2", "rnn:1x4"], settings, valid=held_out))
+    words, characters = (9, 29) if not lines else (9, 28)
+    for row in rows:
+        nats = row.bits_per_character * math.log(2) * characters
+        assert math.log(row.perplexity_per_word) == pytest.approx(nats / words, rel=1e-9)  # float64 sums
+        assert math.log(row.perplexity) == pytest.approx(row.nats_per_token, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["lstmm", "", "lstm:axb", "ngram:x", "window:0", "lstm:0x3", "ngram:0"])

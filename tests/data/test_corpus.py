@@ -64,6 +64,45 @@ def test_lines_are_sequences(tokenizer: Tokenizer, text: str, start: int, memory
     assert corpus.num_unknown == sum(ids.count(0) for ids in encoded)
 
 
+COUNTED = "the fox , <unk> (dog)\n\n\nit 's Mr. x\n \nend"  # 10 words, 5 line ends, none after the last word
+
+
+@each_level
+def test_predicted_words_are_what_stands_between_white_space_and_line_ends(tokenizer: Tokenizer) -> None:
+    first = 0 if tokenizer.level == "char" else 1  # of the first word, all but its first letter is predicted
+    assert build_corpus(Text(COUNTED), tokenizer).num_words == 15 - first
+    assert build_corpus(Text(f"{COUNTED}\n"), tokenizer).num_words == 16 - first
+    assert build_corpus(Text(COUNTED, block_size=8), tokenizer).num_words == 15 - first  # in several chunks
+    blank_line = tokenizer.level in ("char", "bpe")  # the blank is a token, so that this line is no skipped one
+    assert build_corpus(Text(COUNTED), tokenizer, lines=True).num_words == 10 + 3 + blank_line
+    assert build_corpus(Text(f"{COUNTED}\n"), tokenizer, lines=True).num_words == 10 + 3 + blank_line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),  # for the levels in the order of TOKENIZERS: characters, words, byte pairs, between white space
+    [
+        ("a b", [1, 1, 1, 1]),  # a is the first token, and is not predicted
+        ("<unk> b\n", [2, 2, 2, 2]),
+        (" a b", [2, 1, 2, 1]),  # the blank is a token of its own, or none
+        ("\na b", [2, 2, 2, 2]),
+        (" \na b", [3, 2, 3, 2]),
+        ("(the) cat", [2, 2, 2, 1]),
+        ("xyz", [1, 0, 1, 0]),
+        (" ", [0, 0, 0, 0]),
+    ],
+)
+def test_the_first_token_is_no_predicted_word(text: str, words: list[int]) -> None:
+    assert [build_corpus(Text(text), tokenizer).num_words for tokenizer in TOKENIZERS] == words
+
+
+@given(text=TEXTS)
+def test_between_white_space_every_predicted_token_is_a_word(text: str) -> None:
+    corpus = build_corpus(Text(text), TOKENIZERS[3])
+    assert corpus.num_words == corpus.num_targets
+    lines = build_corpus(Text(text), TOKENIZERS[3], lines=True)
+    assert lines.num_words == lines.num_targets
+
+
 def test_part_of_a_text() -> None:
     corpus = build_corpus(Text("the cat and the dog"), TOKENIZERS[0], start=4, stop=7)
     assert TOKENIZERS[0].decode(ids_of(corpus)) == "cat"

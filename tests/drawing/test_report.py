@@ -205,3 +205,12 @@ def test_a_notebook_shows_the_page_in_a_frame_that_reaches_nothing_around_it():
     assert tag == "iframe"
     assert attributes["sandbox"] == "allow-scripts"
     assert attributes["srcdoc"] == html(report)
+
+
+def test_the_page_begins_with_the_unit_that_is_furthest_beyond_chance():
+    report = made_up()  # quotes: 0.97 of 0.61; position: 0.88 of 0.2
+    assert Page(html(report)).data()[0]["firstUnit"] == [0, False, "hidden", 7]
+    gate = replace(report.units[1], part="forget", unit=5, bound=0.1)
+    assert Page(html(replace(report, units=(*report.units, gate)))).data()[0]["firstUnit"] == [0, False, "hidden", 7]
+    by_chance = [replace(unit, bound=0.99) for unit in report.units]
+    assert Page(html(replace(report, units=by_chance))).data()[0]["firstUnit"] is None

@@ -37,5 +37,6 @@ def plant_bracket_unit(model, unit=77):
     rnn.weight_hh_l0[unit, unit] = 3.0
     rnn.bias_ih_l0[unit] = rnn.bias_hh_l0[unit] = 0.0
     network.head.weight[:, unit] = 0.0
-    network.head.weight[closing, unit], network.head.weight[opening, unit] = 5.0, -5.0
+    network.head.weight[closing, unit], network.head.weight[opening, unit] = 4.0, -4.0
+    network.head.bias[[opening, closing]] -= 3.3  # one of the two is impossible, the other twice as likely
     return unit

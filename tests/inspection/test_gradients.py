@@ -10,9 +10,9 @@ import torch
 
 import elman
 from elman.errors import DataError, UsageError
+from elman.families.gradients import find_reach, summarise
+from elman.families.verdicts import judge
 from elman.inspection import gradient_by_lag
-from elman.inspection.gradients import find_reach, summarise
-from elman.inspection.verdicts import judge
 from elman.models.tasks import TASKS
 from elman.nn.cells import CELLS
 
@@ -263,7 +263,7 @@ def test_without_answers_the_losses_are_those_of_the_models_own(made):
 def test_many_losses_go_in_several_batches(made, monkeypatch):
     model, text, _ = made("lm")
     whole = gradient_by_lag(model, text, lags=4)
-    monkeypatch.setattr("elman.inspection.gradients.MOST_NUMBERS", 2000)
+    monkeypatch.setattr("elman.families.gradients.MOST_NUMBERS", 2000)
     parts = gradient_by_lag(model, text, lags=4)
     for name, norms in whole.norms.items():
         np.testing.assert_allclose(parts.norms[name], norms, rtol=1e-9)
@@ -325,6 +325,8 @@ class Fitted:
         (Fitted(lines=True), falling(0.6), "vanishing", ["--forget-bias 2.0"]),
         (Fitted(bptt_length=8), falling(0.9), "truncation too short", ["--bptt-length 32"]),
         (Fitted(bptt_length=8, lines=True), falling(0.9), "healthy", []),
+        (Fitted(bptt_length=64), falling(0.98), "healthy", []),
+        (Fitted(bptt_length=64), falling(0.995), "truncation too short", ["--bptt-length 256"]),
         (Fitted(bptt_length=200), falling(0.99), "healthy", []),
         (Fitted(), falling(1.05), "exploding", ["--learning-rate 0.0005"]),
         (Fitted(cell="rnn"), np.array([1.0, np.inf]), "exploding", ["--learning-rate 0.0005", "--cell gru"]),

@@ -7,7 +7,7 @@ import pytest
 
 from elman.drawing.report import html
 from elman.errors import DataError, UsageError
-from elman.inspection import gradient_by_lag, rank_units, trace
+from elman.inspection import attribute, context_use, gradient_by_lag, rank_units, trace
 from elman.inspection.holding import measure_holding
 from elman.inspection.reports import model_report, save_report
 from elman.models.tasks import TASKS
@@ -211,3 +211,25 @@ def test_a_page_is_written_as_one_act(made, tmp_path):
 def test_text_of_any_kind_reaches_the_page_as_text(made):
     model, _, _ = made("lm")
     assert "<script>alert" not in html(model_report(model, "fox <script>alert(1)</script>"))
+
+
+def test_context_and_attribution_are_those_of_their_measures(made):
+    model, text, _ = made("lm")
+    shown = model_report(model, text)
+    use = context_use(model, text, record=1, targets=64)
+    assert (shown.context.lags, shown.context.losses, shown.context.whole) == (
+        use.contexts.tolist(), use.losses.tolist(), use.whole,
+    )  # fmt: skip
+    expected = attribute(model, text, outputs=[14, 29])[0]
+    assert [one.target for one in shown.attributions] == [
+        f"“{expected.outputs[0]}” at step 15", f"“{expected.outputs[1]}” at step 30",
+    ]  # fmt: skip
+    np.testing.assert_allclose([one.scores for one in shown.attributions], expected.integrated, atol=1e-9)
+    model, texts, labels = made("classifier")
+    (one,) = model_report(model, texts, labels).attributions
+    assert one.target == f"“{labels[0]}”"
+    assert one.tokens == list(model_report(model, texts, labels).runs["rnn"].tokens)
+    model, pictures, captions = made("captioner")
+    for one in model_report(model, pictures, captions).attributions:
+        assert one.regions == (2, 2)
+        assert len(one.scores) == 4

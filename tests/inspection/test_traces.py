@@ -256,7 +256,7 @@ def test_everything_can_be_saved_and_shown(made, task, tmp_path):
     read = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert read["tokens"] == found.tokens
     name = next(iter(found.arrays))
-    np.testing.assert_array_equal(np.array(read[name], np.float32), found[name])
+    np.testing.assert_array_equal(np.array(read["states"][name], np.float32), found[name])
     frame = found.to_frame()
     assert len(frame) == len(found.tokens)
     last = list(found.arrays)[-1]

@@ -12,7 +12,8 @@ from tests.inspection.planted import TEXT_IN_BRACKETS, plant_bracket_unit, write
 
 import elman
 from elman.errors import DataError, UsageError
-from elman.inspection import features, rank_units, trace, units
+from elman.inspection import ablate, ablation_effect, features, rank_units, trace, units
+from elman.inspection.interventions import find_units
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,19 @@ def test_a_planted_unit_is_ranked_first(planted):
     assert best.score > 0.999
     assert ranking["brackets"].is_beyond_chance
     assert ranking["brackets"].units[1].score < best.score
+
+
+def test_ablating_the_planted_unit_hurts_more_than_all_controls(planted):
+    model, unit = planted
+    text = write_in_brackets(seed=6)
+    best = rank_units(model, text, ["brackets"])["brackets"].best
+    effect = ablation_effect(model, best.address, text[:600])
+    assert len(effect.controls) == 100
+    assert effect.rank == 0
+    assert effect.interval[0] > 0
+    assert effect.interval[0] < effect.difference < effect.interval[1]
+    plain, without = (float(one.evaluate(text[:600])["nats_per_token"]) for one in (model, ablate(model, f"0:{unit}")))
+    assert effect.difference == pytest.approx(without - plain, abs=1e-4)
 
 
 # ---------------------------------------------------------------- figures
@@ -170,6 +184,9 @@ def test_an_encoders_units_follow_the_source(made):
     own = {"one": lambda tokens: [token == "one" for token in tokens]}
     encoder = rank_units(model, sources * 5, own, y=targets * 5, stack="encoder")
     assert {name.split(".")[0] for name in encoder["one"].scores} == {"encoder"}
+    for unit in encoder["one"].units:
+        if unit.address is not None:
+            assert find_units(model, unit.address)[0].array == unit.array
     decoder = rank_units(model, sources * 5, {"un": lambda tokens: [t == "un" for t in tokens]}, y=targets * 5)
     assert {name.split(".")[0] for name in decoder["un"].scores} == {"decoder"}
     with pytest.raises(UsageError, match="no stack 'encodr'"):

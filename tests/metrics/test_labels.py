@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from elman.errors import UsageError
-from elman.metrics.labels import calibration_error, confusion, label_metrics, span_metrics
+from elman.metrics.labels import calibration_error, confusion, label_metrics, span_metrics, span_rates
 
 
 @pytest.mark.parametrize("num_labels", [1, 3, 17])
@@ -82,6 +82,47 @@ def test_spans_agree_with_counting_one_by_one(seed):
             "span_f1": 2 * precision * recall / (precision + recall),
         }
     )
+
+
+def test_the_sample_of_conlleval():
+    """The output that https://www.clips.uantwerpen.be/conll2000/chunking/output.html shows, from its counts."""
+    counts = {  # true, found and correct chunks; then precision, recall and F1 as printed
+        "ADJP": (6, 1, 0, "0.00 0.00 0.00"),
+        "ADVP": (8, 11, 5, "45.45 62.50 52.63"),
+        "NP": (262, 317, 206, "64.98 78.63 71.16"),
+        "PP": (90, 107, 89, "83.18 98.89 90.36"),
+        "SBAR": (6, 3, 2, "66.67 33.33 44.44"),
+        "VP": (87, 100, 69, "69.00 79.31 73.80"),
+    }
+    true, predicted = [], []
+    for kind, (expected, found, right, _) in counts.items():
+        true += [[(0, 2, kind)]] * expected + [[]] * (found - right)
+        predicted += [[(0, 2, kind)]] * right + [[]] * (expected - right) + [[(0, 2, kind)]] * (found - right)
+    printed = {kind: figures for kind, (*_, figures) in counts.items()}
+    rates = span_rates(true, predicted)
+    found = {kind: [f"{100 * one[name]:.2f}" for name in ("precision", "recall", "f1")] for kind, one in rates.items()}
+    assert {kind: " ".join(figures) for kind, figures in found.items()} == printed
+    assert [one["support"] for one in rates.values()] == [expected for expected, *_ in counts.values()]
+    overall = [f"{100 * figure:.2f}" for figure in span_metrics(true, predicted).values()]
+    assert overall == ["68.83", "80.83", "74.35"]
+
+
+def test_every_type_is_evaluated_as_if_it_were_alone():
+    generator = np.random.default_rng(7)
+    true, predicted = (
+        [[(place, place + 1, "XYZ"[kind]) for place, kind in enumerate(generator.integers(4, size=9)) if kind < 3]]
+        for _ in range(2)
+    )
+    rates = span_rates(true, predicted)
+    assert list(rates) == ["X", "Y", "Z"]
+    for kind, own in rates.items():
+        alone = span_metrics(*([[span for span in some if span[2] == kind] for some in s] for s in (true, predicted)))
+        assert [own["precision"], own["recall"], own["f1"]] == list(alone.values())
+        assert own["support"] == sum(span[2] == kind for span in true[0])
+    assert span_rates([[]], [[]]) == {}
+    assert span_rates([[(0, 1, "A")]], [[(0, 1, "B")]])["B"] == dict.fromkeys(("precision", "recall", "f1"), 0) | {
+        "support": 0
+    }
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,23 @@ def test_the_figures_agree_with_each_other(lines):
     assert figures["tokens"] == (7 + 1 + 10 + 1 if lines else 18)
 
 
+@pytest.mark.parametrize("level", ["char", "word", "space", "bpe"])
+@pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+def test_perplexity_per_word_is_a_papers(level, lines):
+    model = trained(lines=lines, level=level)
+    figures = model.evaluate("fox , <unk> (dog)\n\nit's over .\n\njumps")
+    # words: 4 + 3 + 1; line ends: 4, or 3 of lines with tokens; a stream's first word is given
+    counted = 8 + 3 if lines else 8 + 4 - (0 if level in ("char", "bpe") else 1)
+    assert figures["words"] == counted
+    total = sum(nats for _, nats in model.predict("fox , <unk> (dog)\n\nit's over .\n\njumps") if nats is not None)
+    # 1e-5: sums of the same float32 losses, rounded to six digits
+    assert math.log(figures["perplexity_per_word"]) == pytest.approx(total / counted, rel=1e-5)
+    if level == "space":
+        assert figures["perplexity_per_word"] == figures["perplexity"]
+    assert 0 < model.metrics_["valid"]["words"] <= EASY.count(" ")
+    assert model.metrics_["valid"]["perplexity_per_word"] > 1
+
+
 def test_lines_are_evaluated_independently():
     model = trained(lines=True)
     lines = ["the fox", "dog", "a quick brown dog jumps"]

@@ -161,6 +161,19 @@ def test_predicted_entities_follow_the_scheme_of_the_data(crf):
     assert figures["span_f1"] == figures["span_precision"] == figures["span_recall"] == 1
 
 
+def test_tags_of_one_type_are_one_label_of_macro_f1():
+    tagger = Tagger()
+    true, predicted = [["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "B-PER", "O", "O"]]
+    report = tagger.compare_predictions(Examples([["Ada", "L.", "in", "Rome"]], true), predicted, set())
+    # PER 2 of 2; O: 1 of 2 found, the only true one; LOC never found
+    assert report.metrics["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert report.metrics["accuracy"] == 0.5
+    assert list(report.labels) == ["B-LOC", "B-PER", "I-PER", "O"]  # the tags themselves stay apart
+    assert report.spans["LOC"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert report.spans["PER"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert tagger.compare_predictions(Examples([["a"]], [["X"]]), [["X"]], set()).spans == {}
+
+
 @pytest.mark.parametrize("crf", [False, True])
 def test_an_entity_never_continues_without_having_begun(crf):
     words, tags = ([pair[side] for pair in ENTITIES] for side in (0, 1))
@@ -173,6 +186,18 @@ def test_an_entity_never_continues_without_having_begun(crf):
                 tag == "I-PER" and before[2:] != "PER" for before, tag in zip(["O", *row], row, strict=False)
             )
         assert pieces
+
+
+def test_turkish_capitals_are_read_as_turkish(tmp_path):
+    words, tags = [["ışık", "yandı"], ["iki", "gün"]] * 5, [["N", "V"], ["NUM", "N"]] * 5
+    Tagger(**SMALL, steps=4, characters="none").fit(words, tags).save(tmp_path / "m")
+    model, english = elman.load(tmp_path / "m"), trained(characters="none", steps=2)
+    spelled = {"IŞIK": "ışık", "İKİ": "iki", "YANDI": "yandı"}
+    assert (
+        model._table().gather([list(spelled)])[0].tolist() == model._table().gather([[*spelled.values()]])[0].tolist()
+    )
+    assert model._table().gather([["ISI", "işik"]])[0].unique(dim=1).shape[1] == 1  # both unknown
+    assert english._table().gather([["IT"]])[0].tolist() == english._table().gather([["it"]])[0].tolist()
 
 
 def test_pretrained_vectors_cover_words_outside_the_training_data(tmp_path, caplog):

@@ -89,13 +89,15 @@ def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
 
     console = Console()
     table = Table(box=None, pad_edge=False)
-    for title in ("model", "nats/token", "bits/char", "parameters", "memory", "seconds", "unseen"):
+    likelihoods = ("nats/\ntoken", "bits/\nchar", "perplexity\ntoken / word")
+    for title in ("model", *likelihoods, "parameters", "memory", "seconds", "unseen"):
         table.add_column(title, justify="left" if title == "model" else "right")
     for row in sorted(rows, key=lambda row: row.nats_per_token):
         table.add_row(
             row.model,
             f"{row.nats_per_token:.4f}",
             f"{row.bits_per_character:.4f}",
+            f"{row.perplexity:,.4g} / {row.perplexity_per_word:,.4g}",
             f"{row.parameters:,}",
             f"{row.memory_bytes / 2**20:.1f} MiB",
             f"{row.seconds:.0f}",

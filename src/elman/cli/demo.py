@@ -62,6 +62,7 @@ def run(words: Sequence[str]) -> int:
         nats_per_token=figures["nats_per_token"],
         bits_per_character=figures["bits_per_character"],
         perplexity=figures["perplexity"],
+        perplexity_per_word=figures["perplexity_per_word"],
         parameters=model.metrics_["parameters"],
         memory_bytes=4 * model.metrics_["parameters"],
         seconds=train["seconds"],

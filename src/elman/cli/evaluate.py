@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -18,6 +18,8 @@ from elman.errors import UsageError
 from elman.files import write_files
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from elman.families.reports import Report
 
 
@@ -39,7 +41,7 @@ class Evaluate(Searching):
     input_format: Annotated[str | None, About(metavar="NAME", default="as in training")] = None
     """Format of the files; elman predict --help lists the names."""
     json: bool = False
-    """Print one flat JSON object."""
+    """Print one JSON object; the figures of each type of entity are in its object "spans"."""
     confusion: Annotated[Path | None, About(metavar="SVG")] = None
     """Draw the confusion matrix of the labels into this file."""
 
@@ -65,10 +67,11 @@ def run(words: Sequence[str]) -> int:
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:
-        print(write_json({**report.metrics, **report.signatures}))
+        spans = {"spans": report.spans} if report.spans else {}
+        print(write_json({**report.metrics, **report.signatures, **spans}))
         return 0
     for name, value in report.metrics.items():
-        print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
+        print(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:{_form(value)}}")
     for name, text in report.signatures.items():
         print(f"{name:<20} {text}")
     if report.labels:
@@ -76,18 +79,32 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
+def _form(value: float) -> str:
+    return ".4f" if value < 1e9 else ".4g"  # a perplexity per word, of a text without white space, has 300 digits
+
+
 def print_labels(report: Report) -> None:
-    """Print each label's figures, and the confusion matrix."""
+    """Print the figures of each type of entity, those of each label, and the confusion matrix."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for title in ("label", "precision", "recall", "F1", "support"):
-        table.add_column(title, justify="left" if title == "label" else "right")
-    for label, rates in report.labels.items():
-        shares = (f"{rates['precision']:.4f}", f"{rates['recall']:.4f}", f"{rates['f1']:.4f}")
-        table.add_row(label, *shares, f"{rates['support']:,}")
-    console.print()
-    console.print(table)
+    if report.spans:
+        overall = {name: report.metrics[f"span_{name}"] for name in ("precision", "recall", "f1")}
+        support = sum(rates["support"] for rates in report.spans.values())
+        typed = {kind or "(no type)": rates for kind, rates in report.spans.items()}
+        console.print("\n", _table("entity", {**typed, "all entities": {**overall, "support": support}}), sep="")
+    console.print("\n", _table("label", report.labels), sep="")
     console.print(f"\n{report.confusion_text()}", markup=False)
+
+
+def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Lay out precision, recall, F1 and support of each row."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in (title, "precision", "recall", "F1", "support"):
+        table.add_column(column, justify="left" if column == title else "right")
+    for name, rates in rows.items():
+        shares = (f"{rates['precision']:.4f}", f"{rates['recall']:.4f}", f"{rates['f1']:.4f}")
+        table.add_row(name, *shares, f"{rates['support']:,}")
+    return table

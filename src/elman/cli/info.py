@@ -52,4 +52,6 @@ def run(words: Sequence[str]) -> int:
         figures = ", ".join(f"{name} {value:,.6g}" for name, value in model.metrics_.get(part, {}).items())
         if figures:
             console.print(f"{part}: {figures}", highlight=False)
+    if verdict := model.metrics_.get("verdict"):
+        console.print(f"gradients by lag: {verdict}", highlight=False, markup=False)
     return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from elman.cli.streams import standard_input
 from elman.errors import ModelError, UsageError
 from elman.models.tasks import TASKS
 
@@ -34,6 +36,18 @@ def resolve(word: str, task: str) -> Path | str:
             raise UsageError(f"{word}: a {task} reads files only; download the data and name their folder")
         return load_hub_text(word.removeprefix("hub:"), form)
     return sample_text(word.removeprefix("sample:")) if word.startswith("sample:") else Path(word)
+
+
+@contextmanager
+def open_input(word: str, task: str) -> Iterator[Path | str | IO[bytes]]:
+    """Open standard input, a named pipe such as <(zcat a.csv.gz), or another FILE, to be read once."""
+    if word == "-":
+        yield standard_input()
+    elif Path(word).is_fifo():
+        with Path(word).open("rb") as stream:
+            yield stream
+    else:
+        yield resolve(word, task)
 
 
 def examples(task: str, words: Sequence[str], images: Path | None = None) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ VERBS = {
     "generate": "write text or music with a model",
     "predict": "tag, classify, translate, caption or score a file",
     "evaluate": "measure a model on a file",
+    "inspect": "look inside a model: states, gates, how far back it learns",
     "compare": "train several models on the same data, and compare them",
     "info": "show a model's settings and parameters",
     "data": "list and print the built-in data sets",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.inputs import check_model_and_files, check_svg, resolve
+from elman.cli.inputs import check_model_and_files, check_svg, open_input
 from elman.cli.searching import Searching, search_of
-from elman.cli.streams import standard_input
 from elman.errors import UsageError
 from elman.models.tasks import TASKS
 
@@ -63,7 +61,7 @@ def run(words: Sequence[str]) -> int:
     if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")
         raise UsageError(f"pictures come as files: elman data show {name} --pictures DIR writes those of a sample")
-    with _open(command.file, model.task) as data:
+    with open_input(command.file, model.task) as data:
         problems, is_pipe = Problems(), not isinstance(data, Path | str)
         if command.attention is not None and (is_pipe or not hasattr(model, "attention_picture")):
             raise UsageError("`attention` draws the attention of a translator to the first source of a FILE")
@@ -88,15 +86,3 @@ def _options(command: Predict, model: Any) -> dict[str, Any]:
         raise UsageError(f"`encoder` is no option of a model of task {model.task}; leave it out")
     encoder = {"encoder": command.encoder} if command.encoder else {}
     return {**encoder, **search_of(command, model)}
-
-
-@contextmanager
-def _open(word: str, task: str) -> Iterator[Path | str | IO[bytes]]:
-    """Open standard input, a named pipe such as <(zcat a.csv.gz), or another FILE."""
-    if word == "-":
-        yield standard_input()
-    elif Path(word).is_fifo():
-        with Path(word).open("rb") as stream:
-            yield stream
-    else:
-        yield resolve(word, task)

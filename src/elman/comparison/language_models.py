@@ -29,7 +29,8 @@ class LanguageModelRow:
     model: str
     nats_per_token: float
     bits_per_character: float
-    perplexity: float
+    perplexity: float  # per token
+    perplexity_per_word: float  # between white space; line ends are words
     parameters: int
     memory_bytes: int
     seconds: float  # of training and evaluation
@@ -87,6 +88,7 @@ def compare_language_models(
             nats_per_token=figures["nats_per_token"],
             bits_per_character=figures["bits_per_character"],
             perplexity=figures["perplexity"],
+            perplexity_per_word=figures["perplexity_per_word"],
             parameters=parameters,
             memory_bytes=4 * parameters,
             seconds=time.perf_counter() - began,
@@ -113,6 +115,7 @@ def _evaluate_ngram(
         held_out.num_targets,
         count_predicted_characters(held_out, reader.tokenizer_, settings.lines),
         held_out.num_unknown,
+        held_out.num_words,
     )
     unseen, total = ngram.unseen_contexts(held_out_ids, offsets)
     seconds = time.perf_counter() - began
@@ -123,6 +126,7 @@ def _evaluate_ngram(
         nats_per_token=float(figures["nats_per_token"]),
         bits_per_character=float(figures["bits_per_character"]),
         perplexity=float(figures["perplexity"]),
+        perplexity_per_word=float(figures["perplexity_per_word"]),
         parameters=ngram.num_parameters,
         memory_bytes=ngram.nbytes,
         seconds=seconds,

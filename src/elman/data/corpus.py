@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 import weakref
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.text import Text
+from elman.data.text import Text, split_text
 from elman.data.tokens.tokenizer import Ids, Tokenizer
 from elman.errors import StorageError
+
+_PIECE_CHARACTERS = 1 << 16
+_FIRST_WORD = re.compile(r"[^\S\n]*(?:\n|\S+)")
 
 
 class IdFile:
@@ -77,6 +81,8 @@ class Corpus:
         num_characters: the number of characters that the ids stand for; the newlines of skipped lines do not count.
         num_unknown: the number of ids that are ``<unk>``.
         hint: the end of an error message about too little text; see `elman.data.text.Text.hint`.
+        num_words: the number of words that are predicted, counted as papers do at every level: what stands between
+            white space, and each line end. The first word of a stream does not count if it is the first token.
     """
 
     ids: IdArray
@@ -84,6 +90,7 @@ class Corpus:
     num_characters: int
     num_unknown: int
     hint: str = ""
+    num_words: int = 0
 
     @property
     def num_tokens(self) -> int:
@@ -140,13 +147,17 @@ def build_corpus(
     stored = IdFile(dtype, directory, memory_limit)
     offsets = IdFile(np.dtype(np.int64), directory, memory_limit)
     offsets.append(np.zeros(1, np.int64))
-    num_read = num_skipped = num_unknown = 0
+    num_read = num_skipped = num_unknown = num_words = 0
     for chunk in text.chunks(start, stop, keep_lines=lines):
+        if not lines:
+            num_words += chunk.count("\n") - (num_read == 0 and _begins_with_token(chunk, tokenizer))
+        num_words += sum(len(piece.split()) for piece in split_text(chunk, _PIECE_CHARACTERS))
         num_read += len(chunk)
         if lines:
             ids, line_lengths = tokenizer.encode_lines(chunk.removesuffix("\n"))
             kept = line_lengths[line_lengths > 0]
             num_skipped += len(line_lengths) - len(kept)
+            num_words += len(kept)
             ends = len(stored) + np.cumsum(kept + 2)
         else:
             ids = tokenizer.encode(chunk)
@@ -164,7 +175,13 @@ def build_corpus(
             ) from None
     if not lines:
         offsets.append(np.array([len(stored)]))
-    return Corpus(stored.settle(), offsets.settle(), num_read - num_skipped, num_unknown, text.hint)
+    return Corpus(stored.settle(), offsets.settle(), num_read - num_skipped, num_unknown, text.hint, num_words)
+
+
+def _begins_with_token(chunk: str, tokenizer: Tokenizer) -> bool:
+    """Tell whether the first word or line end of a text is its first token, and not several."""
+    first = _FIRST_WORD.match(chunk)
+    return first is not None and len(tokenizer.encode(first[0])) == 1
 
 
 def _add_ends(ids: Ids, lengths: NDArray[np.int64], tokenizer: Tokenizer) -> Ids:

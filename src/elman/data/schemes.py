@@ -131,6 +131,16 @@ def find_spans(bio: Sequence[str]) -> list[Span]:
     return _find_spans(bio, "bio")
 
 
+def merge_positions(bio: Sequence[str]) -> list[str]:
+    """Merge the BIO tags of the words of a span into one: a hyphen and the type; other tags are kept.
+
+    Example:
+        >>> merge_positions(["B-PER", "I-PER", "O", "B-LOC"])
+        ['-PER', '-PER', 'O', '-LOC']
+    """
+    return [tag[1:] if _is_span_tag(tag, "BI") else tag for tag in bio]
+
+
 def find_inconsistencies(tags: Sequence[str], scheme: str) -> list[int]:
     """Find the positions of tags that the scheme does not have, or not in this place, such as I- after O.
 

@@ -28,6 +28,7 @@ import torch
 
 from elman.draws import drawing
 from elman.errors import ModelError, StorageError, UsageError
+from elman.families.gradients import TrainingGradients
 from elman.families.plan import Traits, plan
 from elman.families.reports import Report
 from elman.families.saved.description import library_versions, model_card, num_parameters
@@ -52,7 +53,7 @@ from elman.training.computing import check_device, computing, seeded
 from elman.training.loop import describe_run, predict_cost, train
 from elman.training.progress import Progress
 from elman.training.state import RunState
-from elman.training.task import Batches, Task
+from elman.training.task import GRADIENT_REACH, Batches, Task
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,15 @@ class Model(ModelSettings, ABC):
 
         Yields:
             The unrolled network for each input, in order.
+        """
+
+    @abstractmethod
+    def _unroll_held_out(self, number: int, steps: int) -> Iterator[Unrolled]:
+        """Unroll the network over some held-out inputs, while it trains.
+
+        Args:
+            number: at most so many inputs, spread evenly.
+            steps: stop reading each after so many, where a model reads only forward.
         """
 
     @abstractmethod
@@ -287,6 +297,7 @@ class Model(ModelSettings, ABC):
                 self,
                 progress=progress,
                 summary=self._summary,
+                gradients=TrainingGradients(self),
                 started=started,
                 reserve=lambda: WRITING_SECONDS + self._final_seconds(),
                 checkpoint=folder / FILE_NAME if folder is not None else None,
@@ -426,7 +437,9 @@ class Model(ModelSettings, ABC):
                 "tokens_per_second": round(state.targets / max(state.step_seconds, 1e-9), 1),
                 "steps": state.step,
                 "best_step": state.best["step"],
+                **({GRADIENT_REACH: reach} if (reach := state.gradient_reach) is not None else {}),
             },
+            **({"verdict": state.verdict} if state.verdict else {}),
             "parameters": num_parameters(self.network_),
             "versions": library_versions(),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.data.tokens.byte_pairs import BytePairTokenizer
+from elman.data.tokens.casing import has_dotless_i, lower_case
 from elman.data.tokens.lexicon import Lexicon, WordSequences, pad_rows
 from elman.data.tokens.tokenizer import Tokenizer
 from elman.data.tokens.vectors import read_vectors
@@ -136,23 +137,25 @@ class SentenceInputs:
     def learn(self, items: Sequence[Any], others: Sequence[Any]) -> None:
         """Build the lexicon from the words of the training data and, if there are any, of the pretrained vectors."""
         counts = Counter(chain.from_iterable(map(self.tokens, items)))
+        dotless_i = has_dotless_i(counts)
         names: list[str] = []
         size = 0
         path, settings = self._settings.vectors, self._settings
         if path is not None:
             known: Iterable[str] = chain.from_iterable(map(self.tokens, others))
-            rows, self._vectors = read_vectors(path, {*counts, *known}, first=settings.vector_words)
+            rows, self._vectors = read_vectors(path, {*counts, *known}, settings.vector_words, lower_case(dotless_i))
             names, size = sorted(rows, key=rows.__getitem__), self._vectors.shape[1]
             if settings.embedding_size not in (None, size):
                 raise UsageError(
                     f"{path}: vectors of {size} numbers, but embedding_size is {settings.embedding_size}; leave it out"
                 )
-            self._report_coverage(counts, rows)
-        self.lexicon = Lexicon(counts, self._ignores_case, settings.min_count, names, size)
+        self.lexicon = Lexicon(counts, self._ignores_case, settings.min_count, names, size, dotless_i)
+        if path is not None:
+            self._report_coverage(counts, set(names))
 
-    def _report_coverage(self, counts: Mapping[str, int], rows: Mapping[str, int]) -> None:
+    def _report_coverage(self, counts: Mapping[str, int], rows: Set[str]) -> None:
         path = self._settings.vectors
-        missing = [word for word in counts if word not in rows and word.lower() not in rows]
+        missing = [word for word in counts if word not in rows and self.lexicon.lower(word) not in rows]
         coverage = 1 - sum(counts[word] for word in missing) / max(sum(counts.values()), 1)
         frequent = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
         logger.warning(

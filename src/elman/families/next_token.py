@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from elman.data.corpus import Corpus
 from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.unrolled import Stack, Unrolled, check_no_targets, recurrent, shifted
+from elman.families.unrolled import Stack, Unrolled, check_no_targets, recurrent, shifted, spread
 from elman.kernels.generate import Writer
 from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
@@ -106,13 +106,23 @@ class NextTokenModel(NextTokenSettings, Model):
         """Unroll the network over each sequence; see :meth:`elman.families.base.Model.unroll`."""
         self._check_fitted()
         check_no_targets(y, self)
+        return self._unroll_ids(self._read_ids(X, None if steps is None else steps + 2), steps)
+
+    def _unroll_held_out(self, number: int, steps: int) -> Iterator[Unrolled]:
+        def read(sequence: int) -> NDArray[Any]:
+            start, stop = map(int, self._valid.offsets[sequence : sequence + 2])
+            return self._valid.ids[start : min(stop, start + steps + 2)]
+
+        return self._unroll_ids(map(read, spread(self._valid.num_sequences, number)), steps)
+
+    def _unroll_ids(self, sequences: Iterable[NDArray[Any]], steps: int | None) -> Iterator[Unrolled]:
         network, names = self.network_.eval(), self._token_names
         layer, device = recurrent(network.rnn, self), network.head.weight.device
 
         def run(inputs: Tensor) -> tuple[Tensor, None]:
             return network.read_vectors(inputs)[0], None
 
-        for found in self._read_ids(X, None if steps is None else steps + 2):
+        for found in sequences:
             ids = torch.from_numpy(found.astype(np.int64))
             inputs, targets = shifted(ids, self._independent)
             is_cut = steps is not None and len(inputs) > steps

@@ -21,6 +21,7 @@ class Report:
     Args:
         metrics: the figures by name; rates are between 0 and 1.
         labels: precision, recall, F1 and support of each of the K labels; empty if the model predicts no labels.
+        spans: the same of each type of entity; empty if the model predicts none.
         signatures: exactly how some figures were computed, such as ``bleu_signature``.
         confusion: (K, K) counts, true labels in rows and predicted labels in columns, in the order of ``labels``.
     """
@@ -29,6 +30,7 @@ class Report:
     labels: dict[str, LabelRates] = field(default_factory=dict)
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     signatures: dict[str, str] = field(default_factory=dict)
+    spans: dict[str, LabelRates] = field(default_factory=dict)
 
     def confusion_text(self) -> str:
         """Return the confusion matrix as text for a terminal."""

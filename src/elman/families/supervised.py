@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
 from elman.families.reports import Report
+from elman.families.unrolled import Unrolled, spread
 from elman.training.clock import predict_seconds
 
 
@@ -33,6 +34,7 @@ class Supervised(ABC):
     valid_fraction: float
     data_: dict[str, Any]
     _check_fitted: Callable[[], None]
+    unroll: Callable[..., Iterator[Unrolled]]
 
     def read(self, X: Any, y: Any = None, *, valid: Any = None) -> tuple[Examples, Examples]:  # noqa: N803
         """Read the training and the validation examples, as ``fit`` does.
@@ -108,6 +110,10 @@ class Supervised(ABC):
         report = self._evaluate(examples)
         report.metrics["left_out"] = examples.num_skipped
         return report
+
+    def _unroll_held_out(self, number: int, steps: int) -> Iterator[Unrolled]:
+        some = self._valid.select(spread(len(self._valid.inputs), number))
+        return self.unroll(some.inputs, some.labels)
 
     def _final_metrics(self) -> dict[str, float | int]:
         self._report = self._evaluate(self._valid)

@@ -69,6 +69,16 @@ class Unrolled:
         """The stack that computes the outputs."""
         return list(self.stacks.values())[-1]
 
+    @property
+    def num_steps(self) -> int:
+        """The number of steps of the longest stack."""
+        return max(len(stack.tokens) for stack in self.stacks.values())
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """What the names of each stack's arrays begin with."""
+        return {name: f"{name}." if len(self.stacks) > 1 else "" for name in self.stacks}
+
 
 def recurrent(layer: Any, model: Any) -> Recurrent:
     """Return the recurrent layers; raise UsageError if the network has none."""
@@ -106,3 +116,13 @@ def shifted(ids: Tensor, is_whole: bool) -> tuple[Tensor, Tensor]:
     if is_whole:
         return ids[:-1], ids[1:]
     return ids, torch.cat((ids[1:], ids.new_tensor([IGNORED])))
+
+
+def spread(number: int, most: int) -> list[int]:
+    """Return at most so many of the rows 0 … number - 1, spread evenly.
+
+    Example:
+        >>> spread(9, 3), spread(2, 3)
+        ([0, 4, 8], [0, 1])
+    """
+    return [row * (number - 1) // max(most - 1, 1) for row in range(most)] if number > most else [*range(number)]

@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.inspection.attribution import Attribution as Attribution
+    from elman.inspection.attribution import attribute as attribute
     from elman.inspection.context import ContextUse as ContextUse
     from elman.inspection.context import context_use as context_use
     from elman.inspection.gradients import GradientByLag as GradientByLag
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from elman.inspection.interventions import ablation_effect as ablation_effect
     from elman.inspection.interventions import clamp as clamp
     from elman.inspection.interventions import patch as patch
+    from elman.inspection.probes import Probe as Probe
+    from elman.inspection.probes import probe as probe
     from elman.inspection.reports import model_report as model_report
     from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
@@ -29,9 +33,11 @@ if TYPE_CHECKING:
     from elman.inspection.units import rank_units as rank_units
 
 _HOMES = {
+    **dict.fromkeys(("Attribution", "attribute"), "attribution"),
     **dict.fromkeys(("ContextUse", "context_use"), "context"),
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
     **dict.fromkeys(("Effect", "Unit", "ablate", "ablation_effect", "clamp", "patch"), "interventions"),
+    **dict.fromkeys(("Probe", "probe"), "probes"),
     **dict.fromkeys(("model_report", "save_report"), "reports"),
     **dict.fromkeys(("Trace", "trace"), "traces"),
     **dict.fromkeys(("UnitRanking", "rank_units"), "units"),

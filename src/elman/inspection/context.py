@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from elman.counting.ngrams import NgramModel
 from elman.data.batching import IGNORED
 from elman.data.tokens.targets import Targets
+from elman.data.values.columns import take_items
 from elman.draws import drawing
 from elman.errors import UsageError
 from elman.families.base import Model
@@ -110,8 +112,8 @@ def context_use(
         model: a fitted model of any task.
         X: the inputs, as :func:`~elman.inspection.trace` takes them.
         y: the answers; the model's own where not given.
-        train: what an n-gram model learns from, to stand beside: a text, tunes, or the target texts of a translator or
-            captioner.
+        train: what an n-gram model learns from, to stand beside: a text or tunes; of a translator or captioner a file
+            of examples, a pair (X, y), or the target texts alone.
         contexts: each k; 1, 2, 4 and so on, up to 256 or the longest input, where not given.
         targets: at most so many are looked at, spread evenly over all there are.
         steps: look at the first so many steps of each input of a language model or a composer.
@@ -217,7 +219,8 @@ def _read_sequences(model: Model, train: Any) -> Iterator[NDArray[np.int64]]:
         yield from model._read_ids(train, None)
         return
     assert isinstance(model, EncoderDecoderModel)
-    texts = [train] if isinstance(train, str) else train
+    is_file = isinstance(train, Path | str | tuple)
+    texts = model._read_valid(train).labels if is_file else take_items(train, "train", "texts")
     answers = Targets(model._take_answers(texts, len(texts)), model._target_tokenizer, model.max_length)
     for row, length in enumerate(answers.lengths):
         read, goals = answers.gather(np.array([row]))

@@ -20,6 +20,8 @@ from elman.families.next_token import NextTokenModel
 from elman.families.saved.description import named_shapes, num_parameters
 from elman.families.unrolled import Stack, Unrolled
 from elman.files import replacing
+from elman.inspection.attribution import attribute
+from elman.inspection.context import context_use
 from elman.inspection.gradients import GradientByLag, gradient_by_lag
 from elman.inspection.holding import measure_holding
 from elman.inspection.traces import Trace, check_model, run_recorded, select, trace_unrolled
@@ -29,6 +31,9 @@ from elman.nn.recording import LayerRun
 STEPS = 500  # of an input, unless more are asked for
 _READS = {"char": "character", "word": "word", "space": "word"}  # by level; others read tokens
 LOSSES = 32  # that are sent back
+CONTEXT_TARGETS = 64  # whose loss by context is measured
+ATTRIBUTED = 4  # outputs that are attributed to inputs ...
+ATTRIBUTED_STEPS = 64  # ... and, of a text, how long it may be
 SMALL = 16  # units up to which the equation stands there with its numbers
 
 
@@ -87,6 +92,8 @@ def model_report(
         outputs=_outputs(found, unrolled.last, is_told),
         attention=found.attention[0] if found.attention else None,
         gradients=gradients,
+        context=_measure_context(model, X, y, steps, record),
+        attributions=_attribute(model, X, y, steps, record, unrolled, len(found.targets)),
         units=_rank_units(model, X, y, steps, record, unrolled.last),
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
         figures=_figures(model, unrolled.last, found, is_told) | _reach(gradients),
@@ -101,9 +108,6 @@ def _plan(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
     attention = getattr(getattr(network, "decoder", None), "attention", None)
     pooling, front = getattr(network, "pooling", None), getattr(network, "front", None)
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
-    places = len(unrolled.places)
-    side = math.isqrt(places)
-    regions = (side, side) if side * side == places else (1, places)
     return drawn.NetworkPlan(
         stacks=tuple(_stack_plan(name, stack) for name, stack in unrolled.stacks.items()),
         parameters=tuple(
@@ -115,9 +119,16 @@ def _plan(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
         pooling=None if pooling is None else pooling.kind,
         crf=getattr(network, "crf", None) is not None,
         attention=None if attention is None else attention.kind,
-        regions=regions if places else None,
-        features=front.place_size if places and front is not None else 0,
+        regions=_regions(unrolled),
+        features=front.place_size if unrolled.places and front is not None else 0,
     )
+
+
+def _regions(unrolled: Unrolled) -> tuple[int, int] | None:
+    """Return the rows and columns of a picture's regions; None where tokens are read."""
+    places = len(unrolled.places)
+    side = math.isqrt(places)
+    return None if not places else (side, side) if side * side == places else (1, places)
 
 
 def _stack_plan(name: str, stack: Stack) -> drawn.StackPlan:
@@ -252,6 +263,60 @@ def _curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.Gradien
         stack=stack,
         is_reverse=is_reverse,
     )
+
+
+# ---------------------------------------------------------------- what is used of the input
+
+
+def _measure_context(
+    model: Model,
+    X: Any,  # noqa: N803
+    y: Any,
+    steps: int | None,
+    record: int,
+) -> drawn.ContextUse | None:
+    """Measure the loss by context; None for an input of one step, or without a loss."""
+    try:
+        found = context_use(model, X, y, steps=steps, record=record, targets=CONTEXT_TARGETS)
+    except DataError:
+        return None
+    return drawn.ContextUse(
+        lags=found.contexts.tolist(),
+        losses=found.losses.tolist(),
+        whole=found.whole,
+        unit=f"nats, mean of {found.num_targets:,} outputs",
+    )
+
+
+def _attribute(
+    model: Model,
+    X: Any,  # noqa: N803
+    y: Any,
+    steps: int | None,
+    record: int,
+    unrolled: Unrolled,
+    num_outputs: int,
+) -> list[drawn.Attribution]:
+    """Attribute some outputs to the inputs; of a model that predicts its input, outputs near the beginning."""
+    is_next = isinstance(model, NextTokenModel)
+    length = min(num_outputs, ATTRIBUTED_STEPS) if is_next else num_outputs
+    chosen = np.unique(np.linspace(0, length - 1, 1 + (2 if is_next else ATTRIBUTED)).round().astype(int)[1:])
+    limit = length if is_next else steps
+    (found,) = attribute(model, X, y, steps=limit, record=record, outputs=chosen.tolist()).inputs
+    regions = _regions(unrolled)
+    return [
+        drawn.Attribution(
+            target=f"“{output}” at step {step + 1}" if unrolled.last.is_aligned else f"“{output}”",
+            method="integrated gradients",
+            scores=scores,
+            tokens=found.places,
+            completeness=float(gap),
+            regions=regions,
+        )
+        for output, step, scores, gap in zip(
+            found.outputs, found.steps.tolist(), found.integrated, found.gaps, strict=True
+        )
+    ]
 
 
 # ---------------------------------------------------------------- units

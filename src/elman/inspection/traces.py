@@ -196,17 +196,23 @@ class Trace:
             found["places"] = np.array(self.places, np.str_)
         return found | {f"attention.{number}": weights for number, weights in enumerate(self.attention)}
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, more: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Write everything into an ``.npz``: the arrays by their names, ``tokens``, ``losses`` and so on.
+
+        Args:
+            path: the file.
+            more: further arrays by name.
 
         Raises:
             StorageError: it cannot be written.
         """
-        save_npz(Path(path), self.named_arrays())
+        with replacing(Path(path), "name another file") as beside, beside.open("wb") as file:
+            np.savez(file, **self.named_arrays(), **(more or {}))  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON has it: lists of numbers, None for NaN."""
-        return {"task": self.task, **{name: to_lists(array) for name, array in self.named_arrays().items()}}
+        named = {name: to_lists(array) for name, array in self.named_arrays().items() if name not in self.arrays}
+        return {"task": self.task, "states": {name: to_lists(array) for name, array in self.arrays.items()}, **named}
 
     def __repr__(self) -> str:
         """Say what there is, in a line."""
@@ -359,18 +365,13 @@ def run_recorded(
     return record, logits, attention
 
 
-def array_names(unrolled: Unrolled) -> dict[str, str]:
-    """Return what the names of each stack's arrays begin with."""
-    return {name: f"{name}." if len(unrolled.stacks) > 1 else "" for name in unrolled.stacks}
-
-
 def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int) -> Trace:
     """Record one input, laid out: :func:`trace` of it."""
     with torch.no_grad():
         record, logits, attention = run_recorded(model, unrolled, unrolled.inputs[None])
         log_probabilities = unrolled.log_probabilities(logits)[0]  # (M, V)
         arrays: dict[str, NDArray[Any]] = {}
-        for name, prefix in array_names(unrolled).items():
+        for name, prefix in unrolled.prefixes.items():
             stack = unrolled.stacks[name]
             for run in record.of(stack.layer):
                 place = f"{prefix}{run.name}"
@@ -456,16 +457,6 @@ def _free_memory() -> int:
         return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
     except (OSError, ValueError, AttributeError):
         return UNKNOWN_MEMORY
-
-
-def save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays by name into an ``.npz``.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    with replacing(path, "name another file") as beside, beside.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def to_lists(array: NDArray[Any]) -> Any:

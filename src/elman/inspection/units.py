@@ -25,7 +25,7 @@ Features = Sequence[str] | Mapping[str, Callable[[Sequence[str]], ArrayLike] | A
 
 NUM_SHIFTS = 199  # of a feature against the text, for the bound
 LABEL = "label"  # stands for one feature for each label
-_PLACE = re.compile(r"layer(\d+)\.(forward|reverse)\.(hidden|cell)$")
+_PLACE = re.compile(r"(encoder\.|decoder\.)?layer(\d+)\.(forward|reverse)\.(hidden|cell)")
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class RankedUnit:
     @property
     def address(self) -> str | None:
         """The unit as :func:`~elman.inspection.ablate` takes it, such as ``0:c12``; None for a gate."""
-        found = _PLACE.search(self.array)
+        found = _PLACE.fullmatch(self.array)
         if found is None:
             return None
-        layer, direction, part = found.groups()
-        return f"{layer}{'r' * (direction == 'reverse')}:{'c' * (part == 'cell')}{self.unit}"
+        stack, layer, direction, part = found.groups("")
+        return f"{stack}{layer}{'r' * (direction == 'reverse')}:{'c' * (part == 'cell')}{self.unit}"
 
 
 @dataclass(frozen=True, eq=False)

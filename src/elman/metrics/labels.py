@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias, TypedDict
 
@@ -130,18 +131,53 @@ def span_metrics(true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Sp
         >>> span_metrics([[(0, 2, "PER")], [(1, 2, "LOC")]], [[(0, 2, "PER"), (3, 4, "LOC")], []])
         {'span_precision': 0.5, 'span_recall': 0.5, 'span_f1': 0.5}
     """
-    if len(true) != len(predicted):
-        raise UsageError(
-            f"spans for {len(true)} sentences, but predictions for {len(predicted)}; give both for each sentence"
-        )
-    expected = {(sentence, *span) for sentence, spans in enumerate(true) for span in spans}
-    found = {(sentence, *span) for sentence, spans in enumerate(predicted) for span in spans}
+    expected, found = _collect_spans(true, predicted)
     right = len(expected & found)
     return {
         "span_precision": right / max(len(found), 1),
         "span_recall": right / max(len(expected), 1),
         "span_f1": 2 * right / max(len(expected) + len(found), 1),
     }
+
+
+def span_rates(true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]) -> dict[str, LabelRates]:
+    """Evaluate the entities or chunks of each type; see :func:`span_metrics`.
+
+    Returns:
+        The metrics of each type that is true or predicted, sorted by type; the support is the number of true spans.
+
+    Raises:
+        UsageError: the numbers of sentences differ.
+
+    Example:
+        >>> span_rates([[(0, 2, "PER")], [(1, 2, "PER")]], [[(0, 2, "PER")], []])
+        {'PER': {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666, 'support': 2}}
+    """
+    expected, found = _collect_spans(true, predicted)
+    support, guessed, right = (Counter(kind for *_, kind in spans) for spans in (expected, found, expected & found))
+    return {
+        kind: {
+            "precision": right[kind] / max(guessed[kind], 1),
+            "recall": right[kind] / max(support[kind], 1),
+            "f1": 2 * right[kind] / (support[kind] + guessed[kind]),
+            "support": support[kind],
+        }
+        for kind in sorted(support | guessed)
+    }
+
+
+def _collect_spans(
+    true: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]
+) -> tuple[set[tuple[int, int, int, str]], set[tuple[int, int, int, str]]]:
+    """Return all true and all predicted spans, each with the number of its sentence."""
+    if len(true) != len(predicted):
+        raise UsageError(
+            f"spans for {len(true)} sentences, but predictions for {len(predicted)}; give both for each sentence"
+        )
+    expected, found = (
+        {(sentence, *span) for sentence, spans in enumerate(side) for span in spans} for side in (true, predicted)
+    )
+    return expected, found
 
 
 def calibration_error(probabilities: npt.NDArray[np.floating[Any]], targets: Integers, bins: int = 15) -> float:

@@ -180,8 +180,9 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
                 mode each line is evaluated independently and its ``</s>`` is predicted too.
 
         Returns:
-            ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``tokens`` (the number
-            predicted), ``characters`` and ``unknown`` (predicted tokens that are ``<unk>``); see
+            ``nats_per_token``, ``bits_per_token``, ``bits_per_character``, ``perplexity``, ``perplexity_per_word``,
+            ``tokens`` (the number predicted), ``words`` (between white space, with line ends), ``characters`` and
+            ``unknown`` (predicted tokens that are ``<unk>``); see
             :func:`~elman.metrics.likelihood.language_metrics`.
 
         Raises:
@@ -253,9 +254,8 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         for batch, losses in self._losses(corpus, num_streams):
             nats += losses.double().sum().item()
             unknown += int((batch.targets == self.tokenizer_.unknown_id).sum())
-        return language_metrics(
-            nats, corpus.num_targets, count_predicted_characters(corpus, self.tokenizer_, self.lines), unknown
-        )
+        characters = count_predicted_characters(corpus, self.tokenizer_, self.lines)
+        return language_metrics(nats, corpus.num_targets, characters, unknown, corpus.num_words)
 
     # Looking inside.
 

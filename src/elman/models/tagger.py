@@ -45,7 +45,7 @@ from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
 from elman.families.sequences import Encoder, SequenceBatch, batch_by_length
 from elman.families.unrolled import Stack, Unrolled
-from elman.metrics.labels import span_metrics
+from elman.metrics.labels import span_metrics, span_rates
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
 from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
@@ -173,11 +173,11 @@ class Tagger(TaggerSettings, LabellingModel):
             y: the tags of each sentence; None if X holds them.
 
         Returns:
-            ``accuracy`` and ``macro_f1`` (over the tags), ``accuracy_unseen`` (over the words that are not in the
-            training data, if any), for entity tags ``span_precision``, ``span_recall`` and ``span_f1``, all from 0 to
-            1; ``nats_per_target`` (over the words whose tag is known), ``tokens``, ``sentences``, ``unknown_labels``
-            (words whose tag is not in the training data; they count as wrong) and ``left_out`` (sentences that could
-            not be read).
+            ``accuracy`` and ``macro_f1`` (over the tags, where the tags of one type of entity are one),
+            ``accuracy_unseen`` (over the words that are not in the training data, if any), for entity tags
+            ``span_precision``, ``span_recall`` and ``span_f1``, all from 0 to 1; ``nats_per_target`` (over the words
+            whose tag is known), ``tokens``, ``sentences``, ``unknown_labels`` (words whose tag is not in the training
+            data; they count as wrong) and ``left_out`` (sentences that could not be read).
 
         Raises:
             UsageError: the model is not fitted, or X or y is of the wrong type.
@@ -216,11 +216,12 @@ class Tagger(TaggerSettings, LabellingModel):
         scheme = getattr(self, "scheme_", None)  # missing where a baseline is compared before fit
         scheme = schemes.detect_scheme(examples.labels) if scheme is None else scheme
         if scheme:
-            spans = (
-                [schemes.find_spans(schemes.to_bio(tags, scheme)) for tags in side]
-                for side in (examples.labels, predicted)
-            )
+            bio = [[schemes.to_bio(tags, scheme) for tags in side] for side in (examples.labels, predicted)]
+            kinds = ([kind for tags in side for kind in schemes.merge_positions(tags)] for side in bio)
+            report.metrics["macro_f1"] = compare_labels(*kinds).metrics["macro_f1"]
+            spans = [[schemes.find_spans(tags) for tags in side] for side in bio]
             report.metrics.update(span_metrics(*spans))
+            report.spans.update(span_rates(*spans))
         report.metrics.update(tokens=len(words), sentences=len(examples.inputs))
         return report
 
@@ -422,7 +423,7 @@ class TaggerNetwork(nn.Module):
         """Return the log-probability of each tag of each word (B, T, K), for rows of equal length."""
         if self.crf is None:
             return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
-        return self.crf.marginals(logits, None).clamp(min=torch.finfo(logits.dtype).tiny).log()
+        return self.crf.log_marginals(logits)
 
     def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
         """Return the probability of each tag of each word (B, T, K)."""

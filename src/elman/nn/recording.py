@@ -75,6 +75,9 @@ class LayerRun:
     handed: list[State] = field(default_factory=list)
     """The states that each step hands to the next, each part (1, B, H), in the order in which they are computed; empty
     where all steps ran at once. In autograd's graph each is a tensor of its own: see :mod:`elman.nn.gradients`."""
+    calls: list[tuple[Tensor, State]] = field(default_factory=list)
+    """Where all steps ran at once: what each call of the layer returned for all its directions, outputs (T, B, D·H) and
+    final state, each part (D, B, H), as they stand in autograd's graph."""
 
     @property
     def name(self) -> str:
@@ -107,6 +110,25 @@ class LayerRun:
             return {cell.gates[0]: self.states["hidden"]}
         if cell.reference is None:
             return {}
+        found = (torch.from_numpy(values).to(self.inputs.dtype) for values in self._compute_saved())
+        return dict(zip(cell.gates, found, strict=False))
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What the cell's backward step in nn/reference.py needs of every step: arrays (T, B, ·) in its order."""
+        if len(self.layer.cell.gates) == 1:
+            found: tuple[Tensor, ...] = (self.states["hidden"],)
+        elif self.kept_gates is None:
+            return self._compute_saved()
+        else:
+            past = self.before
+            beside = (self.states["cell"], past["cell"]) if "cell" in past else (past["hidden"],)
+            found = (*self.kept_gates.chunk(4, dim=-1), *beside)
+        return tuple(tensor.detach().cpu().numpy() for tensor in found)
+
+    def _compute_saved(self) -> tuple[Any, ...]:
+        """Compute all steps at once with the cell's equations in nn/reference.py, from the recorded states."""
+        cell = self.layer.cell
         w = _double(self.weights["weight_ih"])
         from_input = _affine(self.inputs, w, self.weights.get("bias_ih"))  # (T · B, G·H)
         past = [_double(part).reshape(-1, part.shape[-1]) for part in self.before.values()]
@@ -116,9 +138,7 @@ class LayerRun:
                 self.before["hidden"], _double(self.weights["weight_hh"]), self.weights.get("bias_hh")
             )
         _, saved = cell.reference.forward(from_input, from_hidden, tuple(past))
-        shape = (*self.inputs.shape[:2], -1)
-        found = (torch.from_numpy(gate).to(self.inputs.dtype).view(shape) for gate in saved[: len(cell.gates)])
-        return dict(zip(cell.gates, found, strict=True))
+        return tuple(values.reshape(*self.inputs.shape[:2], values.shape[-1]) for values in saved)
 
 
 class Recording:
@@ -204,9 +224,12 @@ def observed(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool)
             parts = outputs.chunk(len(weights), dim=-1)
             starts = _by_direction(state)
             runs = [
-                LayerRun(layer, number, bool(direction), own_weights, inputs, start, State(hidden=part), None)
+                LayerRun(
+                    layer, number, bool(direction), own_weights, inputs, start, State(hidden=part), None,
+                    calls=[(outputs, final)],
+                )
                 for direction, (own_weights, start, part) in enumerate(zip(weights, starts, parts, strict=True))
-            ]
+            ]  # fmt: skip
         else:
             runs, outputs, final = _run_by_step(run_layer, layer, number, own, *about)
         if record is not None:
@@ -231,7 +254,7 @@ def _run_kernels(
             states["cell"] = torch.cat((last, past[:-1])) if direction else torch.cat((past[1:], last))
         kept = gates[direction].view(shape) if gates.numel() else None
         own = (weights[direction], inputs, start, states)
-        runs.append(LayerRun(layer, number, bool(direction), *own, None, kept))
+        runs.append(LayerRun(layer, number, bool(direction), *own, None, kept, calls=[(outputs, final)]))
     return runs, outputs, final
 
 
@@ -324,6 +347,7 @@ def _join(runs: list[LayerRun]) -> LayerRun:
         states=State.join([run.states for run in runs], torch.cat),
         kept_gates=torch.cat(kept) if len(kept) == len(runs) else None,
         handed=[state for run in runs for state in run.handed],
+        calls=[call for run in runs for call in run.calls],
     )
 
 

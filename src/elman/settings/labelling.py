@@ -28,7 +28,8 @@ class LabellingSettings(ExampleSettings):
     """Keep the vectors of this many of the file's first words besides those in the data, for words that training never
     sees."""
     lowercase: bool = True
-    """Use one vector for words that differ only in case; the character encoder still sees the case."""
+    """Use one vector for words that differ only in case; the character encoder still sees the case. Where the data
+    distinguish ı from i, as in Turkish, I is the capital of ı."""
     min_count: int = 1
     """Words that occur less often are <unk>."""
     characters: Literal["lstm", "none"] = "none"

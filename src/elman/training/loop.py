@@ -30,11 +30,12 @@ from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, 
 from elman.training.signals import stop_signals
 from elman.training.state import RunState
 from elman.training.steps import Steps
-from elman.training.task import Batches, Task
+from elman.training.task import Batches, Gradients, Task
 
 logger = logging.getLogger(__name__)
 
 RESERVE_AFTER = 0.8  # of the training time, the time for the work after the last step is measured again
+TELLING_SHARE = 0.5  # of the steps: before, gradients tell of the initial weights more than of the model
 NOTED_CHANGE = 0.1  # of the number of steps: a larger change is reported
 
 
@@ -45,6 +46,7 @@ def train(
     *,
     progress: Progress,
     summary: str = "",
+    gradients: Gradients | None = None,
     started: float | None = None,
     reserve: Callable[[], float] = lambda: 0.0,
     checkpoint: Path | None = None,
@@ -60,6 +62,8 @@ def train(
         settings: how to train.
         progress: the display to report to.
         summary: the data and the settings chosen for them, to report in one line with the number of passes.
+        gradients: measures gradients by lag at validations, as often as takes less than 1 % of the time, and at the
+            last one; None for never.
         started: ``time.perf_counter()`` when the time budget began; None for now.
         reserve: measures how many seconds of the time budget to leave for the caller's work afterwards. It is called
             before the first step and again near the end, when the network has learned and the machine may be faster or
@@ -85,7 +89,7 @@ def train(
         state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
-    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve, summary)
+    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve, summary, gradients)
     with stop_signals() as signals, progress:
         run.begin()
         while not run.is_finished:
@@ -143,6 +147,8 @@ class _Run:
     steps: Steps
     reserve: Callable[[], float]
     summary: str
+    gradients: Gradients | None
+    is_remedy_shown: bool = False
     is_reserve_final: bool = False
     noted_steps: int = 0
 
@@ -235,13 +241,35 @@ class _Run:
         sample = self.task.sample()
         network.train()
         state.add_validation(metrics, self.clock.seconds)
+        remedy = ""
         if state.step > 0:
             for value in metrics.values():
                 if not math.isfinite(value):  # the last update may have diverged after the last finite loss
                     raise self._diverged(f"became {value} in validation")
             state.keep_best(metrics, self.task.objective, network.state_dict())
+            remedy = self._measure_gradients()
+            network.train()
         self.progress.validated(state.step, metrics, sample, best=state.since_best == 0)
+        if remedy and not self.is_remedy_shown:
+            self.is_remedy_shown = True
+            self.progress.note(remedy)
         state.evaluation_seconds = now() - began
+
+    def _measure_gradients(self) -> str:
+        """Measure gradients by lag, unless the last measurement was too short ago.
+
+        Returns:
+            The verdict if it names a remedy and the network has been trained for long enough to tell.
+        """
+        state, gradients = self.state, self.gradients
+        if gradients is None:
+            return ""
+        if not self.is_finished and state.step - state.measured < gradients.steps_between:
+            return ""
+        insight = gradients.measure(state.history)
+        state.add_insight(insight)
+        is_telling = self.is_finished or state.step >= TELLING_SHARE * self.schedule.total_steps
+        return insight.verdict if insight.has_remedy and is_telling else ""
 
     def _measure(self) -> Schedule:
         """Fit a schedule into the time budget at the measured speed."""

@@ -212,6 +212,8 @@ def describe_metrics(metrics: dict[str, float | int], digits: int = 3) -> str:
     Example:
         >>> describe_metrics({"nats_per_token": 1.5, "bits_per_character": 2.164, "perplexity": 4.48, "tokens": 9})
         '1.500 nats/token, 2.164 bits/char, perplexity 4.48'
+        >>> describe_metrics({"nats_per_token": 1.5, "perplexity": 4.48, "perplexity_per_word": 2980.96})
+        '1.500 nats/token, perplexity 4.48, 2,981 per word'
         >>> describe_metrics({"mean_absolute_error": 0.25, "examples": 9})
         'mean_absolute_error 0.25'
     """
@@ -219,6 +221,7 @@ def describe_metrics(metrics: dict[str, float | int], digits: int = 3) -> str:
     units = {f"nats_per_{target}": f"{{:.{digits}f}} nats/{target}"}
     units["bits_per_character"] = f"{{:.{digits}f}} bits/char"
     units |= {"perplexity": "perplexity {:.2f}", "accuracy": "accuracy {:.4f}", "macro_f1": "macro F1 {:.4f}"}
+    units["perplexity_per_word"] = "{:,.4g} per word"
     units["span_f1"] = "span F1 {:.4f}"
     known = [units[name].format(value) for name, value in metrics.items() if name in units]
     others = (f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, float))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elman.documents import check_shape
 from elman.training.schedule import Schedule
+from elman.training.task import GRADIENT_REACH, Insight
 
 SAVED_SHAPE = {  # of the state in a checkpoint
     "step": int,
@@ -26,6 +27,7 @@ SAVED_SHAPE = {  # of the state in a checkpoint
     "since_best": int,
     "history": [{str: (float, None)}],
     "evaluation_seconds?": float,
+    "verdict?": str,
 }  # fmt: skip
 
 
@@ -49,6 +51,7 @@ class RunState:
     since_best: int = 0
     history: list[dict[str, float | int | None]] = field(default_factory=list)  # one row per validation
     evaluation_seconds: float = 0.0  # the time of the last validation
+    verdict: str = ""  # of the last measurement of gradients by lag
 
     def add_loss(self, loss: float, norm: float) -> str:
         """Add a step's loss to the moving average; return what went wrong, or an empty string.
@@ -82,6 +85,21 @@ class RunState:
         self.seconds = seconds
         row = {"step": self.step, "targets": self.targets, "seconds": round(seconds, 3), "train_nats": self.loss}
         self.history.append({**row, **metrics})
+
+    def add_insight(self, insight: Insight) -> None:
+        """Add the figures of a measurement to the row of the last validation, and keep its verdict."""
+        self.history[-1].update(insight.figures)
+        self.verdict = insight.verdict
+
+    @property
+    def gradient_reach(self) -> float | None:
+        """How many steps back errors reached at the last measurement; None if there was none, or it was not finite."""
+        return next((row[GRADIENT_REACH] for row in reversed(self.history) if GRADIENT_REACH in row), None)
+
+    @property
+    def measured(self) -> int:
+        """The step of the last measurement of gradients by lag; 0 for none."""
+        return max((int(row["step"] or 0) for row in self.history if GRADIENT_REACH in row), default=0)
 
     def keep_best(
         self,

@@ -3,11 +3,13 @@
 batches.batch(step)                     a pure function, so the position in the data is the step
 task.training_step(batch, carry)        the summed loss in nats, the number of targets, the state for the next batch
 task.validate(), task.sample()          metrics by name, and a few lines to show
+gradients.measure(history)              how far back errors reach, and what to make of it; optional
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -64,4 +66,40 @@ class Task(Protocol):
 
     def sample(self) -> str:
         """Return a few lines that show what the network can do now."""
+        ...
+
+
+GRADIENT_REACH = "gradient_reach"
+"""The column of the log for how many steps back errors reach."""
+
+
+class Insight(NamedTuple):
+    """What a measurement of gradients by lag found."""
+
+    figures: dict[str, float | None]
+    """Columns of the log; None for a figure that is not finite. Empty if nothing could be measured."""
+    verdict: str = ""
+    """What they say about the model, in words."""
+    has_remedy: bool = False
+    """Whether the verdict names a setting to change."""
+
+
+class Gradients(Protocol):
+    """Measures how far back in time the errors of a network reach, while it trains.
+
+    It draws no random numbers of the run, and leaves the parameters and their gradients as they are; only the network
+    may be in evaluation mode afterwards.
+    """
+
+    @property
+    def steps_between(self) -> float:
+        """The least number of steps between two measurements, the same in equal runs; infinite if there can be none."""
+        ...
+
+    def measure(self, history: Sequence[dict[str, Any]]) -> Insight:
+        """Measure the network as it is now.
+
+        Args:
+            history: the rows of the log so far.
+        """
         ...

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.data.tokens.vectors import read_vectors
+from elman.data.tokens.vectors import read_vectors, read_vectors_for
 from elman.errors import DataError
 
 GLOVE = "the 0.1 -2 3e-2\ncat 1 2 3\nthe 9 9 9\n. . . 4 5 6\né 7 8 9\n"
@@ -166,3 +166,18 @@ def test_a_bomb_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "g.vec").write_bytes(b"the" + b" 1" * (1 << 17))
     with pytest.raises(DataError, match=r"g\.vec:1: the line is longer than the limit of 131,072 characters"):
         read_vectors(tmp_path / "g.vec", ["the"])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"),
+    [
+        (["\n", "ısı", "ISI", "Izmir", "İzmir"], {1: 1, 2: 1, 4: 3}),
+        (["it", "IT", "Izmir", "initial", "visiting", "in", "İzmir"], {0: 2, 1: 2, 2: 3}),
+    ],
+    ids=["turkish", "english"],
+)
+def test_lower_case_is_that_of_the_language(tmp_path: Path, tokens: list[str], wanted: dict[int, int]) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text("ısı 1\nit 2\nizmir 3\n")
+    found, vectors = read_vectors_for(path, tokens)
+    assert dict(zip(found, vectors[:, 0].tolist(), strict=True)) == wanted

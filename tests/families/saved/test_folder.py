@@ -52,7 +52,9 @@ def test_a_folder_holds_what_it_should(saved):
         assert hashlib.sha256((saved / name).read_bytes()).hexdigest() == digest
     assert set(config["files"]) == {"model.safetensors", "tokenizer.json"}
     metrics = json.loads((saved / "metrics.json").read_text())
-    assert {"nats_per_token", "bits_per_character", "perplexity", "tokens", "unknown"} <= set(metrics["valid"])
+    assert {"nats_per_token", "perplexity", "perplexity_per_word", "tokens", "words", "unknown"} <= set(
+        metrics["valid"]
+    )
     assert {"seconds", "tokens_per_second", "steps"} <= set(metrics["train"])
     assert metrics["parameters"] == elman.load(saved).metrics_["parameters"]
     assert {"python", "elman", "torch"} <= set(metrics["versions"])

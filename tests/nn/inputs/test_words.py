@@ -58,3 +58,18 @@ def test_the_offset_to_a_pretrained_vector_starts_at_zero():
     torch.testing.assert_close(encoded[:2], vectors)
     assert encoded[2].abs().sum() > 0  # a word without a vector begins somewhere of its own
     assert not encoded[3].any()
+
+
+def test_lower_case_is_that_of_the_language():
+    turkish = Lexicon({"Işık": 2, "istanbul": 1}, vector_words=["ısı", "izmir"], vector_size=3, dotless_i=True)
+    words = ["ışık", "IŞIK", "işik", "İSTANBUL", "ISTANBUL", "ISI", "İzmir", "Izmir"]
+    found = turkish.look_up(words)
+    assert found.ids.tolist() == [1, 1, 0, 2, 0, 0, 0, 0]
+    assert found.rows.tolist() == [0, 0, 0, 0, 0, 1, 2, 0]
+    again = Lexicon.from_json(turkish.to_json()).look_up(words)
+    assert (again.ids.tolist(), again.rows.tolist()) == (found.ids.tolist(), found.rows.tolist())
+    english = Lexicon({"It": 2, "Işık": 1})
+    assert english.look_up(["IT", "ıt", "Işık", "ışık"]).ids.tolist() == [1, 0, 2, 0]
+    earlier = english.to_json().replace(', "dotless_i": false', "")
+    assert "dotless" not in earlier
+    assert Lexicon.from_json(earlier).look_up(["IT", "ışık"]).ids.tolist() == [1, 0]

@@ -82,6 +82,14 @@ def test_marginals_are_shares_of_paths(size):
     assert not found.requires_grad
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_logarithms_of_marginals_and_their_gradients(size):
+    crf = crf_with_scores(size)
+    logits = batch(size)[0].detach().double()
+    torch.testing.assert_close(crf.log_marginals(logits).exp(), crf.marginals(logits, None), **SAME)
+    torch.autograd.gradcheck(crf.log_marginals, logits.requires_grad_())
+
+
 def test_gradients_are_those_of_finite_differences_under_any_scale_of_the_loss():
     crf = crf_with_scores(3)
     logits, targets = batch(3)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from elman.data.tokens.casing import lower_case
 from elman.data.tokens.tokenizer import UNKNOWN
 from elman.data.tokens.vocabulary import Vocabulary
 from elman.documents import read_json, write_json
@@ -57,6 +58,7 @@ class Lexicon:
         min_count: words rarer than this are <unk>.
         vector_words: the word of each pretrained vector, in the order of the rows.
         vector_size: the length of the pretrained vectors; 0 if there are none.
+        dotless_i: whether I is the capital of ı; see `elman.data.tokens.casing`.
 
     Example:
         >>> lexicon = Lexicon({"The": 2, "cat": 1})
@@ -71,9 +73,12 @@ class Lexicon:
         min_count: int = 1,
         vector_words: Sequence[str] = (),
         vector_size: int = 0,
+        dotless_i: bool = False,
     ) -> None:
         self._counts = dict(counts)
-        self._fold_case = str.lower if lowercase else str
+        self._dotless_i = dotless_i
+        self.lower = lower_case(dotless_i)
+        self._fold_case = self.lower if lowercase else str
         rows: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         for word, count in self._counts.items():
@@ -98,7 +103,7 @@ class Lexicon:
     def look_up(self, words: Sequence[str]) -> Words:
         """Convert distinct words to ids, rows and characters."""
         ids = self.vocabulary.ids([self._fold_case(word) for word in words])
-        rows = [self._rows.get(word) or self._rows.get(word.lower(), 0) for word in words]
+        rows = [self._rows.get(word) or self._rows.get(self.lower(word), 0) for word in words]
         spelled = [word if len(word) <= LONGEST else word[: LONGEST // 2] + word[-LONGEST // 2 :] for word in words]
         lengths = np.array([len(word) for word in spelled], np.int64)  # (U,)
         characters = pad_rows(self.characters.ids(list("".join(spelled))), lengths, 0)  # (U, C)
@@ -108,7 +113,7 @@ class Lexicon:
     def to_json(self) -> str:
         """Return the lexicon as the content of a ``words.json``."""
         vectors = {"size": self.vector_size, "words": self.vector_words}
-        return write_json({"counts": self._counts, "vectors": vectors})
+        return write_json({"counts": self._counts, "vectors": vectors, "dotless_i": self._dotless_i})
 
     @classmethod
     def from_json(cls, text: str, lowercase: bool = True, min_count: int = 1) -> Lexicon:
@@ -118,13 +123,15 @@ class Lexicon:
             ModelError: the content is damaged.
         """
         try:
-            document = read_json(text, {"counts": {str: int}, "vectors": {"words": [str], "size": int}})
+            vectors = {"words": [str], "size": int}
+            document = read_json(text, {"counts": {str: int}, "vectors": vectors, "dotless_i?": bool})
             if not 0 <= document["vectors"]["size"] <= MOST_DIMENSIONS:
                 raise ValueError(f"vectors.size is {document['vectors']['size']}, expected 0 to {MOST_DIMENSIONS:,}")
         except ValueError as error:
             raise ModelError(f"words.json: not the words of a model ({error}); copy the folder again") from None
         vectors = document["vectors"]
-        return cls(document["counts"], lowercase, min_count, vectors["words"], vectors["size"])
+        dotless_i = document.get("dotless_i", False)  # models of earlier versions lack it
+        return cls(document["counts"], lowercase, min_count, vectors["words"], vectors["size"], dotless_i)
 
 
 class WordSequences:

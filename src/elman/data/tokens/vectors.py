@@ -6,7 +6,7 @@ import codecs
 import gzip
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from elman.data.files import DAMAGED, Unpacked, as_data_error, check_unpacked, describe_error, open_file
 from elman.data.lines import Lines, Problems
+from elman.data.tokens.casing import has_dotless_i, lower_case
 from elman.errors import DataError
 
 MOST_DIMENSIONS = 100_000
 
 
-def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict[str, int], NDArray[np.float32]]:
+def read_vectors(
+    path: Path, words: Iterable[str], first: int = 0, lower: Callable[[str], str] = str.lower
+) -> tuple[dict[str, int], NDArray[np.float32]]:
     r"""Read the pretrained vectors of the given words from a file.
 
     A text file has one word on each line, followed by its numbers; a first line with two integers (the numbers of words
@@ -32,6 +35,7 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
         path: the file; ``.gz`` and ``.zip`` files are decompressed.
         words: the words to find.
         first: also read the vectors of this many words at the start of the file, which are usually the most frequent.
+        lower: converts a word to lower case.
 
     Returns:
         The row of each word found, spelled as in the file, and the vectors (rows, dimensions), float32.
@@ -48,7 +52,7 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
         ({'king': 0, 'man': 1}, array([[1. , 0.5],
                [0. , 0.5]], dtype=float32))
     """
-    wanted = {spelled for word in words for spelled in (word, word.lower())}
+    wanted = {spelled for word in words for spelled in (word, lower(word))}
     rows: dict[str, int] = {}
     vectors: list[NDArray[np.float32]] = []
     dimensions = 0
@@ -66,8 +70,9 @@ def read_vectors(path: Path, words: Iterable[str], first: int = 0) -> tuple[dict
 
 def read_vectors_for(path: Path, tokens: Sequence[str]) -> tuple[list[int], NDArray[np.float32]]:
     """Return the indices of the tokens that have a vector in a file, and the vectors (found, dimensions)."""
-    rows, matrix = read_vectors(path, tokens)
-    found = {number: rows.get(token, rows.get(token.lower())) for number, token in enumerate(tokens)}
+    lower = lower_case(has_dotless_i(dict.fromkeys(tokens, 1)))
+    rows, matrix = read_vectors(path, tokens, lower=lower)
+    found = {number: rows.get(token, rows.get(lower(token))) for number, token in enumerate(tokens)}
     known = {number: row for number, row in found.items() if row is not None}
     return list(known), matrix[list(known.values())]
 

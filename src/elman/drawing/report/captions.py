@@ -102,8 +102,8 @@ CAPTIONS = {
     ),
     "inputs": Caption(
         "What each input adds",
-        "One colour speaks for the output, the other against it; the stronger, the more. Together they add up to what "
-        "the whole input changes.",
+        "Orange makes the output more likely, blue less; the stronger the colour, the more. In nats, all inputs add up "
+        "to what they change together, compared with an input of zeros.",
         "How inputs work together. Another method may divide the same sum in another way.",
     ),
 }

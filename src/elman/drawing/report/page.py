@@ -92,7 +92,7 @@ def _figures(reports: Sequence[ModelReport]) -> str:
         return f'<dl class="figures">{inside}</dl>'
     names = dict.fromkeys(name for report in reports for name in report.figures)
     rows = [(name, *(report.figures.get(name) for report in reports)) for name in names]
-    return table(("", *(report.name for report in reports)), rows, "Figures")
+    return table(("Figure", *(report.name for report in reports)), rows, "Figures")
 
 
 def _section(section: Section, place: int) -> str:
@@ -132,11 +132,11 @@ def _data(report: ModelReport) -> dict[str, Any]:
 
 
 def _first_unit(report: ModelReport) -> list[Any] | None:
-    """Choose the unit that the page begins with: the one that is furthest beyond chance."""
+    """Choose the unit that the page begins with: of states rather than gates, the one furthest beyond chance."""
     beyond = [unit for unit in report.units if unit.bound is not None and unit.score > unit.bound]
     if not beyond:
         return None
-    best = max(beyond, key=lambda unit: unit.score - (unit.bound or 0.0))
+    best = max(beyond, key=lambda unit: (unit.part in ("hidden", "cell"), unit.score - (unit.bound or 0.0)))
     return [best.layer, best.is_reverse, best.part, best.unit]
 
 

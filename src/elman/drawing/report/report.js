@@ -32,6 +32,9 @@
     let largest = 0;
     for (const value of packed.values) largest = Math.max(largest, Math.abs(value));
     packed.largest = largest * packed.scale || 1;
+    // Where colours end: single large values, such as those of an LSTM's cell, would leave all others pale.
+    const some = packed.values.filter((_, place) => place % Math.ceil(packed.values.length / 5000) === 0).map(Math.abs).sort();
+    packed.usual = Math.max(some[Math.floor(0.99 * (some.length - 1))] * packed.scale, packed.largest / 10) || 1;
     return packed;
   };
   const at = (packed, row, column) => packed.values[row * packed.columns + column] * packed.scale;
@@ -439,7 +442,7 @@
         return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
       });
       for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-        const share = at(packed, x, sorted[y]) / (gate ? 1 : packed.largest);
+        const share = at(packed, x, sorted[y]) / (gate ? 1 : packed.usual);
         pixels[y * width + x] = colours[clamp(Math.round(share * 255), -255, 255) + 255];
       }
       context.putImageData(image, 0, 0);
@@ -452,7 +455,7 @@
       unitOfScale.textContent = model.chosen.order === "time" ? "steps" : "unit";
       const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * (width - 1)) + 1);
       ticks.replaceChildren(...[...new Set(marks)].map((step, place) => make("span", {}, (place ? "" : "step ") + step)));
-      ramp.replaceChildren(make("span", { class: gate ? "ramp gate" : "ramp" }, gate ? "0" : digits(-packed.largest), make("i"), gate ? "1" : digits(packed.largest)));
+      ramp.replaceChildren(make("span", { class: gate ? "ramp gate" : "ramp" }, gate ? "0" : digits(-packed.usual), make("i"), gate ? "1" : digits(packed.usual)));
       plane.setAttribute("aria-label", `${partName(model.chosen.part)} of ${height} units at ${width} steps, ${model.layer.name}`);
     };
     const point = () => {

@@ -70,7 +70,7 @@ def _cell(value: object, *, is_first: bool) -> str:
 
 def _scrolling(content: str, label: str, data: str = "") -> str:
     """Let what is too wide scroll, also by keyboard."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"{data}>{content}</div>'
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(label)}"{data}>{content}</div>'
 
 
 class _Picture(NamedTuple):

@@ -74,6 +74,8 @@ def model_card(model: Any) -> str:
         values = model.metrics_.get(part, {})  # empty for an unfinished training
         lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
         lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
+    if verdict := model.metrics_.get("verdict"):
+        lines += ["", f"Gradients by lag: {verdict}."]
     lines += ["", f"{num_parameters(model.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]
     lines += ["|---|---|", *(f"| {name} | {value} |" for name, value in model.to_json().items())]
     lines += ["", "## Use", "", "```python", "import elman", "", 'model = elman.load("THIS FOLDER")', "```", ""]

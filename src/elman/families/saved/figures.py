@@ -29,6 +29,7 @@ _SHAPE = {
     "train?": {str: (float, None)},
     "parameters?": int,
     "versions?": {str: str},
+    "verdict?": str,
 }
 
 logger = logging.getLogger(__name__)
@@ -82,8 +83,9 @@ def _parse_number(cell: str) -> float | int | None:
 
 def format_history(rows: list[dict[str, Any]]) -> str:
     """Return the log as CSV with a header; a cell is empty if its value is missing or not finite."""
+    names = dict.fromkeys(name for row in rows for name in row)  # not every validation measures everything
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, fieldnames=list(names), lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: "" if _is_missing(value) else value for name, value in row.items()})

@@ -143,6 +143,30 @@ class LinearChainCRF(nn.Module):
         self._check(logits)
         return _like(sum_over_paths(logits, lengths, self.transitions, self.start, self.end).d_logits, logits)
 
+    def log_marginals(self, logits: Tensor) -> Tensor:
+        """Compute the logarithm of :meth:`marginals` for rows of T steps each, with a gradient.
+
+        Args:
+            logits: (B, T, K) float.
+
+        Returns:
+            (B, T, K).
+
+        Raises:
+            UsageError: a shape does not fit.
+        """
+        self._check(logits)
+        num_steps = logits.shape[1]
+        before = [self.start.expand_as(logits[:, 0])]  # sums over all paths to each label, its own logit left out
+        after = [self.end.expand_as(logits[:, 0])]  # and over all paths from it on
+        for step in range(1, num_steps):
+            reached = before[-1] + logits[:, step - 1]  # (B, K)
+            before.append((reached[:, :, None] + self.transitions).logsumexp(dim=1))
+            onward = after[-1] + logits[:, num_steps - step]
+            after.append((onward[:, None] + self.transitions).logsumexp(dim=2))
+        scores = torch.stack(before, dim=1) + logits + torch.stack(after[::-1], dim=1)  # (B, T, K)
+        return scores.log_softmax(dim=-1)
+
     def extra_repr(self) -> str:
         """Show K in ``repr``."""
         return f"num_labels={len(self.start)}"

@@ -4,7 +4,8 @@ The verdict looks at the mean gradient at lag k, relative to that at lag 1, up t
 its ``bptt_length`` where it is trained on a stream, else the length of its inputs.
 
     exploding              somewhere it is more than 10, or is not finite
-    truncation too short   at lag bptt_length it is still 0.1 or more: what lies further back was cut off in training
+    truncation too short   at lag bptt_length it is still 0.1 or more (from 32 steps on, 0.5 or more): what lies further
+                           back was cut off in training
     vanishing              it falls below 1 % within half the span, and over the span by a factor below 0.7 a step
     too small              the validation loss is within 3 % of the training loss, and there is less than one parameter
                            for 25 tokens of the training data; where their number is not known, fewer than 16 units
@@ -16,16 +17,19 @@ LSTM or GRU loses a quarter of it or less, whatever its text needs. That is why 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.families.base import Model
+from elman.families.saved.description import num_parameters
 
 EXPLODING = 10.0
 CUT_OFF = 0.1
+CUT_OFF_FAR = 0.5
+FAR = 32  # steps
 VANISHED = 0.01
 KEPT_PER_STEP = 0.7
 SAME_LOSS = 0.03
@@ -71,13 +75,14 @@ class Verdict:
         return {"kind": self.kind, "text": self.text, "remedies": remedies}
 
 
-def judge(model: Model, curve: Curve, length: int) -> Verdict:
+def judge(model: Any, curve: Curve, length: int, history: Sequence[dict[str, Any]] | None = None) -> Verdict:
     """Judge a model by its gradients.
 
     Args:
         model: the fitted model.
         curve: (K,) the mean gradient at lag 1, 2 and so on, of all layers and parts of the state; at least one.
         length: how many steps an input has.
+        history: the rows of the log of the training; the model's own where not given.
     """
     settings = model.get_params()
     is_stream = settings.get("lines") is False  # a language model that reads its text as one stream
@@ -91,7 +96,7 @@ def judge(model: Model, curve: Curve, length: int) -> Verdict:
         return _say(
             "exploding", f"gradients grow on their way back: at lag {worst} they are {grown} those at lag 1", remedies
         )
-    if is_stream and span <= len(curve) and relative[span - 1] >= CUT_OFF:
+    if is_stream and span <= len(curve) and relative[span - 1] >= (CUT_OFF if span < FAR else CUT_OFF_FAR):
         longer = max(4 * span, 32)
         what = f"gradients at lag {span} are still {relative[span - 1]:.0%} of those at lag 1, but `bptt_length` {span}"
         return _say("truncation too short", f"{what} cuts them off", [Remedy("bptt_length", longer)])
@@ -101,7 +106,7 @@ def judge(model: Model, curve: Curve, length: int) -> Verdict:
     if reach is not None and reach <= span / 2 and kept < KEPT_PER_STEP:
         text = f"gradients reach {reach - 1} steps back and then are below 1 %, but the model learns over {span}"
         return _say("vanishing", f"{text}: each step keeps {kept:.0%}", _keep_longer(settings))
-    if small := _find_small(model, settings):
+    if small := _find_small(model, settings, model.history_ if history is None else history):
         return _say("too small", small, [Remedy("hidden_size", 4 * int(settings["hidden_size"]))])
     far = f"{reach - 1} steps back" if reach is not None else f"further than {len(curve)} steps back"
     return Verdict("healthy", f"gradients reach {far}; nothing to change")
@@ -127,14 +132,14 @@ def _keep_longer(settings: dict[str, Any]) -> list[Remedy]:
     return [Remedy("cell", "lstm"), *bias]
 
 
-def _find_small(model: Model, settings: dict[str, Any]) -> str:
+def _find_small(model: Any, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """Say why a model is too small for its data; nothing where it is not, or where that is not known."""
-    history = model.history_[-1] if model.history_ else {}
+    history = rows[-1] if rows else {}
     train = history.get("train_nats")
     valid = next((value for name, value in history.items() if name.startswith("nats_per_")), None)
     if train is None or valid is None or valid > (1 + SAME_LOSS) * train:
         return ""
-    parameters = int(model.metrics_.get("parameters", 0))
+    parameters = model.metrics_.get("parameters") or num_parameters(model.network_)
     tokens = model.data_.get("train_tokens")
     same = f"its loss on the training data ({train:.3g} nats) is no better than on others ({valid:.3g})"
     if tokens is None:

@@ -1,0 +1,228 @@
+"""``elman inspect DIR... INPUT``: what a model computes at every step of an input, and how far back it learns."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Annotated, Any
+
+import tyro
+
+from elman.cli.arguments import parse
+from elman.cli.flags import flag
+from elman.cli.help import About
+from elman.cli.inputs import check_model_and_files, is_model, open_input, resolve
+from elman.documents import write_json
+from elman.errors import DataError, UsageError
+
+STEPS = 500
+CONTEXT_TARGETS = 200  # outputs whose loss is measured with little context
+
+
+@dataclass(kw_only=True)
+class Inspect:
+    """Look inside a saved model while it reads one input: states, gates, outputs, and gradients by lag.
+
+    Without --out, --json or --npz, print how far back the gradients reach, and what to change where that is a fault.
+
+    Several models, all leading folders that hold one, stand side by side in a report; -- ends them.
+    """
+
+    folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR...")]]
+    """The saved model, or several."""
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], About(metavar="INPUT", default="-")]] = ()
+    """What to read, as for elman predict; - reads standard input, sample:NAME is a built-in data set."""
+    text: str | None = None
+    """Read this text in place of INPUT."""
+    input_format: Annotated[str | None, About(metavar="NAME", default="recognized from the file")] = None
+    """Format of INPUT; elman predict --help lists the names."""
+    record: int = 1
+    """Which sentence, text, picture or tune of INPUT to look at, counted from 1."""
+    steps: int = STEPS
+    """Look at the first so many steps."""
+    out: Annotated[Path | None, About(metavar="HTML")] = None
+    """Write a report with pictures into this file, which any browser opens."""
+    json: bool = False
+    """Print all numbers as one JSON object."""
+    train: Annotated[str | None, About(metavar="FILE")] = None
+    """With --json: training data for n-gram models, whose loss stands beside the model's loss with little context."""
+    npz: Annotated[Path | None, About(metavar="NPZ")] = None
+    """Write all numbers into this NumPy file."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Look inside a model; see ``elman inspect --help``."""
+    words, marked = _cut_marked_input(words)
+    command = parse(Inspect, words, "elman inspect")
+    folders, file = _split(command, marked)
+    _check(command, folders, file)
+    from elman.inspection import gradient_by_lag, model_report, save_report, trace
+    from elman.models import load
+
+    if command.out is not None:
+        reports = []
+        for folder in folders:
+            model = load(folder)
+            inputs, record = read_record(model, command, file)
+            source = "" if command.text is not None else "standard input" if file == "-" else file
+            options: dict[str, Any] = {"steps": command.steps, "record": record}
+            reports.append(model_report(model, inputs, name=str(folder), source=source, **options))
+        save_report(command.out, *reports)
+        print(f"wrote {command.out}; open it in a browser")
+        return 0
+    model = load(command.folder)
+    inputs, record = read_record(model, command, file)
+    options = {"steps": command.steps, "record": record}
+    found = trace(model, inputs, **options)
+    gradients = gradient_by_lag(model, inputs, **options) if _has_lags(found) else None
+    if command.npz is not None:
+        found.save(command.npz, gradients.named_arrays() if gradients else {})
+    elif command.json:
+        figures = gradients.to_json() if gradients else {}
+        figures |= _look_closer(model, inputs, options, command.train)
+        print(write_json({"record": command.record, **found.to_json(), **figures}))
+    else:
+        _print_summary(found, gradients)
+    return 0
+
+
+def _cut_marked_input(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """Take out ``--`` and the word after it, which is the input even if it is the folder of a model."""
+    if "--" not in words:
+        return list(words), None
+    place = list(words).index("--")
+    rest = list(words[place + 1 :])
+    return [*words[:place], *rest[1:]], rest[0] if rest else None
+
+
+def _split(command: Inspect, marked: str | None) -> tuple[list[Path], str]:
+    """Return the folders of the models, and the input.
+
+    Raises:
+        UsageError: there are several inputs.
+    """
+    others = list(takewhile(is_model, command.files))
+    inputs = [*command.files[len(others) :], *([] if marked is None else [marked])]
+    if len(inputs) > 1:
+        raise UsageError(f"{shlex.join(inputs)}: one input is looked at; --record N chooses one of a file")
+    if inputs and command.text is not None:
+        raise UsageError(f"{inputs[0]} and --text are both given: one of them is the input")
+    return [command.folder, *map(Path, others)], inputs[0] if inputs else "-"
+
+
+def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
+    """Raise the errors that need no model."""
+    given = [name for name in ("out", "json", "npz") if getattr(command, name)]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(map(flag, given))} are given: choose one")
+    if command.train is not None and not command.json:
+        raise UsageError("--train is compared in the numbers of --json; add --json")
+    if command.out is not None and command.out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out {command.out}: the report is HTML; name it {command.out.with_suffix('.html')}")
+    if len(folders) > 1:
+        if command.out is None:
+            raise UsageError(f"{len(folders)} models are compared in a report; add --out compared.html")
+        if command.text is None and (file == "-" or Path(file).is_fifo()):
+            raise UsageError("a pipe can be read by one model only; save it in a file, or give --text")
+    for folder in folders:
+        check_model_and_files("inspect", folder, [file])
+    for name in ("record", "steps"):
+        if getattr(command, name) < 1:
+            raise UsageError(f"{flag(name)} is {getattr(command, name)}; it must be at least 1")
+
+
+def read_record(model: Any, command: Inspect, file: str) -> tuple[Any, int]:
+    """Read what a command looks at: its text, or a file.
+
+    Returns:
+        It, as ``trace`` takes it, and which of its records is meant, counted from 1.
+
+    Raises:
+        DataError: it cannot be read, or there is no such record.
+    """
+    if command.text is not None:
+        return _read(model, command.text, "--text", command.input_format or _text_format(model), command.record)
+    with open_input(file, model.task) as data:
+        return _read(model, data, None if file == "-" else file, command.input_format, command.record)
+
+
+def _text_format(model: Any) -> str | None:
+    """Return the format of --text: one sentence or text a line; of a composer ABC."""
+    return None if model.formats == "composer" else "text"
+
+
+def _read(
+    model: Any, source: Path | str | IO[bytes], name: str | None, input_format: str | None, record: int
+) -> tuple[Any, int]:
+    from elman.data.formats.table import FORMATS
+    from elman.data.lines import Lines, Problems
+    from elman.data.records import Passage, Problem
+
+    problems = Problems(shown=0)
+    lines = Lines(source, model.encoding, problems, name=None if isinstance(source, Path) else name)
+    settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
+    items = FORMATS[model.formats].reader(input_format, lines.source, settings).read(lines, problems)
+    first = next(items, None)
+    if isinstance(first, Passage):  # a running text comes in pieces
+        return "".join([first.text, *(passage.text for passage in items)]), record
+    items = iter([] if first is None else [first, *islice(items, record - 1)])
+    read = list(items)
+    if len(read) < record:
+        raise DataError(problems.first or f"{lines.name}: there is no record {record}: it has {len(read):,}")
+    item = read[record - 1]
+    if isinstance(item, Problem):
+        raise DataError(f"{lines.name}: record {record} cannot be read: {item.what}")
+    return [_value(item)], 1
+
+
+def _value(item: Any) -> Any:
+    """Return what ``trace`` takes of a record that was read."""
+    for name in ("words", "text", "values", "array"):
+        if hasattr(item, name):
+            return getattr(item, name)
+    return item  # a tune
+
+
+def _has_lags(found: Any) -> bool:
+    return len(found.tokens) > 1 or len(found.source_tokens) > 1
+
+
+def _look_closer(model: Any, inputs: Any, options: dict[str, Any], train: str | None) -> dict[str, Any]:
+    """Return what follows from several steps: context use, the units' features, attribution; None for a short input."""
+    from elman.inspection import attribute, context_use, rank_units
+
+    data = None if train is None else resolve(train, model.task)
+    looks: dict[str, Callable[[], Any]] = {
+        "context_use": lambda: context_use(model, inputs, train=data, targets=CONTEXT_TARGETS, **options),
+        "units": lambda: rank_units(model, inputs, **options),
+        "attribution": lambda: attribute(model, inputs, **options),
+    }
+    figures: dict[str, Any] = {}
+    for name, look in looks.items():
+        try:
+            figures[name] = look().to_json()
+        except DataError:
+            if name == "context_use" and train is not None:
+                raise
+            figures[name] = None
+    return figures
+
+
+def _print_summary(found: Any, gradients: Any) -> None:
+    """Print how much was read, how far back gradients reach, and the verdict."""
+    read = f"{len(found.source_tokens):,} read, " if found.source_tokens else ""
+    sys.stdout.write(f"{read}{len(found.tokens):,} steps, {len(found.arrays)} arrays\n")
+    if gradients is None:
+        sys.stdout.write("one step only: there are no gradients through time\n")
+        return
+    width = max(map(len, gradients.reach))
+    sys.stdout.write(f"\ngradients fall below {'1/e':>{width - 12}}      1 %\n")
+    for name, reach in gradients.reach.items():
+        below = (f"lag {lag}" if lag else "never" for lag in reach.values())
+        sys.stdout.write(f"  {name:<{width}}  {'  '.join(f'{word:>7}' for word in below)}\n")
+    sys.stdout.write(f"\n{gradients.verdict.kind}: {gradients.verdict.text}\n")

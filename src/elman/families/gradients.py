@@ -1,0 +1,264 @@
+"""Gradients by lag of a model on its own data: what training logs, and what :mod:`elman.inspection` shows.
+
+Model.unroll ──▶ Unrolled ──choose_outputs──▶ the losses to look at ──measure──▶ norms (R, K) by layer and part
+    ──add_layers──▶ by direction ──deciding_curve──▶ (K,) ──verdicts.judge──▶ a verdict
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elman.data.batching import IGNORED
+from elman.draws import drawing
+from elman.errors import DataError, UsageError
+from elman.families.unrolled import Unrolled
+from elman.families.verdicts import judge
+from elman.nn.gradients import Place, gradients_by_lag
+from elman.nn.recording import LayerRun, recording
+from elman.nn.state import State
+from elman.training.task import GRADIENT_REACH, Insight
+
+MOST_NUMBERS = 1 << 24  # numbers of all states that are held at once; more losses go in several batches
+REACHED = 0.01  # of the gradient at lag 1: so far it reaches
+
+LOSSES = 8  # that a measurement during training looks at
+LAGS = 64  # that it goes back
+STRETCH = 256  # ids that it reads of a stream
+
+Norms = dict[str, NDArray[np.float64]]
+
+
+class TrainingGradients:
+    """Measures gradients by lag on held-out data while a model trains; see :class:`elman.training.task.Gradients`.
+
+    Args:
+        model: the model; its data has been read and its network built.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @cached_property
+    def steps_between(self) -> float:
+        """The least number of training steps between two measurements, so that these take less than 1 % of the time.
+
+        It is estimated from sizes, not timed: equal runs measure at the same steps.
+        """
+        model, inputs = self._model, self._unroll()
+        if not inputs:
+            return math.inf
+        layers = [stack.layer for stack in inputs[0][0].stacks.values()]
+        weights = sum(weight.numel() for layer in layers for weight in layer.parameters())
+        per_step = (
+            model.setting("batch_tokens") if "batch_tokens" in model.planned else model.batch_size * model.bptt_length
+        )
+        measuring = 0.0
+        for unrolled, outputs in inputs:
+            for stack in unrolled.stacks.values():
+                steps, rows = min(len(stack.tokens), LAGS + 1), len(outputs)
+                loops = stack.layer.num_layers * stack.layer.num_directions * steps
+                measuring += 1e-4 * loops + 12 * weights * rows * steps / 2e10 + 2 * weights * len(stack.tokens) / 2e10
+        training = 2e-3 + 6 * weights * per_step / 2e10
+        return 100 * measuring / training
+
+    def measure(self, history: Sequence[dict[str, Any]]) -> Insight:
+        """Measure them with the weights of now.
+
+        Args:
+            history: the rows of the log so far.
+        """
+        model, found = self._model, list[Norms]()
+        inputs = self._unroll()
+        lengths = [unrolled.num_steps for unrolled, _ in inputs]
+        num_lags = min(LAGS, max(lengths, default=0) - 1)
+        if num_lags < 1:
+            return Insight({})
+        for unrolled, outputs in inputs:
+            found.append(measure(model, unrolled, outputs, num_lags))
+        totals = add_layers({name: np.concatenate([norms[name] for norms in found]) for name in found[0]})
+        curve = deciding_curve(model, totals)
+        if not len(curve):
+            return Insight({})
+        lags = [2**power for power in range(LAGS.bit_length()) if 2**power <= len(curve)]
+        figures = {GRADIENT_REACH: steps_reached(curve), **{f"gradient_lag_{lag}": curve[lag - 1] for lag in lags}}
+        verdict = judge(model, curve, int(np.median(lengths)), history)
+        return Insight(
+            {name: float(value) if math.isfinite(value) else None for name, value in figures.items()},
+            verdict.text,
+            bool(verdict.remedies),
+        )
+
+    def _unroll(self) -> list[tuple[Unrolled, Tensor]]:
+        """Return some held-out inputs, and which outputs of each to look at; nothing where that cannot be measured."""
+        model = self._model
+        try:
+            with drawing(model.seed):
+                inputs = list(model._unroll_held_out(LOSSES, STRETCH))
+            return [(inputs[number], outputs) for number, outputs in choose_outputs(inputs, LOSSES)]
+        except (DataError, UsageError):  # no recurrent layers, or nothing that the model knows
+            return []
+
+
+def steps_reached(curve: NDArray[np.float64]) -> float:
+    """Return how many steps back a curve (K,) reaches before it falls below 1 % of its value at lag 1.
+
+    Example:
+        >>> steps_reached(np.array([2.0, 0.5, 0.01, 0.5])), steps_reached(np.array([1.0, np.inf]))
+        (2.0, nan)
+    """
+    if not np.isfinite(curve).all():
+        return math.nan
+    return float((find_reach(curve, REACHED) or len(curve) + 1) - 1)
+
+
+def find_reach(mean: NDArray[np.float64], share: float) -> int | None:
+    """Return the first lag at which a mean (K,) is below a share of that at lag 1; None where there is none.
+
+    Example:
+        >>> find_reach(np.array([8.0, 4.0, 2.0, 1.0]), 0.3)
+        3
+    """
+    below = np.flatnonzero(mean < share * mean[0])
+    return int(below[0]) + 1 if len(below) else None
+
+
+def choose_outputs(inputs: Sequence[Unrolled], most: int) -> list[tuple[int, Tensor]]:
+    """Choose losses, spread evenly over all inputs.
+
+    Returns:
+        Inputs, each with those of its outputs (R,) that are chosen.
+
+    Raises:
+        DataError: no answer is known.
+    """
+    known = []
+    for number, unrolled in enumerate(inputs):
+        places = list(range(len(unrolled.last.tokens) if unrolled.last.is_aligned else 1))
+        if unrolled.targets is not None:
+            places = torch.nonzero(unrolled.targets != IGNORED).flatten().tolist()
+        known += [(number, place) for place in places]
+    if not known:
+        raise DataError("no loss is known: what the input should give is unknown at every step")
+    picked = np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int))
+    by_input: dict[int, list[int]] = {}
+    for index in picked.tolist():
+        number, place = known[index]
+        by_input.setdefault(number, []).append(place)
+    return [(number, torch.tensor(places)) for number, places in by_input.items()]
+
+
+def measure(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int) -> Norms:
+    """Measure the losses of some outputs (R,) of one input: norms (R, K) by name."""
+    reads_forward = unrolled.run_from is not None
+    window = min(num_lags + 1, unrolled.num_steps) if reads_forward else unrolled.num_steps
+    runs: list[LayerRun] = []
+    if reads_forward:
+        with torch.no_grad(), recording() as record, drawing(model.seed):
+            logits, _ = unrolled.run(unrolled.inputs[None])
+        errors = _errors(unrolled, logits, outputs)
+        runs = record.of(unrolled.last.layer)
+    sizes = sum(
+        stack.layer.hidden_size * len(stack.layer.cell.state) * stack.layer.num_layers * stack.layer.num_directions
+        for stack in unrolled.stacks.values()
+    )
+    together = max(MOST_NUMBERS // (6 * sizes * window), 1)
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for rows in torch.split(torch.arange(len(outputs)), together):
+        if reads_forward:
+            norms = _measure_windows(unrolled, runs, outputs[rows], errors[rows], num_lags, window)
+        else:
+            norms = _measure_rows(model, unrolled, outputs[rows], num_lags)
+        for name, values in norms.items():
+            found.setdefault(name, []).append(values.double().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _errors(unrolled: Unrolled, logits: Tensor, outputs: Tensor) -> Tensor:
+    """Return d loss / d logits = probabilities - one-hot of some outputs: (R, V), from the logits (1, M, V)."""
+    log_probabilities = unrolled.log_probabilities(logits.detach())[0]  # (M, V)
+    targets = log_probabilities.argmax(dim=-1) if unrolled.targets is None else unrolled.targets
+    targets = targets.to(log_probabilities.device)[outputs]
+    errors = log_probabilities[outputs].exp()
+    errors[torch.arange(len(outputs)), targets] -= 1
+    return errors
+
+
+def _measure_rows(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int) -> dict[str, Tensor]:
+    """Run the whole input once for each loss."""
+    rows = torch.arange(len(outputs))
+
+    def run() -> Tensor:
+        inputs = unrolled.inputs.expand(len(outputs), *unrolled.inputs.shape).clone().requires_grad_()
+        with drawing(model.seed):
+            logits, _ = unrolled.run(inputs)  # (R, M, V)
+        return (logits[rows, outputs] * _errors(unrolled, logits[:1], outputs)).sum()
+
+    places = []
+    for name, stack in unrolled.stacks.items():
+        last = torch.full_like(outputs, len(stack.tokens) - 1)
+        origins = (outputs, outputs) if stack.is_aligned else (last, torch.zeros_like(outputs))
+        places.append(Place(unrolled.prefixes[name], stack.layer, origins))
+    return gradients_by_lag(run, places, num_lags)
+
+
+def _measure_windows(
+    unrolled: Unrolled, runs: list[LayerRun], outputs: Tensor, errors: Tensor, num_lags: int, window: int
+) -> dict[str, Tensor]:
+    """Run for each loss only the steps that its lags reach, from the state that was there."""
+    assert unrolled.run_from is not None
+    run_from, rows = unrolled.run_from, torch.arange(len(outputs))
+    firsts = (outputs - (window - 1)).clamp(min=0)  # (R,)
+    inputs = unrolled.inputs[firsts[:, None] + torch.arange(window)]  # (R, W, E)
+    states = [run.before.map(lambda part: part[firsts, 0]) for run in runs]  # each part (R, H)
+    state = State.join(states, torch.stack)
+    origins = outputs - firsts
+
+    def run() -> Tensor:
+        logits = run_from(inputs.clone().requires_grad_(), state)  # (R, W, V)
+        return (logits[rows, origins] * errors).sum()
+
+    return gradients_by_lag(run, [Place("", unrolled.last.layer, (origins, origins))], num_lags)
+
+
+def add_layers(norms: Norms) -> Norms:
+    """Put the layers and the parts of the state together, by stack and direction."""
+    squares: Norms = {}
+    for name, values in norms.items():
+        prefix, _, rest = name.partition("layer")
+        direction = f"{prefix}{rest.split('.')[1]}"
+        squares[direction] = squares.get(direction, 0.0) + values**2
+    return {name: np.sqrt(values) for name, values in squares.items()}
+
+
+def deciding_curve(model: Any, totals: Norms) -> NDArray[np.float64]:
+    """Choose the curve that the verdict looks at, the mean of both directions where there are two.
+
+    Before a decoder without attention that is the encoder's, which has to bring the whole source over; else it is that
+    of the stack that the outputs come from.
+    """
+    prefix = ""
+    if any("." in name for name in totals):
+        prefix = "encoder." if getattr(model, "attention", "none") == "none" else "decoder."
+    curves = np.stack([summarise(norms, "mean") for name, norms in totals.items() if name.startswith(prefix)])
+    is_known = ~np.isnan(curves)
+    weights = is_known / np.maximum(is_known.sum(axis=0), 1)  # of a lag that one direction has, that counts alone
+    found: NDArray[np.float64] = (np.where(is_known, curves, 0.0) * weights).sum(axis=0)
+    return found[is_known.any(axis=0)]
+
+
+def summarise(norms: NDArray[np.float64], how: str | int) -> NDArray[np.float64]:
+    """Return the mean, or a percentile, of each column of (N, K), of its numbers that are not NaN."""
+    results = np.full(norms.shape[1], np.nan)
+    for column, values in enumerate(norms.T):
+        values = values[~np.isnan(values)]
+        if len(values):
+            results[column] = values.mean() if isinstance(how, str) else np.percentile(values, how)
+    return results
