@@ -217,8 +217,8 @@ class Model(ModelSettings, ABC):
     ) -> Self:
         """Train the model on data.
 
-        The weights of the best validation are kept. With ``out``, the run writes a checkpoint regularly, from which an
-        interrupted training can be resumed, and then saves the model there.
+        The weights that ``keep`` names are kept: by default, those of the best validation. With ``out``, the run writes
+        a checkpoint regularly, from which an interrupted training can be resumed, and then saves the model there.
 
         Args:
             X: the training data; a ``Path`` names a file, a ``str`` is text.
@@ -277,7 +277,8 @@ class Model(ModelSettings, ABC):
             with seeded(self.seed):
                 previous = self._find_previous(saved, init_from)
                 if saved is not None:
-                    check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
+                    assert previous is not None
+                    check_same_settings(previous.to_json(), self.to_json(), self.free_to_change, folder)
                 elif previous is not None:
                     check_same_architecture(previous, self, init_from)
                 task, batches = self._prepare(X, y, valid, previous)
@@ -396,6 +397,8 @@ class Model(ModelSettings, ABC):
         previous._check_shapes(stored.shapes_of("network"))
         if stored.skeleton["state"]["best"] is not None:
             previous._check_shapes(stored.shapes_of("state", "best", "network"))
+        if stored.skeleton["state"].get("average") is not None:
+            previous._check_shapes(stored.shapes_of("state", "average", "network"))
         return stored.load()
 
     def _restore_unfinished(self, saved: dict[str, Any]) -> Self:
@@ -423,7 +426,7 @@ class Model(ModelSettings, ABC):
         return None
 
     def _finish(self, state: RunState) -> None:
-        """Load the best weights, evaluate them, and record the cost of the training."""
+        """Load the weights to keep, evaluate them, and record the cost of the training."""
         assert state.best is not None, "the last step always validates"
         self.network_.load_state_dict(state.best["network"])
         self.network_.eval()

@@ -57,7 +57,7 @@ class TrainingGradients:
             return math.inf
         layers = [stack.layer for stack in inputs[0][0].stacks.values()]
         weights = sum(weight.numel() for layer in layers for weight in layer.parameters())
-        per_step = (
+        per_step: int = (
             model.setting("batch_tokens") if "batch_tokens" in model.planned else model.batch_size * model.bptt_length
         )
         measuring = 0.0

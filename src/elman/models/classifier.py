@@ -349,7 +349,7 @@ class _Task:
             self._weights = torch.tensor([each / max(counts[label], 1) for label in model.labels_])
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        return -metrics["accuracy" if self._weights is None else "macro_f1"], metrics.get("nats_per_target", 0.0)
+        return self._model._rank(metrics, "accuracy" if self._weights is None else "macro_f1")
 
     def plan(self, passes: float) -> None:
         pass

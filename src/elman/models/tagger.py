@@ -457,7 +457,7 @@ class _Task:
         self.network: Any = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        return -metrics.get("span_f1", metrics["accuracy"]), metrics.get("nats_per_target", 0.0)
+        return self._model._rank(metrics, "span_f1" if "span_f1" in metrics else "accuracy")
 
     def plan(self, passes: float) -> None:
         pass

@@ -34,6 +34,7 @@ from elman.training.task import Batches, Gradients, Task
 
 logger = logging.getLogger(__name__)
 
+AVERAGED_SHARE = 0.2  # of the steps, the last ones, whose weights are averaged
 RESERVE_AFTER = 0.8  # of the training time, the time for the work after the last step is measured again
 TELLING_SHARE = 0.5  # of the steps: before, gradients tell of the initial weights more than of the model
 NOTED_CHANGE = 0.1  # of the number of steps: a larger change is reported
@@ -54,7 +55,7 @@ def train(
     resume: dict[str, Any] | None = None,
     stop: Event | None = None,
 ) -> RunState:
-    """Train a network and return the final state; ``state.best["network"]`` holds the best weights.
+    """Train a network and return the final state; ``state.best["network"]`` holds the weights to keep.
 
     Args:
         task: the network and its loss, see :class:`~elman.training.task.Task`.
@@ -103,6 +104,7 @@ def train(
                 keeper.save(state)
                 saved = f"; {checkpoint} holds the training" if checkpoint else "; nothing was saved"
                 raise Interrupted(f"stopped after step {state.step:,}{saved}", signals.signal_number or SIGINT)
+        run.keep_chosen()
         if state.step < run.schedule.total_steps:
             progress.note(f"stopped early: no new best in {state.since_best} validations")
     return state
@@ -206,6 +208,8 @@ class _Run:
         if problem := state.add_loss(step.loss, step.norm):
             raise self._diverged(problem)
         state.step += 1
+        if self.settings.keep == "average" and state.step > (1 - AVERAGED_SHARE) * self.schedule.total_steps:
+            state.add_to_average(self.steps.network.state_dict())
         state.targets += step.targets
         seconds = now() - began
         self.clock.add_step(seconds)
@@ -254,6 +258,15 @@ class _Run:
             self.is_remedy_shown = True
             self.progress.note(remedy)
         state.evaluation_seconds = now() - began
+
+    def keep_chosen(self) -> None:
+        """Replace the best weights by the last ones or by the average, if these are to be kept."""
+        state, network = self.state, self.steps.network
+        if self.settings.keep == "best":
+            return
+        if self.settings.keep == "average" and state.average is not None:  # None: it stopped early
+            network.load_state_dict(state.average["network"])
+        state.keep_instead(self.steps.validate(), network.state_dict())
 
     def _measure_gradients(self) -> str:
         """Measure gradients by lag, unless the last measurement was too short ago.
