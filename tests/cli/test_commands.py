@@ -310,6 +310,7 @@ def test_the_demo_runs_and_leaves_a_model(shell, tmp_path, monkeypatch):
 
 def test_the_demo_says_that_the_network_wins(shell, tmp_path, monkeypatch):
     figures = {"bits_per_character": 12.98, "perplexity": 8103.1, "parameters": 1, "memory_bytes": 1, "seconds": 0.0}
+    figures["perplexity_per_word"] = 8103.1
     markov = LanguageModelRow(model="ngram:5", nats_per_token=9.0, unseen_contexts=0.5, sample="zz", **figures)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("elman.comparison.language_models.compare_language_models", lambda *_: iter([markov]))

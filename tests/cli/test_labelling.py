@@ -201,8 +201,7 @@ def test_train_and_evaluate_take_a_format(shell, tmp_path):
     assert (answer.code, "plain text has no labels" in answer.err) == (3, True)
     answer = shell("train", "classifier", path, "--input-format", "csv", "--out", tmp_path / "m", *CLASSIFIER)
     assert answer.code == 0
-    assert shell("evaluate", tmp_path / "m", path).code == 3
-    answer = shell("evaluate", tmp_path / "m", path, "--input-format", "csv", "--json")
+    answer = shell("evaluate", tmp_path / "m", path, "--json")  # the format is the model's own
     assert json.loads(answer.out)["examples"] == 20
     assert json.loads(answer.out)["accuracy"] == elman.load(tmp_path / "m").evaluate(path)["accuracy"]
     answer = shell("evaluate", tmp_path / "m", path, "--input-format", "xlsx")
@@ -252,3 +251,17 @@ def test_a_file_of_which_almost_nothing_can_be_read_is_refused(shell, tagger, tm
     answer = shell("predict", tagger, tmp_path / "none.conllu")
     assert answer.code == 3
     assert "none.conllu: nothing in it could be read" in answer.err
+
+
+def test_compare_ends_with_a_sentence(shell, monkeypatch):
+    words = ["compare", "classifier", "sample:messages", "--models", "majority,tfidf,rnn:1x4", "--steps", 2]
+    answer = shell(*words, "--seeds", 2, "--json")
+    assert answer.code == 0, answer.err
+    rows = json.loads(answer.out)
+    assert [row["model"] for row in rows] == ["majority", "tfidf", "rnn:1x4"]
+    assert all(row["seeds"] == 2 and row["spread"]["accuracy"] >= 0 and row["memory_bytes"] > 0 for row in rows)
+    answer = shell(*words)
+    sentence = answer.out.splitlines()[-1]
+    assert sentence.startswith("On these data counts of words and characters with logistic regression is better: ")
+    assert "of rnn:1x4; it costs" in sentence
+    assert shell(*words, "--seeds", 0).code == 2

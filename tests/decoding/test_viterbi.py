@@ -78,7 +78,7 @@ def test_nan_forbids():
     transitions = torch.tensor([[0.0, -9.0], [0.0, torch.nan]])
     labels, totals = viterbi(logits, None, transitions, torch.zeros(2), torch.zeros(2))
     assert (labels.tolist(), totals.tolist()) == ([[0, 0, 1]], [-9.0])
-    with pytest.raises(UsageError, match="look for NaN"):
+    with pytest.raises(UsageError, match="check for NaN"):
         viterbi(torch.full_like(logits, torch.nan), None, transitions, torch.zeros(2), torch.zeros(2))
 
 

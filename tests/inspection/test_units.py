@@ -111,6 +111,19 @@ def test_a_feature_that_no_unit_can_know_is_not_beyond_chance(plain):
     assert beyond <= 2
 
 
+def test_a_unit_that_turns_round_is_no_find(plain):
+    """In the second half the feature is the opposite of what it was in the first."""
+    text = write_in_brackets(seed=4)
+    values = trace(plain, text)["layer0.forward.hidden"][:, 5]
+    high = values > np.median(values)
+    turned = high ^ (np.arange(len(text)) >= len(text) // 2)
+    ranking = rank_units(plain, text, {"steady": high, "turned": turned})
+    assert ranking["steady"].best.name == ranking["turned"].best.name
+    assert ranking["steady"].is_beyond_chance
+    assert not ranking["turned"].is_beyond_chance
+    assert ranking["turned"].strength == pytest.approx(1 - ranking["steady"].strength, abs=1e-6)
+
+
 def test_ranks_of_equal_values():
     values = np.random.default_rng(0).integers(0, 5, (3, 40)).astype(np.float32)
     for row, own in zip(values, units.centred_ranks(values), strict=True):

@@ -20,6 +20,7 @@ from elman.errors import DataError, UsageError
 from elman.families.writing import Request
 from elman.models.language_model import LanguageModel
 from elman.nn import reference
+from elman.nn.state import State
 
 CELLS = {
     "rnn": {"cell": "rnn"},
@@ -467,6 +468,31 @@ def test_continuing_from_a_state_equals_generating_at_once(cell):
     assert model.generate("q", max_tokens=30, greedy=True, state=read) == whole
     _, read = model.read("the q")
     assert model.generate(max_tokens=30, greedy=True, state=read) == whole
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_generation_from_states_that_are_averaged_interpolated_and_patched(cell):
+    model = trained(cell)
+    ends = [model.network_.rnn.check_state(model.read(text)[1]) for text in ("the quick", "lazy dog .")]
+
+    def generate(state):
+        return model.generate(state=state, max_tokens=30, temperature=2.0, seed=1)
+
+    texts = [generate(state) for state in ends]
+    assert texts[0] != texts[1]
+    assert [generate(ends[0].interpolate(ends[1], weight)) for weight in (0, 1)] == texts
+    assert generate(State.mean([ends[1], ends[1]])) == texts[1]
+    patched = ends[0]
+    for part, values in ends[1].items():
+        for layer in range(len(values)):
+            patched = patched.patch(ends[1], range(values.shape[-1]), part, layer)
+    assert generate(patched) == texts[1]
+    halfway = ends[0].interpolate(ends[1], 0.5)
+    logits, _ = model.read("q", halfway)
+    assert torch.equal(model.read("q", halfway.public())[0], logits)
+    between = [model.read("q", state)[0] for state in ends]
+    assert not any(torch.allclose(logits, other) for other in between)
+    assert [generate(state) for state in ends] == texts
 
 
 def test_several_samples_continue_from_their_states():

@@ -155,6 +155,33 @@ def test_a_translation_does_not_depend_on_the_batch():
     assert together[:-1] == [translator.predict([source])[0] for source in TEST[0]]
 
 
+@pytest.mark.parametrize("attention", ["none", "luong"])
+def test_a_translation_from_another_state(attention):
+    translator = trained(attention)
+    sources = ["d a c", "b b e a"]
+    texts = translator.translate(sources)
+    states = translator.encode(sources)
+    assert texts[0] != texts[1]
+    assert texts_of(translator.translate(sources, state=states)) == texts_of(texts)
+    first, second = (states.select_rows(torch.tensor([row])) for row in (0, 1))
+    assert translator.translate(sources, state=first.interpolate(second, 1)) == translator.translate(
+        sources, state=second
+    )
+    other = texts_of(translator.translate(sources[::-1], state=states))
+    if attention == "none":  # the decoder knows nothing but the state
+        assert other == texts_of(texts)
+        assert texts_of(translator.translate(sources, state=first)) == [texts_of(texts)[0]] * 2
+    assert texts_of(translator.translate(sources)) == texts_of(texts)
+    with pytest.raises(UsageError, match="3 rows, expected 1 or 2"):
+        translator.translate(sources, state=states.select_rows(torch.tensor([0, 1, 1])))
+    with pytest.raises(UsageError, match="no texts to encode"):
+        translator.encode([])
+
+
+def texts_of(translations):
+    return [[text for text, _ in best] for best in translations]
+
+
 def test_n_best_texts_differ_and_come_best_first():
     translator = trained().set_params(n_best=3)
     try:

@@ -56,16 +56,17 @@ def run_by_hand(layer, inputs):
     return inputs, zeros
 
 
+@pytest.mark.parametrize("by_step", [False, True], ids=["whole", "by step"])
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @every_cell
-def test_gradients_along_each_edge(name, bidirectional, backend):
+def test_gradients_along_each_edge(name, bidirectional, backend, by_step):
     if (name, backend) == ("mingru", "fused"):
         pytest.skip("there are no kernels for it")
     layer = build(name, 3, 5, 2, bidirectional=bidirectional, **BACKENDS[backend])
     inputs = torch.randn(6, 2, 3).to(layer.weight_ih_l0.dtype)
     weigh = torch.randn(6, 2, layer.output_size).to(inputs.dtype)
-    with recording(by_step=True) as record:
+    with recording(by_step=by_step) as record:
         outputs, _ = layer.run(inputs)
     found = edge_gradients((outputs * weigh).sum(), record.of(layer))
     by_hand, zeros = run_by_hand(layer, inputs)

@@ -58,3 +58,38 @@ def test_a_state_of_another_cell_is_refused(layer, given, message):
     with pytest.raises(UsageError, match=message) as refused:
         layer.run(X.transpose(0, 1) if layer.batch_first else X, given)
     assert "\n" not in str(refused.value)
+
+
+def test_states_are_averaged_interpolated_and_patched_part_by_part():
+    first, second = (State(hidden=torch.randn(2, 3, 4), cell=torch.randn(2, 3, 5)) for _ in range(2))
+    for part in ("hidden", "cell"):
+        torch.testing.assert_close(State.mean([first, second, second])[part], (first[part] + 2 * second[part]) / 3)
+        torch.testing.assert_close(first.interpolate(second, 0.3)[part], 0.7 * first[part] + 0.3 * second[part])
+        assert torch.equal(first.interpolate(second, 0)[part], first[part])
+        assert torch.equal(first.interpolate(second, 1)[part], second[part])
+    kept = first["cell"].clone()
+    patched = first.patch(second, [4, 1], "cell", layer=1)
+    assert torch.equal(first["cell"], kept)
+    expected = kept.clone()
+    for row in range(3):
+        for unit in (1, 4):
+            expected[1, row, unit] = second["cell"][1, row, unit]
+    assert torch.equal(patched["cell"], expected)
+    assert torch.equal(patched["hidden"], first["hidden"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda own: State.mean([]), "no states to average"),
+        (lambda own: State.mean([own, State(hidden=HIDDEN)]), "different shapes"),
+        (lambda own: own.interpolate(State(hidden=HIDDEN, cell=HIDDEN[:, :1]), 0.5), "different shapes"),
+        (lambda own: own.patch(own, [0], "memory"), 'part is "memory", expected one of: hidden, cell'),
+        (lambda own: own.patch(own, [0, 5]), "unit is 5, expected 0 to 4"),
+        (lambda own: own.patch(own, [-1]), "unit is -1, expected 0 to 4"),
+        (lambda own: own.patch(own, [0], layer=1), "layer is 1, expected 0 to 0"),
+    ],
+)
+def test_states_that_do_not_go_together(call, message):
+    with pytest.raises(UsageError, match=message):
+        call(State(hidden=HIDDEN, cell=HIDDEN))

@@ -28,6 +28,7 @@ from elman.training.checkpoint import load_checkpoint
 from elman.training.computing import computing
 from elman.training.progress import Progress
 from elman.training.schedule import Schedule, TrainingSettings, fit_schedule, is_measured, plan_schedule
+from elman.training.task import Insight
 
 
 class Notes(Progress):
@@ -882,3 +883,34 @@ def test_each_validation_is_reported_with_whether_it_is_the_best():
     loop.train(ToyTask(), ToyBatches(), settings, progress=notes)
     assert [step for step, _ in notes.validations] == [0, 2, 4, 6]
     assert all(best for _, best in notes.validations)
+
+
+class ToyGradients:
+    """Finds the same at every measurement."""
+
+    steps_between = 0
+
+    def __init__(self, has_remedy):
+        self.has_remedy, self.seen = has_remedy, []
+
+    def measure(self, history):
+        self.seen.append(history[-1]["step"])
+        return Insight({"gradient_reach": 3.0}, "gradients reach 3 steps back; try --cell gru", self.has_remedy)
+
+
+@pytest.mark.parametrize("has_remedy", [False, True])
+def test_a_remedy_is_shown_once_and_not_before_half_of_the_steps(has_remedy):
+    class Shown(Notes):
+        def note(self, text):
+            super().note(text)
+            self.before = [step for step, _ in self.validations]
+
+    shown, gradients = Shown(), ToyGradients(has_remedy)
+    settings = TrainingSettings(steps=40, learning_rate=0.1, evaluations=8, patience=0)
+    state = loop.train(ToyTask(), ToyBatches(), settings, progress=shown, gradients=gradients)
+    assert gradients.seen == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert shown.notes == ["gradients reach 3 steps back; try --cell gru"] * has_remedy
+    assert state.verdict == "gradients reach 3 steps back; try --cell gru"
+    assert [row.get("gradient_reach") for row in state.history] == [None] + [3.0] * 8
+    if has_remedy:
+        assert shown.before == [0, 5, 10, 15, 20]  # the validations before it

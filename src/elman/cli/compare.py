@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, make_dataclass
+from dataclasses import MISSING, asdict, dataclass, make_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
@@ -15,6 +15,7 @@ from elman.cli.inputs import resolve
 from elman.cli.settings import setting_fields, settings_of
 from elman.cli.tasks import choose_task
 from elman.documents import write_json
+from elman.errors import UsageError
 from elman.models.tasks import TASKS, Comparison, TaskRow
 from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
@@ -30,6 +31,8 @@ Settings = TypeVar("Settings", bound=TrainingSettings)
 class Compare:
     """The options of every ``elman compare TASK``; :func:`compare_command` adds a task's own files and settings."""
 
+    seeds: Annotated[int, About(group="training")] = 1
+    """Train each model with this many seeds, from --seed on, and show the mean and the standard deviation."""
     json: Annotated[bool, About(group="output")] = False
     """Print a JSON list, one object per model."""
 
@@ -64,21 +67,44 @@ def run(words: Sequence[str]) -> int:
         return 0
     command: Any = parse(compare_command(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
     settings = TASKS[task].model_class(**settings_of(command, TASKS[task].settings_class).get_params())
-    rows = list(
-        comparisons[task].compare(
-            resolve(command.file, task),
-            [name.strip() for name in command.models.split(",")],
-            _with_budget(settings),
-            valid=None if command.valid is None else resolve(command.valid, task),
-            progress=progress_for(sys.stderr),
+    if command.seeds < 1:
+        raise UsageError(f"seeds is {command.seeds}; it must be at least 1")
+    settings = _with_budget(settings)
+    by_seed = [
+        list(
+            comparisons[task].compare(
+                resolve(command.file, task),
+                [name.strip() for name in command.models.split(",")],
+                replace(settings, seed=settings.seed + number),
+                valid=None if command.valid is None else resolve(command.valid, task),
+                progress=progress_for(sys.stderr),
+            )
         )
-    )
+        for number in range(command.seeds)
+    ]
+    from elman.comparison.conclusion import conclude, gather
+
+    outcomes = gather(by_seed)
+    rows = [outcome.mean for outcome in outcomes]
     if command.json:
-        print(write_json([asdict(row) for row in rows], indent=2))
-    elif task == "lm":
+        spreads = [{"seeds": command.seeds, "spread": outcome.spread} for outcome in outcomes]
+        found = [asdict(row) for row in rows]
+        print(
+            write_json(
+                [{**row, **(more if command.seeds > 1 else {})} for row, more in zip(found, spreads, strict=True)],
+                indent=2,
+            )
+        )
+        return 0
+    if task == "lm":
         print_comparison(rows)
+        figure = "nats_per_token"
     else:
         print_label_comparison(rows)
+        figure = "accuracy" if any(row.span_f1 is None for row in rows) else "span_f1"
+    held_out = 0 if task == "lm" or figure == "span_f1" else rows[0].held_out
+    if sentence := conclude(outcomes, figure, [row.is_network for row in rows], held_out):
+        print(sentence)
     return 0
 
 
@@ -123,6 +149,7 @@ def print_label_comparison(rows: Sequence[LabelRow]) -> None:
         "macro_f1": "macro F1",
         "span_f1": "span F1",
         "parameters": "parameters",
+        "memory_bytes": "memory",
         "seconds": "training seconds",
         "targets_per_second": "predictions/s",
     }
@@ -138,6 +165,8 @@ def print_label_comparison(rows: Sequence[LabelRow]) -> None:
 def _cell(name: str, value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
+    if name == "memory_bytes":
+        return f"{value / 2**20:.1f} MiB"
     return (
         f"{value:,.0f}"
         if name in ("parameters", "targets_per_second")

@@ -12,6 +12,7 @@ import tyro
 from elman.cli.arguments import parse
 from elman.cli.help import About
 from elman.cli.inputs import check_model_and_files, check_svg, examples
+from elman.cli.interventions import Interventions, set_units
 from elman.cli.searching import Searching, search_of
 from elman.documents import write_json
 from elman.errors import UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Evaluate(Searching):
+class Evaluate(Interventions, Searching):
     """Evaluate a saved model on a file; a language model predicts every token but the first.
 
     A translator takes SRC TGT, or one file of pairs; a captioner CAPTIONS --images DIR; a composer a folder of MIDI.
@@ -63,7 +64,7 @@ def run(words: Sequence[str]) -> int:
             raise UsageError(f"`input_format` is no option of a model of task {model.task}; leave it out")
         model.set_params(input_format=command.input_format)
     X, y = examples(model.task, command.files, command.images)  # noqa: N806
-    report = model.report(X, y, **search_of(command, model))
+    report = set_units(model, command).report(X, y, **search_of(command, model))
     if command.confusion is not None:
         write_files({command.confusion: report.picture().encode()})
     if command.json:

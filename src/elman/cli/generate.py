@@ -15,6 +15,7 @@ from elman.cli.arguments import parse
 from elman.cli.flags import flag
 from elman.cli.help import About
 from elman.cli.inputs import check_model, check_svg, is_model
+from elman.cli.interventions import Interventions, set_units
 from elman.decoding.options import Sampling
 from elman.errors import UsageError
 from elman.files import write_files
@@ -24,7 +25,7 @@ _TEXT = About(group="text")
 
 
 @dataclass(kw_only=True)
-class Generate:
+class Generate(Interventions):
     """Generate with a saved model: text, printed as it is written, or music, into a MIDI file."""
 
     folder: tyro.conf.Positional[Annotated[Path, About(metavar="DIR")]]
@@ -81,6 +82,7 @@ def run(words: Sequence[str]) -> int:
             raise UsageError(
                 f"{flag(name)} is for {'texts' if writes_music else 'tunes'}, but {command.folder} is another model"
             )
+    model = set_units(model, command)
     for index in range(command.num_samples):
         seed = None if command.seed is None else command.seed + index
         if writes_music:

@@ -13,13 +13,14 @@ import tyro
 from elman.cli.arguments import parse
 from elman.cli.help import About
 from elman.cli.inputs import check_model_and_files, check_svg, open_input
+from elman.cli.interventions import Interventions, set_units
 from elman.cli.searching import Searching, search_of
 from elman.errors import UsageError
 from elman.models.tasks import TASKS
 
 
 @dataclass(kw_only=True)
-class Predict(Searching):
+class Predict(Interventions, Searching):
     r"""Print a saved model's predictions for a file, in the file's order.
 
     A tagger tags every word, a classifier labels every text, a translator translates every line, and a captioner
@@ -56,7 +57,7 @@ def run(words: Sequence[str]) -> int:
     from elman.data.lines import Lines, Problems
     from elman.models import load
 
-    model = load(command.folder)
+    model = set_units(load(command.folder), command)
     options = _options(command, model)
     if TASKS[model.task].files.of_pictures and command.file.startswith("sample:"):
         name = command.file.removeprefix("sample:")

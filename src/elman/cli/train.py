@@ -16,7 +16,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.config import settings_from_toml
-from elman.cli.flags import flag
+from elman.cli.flags import flag, with_flags
 from elman.cli.help import About
 from elman.cli.inputs import RUNS, check_data_exist, examples
 from elman.cli.program import program
@@ -125,7 +125,7 @@ def run(words: Sequence[str]) -> int:
                 model_class(**settings.get_params()).check()
                 command.out = stack.enter_context(next_folder(task))
                 print(f"elman: the model goes into {command.out}; --out names another folder", file=sys.stderr)
-        return _train(task, command, model_class(**settings.get_params()), data, targets, valid)
+        return _train(task, command, model_class(**settings.get_params()), data, targets, valid, words[1:])
 
 
 def _parse(task: str, words: Sequence[str]) -> tuple[Any, ModelSettings]:
@@ -152,7 +152,7 @@ def _find_unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
     return folder
 
 
-def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: Any) -> int:
+def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: Any, words: Sequence[str]) -> int:
     """Train, and print the figures and the next step."""
     progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # which backend computes the layers, and why
@@ -185,9 +185,42 @@ def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: 
             print(f"{command.out}: {describe_metrics(figures, digits=4)} on {figures[unit]:,} held-out {unit}{unknown}")
             next_step = TASKS[task].next_step.format(folder=shlex.quote(str(command.out)))
             print(next_step.replace(" elman ", f" {program()} "), flush=True)
+            if warning := model.metrics_.get("warning"):
+                print(
+                    f"Warning: {with_flags(warning)}{_suggest_command(task, command, words, model.metrics_)}",
+                    flush=True,
+                )
         except StorageError as error:
             raise StorageError(f"{error}. The model is saved in {command.out}") from error
     return 0
+
+
+def _suggest_command(task: str, command: Any, words: Sequence[str], metrics: dict[str, Any]) -> str:
+    """Return the end of a warning: the command that does what it advises, if there is one.
+
+    Args:
+        task: the task.
+        command: the command, parsed.
+        words: the words that this command was given after the task.
+        metrics: those of the model, with the warning and its remedy.
+    """
+    remedy = metrics["remedy"]
+    if not remedy:
+        compares = TASKS[task].comparison is not None and "compare models" in metrics["warning"]
+        return f": {program()} compare {task} {shlex.join(_as_list(command.files))}" if compares else ""
+    replaced = {flag(name) for name in (LENGTHS if remedy.keys() & set(LENGTHS) else remedy)} | {"--out"}
+    kept: list[str] = []
+    skips = False
+    for word in words:
+        name, _, value = word.partition("=")
+        if skips:
+            skips = False
+        elif name in replaced:
+            skips = not value
+        elif name not in ("--overwrite", "--resume"):
+            kept.append(word)
+    options = [part for name, value in remedy.items() for part in (flag(name), f"{value:g}")]
+    return f": {program()} train {task} {shlex.join([*kept, *options])}"
 
 
 def _as_list(words: Any) -> list[str]:

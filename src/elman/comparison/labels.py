@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from elman.counting.memory import count_bytes
 from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 from elman.counting.word_counts import TEXT_BASELINES, text_baseline
 from elman.data.values.texts import take_texts
@@ -39,6 +40,13 @@ class LabelRow:
     parameters: int | None  # None for baselines that do not count them
     seconds: float  # of training
     targets_per_second: float  # of prediction: words or texts
+    memory_bytes: int | None = None  # of a network's weights, or of everything that a baseline stores
+    held_out: int = 0  # the number of words or texts that the rates are of
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the model is a network."""
+        return self.model.partition(":")[0] in NETWORKS
 
 
 def compare_taggers(
@@ -81,8 +89,8 @@ def compare_classifiers(
     """Train several classifiers on the same texts and evaluate each on the same held-out texts.
 
     This works like :func:`compare_taggers`. The baselines are ``majority`` and, from scikit-learn, ``logreg`` (logistic
-    regression) and ``mlp`` (a multi-layer perceptron) on word counts, and ``logreg2`` and ``mlp2`` on counts of words
-    and pairs of words.
+    regression) and ``mlp`` (a multi-layer perceptron) on word counts, ``logreg2`` and ``mlp2`` on counts of words and
+    pairs of words, and ``tfidf`` (logistic regression) on TF-IDF of words, pairs of words and characters.
     """
     baselines: dict[str, Callable[[], Any]] = {
         name: partial(text_baseline, name, settings.seed) for name in TEXT_BASELINES
@@ -132,6 +140,8 @@ def _compare(
             parameters=num_parameters(model.network_) if name in networks else getattr(model, "num_parameters", None),
             seconds=learned - began,
             targets_per_second=targets / (done - learned),
+            memory_bytes=4 * num_parameters(model.network_) if name in networks else count_bytes(model),
+            held_out=int(targets),
         )
 
 

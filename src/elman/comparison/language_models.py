@@ -37,6 +37,11 @@ class LanguageModelRow:
     unseen_contexts: float | None  # the share of held-out contexts that are not in the training text; n-grams only
     sample: str
 
+    @property
+    def is_network(self) -> bool:
+        """Whether the model is a network."""
+        return self.unseen_contexts is None
+
 
 def compare_language_models(
     X: Source,  # noqa: N803

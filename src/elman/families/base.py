@@ -28,6 +28,7 @@ import torch
 
 from elman.draws import drawing
 from elman.errors import ModelError, StorageError, UsageError
+from elman.families.endings import Ending, affordable_seconds
 from elman.families.gradients import TrainingGradients
 from elman.families.plan import Traits, plan
 from elman.families.reports import Report
@@ -66,6 +67,8 @@ class Model(ModelSettings, ABC):
 
     answer_batch_size: ClassVar[int] = 1024
     """The maximum number of items that :meth:`answer` is given in one batch."""
+    compared: ClassVar[tuple[str, ...]] = ()
+    """The figures in which a model is compared with its baselines, the most important first."""
 
     # What each model implements.
 
@@ -84,6 +87,18 @@ class Model(ModelSettings, ABC):
     @abstractmethod
     def _final_seconds(self) -> float:
         """Predict, from a measurement, how many seconds :meth:`_final_metrics` will take."""
+
+    @abstractmethod
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        """Yield the name and the figures of simple models on the validation data, within about so many seconds."""
+
+    @abstractmethod
+    def _count_duplicates(self) -> tuple[int, int]:
+        """Return how many held-out items are also in the training data, and how many there are."""
+
+    def _generated(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the texts generated for the validation data and some true texts, for models that generate texts."""
+        return (), ()
 
     @abstractmethod
     def evaluate(self, X: Any) -> dict[str, float | int]:  # noqa: N803
@@ -292,6 +307,7 @@ class Model(ModelSettings, ABC):
                 serialize(self._to_saved({}))  # fails before training if the model cannot be saved
                 if overwrite:
                     remove_file(folder / FILE_NAME)  # otherwise --resume would continue the previous run
+            self._measure_baselines(progress)
             state = train(
                 task,
                 batches,
@@ -306,7 +322,7 @@ class Model(ModelSettings, ABC):
                 resume=saved,
                 stop=stop,
             )
-            self._finish(state)
+            self._finish(state, state.step / len(batches))
             if folder is not None:
                 write_folder(folder, self._to_saved(self._draw()), removed=[FILE_NAME])
         return self
@@ -425,7 +441,43 @@ class Model(ModelSettings, ABC):
             return read_model(Path(init_from), lambda saved: type(self).from_saved(saved, Path(init_from)))
         return None
 
-    def _finish(self, state: RunState) -> None:
+    def _measure_baselines(self, progress: Progress) -> None:
+        """Evaluate the baselines and count duplicates; what fails is left out, as training does not depend on it."""
+        self._baselines: dict[str, dict[str, float | int]] = {}
+        self._duplicates = 0, 0
+        try:
+            self._duplicates = self._count_duplicates()
+            if self._duplicates[0]:
+                progress.note("{:,} of {:,} held-out items are also in the training data".format(*self._duplicates))
+            for name, figures in self._evaluate_baselines(affordable_seconds(self)):
+                self._baselines[name] = figures
+        except Exception as error:
+            logger.debug("the baselines are left out: %s: %s", type(error).__name__, error)
+        vars(self).pop("_train", None)  # the training data, which only they need
+
+    def _describe_ending(self, final: dict[str, float | int], passes: float) -> dict[str, Any]:
+        """Return ``baseline``, ``duplicates`` and, if the model falls short, ``warning`` and ``remedy``."""
+        duplicates, held_out = self._duplicates
+        found: dict[str, Any] = {"baseline": self._baselines, "duplicates": duplicates}
+        try:
+            generated, references = self._generated()
+            ending = Ending(
+                figures=final,
+                compared=self.compared,
+                baselines=self._baselines,
+                passes=passes,
+                held_out=held_out,
+                duplicates=duplicates,
+                generated=generated,
+                references=references,
+            )
+            if warning := ending.warning(self):
+                found.update(warning=warning, remedy=ending.remedy(self))
+        except Exception as error:
+            logger.debug("the ending is not described: %s: %s", type(error).__name__, error)
+        return found
+
+    def _finish(self, state: RunState, passes: float) -> None:
         """Load the weights to keep, evaluate them, and record the cost of the training."""
         assert state.best is not None, "the last step always validates"
         self.network_.load_state_dict(state.best["network"])
@@ -442,6 +494,7 @@ class Model(ModelSettings, ABC):
                 "best_step": state.best["step"],
                 **({GRADIENT_REACH: reach} if (reach := state.gradient_reach) is not None else {}),
             },
+            **self._describe_ending(final, passes),
             **({"verdict": state.verdict} if state.verdict else {}),
             "parameters": num_parameters(self.network_),
             "versions": library_versions(),

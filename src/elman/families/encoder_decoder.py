@@ -34,6 +34,7 @@ from elman.families.supervised import Supervised
 from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
+from elman.nn.state import State
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive
@@ -149,7 +150,12 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Whether <unk> may be generated, because it is replaced afterwards."""
 
     def _generate(
-        self, inputs: Sequence[Any], first: int = 0, max_length: int | None = None, search: Search | None = None
+        self,
+        inputs: Sequence[Any],
+        first: int = 0,
+        max_length: int | None = None,
+        search: Search | None = None,
+        hidden: State | None = None,
     ) -> Iterator[list[Hypothesis]]:
         """Yield for each input, in order, the ``n_best`` generated token sequences, best first.
 
@@ -158,6 +164,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             first: the number of the first input; samples depend on the seed and the number.
             max_length: the maximum number of tokens; the setting by default.
             search: the options of the search; the settings by default.
+            hidden: the state that the decoder starts from, a row for each input; the encoder's by default.
         """
         max_length, search = max_length or self.max_length, search or self.search
         results: list[list[Hypothesis]] = [[] for _ in inputs]
@@ -169,6 +176,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             rows = order[start : start + batch_size]
             with torch.inference_mode():
                 state = self._encode_inputs([inputs[row] for row in rows])
+                if hidden is not None:
+                    state = state._replace(hidden=hidden.select_rows(torch.tensor(rows)))
                 if search.temperature == 0:
                     found = beam_search(
                         self._step,
@@ -260,9 +269,18 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     # Evaluating.
 
+    @property
+    def _judged(self) -> Examples:
+        """The validation examples for which ``fit`` generates texts at its end."""
+        return self._valid.select(range(min(MAX_FINAL, len(self._valid.inputs))))
+
+    def _generated(self) -> tuple[Sequence[str], Sequence[str]]:
+        labels = [label if isinstance(label, list) else [label] for label in self._judged.labels]
+        return self._report.written, [text for some in labels for text in some[:1]]
+
     def _final_metrics(self) -> dict[str, float | int]:
         number = len(self._valid.inputs)
-        self._report = self._compare_texts(self._valid.select(range(min(MAX_FINAL, number))))
+        self._report = self._compare_texts(self._judged)
         self._report.metrics.update(self._evaluate_likelihood(self._valid_batches), examples=number)
         if number > MAX_FINAL:
             self._report.metrics["written_examples"] = MAX_FINAL

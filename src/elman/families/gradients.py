@@ -101,8 +101,7 @@ class TrainingGradients:
         model = self._model
         try:
             with drawing(model.seed):
-                inputs = list(model._unroll_held_out(LOSSES, STRETCH))
-            return [(inputs[number], outputs) for number, outputs in choose_outputs(inputs, LOSSES)]
+                return _choose_positions(list(model._unroll_held_out(LOSSES, STRETCH)), LOSSES)
         except (DataError, UsageError):  # no recurrent layers, or nothing that the model knows
             return []
 
@@ -130,6 +129,26 @@ def find_reach(mean: NDArray[np.float64], share: float) -> int | None:
     return int(below[0]) + 1 if len(below) else None
 
 
+def _known_outputs(unrolled: Unrolled) -> list[int]:
+    """Return the outputs of an input whose answer is known; all of them if the model's own answers are taken."""
+    if unrolled.targets is None:
+        return list(range(len(unrolled.last.tokens) if unrolled.last.is_aligned else 1))
+    return [int(place) for place in torch.nonzero(unrolled.targets != IGNORED)]
+
+
+def _choose_positions(inputs: Sequence[Unrolled], most: int) -> list[tuple[Unrolled, Tensor]]:
+    """Choose outputs of each input, early ones in some and late ones in others, so that all lags are seen."""
+    chosen, number = [], len(inputs)
+    each = max(most // max(number, 1), 1)
+    for row, unrolled in enumerate(inputs):
+        known = _known_outputs(unrolled)
+        share = ((5 * row) % number + 0.5) / number  # of a stretch of the outputs; 5 goes through all rows of up to 8
+        places = sorted({known[int((part + share) / each * len(known))] for part in range(each) if known})
+        if places:
+            chosen.append((unrolled, torch.tensor(places)))
+    return chosen
+
+
 def choose_outputs(inputs: Sequence[Unrolled], most: int) -> list[tuple[int, Tensor]]:
     """Choose losses, spread evenly over all inputs.
 
@@ -139,12 +158,7 @@ def choose_outputs(inputs: Sequence[Unrolled], most: int) -> list[tuple[int, Ten
     Raises:
         DataError: no answer is known.
     """
-    known = []
-    for number, unrolled in enumerate(inputs):
-        places = list(range(len(unrolled.last.tokens) if unrolled.last.is_aligned else 1))
-        if unrolled.targets is not None:
-            places = torch.nonzero(unrolled.targets != IGNORED).flatten().tolist()
-        known += [(number, place) for place in places]
+    known = [(number, place) for number, unrolled in enumerate(inputs) for place in _known_outputs(unrolled)]
     if not known:
         raise DataError("no loss is known: what the input should give is unknown at every step")
     picked = np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int))

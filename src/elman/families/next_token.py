@@ -18,13 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.counting.copies import count_copied, count_duplicates
+from elman.counting.ngrams import NgramModel
 from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
 from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
+from elman.families.endings import affordable_seconds
 from elman.families.unrolled import Stack, Unrolled, check_no_targets, recurrent, shifted, spread
 from elman.kernels.generate import Writer
+from elman.metrics.likelihood import language_metrics
 from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
 from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
@@ -35,6 +39,8 @@ from elman.settings.next_token import NextTokenSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive
 
+TOKENS_PER_SECOND = 600_000  # that the n-grams count
+COPIED_TOKENS = 50  # a run of so many held-out tokens that is also in the training data is a duplicate
 VALIDATION_STREAMS = 32  # parallel streams of a validation during training; the final one uses a single stream
 
 
@@ -152,7 +158,7 @@ class NextTokenModel(NextTokenSettings, Model):
             batches = StreamBatches(corpus, self.batch_size, self.bptt_length, self.seed)
             size = batches.batch_size
             self._summary = f"{corpus.num_tokens:,} tokens: {size:,} streams in chunks of {self.bptt_length:,}"
-        self._valid = valid
+        self._train, self._valid = corpus, valid
         if valid.num_targets < 1:
             raise DataError(
                 f"the validation data has {len(valid.ids)} tokens and needs at least 2; "
@@ -170,6 +176,28 @@ class NextTokenModel(NextTokenSettings, Model):
             dropout=0.1 if self.dropout is None else self.dropout,
             **{name: getattr(self, name) for name in names},
         )
+
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        limit, valid = int(TOKENS_PER_SECOND * seconds), self._valid
+        if valid.num_tokens > limit:
+            return
+        ids, offsets = _take_last(self._train, limit)
+        for name, order in (("unigrams", 1), ("5-grams", 5)):
+            ngrams = NgramModel(order=order).fit(ids, offsets, self._vocab_size)
+            log_probs = ngrams.log_probs(np.asarray(valid.ids[:]), np.asarray(valid.offsets[:]))
+            figures = language_metrics(-float(log_probs.sum()), valid.num_targets, 0, 0)
+            yield name, {self.compared[0]: figures["nats_per_token"], "perplexity": figures["perplexity"]}
+
+    def _count_duplicates(self) -> tuple[int, int]:
+        limit = int(TOKENS_PER_SECOND * affordable_seconds(self))
+        ids, offsets = _take_last(self._train, limit)
+        valid, borders = np.asarray(self._valid.ids[:]), np.asarray(self._valid.offsets[:])
+        if len(valid) > limit:
+            return 0, 0
+        if self._independent:
+            held_out = [one.tobytes() for one in np.split(valid, borders[1:-1])]
+            return count_duplicates((one.tobytes() for one in np.split(ids, offsets[1:-1])), held_out), len(held_out)
+        return count_copied(ids, valid, COPIED_TOKENS), len(valid)
 
     def _final_metrics(self) -> dict[str, float | int]:
         return self._evaluate(self._valid)
@@ -287,6 +315,16 @@ class LanguageNetwork(nn.Module):
         """
         logits: Tensor = self.head(self.rnn.newest(self.rnn.check_state(state)))  # of (B, H)
         return logits
+
+
+def _take_last(corpus: Corpus, limit: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the ids and the offsets of the last sequences of a corpus, with at most ``limit`` ids."""
+    if corpus.num_sequences == 1:
+        ids = np.asarray(corpus.ids[-limit:])
+        return ids, np.array([0, len(ids)])
+    offsets = np.asarray(corpus.offsets[:])
+    offsets = offsets[np.searchsorted(offsets, offsets[-1] - limit) :]
+    return np.asarray(corpus.ids[int(offsets[0]) :]), offsets - offsets[0]
 
 
 class NextTokenTask:

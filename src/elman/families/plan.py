@@ -63,7 +63,7 @@ class Traits(NamedTuple):
         """
         length = self.typical_length
         unit = "tokens" if self.is_text else "steps"
-        parts = [f"batches of {max(settings['batch_tokens'] // length, 1):,}"]
+        parts = [f"batches of {min(max(settings['batch_tokens'] // length, 1), len(self.lengths)):,}"]
         parts += [f"{settings['pooling']} pooling"] if "pooling" in settings else []
         return f"{len(self.lengths):,} {self.noun} of about {length:,} {unit}: {', '.join(parts)}"
 
@@ -72,7 +72,8 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
     """Choose settings from the data and from the length of the training.
 
     A batch is as large as ``BATCHING`` allows, or smaller so that a pass over the data has enough batches. It has at
-    least ``SEQUENCES`` typical examples, except where a run would then be shorter than ``UPDATES`` steps.
+    least ``SEQUENCES`` typical examples, except where a run would then be shorter than ``UPDATES`` steps. If the number
+    of steps is given, smaller batches would not give more of them.
 
     Args:
         traits: what is known about the data.
@@ -89,8 +90,10 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
     """
     length, total = traits.typical_length, int(traits.lengths.sum())
     batching = BATCHING[traits.task]
-    tokens = max(min(batching.tokens, total // batching.per_pass), SEQUENCES * length)
-    if settings.steps is None:
+    if settings.steps is not None:
+        tokens = max(batching.tokens, SEQUENCES * length)
+    else:
+        tokens = max(min(batching.tokens, total // batching.per_pass), SEQUENCES * length)
         seen = TOKENS_PER_SECOND * 60 * budget_minutes(settings) if settings.epochs is None else settings.epochs * total
         tokens = min(tokens, max(int(seen / UPDATES), FEWEST_SEQUENCES * length))
     return {"batch_tokens": tokens, "pooling": "mean" if traits.is_text and length >= LONG else "max"}

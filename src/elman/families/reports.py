@@ -23,6 +23,7 @@ class Report:
         labels: precision, recall, F1 and support of each of the K labels; empty if the model predicts no labels.
         spans: the same of each type of entity; empty if the model predicts none.
         signatures: exactly how some figures were computed, such as ``bleu_signature``.
+        written: the texts that the model generated, if it does.
         confusion: (K, K) counts, true labels in rows and predicted labels in columns, in the order of ``labels``.
     """
 
@@ -30,6 +31,7 @@ class Report:
     labels: dict[str, LabelRates] = field(default_factory=dict)
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     signatures: dict[str, str] = field(default_factory=dict)
+    written: Sequence[str] = ()
     spans: dict[str, LabelRates] = field(default_factory=dict)
 
     def confusion_text(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from elman.counting.copies import count_duplicates
 from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
 from elman.families.reports import Report
@@ -63,7 +64,7 @@ class Supervised(ABC):
             "valid": held_out.describe(*((X, y) if valid is None else others)),
             "left_out": left_out,
         }
-        self._valid = held_out
+        self._train, self._valid = train, held_out
         return train, held_out
 
     def _read_valid(self, valid: Any) -> Examples:
@@ -110,6 +111,9 @@ class Supervised(ABC):
         report = self._evaluate(examples)
         report.metrics["left_out"] = examples.num_skipped
         return report
+
+    def _count_duplicates(self) -> tuple[int, int]:
+        return count_duplicates(self._train.inputs, self._valid.inputs), len(self._valid.inputs)
 
     def _unroll_held_out(self, number: int, steps: int) -> Iterator[Unrolled]:
         some = self._valid.select(spread(len(self._valid.inputs), number))

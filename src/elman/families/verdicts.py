@@ -87,7 +87,8 @@ def judge(model: Any, curve: Curve, length: int, history: Sequence[dict[str, Any
     settings = model.get_params()
     is_stream = settings.get("lines") is False  # a language model that reads its text as one stream
     span = settings["bptt_length"] if is_stream else length
-    relative = curve / curve[0] if curve[0] > 0 else np.where(curve > 0, np.inf, 1.0)
+    with np.errstate(invalid="ignore"):  # where all are infinite
+        relative = curve / curve[0] if curve[0] > 0 else np.where(curve > 0, np.inf, 1.0)
     if not np.isfinite(curve).all() or np.nanmax(relative) > EXPLODING:
         worst = int(np.nanargmax(np.where(np.isfinite(relative), relative, np.inf))) + 1
         rate = float(settings["learning_rate"]) / 4

@@ -233,7 +233,7 @@ def _integrate(explained: _Explained, start: Tensor, path: Tensor, differences: 
     )
     shape = (-1, *[1] * path.dim())
     left = (0.8 * CLOSE * differences.abs()).clamp(min=1e-9)  # (N,) of the error that is allowed
-    edges = torch.linspace(0, 1, 5, dtype=path.dtype, device=path.device)
+    edges = torch.linspace(0, 1, 3, dtype=path.dtype, device=path.device)
     firsts, widths = edges[:-1], edges.diff()  # (I,)
     total, num_points = torch.zeros_like(path), 0
     while True:

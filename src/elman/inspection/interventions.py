@@ -13,6 +13,7 @@ of a step has been computed when its cell is set, so the cell makes a difference
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -103,8 +104,9 @@ def clamp(model: Model, units: Units, value: float | Sequence[float]) -> Model:
     values = np.broadcast_to(np.asarray(value, np.float64), len(found)) if np.ndim(value) == 0 else np.asarray(value)
     if values.shape != (len(found),):
         raise UsageError(f"{len(values)} values are given for {len(found)} units; give one, or one for each")
-    if not np.isfinite(values.astype(float)).all():
-        raise UsageError(f"a unit cannot be set to {value}; give finite numbers")
+    for unit, number in zip(found, values.astype(float).tolist(), strict=True):
+        if not math.isfinite(number):
+            raise UsageError(f"{unit} cannot be set to {number}; give a finite number")
     return _set(model, found, values[None])
 
 

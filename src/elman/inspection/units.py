@@ -86,9 +86,15 @@ class FeatureRanking:
 
     @property
     def strength(self) -> float:
-        """The score of the best unit whichever way it points: AUC or 1 - AUC, or the size of the correlation."""
-        score = self.best.score
-        return max(score, 1 - score) if self.measure == "AUC" else abs(score)
+        """How well the best unit does on the second half in the direction in which it was chosen.
+
+        An AUC, or 1 - AUC of a unit that is low where the feature holds; the size of a correlation. Below chance if the
+        unit points the other way there.
+        """
+        score, choice = self.best.score, self.best.choice_score
+        if self.measure == "AUC":
+            return score if choice >= 0.5 else 1 - score
+        return score if choice >= 0 else -score
 
     def to_json(self) -> dict[str, Any]:
         """Return what there is as JSON has it, without the scores of all units."""
@@ -96,6 +102,7 @@ class FeatureRanking:
             "measure": self.measure,
             "bound": self.bound,
             "share": self.share,
+            "strength": self.strength,
             "beyond_chance": self.is_beyond_chance,
             "units": [
                 {"unit": unit.name, "address": unit.address, "score": unit.score, "choice_score": unit.choice_score}

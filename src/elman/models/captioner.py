@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.counting.copies import pick_typical
 from elman.data.examples import Examples
 from elman.data.formats.captions import has_splits, read_captions
 from elman.data.formats.pictures import Pictures
@@ -48,6 +49,8 @@ from elman.settings.encoder_decoder import CaptionerSettings
 from elman.training.schedule import check_positive
 from elman.training.task import Batches
 
+PICTURES_PER_SECOND = 400  # with five captions each, for which the metrics of a baseline are computed
+
 Images = Any
 """A ``Path`` to a folder of pictures, a picture or an ``.npz`` file of features; or arrays, by name or in order."""
 Captions = Any
@@ -75,6 +78,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         ['it is day']
     """
 
+    compared: ClassVar[tuple[str, ...]] = ("cider", "bleu4")
     min_readable: ClassVar[float] = 0.0  # often only a few pictures of a folder have captions
     answer_batch_size: ClassVar[int] = 128
     _noun: ClassVar[str] = "pictures"
@@ -267,7 +271,13 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
         written = [texts[0][0] for texts in self._captions(examples.inputs, search=search)]
-        return Report(dict(caption_metrics(written, examples.labels)))
+        return Report(dict(caption_metrics(written, examples.labels)), written=written)
+
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        judged = self._judged
+        if len(judged.inputs) <= PICTURES_PER_SECOND * seconds:
+            caption = pick_typical(caption for some in self._train.labels for caption in some)
+            yield "constant_caption", dict(caption_metrics([caption] * len(judged.inputs), judged.labels))
 
     def _sample(self, examples: Examples) -> str:
         ((text, _), *_) = next(self._captions(examples.inputs[:1]))

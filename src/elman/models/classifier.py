@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.counting.naive_bayes import NaiveBayes
 from elman.data.batching import IGNORED
 from elman.data.examples import Examples, Numbering
 from elman.data.formats.table import FORMATS
@@ -29,6 +30,7 @@ from elman.data.values.columns import check_no_answers, check_pairs
 from elman.data.values.labels import check_classes, take_labels
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
+from elman.families.endings import thin
 from elman.families.inputs import NumberInputs, Table, TextInputs
 from elman.families.labelling import LabellingModel
 from elman.families.plan import Traits
@@ -40,6 +42,9 @@ from elman.metrics.labels import calibration_error
 from elman.settings.labelling import ClassifierSettings
 from elman.training.schedule import check_positive
 from elman.training.task import Batches
+
+CHARACTERS_PER_SECOND = 1_000_000  # of texts whose words the baseline counts
+MOST_SCORES = 20_000_000  # of the baseline: held-out texts times labels
 
 ClassifierInput = Any
 """A ``Path`` to a file or a folder; or texts, or arrays of numbers (T, F), in a list, an array, a Series, a data frame
@@ -66,6 +71,8 @@ class Classifier(ClassifierSettings, LabellingModel):
         >>> classifier.predict(["good"]).tolist()
         ['praise']
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
 
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
@@ -226,6 +233,24 @@ class Classifier(ClassifierSettings, LabellingModel):
         report = compare_labels([str(label) for label in examples.labels], [str(label) for label in predicted])
         report.metrics["examples"] = len(examples.labels)
         return report
+
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        train, held_out = self._train.respell(self.labels_), self._valid.respell(self.labels_)
+        labels = [str(label) for label in train.labels]
+
+        def compare(predicted: Sequence[str]) -> dict[str, float | int]:
+            metrics = self.compare_predictions(held_out, predicted, ()).metrics
+            return {name: metrics[name] for name in self.compared if name == "macro_f1" or not self.class_weights}
+
+        yield "majority", compare([Counter(labels).most_common(1)[0][0]] * len(held_out.inputs))
+        if not isinstance(train.inputs[0], str):
+            return
+        limit = CHARACTERS_PER_SECOND * seconds
+        cells = len(held_out.inputs) * len(self.labels_)
+        if sum(map(len, held_out.inputs)) <= limit and cells <= MOST_SCORES:
+            rows = thin(len(labels), sum(map(len, train.inputs)), limit)
+            counts = NaiveBayes().fit([train.inputs[row] for row in rows], [labels[row] for row in rows])
+            yield "word_counts", compare(counts.predict(held_out.inputs))
 
     # Classifying.
 

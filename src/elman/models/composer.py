@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -64,6 +64,8 @@ class Composer(ComposerSettings, NextTokenModel):
         >>> composer.compose(seconds=2, seed=1).seconds <= 2
         True
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("nats_per_event",)
 
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""

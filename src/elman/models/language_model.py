@@ -66,6 +66,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
     """
 
     answer_batch_size: ClassVar[int] = 1
+    compared: ClassVar[tuple[str, ...]] = ("nats_per_token",)
 
     # Training.
 
@@ -286,13 +287,14 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
 
     # Reading and generating.
 
-    def read(self, text: str | Path, state: PublicState | None = None) -> tuple[Tensor, PublicState]:
+    def read(self, text: str | Path, state: State | PublicState | None = None) -> tuple[Tensor, PublicState]:
         r"""Read a text and return the logits and the final state; reading in pieces equals reading at once.
 
         Args:
             text: a ``str`` is text, a ``Path`` names a file; it must have at least one token.
-            state: the state to start from, as returned by an earlier ``read`` or ``generate``; it is never modified.
-                By default the network starts from its initial state and, in line mode, reads ``<s>`` first.
+            state: the state to start from, as returned by an earlier ``read`` or ``generate``, or a
+                :class:`~elman.nn.state.State` made from such states; it is never modified. By default the network
+                starts from its initial state and, in line mode, reads ``<s>`` first.
 
         Returns:
             The logits (T, V), where row t predicts the token after token t, and the state after the last token:
@@ -340,7 +342,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         num_samples: int = 1,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: PublicState | None = None,
+        state: State | PublicState | None = None,
         return_state: bool = False,
     ) -> Any:
         """Generate text that continues a prompt.
@@ -416,7 +418,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
         max_tokens: int = 400,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        state: PublicState | None = None,
+        state: State | PublicState | None = None,
     ) -> Iterator[str]:
         r"""Generate text that continues a prompt, and yield each piece as soon as it is final.
 
@@ -459,7 +461,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
             samples += [replace(request, prompt=content, seed=seed + index) for index in range(num_samples)]
         return TextWriting(self.network_.eval().writing(), states, samples, self.tokenizer_, self._forbidden)
 
-    def _read_prompt(self, prompt: str, start: PublicState | None) -> State:
+    def _read_prompt(self, prompt: str, start: State | PublicState | None) -> State:
         """Read a prompt from a state; return the state after it."""
         if prompt == "" and start is not None:
             state: State = self.network_.rnn.check_state(start)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elman.counting.tag_counts import MajorityTagger, MostFrequentTagger, TaggingBaseline
 from elman.data import schemes
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples, Numbering
@@ -38,6 +39,7 @@ from elman.decoding.viterbi import viterbi
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
+from elman.families.endings import thin
 from elman.families.inputs import SentenceInputs, WordTable
 from elman.families.labelling import LabellingModel
 from elman.families.plan import Traits
@@ -58,6 +60,7 @@ Sentences = Any
 """A ``Path`` to a file, a ``str`` with the content of one, or a list of words for each sentence: in a list, an array, a
 Series, a data frame with one column or an iterator."""
 
+WORDS_PER_SECOND = 300_000  # that the baselines count
 MAX_PIECE = 1000  # words; longer sentences are read in pieces of this length
 
 
@@ -85,6 +88,7 @@ class Tagger(TaggerSettings, LabellingModel):
     """
 
     answer_batch_size: ClassVar[int] = 4096
+    compared: ClassVar[tuple[str, ...]] = ("span_f1", "accuracy", "macro_f1")
 
     # Training.
 
@@ -224,6 +228,21 @@ class Tagger(TaggerSettings, LabellingModel):
             report.spans.update(span_rates(*spans))
         report.metrics.update(tokens=len(words), sentences=len(examples.inputs))
         return report
+
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        train, held_out = self._train.respell(self.labels_), self._valid.respell(self.labels_)
+        limit = WORDS_PER_SECOND * seconds
+        if sum(map(len, held_out.inputs)) > limit:
+            return
+        train = train.select(thin(len(train.inputs), sum(map(len, train.inputs)), limit))
+        baselines: tuple[tuple[str, TaggingBaseline], ...] = (
+            ("majority", MajorityTagger()),
+            ("frequent_tags", MostFrequentTagger()),
+        )
+        for name, baseline in baselines:
+            predicted = baseline.fit(train.inputs, train.labels).predict(held_out.inputs)
+            metrics = self.compare_predictions(held_out, predicted, self.inputs_.lexicon).metrics
+            yield name, {figure: metrics[figure] for figure in self.compared if figure in metrics}
 
     # Tagging.
 

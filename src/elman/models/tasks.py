@@ -188,9 +188,9 @@ TASKS: dict[str, TaskRow] = {
         hub="records",
         comparison=Comparison(
             home="elman.comparison.labels:compare_classifiers",
-            models="majority,logreg,logreg2,mlp,mlp2,rnn,bilstm",
+            models="majority,logreg,logreg2,tfidf,mlp,mlp2,rnn,bilstm",
             models_help="The models, separated by commas: majority; logreg and mlp on word counts (logreg2 and mlp2 "
-            f"with pairs of words too); and {_NETWORKS}.",
+            f"with pairs of words too); tfidf, on words, pairs and characters; and {_NETWORKS}.",
             help="Train several classifiers on the same texts, each for the same time, and evaluate them on the same "
             "held-out texts.",
         ),

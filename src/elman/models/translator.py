@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.counting.copies import NearestNeighbour
 from elman.data.examples import Examples
 from elman.data.formats.detection import detect_pair_format
 from elman.data.formats.examples import ExampleReader, read_labelled
@@ -38,15 +40,18 @@ from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
 from elman.families.encoder_decoder import EncoderDecoderModel, Layout
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
+from elman.families.endings import thin
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.unrolled import Stack, check_any_known
 from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
-from elman.nn.state import State
+from elman.nn.state import PublicState, State
 from elman.settings.encoder_decoder import TranslatorSettings
 from elman.training.schedule import check_positive
+
+CHARACTERS_PER_SECOND = 1_000_000  # of sources that the nearest neighbour counts
 
 TranslatorInput = Any
 """A ``Path`` to a file of sources or of pairs; or texts in a list, an array, a Series, a data frame with one column or
@@ -75,6 +80,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
 
     answer_batch_size: ClassVar[int] = 512
     _noun: ClassVar[str] = "pairs"
+    compared: ClassVar[tuple[str, ...]] = ("bleu", "rougeL")
 
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
@@ -171,11 +177,20 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         written = self._translate_best(examples.inputs, search)
         figures, signatures = translation_metrics(written, examples.labels)
         figures.update(rouge(written, examples.labels))
-        first = [first_sentence(source) for source in examples.inputs]
-        if 2 * sum(one != source.strip() for one, source in zip(first, examples.inputs, strict=True)) > len(first):
-            copied = rouge(first, examples.labels)
-            figures.update({f"first_sentence_{name}": share for name, share in copied.items()})
-        return Report(figures, signatures=signatures)
+        copied = _copy_first_sentences(examples)
+        figures.update({f"first_sentence_{name}": share for name, share in copied.items()})
+        return Report(figures, signatures=signatures, written=written)
+
+    def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
+        judged, train = self._judged, self._train
+        if copied := _copy_first_sentences(judged):
+            yield "first_sentence", dict(copied)
+        limit = CHARACTERS_PER_SECOND * seconds
+        if sum(map(len, judged.inputs)) <= limit:
+            train = train.select(thin(len(train.inputs), sum(map(len, train.inputs)), limit))
+            rows = NearestNeighbour().fit(train.inputs).find(judged.inputs)
+            figures, _ = translation_metrics([train.labels[row] for row in rows], judged.labels)
+            yield "nearest_neighbour", dict(figures)
 
     def _sample(self, examples: Examples) -> str:
         source, target = examples.inputs[0], examples.labels[0]
@@ -199,12 +214,45 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self._check_fitted()
         return self._translate_best(self._take_inputs(X))
 
-    def translate(self, X: TranslatorInput, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
+    def encode(self, X: TranslatorInput) -> State:  # noqa: N803
+        """Return the state that the decoder starts from, each part (num_layers, N, hidden_size), for N texts.
+
+        Args:
+            X: the texts; or a ``Path`` to a file of sources.
+
+        Raises:
+            UsageError: the model is not fitted, X is a single text, or there is none.
+            DataError: a text is missing or cannot be read.
+
+        Example:
+            >>> sources, targets = ["one two", "two one"] * 10, ["un deux", "deux un"] * 10
+            >>> translator = Translator(level="word", hidden_size=16, embedding_size=16, steps=2).fit(sources, targets)
+            >>> state = translator.encode(["one two", "two one"])
+            >>> mean = State.mean([state.select_rows(torch.tensor([row])) for row in (0, 1)])
+            >>> len(translator.translate(["one two"], state=mean))
+            1
+        """
+        self._check_fitted()
+        sources = self._take_inputs(X)
+        if not sources:
+            raise UsageError("there are no texts to encode; give at least one")
+        with torch.inference_mode():
+            states = [self._encode_inputs([source]).hidden for source in sources]
+        return State.join(states, partial(torch.cat, dim=1))
+
+    def translate(
+        self,
+        X: TranslatorInput,  # noqa: N803
+        search: Search | None = None,
+        state: State | PublicState | None = None,
+    ) -> list[list[tuple[str, float]]]:
         """Return the ``n_best`` translations of each text with their scores, best first.
 
         Args:
             X: the texts; or a ``Path`` to a file of sources.
             search: options of the beam search or the sampling; the model's settings by default.
+            state: the state that the decoder starts from, of one row for all texts or one for each, as returned by
+                :meth:`encode`; it is never modified. By default it is the encoder's. Attention looks at the texts.
 
         Returns:
             For each source a list of pairs of a translation and its score. The score is the log-probability in nats
@@ -218,7 +266,10 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        return list(self._translate(self._take_inputs(X), search=search))
+        sources, hidden = self._take_inputs(X), None
+        if state is not None:
+            hidden = self.network_.decoder.rnn.check_state(state).expand(len(sources))
+        return list(self._translate(sources, search=search, hidden=hidden))
 
     def _take_inputs(self, X: TranslatorInput) -> list[str]:  # noqa: N803
         """Take the sources to translate: texts, or a file of them without a single problem."""
@@ -237,20 +288,22 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         return [texts[0][0] for texts in self._translate(sources, search=search)]
 
     def _translate(
-        self, sources: Sequence[str], first: int = 0, search: Search | None = None
+        self, sources: Sequence[str], first: int = 0, search: Search | None = None, hidden: State | None = None
     ) -> Iterator[list[tuple[str, float]]]:
-        for source, hypotheses in zip(sources, self._generate(sources, first, search=search), strict=True):
+        generated = self._generate(sources, first, search=search, hidden=hidden)
+        for row, (source, hypotheses) in enumerate(zip(sources, generated, strict=True)):
+            own = None if hidden is None else hidden.select_rows(torch.tensor([row]))
             if not source.strip():
                 yield [("", 0.0)] * len(hypotheses)
             else:
-                yield [(self._text(source, hypothesis), hypothesis.score) for hypothesis in hypotheses]
+                yield [(self._text(source, hypothesis, own), hypothesis.score) for hypothesis in hypotheses]
 
-    def _text(self, source: str, hypothesis: Hypothesis) -> str:
+    def _text(self, source: str, hypothesis: Hypothesis, hidden: State | None = None) -> str:
         """Decode tokens to text; replace each <unk> by the source word with the largest attention weight."""
         ids = list(hypothesis.ids)
         if Tokenizer.unknown_id not in ids or not self._writes_unknown:
             return self.target_tokenizer_.decode(ids)
-        words, weights = self._attend(source, ids)
+        words, weights = self._attend(source, ids, hidden)
         copied = [words[int(row.argmax())] for row in weights]
         decoder = self.target_tokenizer_.stream_decoder()
         pieces = []
@@ -297,7 +350,9 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
 
         return attention_map(*self.attention_of(source, search))
 
-    def _attend(self, source: str, ids: Sequence[int]) -> tuple[list[str], NDArray[np.float32]]:
+    def _attend(
+        self, source: str, ids: Sequence[int], hidden: State | None = None
+    ) -> tuple[list[str], NDArray[np.float32]]:
         """Run the decoder over the ids of a target; return the tokens of the source and the weights (T + 1, S)."""
         read = encode_texts([source], self.source_tokenizer_)[0][: self.source_length]
         tokens = self.source_tokenizer_.tokens(read) or [""]
@@ -306,6 +361,8 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         inputs = torch.tensor([[Tokenizer.begin_id, *ids]])
         with torch.inference_mode():
             state = self._encode_inputs([source])
+            if hidden is not None:
+                state = state._replace(hidden=hidden)
             network = self.network_
             _, _, weights = network.decoder(network.embedding(inputs.to(network.head.weight.device)), state)
         return tokens, weights[0].float().cpu().numpy()
@@ -392,6 +449,14 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             if length > limit
             else ""
         )
+
+
+def _copy_first_sentences(examples: Examples) -> dict[str, float]:
+    """Return the ROUGE figures of copying the first sentence, if most sources have several; else nothing."""
+    first = [first_sentence(source) for source in examples.inputs]
+    if 2 * sum(one != source.strip() for one, source in zip(first, examples.inputs, strict=True)) <= len(first):
+        return {}
+    return rouge(first, examples.labels)
 
 
 class TranslatorNetwork(EncoderDecoderNetwork):

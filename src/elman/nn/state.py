@@ -25,7 +25,7 @@ class State(dict[str, Tensor]):
     """The parts of a state by name, such as ``hidden`` and ``cell``, in the order given in the table of cells.
 
     Between layers and models a part is (L·D, B, H): layers and directions, then the rows of the batch. A part may have
-    any dtype; nothing here computes with it. A state is a value: no method changes it in place.
+    any dtype; ``mean`` and ``interpolate`` need floating-point numbers. A state is a value: no method changes it.
 
     Example:
         >>> import torch
@@ -70,6 +70,71 @@ class State(dict[str, Tensor]):
     def join(cls, states: Sequence[State], join: Callable[[list[Tensor]], Tensor]) -> State:
         """Join several states part by part, for example with ``torch.cat`` or ``torch.stack``."""
         return cls((name, join([state[name] for state in states])) for name in states[0])
+
+    @classmethod
+    def mean(cls, states: Sequence[State]) -> State:
+        """Average several states part by part.
+
+        Raises:
+            UsageError: there are none, or they differ in their parts or shapes.
+
+        Example:
+            >>> State.mean([State(hidden=torch.zeros(1, 1, 2)), State(hidden=torch.ones(1, 1, 2))])
+            {'hidden': tensor([[[0.5000, 0.5000]]])}
+        """
+        if not states:
+            raise UsageError("there are no states to average; give at least one")
+        for state in states:
+            states[0]._check_alike(state)
+        return cls.join(states, lambda parts: torch.stack(parts).mean(dim=0))
+
+    def interpolate(self, other: State, weight: float) -> State:
+        """Return the state on the line between this one (weight 0) and another (weight 1).
+
+        Raises:
+            UsageError: the states differ in their parts or shapes.
+
+        Example:
+            >>> State(hidden=torch.zeros(1, 1, 2)).interpolate(State(hidden=torch.ones(1, 1, 2)), 0.25)
+            {'hidden': tensor([[[0.2500, 0.2500]]])}
+        """
+        self._check_alike(other)
+        return State((name, torch.lerp(part, other[name], weight)) for name, part in self.items())
+
+    def patch(self, other: State, units: Sequence[int], part: str = "hidden", layer: int = 0) -> State:
+        """Return this state with some units of one layer and part taken from another state.
+
+        Args:
+            other: a state of the same shapes.
+            units: their numbers, from 0.
+            part: such as ``hidden`` or ``cell``.
+            layer: its row of the part; the rows of a bidirectional network are its directions, layer by layer.
+
+        Raises:
+            UsageError: the states differ in their parts or shapes, or there is no such part, layer or unit.
+
+        Example:
+            >>> State(hidden=torch.zeros(1, 1, 3)).patch(State(hidden=torch.ones(1, 1, 3)), [0, 2])
+            {'hidden': tensor([[[1., 0., 1.]]])}
+        """
+        self._check_alike(other)
+        if part not in self:
+            raise UsageError(f'part is "{part}", expected one of: {", ".join(self)}')
+        layers, _, size = self[part].shape
+        for name, number, limit in [("layer", layer, layers), *(("unit", unit, size) for unit in units)]:
+            if not 0 <= number < limit:
+                raise UsageError(f"{name} is {number}, expected 0 to {limit - 1}")
+        patched = self[part].clone()
+        patched[layer, :, list(units)] = other[part][layer, :, list(units)]
+        return State({**self, part: patched})
+
+    def _check_alike(self, other: State) -> None:
+        """Raise UsageError if another state has other parts or shapes."""
+        own, given = ({name: tuple(part.shape) for name, part in state.items()} for state in (self, other))
+        if own != given:
+            raise UsageError(
+                f"the states have different shapes: {own} and {given}; use states of equal models and rows"
+            )
 
     def public(self) -> PublicState:
         """Return the state in the form of torch.nn: a tensor or, if there are several parts, a tuple of tensors."""

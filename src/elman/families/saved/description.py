@@ -68,12 +68,21 @@ def library_versions() -> dict[str, str]:
 
 def model_card(model: Any) -> str:
     """Return the model card in Markdown: the data, the figures, the settings, and how to load the model."""
-    lines = [f"# {type(model).__name__}", "", f"Trained with Elman {version('elman')}.", "", "## Data", ""]
+    lines = [f"# {type(model).__name__}", "", f"Trained with Elman {version('elman')}.", ""]
+    if warning := model.metrics_.get("warning"):
+        lines += [f"> **Warning.** {warning}", ""]
+    lines += ["## Data", ""]
     lines += [f"- {name}: {write_json(value)}" for name, value in model.data_.items()]
+    if duplicates := model.metrics_.get("duplicates"):
+        lines.append(f"- {duplicates:,} held-out items are also in the training data")
     for title, part in (("Validation", "valid"), ("Training", "train")):
         values = model.metrics_.get(part, {})  # empty for an unfinished training
         lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
         lines += [f"| {name} | {value:.6g} |" for name, value in values.items()]
+    if baselines := model.metrics_.get("baseline"):
+        lines += ["", "## Baselines on the same validation data", "", "| baseline | figures |", "|---|---|"]
+        for name, values in baselines.items():
+            lines.append(f"| {name} | {', '.join(f'{figure} {value:.6g}' for figure, value in values.items())} |")
     if verdict := model.metrics_.get("verdict"):
         lines += ["", f"Gradients by lag: {verdict}."]
     lines += ["", f"{num_parameters(model.network_):,} parameters.", "", "## Settings", "", "| setting | value |"]

@@ -1,6 +1,6 @@
 """The figures in a saved model's folder: its quality and the history of its training.
 
-    metrics.json     figures of the validation, cost of the training, versions of the libraries
+    metrics.json     figures of the validation and of baselines, what falls short, cost of the training, versions
     log.csv          a row for each validation
 
 They are not needed to use a model: it loads even if they are missing or damaged.
@@ -27,6 +27,10 @@ MAX_HISTORY = 64 << 20
 _SHAPE = {
     "valid?": {str: (float, None)},
     "train?": {str: (float, None)},
+    "baseline?": {str: {str: (float, None)}},
+    "duplicates?": int,
+    "warning?": str,
+    "remedy?": {str: float},
     "parameters?": int,
     "versions?": {str: str},
     "verdict?": str,
