@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from elman.drawing.report import (
-    Attribution,
-    ContextUse,
+    AttributionPlot,
+    ContextPlot,
     GradientCurve,
-    Gradients,
+    GradientPlot,
     Holding,
     LayerStates,
     ModelReport,
@@ -97,7 +97,7 @@ def made_up(
         attention=random.dirichlet(np.ones(len(text) if kind == "pair" else 49), size=length)
         if kind != "one"
         else None,
-        gradients=Gradients(
+        gradients=GradientPlot(
             targets=targets,
             curves=[
                 _curve(f"layer {layer + 1} · {part}", lags, targets, 0.8 + 0.1 * place, random)
@@ -109,7 +109,7 @@ def made_up(
             remedy="Try --cell lstm, or --forget-bias 2.",
             truncated_at=32,
         ),
-        context=ContextUse(
+        context=ContextPlot(
             lags=[1, 2, 4, 8, 16, 32, 64],
             losses=[2.41, 2.02, 1.71, 1.55, 1.49, 1.47, 1.465],
             ngram_losses=[2.45, 2.05, 1.76, 1.98, 2.4],
@@ -123,7 +123,7 @@ def made_up(
             UnitScore(feature="position in line", layer=0, part="hidden", unit=7, score=0.88, measure="|r|", bound=0.2),
         ],
         attributions=[
-            Attribution(
+            AttributionPlot(
                 target="“e” at step 12",
                 method="integrated gradients",
                 scores=random.normal(size=len(text)) * _shares(len(text)),

@@ -115,7 +115,7 @@ def test_diagrams_are_well_formed_and_say_the_sizes():
     drawings = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
     assert all(drawing.get("aria-label") for drawing in drawings)
     words = ["".join(element.itertext()) for element in drawings[0].iter("text")]
-    assert {"96×16", "96×24", "96×48", "joined: 48"} <= set(words)
+    assert {"96×16", "96×24", "96×48", "concat: 48"} <= set(words)
     assert words.count("24 units →") == 2
     assert {"W1f", "U1f", "W2b", "U2b", "V"} <= set(words)
 

@@ -13,7 +13,7 @@ import elman
 from elman.cli import info
 from elman.errors import Interrupted
 from elman.families import gradients
-from elman.families.gradients import LAGS, LOSSES, STRETCH, TrainingGradients, steps_reached, summarise
+from elman.families.gradients import LAGS, LOSSES, STRETCH, TrainingGradients, count_reached_steps, summarise
 from elman.families.saved.description import model_card
 from elman.inspection import gradient_by_lag
 from elman.training.progress import Progress
@@ -181,6 +181,6 @@ def test_what_a_model_keeps(easy, tmp_path, capsys):
 
 
 def test_steps_reached():
-    assert steps_reached(np.array([1.0, 0.5, 0.25])) == 3
-    assert steps_reached(np.array([1.0, 0.5, 0.009, 0.5])) == 2
-    assert math.isnan(steps_reached(np.array([1.0, math.inf])))
+    assert count_reached_steps(np.array([1.0, 0.5, 0.25])) == 3
+    assert count_reached_steps(np.array([1.0, 0.5, 0.009, 0.5])) == 2
+    assert math.isnan(count_reached_steps(np.array([1.0, math.inf])))

@@ -11,7 +11,7 @@ import torch
 import elman
 from elman.errors import DataError, UsageError
 from elman.families.gradients import find_reach, summarise
-from elman.families.verdicts import judge
+from elman.families.verdicts import diagnose
 from elman.inspection import gradient_by_lag
 from elman.models.tasks import TASKS
 from elman.nn.cells import CELLS
@@ -337,7 +337,7 @@ class Fitted:
     ],
 )
 def test_a_verdict_and_its_remedy(model, curve, kind, flags):
-    verdict = judge(model, curve, length=30)
+    verdict = diagnose(model, curve, length=30)
     assert (verdict.kind, [remedy.flag for remedy in verdict.remedies]) == (kind, flags)
     assert all(flag in verdict.text for flag in flags)
     for remedy in verdict.remedies:
@@ -348,6 +348,6 @@ def test_remedies_are_settings_of_the_model(made):
     for task in TASKS:
         model, _, _ = made(task)
         for curve in (falling(0.5), falling(1.5), falling(0.99)):
-            for remedy in judge(model, curve, length=30).remedies:
+            for remedy in diagnose(model, curve, length=30).remedies:
                 model.set_params(**model.get_params()).check()
                 type(model)(**{**model.get_params(), remedy.setting: remedy.value}).check()

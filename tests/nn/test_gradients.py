@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from elman.nn.gradients import Place, edge_gradients, gradients_by_lag
+from elman.nn.gradients import Place, differentiate_edges, measure_gradients_by_lag
 from elman.nn.mingru import MinGRU
 from elman.nn.recording import recording
 from elman.nn.recurrent import GRU, LSTM, RNN
@@ -68,7 +68,7 @@ def test_gradients_along_each_edge(name, bidirectional, backend, by_step):
     weigh = torch.randn(6, 2, layer.output_size).to(inputs.dtype)
     with recording(by_step=by_step) as record:
         outputs, _ = layer.run(inputs)
-    found = edge_gradients((outputs * weigh).sum(), record.of(layer))
+    found = differentiate_edges((outputs * weigh).sum(), record.of(layer))
     by_hand, zeros = run_by_hand(layer, inputs)
     (by_hand * weigh).sum().backward()
     for slopes, own in zip(found, zeros, strict=True):
@@ -93,7 +93,7 @@ def test_each_pair_of_a_loss_and_a_lag(name, num_layers, bidirectional):
         outputs, _ = layer.run(inputs.expand(-1, steps, -1))
         return (outputs[rows, rows] * weigh).sum()
 
-    norms = gradients_by_lag(run, [Place("top.", layer, (rows, rows))], num_lags)
+    norms = measure_gradients_by_lag(run, [Place("top.", layer, (rows, rows))], num_lags)
     outputs, zeros = run_by_hand(layer, inputs)
     losses = (outputs[:, 0] * weigh).sum(-1)
     seen = 0
@@ -119,6 +119,6 @@ def test_a_state_that_makes_no_difference_has_no_gradient():
     layer = build("gru", 3, 4, dtype=torch.float64)
     inputs = torch.randn(5, 1, 3, dtype=torch.float64)
     place = Place("", layer, (torch.tensor([2]), torch.tensor([2])))
-    norms = gradients_by_lag(lambda: layer.run(inputs)[0][4].sum() * 0, [place], 3)
+    norms = measure_gradients_by_lag(lambda: layer.run(inputs)[0][4].sum() * 0, [place], 3)
     assert norms["layer0.forward.hidden"][0, :2].tolist() == [0, 0]
     assert math.isnan(norms["layer0.forward.hidden"][0, 2])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, make_dataclass, replace
+from dataclasses import asdict, dataclass, make_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.inputs import resolve
+from elman.cli.inputs import examples
 from elman.cli.settings import setting_fields, settings_of
 from elman.cli.tasks import choose_task
+from elman.cli.train import as_list, data_fields
 from elman.documents import write_json
 from elman.errors import UsageError
 from elman.models.tasks import TASKS, Comparison, TaskRow
@@ -21,7 +20,6 @@ from elman.training.progress import progress_for
 from elman.training.schedule import TrainingSettings
 
 if TYPE_CHECKING:
-    from elman.comparison.labels import LabelRow
     from elman.comparison.language_models import LanguageModelRow
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
@@ -39,18 +37,9 @@ class Compare:
 
 def compare_command(row: TaskRow, comparison: Comparison) -> type[Compare]:
     """Return the dataclass of a task's command."""
-    positional: Any = tyro.conf.Positional
-    file = About(metavar=row.files.metavar.rstrip("."), text=row.files.help)
-    valid = About(
-        text="File to evaluate on, in place of a part of the data.",
-        metavar="FILE",
-        default="a tenth of the data; see --valid-fraction",
-        group="data",
-    )
     models = About(text=comparison.models_help, metavar="NAME,...", group="network")
     fields: list[tuple[str, Any, Any]] = [
-        ("file", positional[Annotated[str, file]], MISSING),
-        ("valid", Annotated[str | None, valid], None),
+        *data_fields(row),
         ("models", Annotated[str, models], comparison.models),
         *setting_fields(row.settings_class, row.settings_class(minutes=1), minutes="Train each model for this long."),
     ]
@@ -70,13 +59,23 @@ def run(words: Sequence[str]) -> int:
     if command.seeds < 1:
         raise UsageError(f"seeds is {command.seeds}; it must be at least 1")
     settings = _with_budget(settings)
+    files, valid_files = as_list(command.files), as_list(command.valid)
+    if not files:
+        raise UsageError(f"elman compare {task} needs a file: elman compare {task} FILE")
+    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
+    data, targets = examples(task, files, images)
+    valid = None
+    if valid_files:
+        pair = examples(task, valid_files, valid_images or images)
+        valid = pair[0] if pair[1] is None else pair
     by_seed = [
         list(
             comparisons[task].compare(
-                resolve(command.file, task),
+                data,
                 [name.strip() for name in command.models.split(",")],
                 replace(settings, seed=settings.seed + number),
-                valid=None if command.valid is None else resolve(command.valid, task),
+                valid=valid,
+                **({} if targets is None else {"y": targets}),
                 progress=progress_for(sys.stderr),
             )
         )
@@ -98,12 +97,10 @@ def run(words: Sequence[str]) -> int:
         return 0
     if task == "lm":
         print_comparison(rows)
-        figure = "nats_per_token"
     else:
-        print_label_comparison(rows)
-        figure = "accuracy" if any(row.span_f1 is None for row in rows) else "span_f1"
-    held_out = 0 if task == "lm" or figure == "span_f1" else rows[0].held_out
-    if sentence := conclude(outcomes, figure, [row.is_network for row in rows], held_out):
+        print_figures(rows)
+    held_out = getattr(rows[0], "held_out", 0) if rows[0].figure == "accuracy" else 0
+    if sentence := conclude(outcomes, rows[0].figure, [row.is_network for row in rows], held_out):
         print(sentence)
     return 0
 
@@ -137,7 +134,7 @@ def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
         console.print(row.sample.strip("\n"), highlight=False, markup=False)
 
 
-def print_label_comparison(rows: Sequence[LabelRow]) -> None:
+def print_figures(rows: Sequence[Any]) -> None:
     """Print the rows as a table, the best one last."""
     from rich.console import Console
     from rich.table import Table
@@ -148,16 +145,23 @@ def print_label_comparison(rows: Sequence[LabelRow]) -> None:
         "accuracy_unseen": "unseen words",
         "macro_f1": "macro F1",
         "span_f1": "span F1",
+        "bleu": "BLEU",
+        "chrf": "chrF",
+        "rouge_l": "ROUGE-L",
+        "cider": "CIDEr",
+        "nats_per_event": "nats/event",
+        "perplexity": "perplexity",
         "parameters": "parameters",
         "memory_bytes": "memory",
         "seconds": "training seconds",
         "targets_per_second": "predictions/s",
     }
-    shown = [name for name in titles if any(getattr(row, name) is not None for row in rows)]
+    shown = [name for name in titles if any(getattr(row, name, None) is not None for row in rows)]
     table = Table(box=None, pad_edge=False)
     for name in shown:
         table.add_column(titles[name], justify="left" if name == "model" else "right")
-    for row in sorted(rows, key=lambda row: row.accuracy if row.span_f1 is None else row.span_f1):
+    sign = -1 if rows[0].figure.startswith("nats_") else 1
+    for row in sorted(rows, key=lambda row: sign * float(getattr(row, row.figure))):
         table.add_row(*(_cell(name, getattr(row, name)) for name in shown))
     Console().print(table)
 

@@ -53,13 +53,8 @@ class Train:
     """Replace the model or the unfinished run in the folder."""
 
 
-def train_command(row: TaskRow, settings: ModelSettings) -> type[Train]:
-    """Return the dataclass of a task's command.
-
-    Args:
-        row: the task.
-        settings: the values of those that are not given.
-    """
+def data_fields(row: TaskRow) -> list[tuple[str, Any, Any]]:
+    """Return the fields of a command for the data of a task: its files, and others to validate on."""
     files = row.files
     words: Any = str if files.most == 1 else tuple[str, ...]
     positional: Any = tyro.conf.Positional
@@ -80,7 +75,17 @@ def train_command(row: TaskRow, settings: ModelSettings) -> type[Train]:
         fields.append(("images", Annotated[Path | None, about], None))
         about = About(text="The pictures of --valid, where they are elsewhere.", group="data", is_advanced=True)
         fields.append(("valid_images", Annotated[Path | None, about], None))
-    fields += setting_fields(type(settings), settings)
+    return fields
+
+
+def train_command(row: TaskRow, settings: ModelSettings) -> type[Train]:
+    """Return the dataclass of a task's command.
+
+    Args:
+        row: the task.
+        settings: the values of those that are not given.
+    """
+    fields = [*data_fields(row), *setting_fields(type(settings), settings)]
     command = make_dataclass(f"Train{row.class_name}", fields, bases=(Train,), kw_only=True)
     command.__doc__ = row.help
     return command
@@ -92,7 +97,7 @@ def run(words: Sequence[str]) -> int:
     if task is None:
         return 0
     command, settings = _parse(task, words[1:])
-    files, valid_files = _as_list(command.files), _as_list(command.valid)
+    files, valid_files = as_list(command.files), as_list(command.valid)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
     images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
@@ -174,8 +179,8 @@ def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: 
             raise
         message, number = (str(stop), stop.exit_code - 128) if isinstance(stop, Interrupted) else ("interrupted", 2)
         given = {name: getattr(command, name, None) for name in ("images", "valid", "valid_images")}
-        options = [word for name, value in given.items() if value for word in (flag(name), *_as_list(value))]
-        again = shlex.join([*_as_list(command.files), *options, "--out", str(command.out), "--resume"])
+        options = [word for name, value in given.items() if value for word in (flag(name), *as_list(value))]
+        again = shlex.join([*as_list(command.files), *options, "--out", str(command.out), "--resume"])
         raise Interrupted(f"{message}\nContinue with: {program()} train {task} {again}", number) from None
     figures = model.metrics_.get("valid", {})
     if figures:
@@ -207,7 +212,7 @@ def _suggest_command(task: str, command: Any, words: Sequence[str], metrics: dic
     remedy = metrics["remedy"]
     if not remedy:
         compares = TASKS[task].comparison is not None and "compare models" in metrics["warning"]
-        return f": {program()} compare {task} {shlex.join(_as_list(command.files))}" if compares else ""
+        return f": {program()} compare {task} {shlex.join(as_list(command.files))}" if compares else ""
     replaced = {flag(name) for name in (LENGTHS if remedy.keys() & set(LENGTHS) else remedy)} | {"--out"}
     kept: list[str] = []
     skips = False
@@ -223,7 +228,7 @@ def _suggest_command(task: str, command: Any, words: Sequence[str], metrics: dic
     return f": {program()} train {task} {shlex.join([*kept, *options])}"
 
 
-def _as_list(words: Any) -> list[str]:
+def as_list(words: Any) -> list[str]:
     """Return the words of an option that takes one or several, or was not given."""
     if words is None:
         return []

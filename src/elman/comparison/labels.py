@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
 
+from elman.comparison.networks import BOTH_DIRECTIONS, parse_network
 from elman.counting.memory import count_bytes
 from elman.counting.tag_counts import HiddenMarkovModel, MajorityTagger, MostFrequentTagger
 from elman.counting.word_counts import TEXT_BASELINES, text_baseline
 from elman.data.values.texts import take_texts
-from elman.errors import DataError, UsageError, suggest
+from elman.errors import DataError
 from elman.families.saved.description import num_parameters
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
-from elman.nn.cells import CELLS
 from elman.training.progress import Progress
 
-NETWORKS = tuple(f"{direction}{cell}" for direction in ("", "bi") for cell in CELLS)
 TAGGING_BASELINES: dict[str, Callable[[], Any]] = {
     "majority": MajorityTagger,
     "frequent": MostFrequentTagger,
@@ -44,9 +43,14 @@ class LabelRow:
     held_out: int = 0  # the number of words or texts that the rates are of
 
     @property
+    def figure(self) -> str:
+        """The name of the figure in which models are compared."""
+        return "accuracy" if self.span_f1 is None else "span_f1"
+
+    @property
     def is_network(self) -> bool:
         """Whether the model is a network."""
-        return self.model.partition(":")[0] in NETWORKS
+        return self.model.partition(":")[0] in BOTH_DIRECTIONS
 
 
 def compare_taggers(
@@ -108,7 +112,7 @@ def _compare(
 ) -> Iterator[LabelRow]:
     settings.check()
     names = take_texts(names, "models")
-    networks = {name: _parse_network(name, settings, baselines) for name in names if name not in baselines}
+    networks = {name: parse_network(name, settings, baselines) for name in names if name not in baselines}
     made = {name: baselines[name]() for name in names if name in baselines}  # fails at once if a package is missing
     train, held_out = settings.read(X, valid=valid)
     is_tagger = isinstance(settings, Tagger)
@@ -143,24 +147,3 @@ def _compare(
             memory_bytes=4 * num_parameters(model.network_) if name in networks else count_bytes(model),
             held_out=int(targets),
         )
-
-
-def _parse_network(name: str, settings: Any, baselines: dict[str, Any]) -> Any:
-    """Return the network that ``kind`` or ``kind:LxH`` names, with all other settings unchanged."""
-    kind, _, size = name.partition(":")
-    if kind not in NETWORKS:
-        known = (*baselines, *NETWORKS)
-        raise UsageError(f"model {name}: unknown{suggest(kind, known) or ';'} there are {', '.join(known)}")
-    layers, _, hidden = size.rpartition("x")
-    try:
-        network = replace(
-            settings,
-            cell=kind.removeprefix("bi"),
-            bidirectional=kind.startswith("bi"),
-            num_layers=int(layers or 1),
-            hidden_size=int(hidden) if hidden else settings.hidden_size,
-        )
-    except ValueError as error:
-        raise UsageError(f"model {name}: {size!r} is not a size; write {kind}:LAYERSxUNITS") from error
-    network.check()
-    return network

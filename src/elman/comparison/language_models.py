@@ -37,6 +37,8 @@ class LanguageModelRow:
     unseen_contexts: float | None  # the share of held-out contexts that are not in the training text; n-grams only
     sample: str
 
+    figure = "nats_per_token"
+
     @property
     def is_network(self) -> bool:
         """Whether the model is a network."""

@@ -135,7 +135,7 @@ class Model(ModelSettings, ABC):
         """Unroll the network over some held-out inputs, while it trains.
 
         Args:
-            number: at most so many inputs, spread evenly.
+            number: the maximum number of inputs, evenly spaced.
             steps: stop reading each after so many, where a model reads only forward.
         """
 

@@ -220,8 +220,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Take the target text of each of ``number`` inputs."""
 
     @abstractmethod
-    def _lay_out(self, item: Any) -> Layout:
-        """Return the layout of the encoder for one input."""
+    def _unroll_encoder(self, item: Any) -> UnrolledEncoder:
+        """Return the encoder of the encoder for one input."""
 
     def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
         """Unroll the network over each input; see :meth:`elman.families.base.Model.unroll`."""
@@ -238,18 +238,20 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                 ends = [tokenizer.end_id] * (len(ids) < self.max_length)
                 whole = torch.tensor([tokenizer.begin_id, *ids, *ends])
                 read, targets = whole[:-1], whole[1:]
-            layout = self._lay_out(item)
+            encoder = self._unroll_encoder(item)
             with torch.no_grad():
                 embedded = network.embedding(read.to(network.head.weight.device))  # (T, E)
 
-            def run(rows: Tensor, layout: Layout = layout, embedded: Tensor = embedded) -> tuple[Tensor, Tensor | None]:
-                state = layout.start(rows)
+            def run(
+                rows: Tensor, encoder: UnrolledEncoder = encoder, embedded: Tensor = embedded
+            ) -> tuple[Tensor, Tensor | None]:
+                state = encoder.start(rows)
                 outputs, _, weights = network.decoder(embedded.expand(len(rows), -1, -1), state)
                 return network.head(outputs), weights
 
-            def run_steps(steps: Tensor, layout: Layout = layout, embedded: Tensor = embedded) -> Tensor:
+            def run_steps(steps: Tensor, encoder: UnrolledEncoder = encoder, embedded: Tensor = embedded) -> Tensor:
                 rows = torch.zeros(len(steps), dtype=torch.int64)
-                state = layout.start(layout.inputs[None]).select(rows, rows)
+                state = encoder.start(encoder.inputs[None]).select(rows, rows)
                 outputs, _, _ = network.decoder(embedded[steps], state)
                 logits: Tensor = network.head(outputs)
                 return logits
@@ -258,13 +260,13 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                 layer=network.decoder.rnn, tokens=[names[number] for number in read.tolist()], is_aligned=True
             )
             yield Unrolled(
-                stacks={**layout.stacks, "decoder": decoder},
-                inputs=layout.inputs,
+                stacks={**encoder.stacks, "decoder": decoder},
+                inputs=encoder.inputs,
                 run=run,
                 run_steps=run_steps,
                 names=names,
                 targets=targets,
-                places=layout.places,
+                places=encoder.places,
             )
 
     # Evaluating.
@@ -353,7 +355,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Layout:
+class UnrolledEncoder:
     """The part of the network before the decoder, for one input."""
 
     inputs: Tensor

@@ -1,7 +1,7 @@
 """Gradients by lag of a model on its own data: what training logs, and what :mod:`elman.inspection` shows.
 
 Model.unroll ──▶ Unrolled ──choose_outputs──▶ the losses to look at ──measure──▶ norms (R, K) by layer and part
-    ──add_layers──▶ by direction ──deciding_curve──▶ (K,) ──verdicts.judge──▶ a verdict
+    ──add_layers──▶ by direction ──choose_curve──▶ (K,) ──verdicts.diagnose──▶ a verdict
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from elman.data.batching import IGNORED
 from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.unrolled import Unrolled
-from elman.families.verdicts import judge
-from elman.nn.gradients import Place, gradients_by_lag
+from elman.families.verdicts import diagnose
+from elman.nn.gradients import Place, measure_gradients_by_lag
 from elman.nn.recording import LayerRun, recording
 from elman.nn.state import State
 from elman.training.task import GRADIENT_REACH, Insight
@@ -31,13 +31,13 @@ REACHED = 0.01  # of the gradient at lag 1: so far it reaches
 
 LOSSES = 8  # that a measurement during training looks at
 LAGS = 64  # that it goes back
-STRETCH = 256  # ids that it reads of a stream
+STREAM_IDS = 256  # ids that it reads of a stream
 
 Norms = dict[str, NDArray[np.float64]]
 
 
 class TrainingGradients:
-    """Measures gradients by lag on held-out data while a model trains; see :class:`elman.training.task.Gradients`.
+    """Measures gradients by lag on held-out data while a model trains; see :class:`elman.training.task.GradientMeter`.
 
     Args:
         model: the model; its data has been read and its network built.
@@ -84,12 +84,15 @@ class TrainingGradients:
         for unrolled, outputs in inputs:
             found.append(measure(model, unrolled, outputs, num_lags))
         totals = add_layers({name: np.concatenate([norms[name] for norms in found]) for name in found[0]})
-        curve = deciding_curve(model, totals)
+        curve = choose_curve(model, totals)
         if not len(curve):
             return Insight({})
         lags = [2**power for power in range(LAGS.bit_length()) if 2**power <= len(curve)]
-        figures = {GRADIENT_REACH: steps_reached(curve), **{f"gradient_lag_{lag}": curve[lag - 1] for lag in lags}}
-        verdict = judge(model, curve, int(np.median(lengths)), history)
+        figures = {
+            GRADIENT_REACH: count_reached_steps(curve),
+            **{f"gradient_lag_{lag}": curve[lag - 1] for lag in lags},
+        }
+        verdict = diagnose(model, curve, int(np.median(lengths)), history)
         return Insight(
             {name: float(value) if math.isfinite(value) else None for name, value in figures.items()},
             verdict.text,
@@ -101,16 +104,16 @@ class TrainingGradients:
         model = self._model
         try:
             with drawing(model.seed):
-                return _choose_positions(list(model._unroll_held_out(LOSSES, STRETCH)), LOSSES)
+                return _choose_positions(list(model._unroll_held_out(LOSSES, STREAM_IDS)), LOSSES)
         except (DataError, UsageError):  # no recurrent layers, or nothing that the model knows
             return []
 
 
-def steps_reached(curve: NDArray[np.float64]) -> float:
+def count_reached_steps(curve: NDArray[np.float64]) -> float:
     """Return how many steps back a curve (K,) reaches before it falls below 1 % of its value at lag 1.
 
     Example:
-        >>> steps_reached(np.array([2.0, 0.5, 0.01, 0.5])), steps_reached(np.array([1.0, np.inf]))
+        >>> count_reached_steps(np.array([2.0, 0.5, 0.01, 0.5])), count_reached_steps(np.array([1.0, np.inf]))
         (2.0, nan)
     """
     if not np.isfinite(curve).all():
@@ -220,7 +223,7 @@ def _measure_rows(model: Any, unrolled: Unrolled, outputs: Tensor, num_lags: int
         last = torch.full_like(outputs, len(stack.tokens) - 1)
         origins = (outputs, outputs) if stack.is_aligned else (last, torch.zeros_like(outputs))
         places.append(Place(unrolled.prefixes[name], stack.layer, origins))
-    return gradients_by_lag(run, places, num_lags)
+    return measure_gradients_by_lag(run, places, num_lags)
 
 
 def _measure_windows(
@@ -239,7 +242,7 @@ def _measure_windows(
         logits = run_from(inputs.clone().requires_grad_(), state)  # (R, W, V)
         return (logits[rows, origins] * errors).sum()
 
-    return gradients_by_lag(run, [Place("", unrolled.last.layer, (origins, origins))], num_lags)
+    return measure_gradients_by_lag(run, [Place("", unrolled.last.layer, (origins, origins))], num_lags)
 
 
 def add_layers(norms: Norms) -> Norms:
@@ -252,7 +255,7 @@ def add_layers(norms: Norms) -> Norms:
     return {name: np.sqrt(values) for name, values in squares.items()}
 
 
-def deciding_curve(model: Any, totals: Norms) -> NDArray[np.float64]:
+def choose_curve(model: Any, totals: Norms) -> NDArray[np.float64]:
     """Choose the curve that the verdict looks at, the mean of both directions where there are two.
 
     Before a decoder without attention that is the encoder's, which has to bring the whole source over; else it is that

@@ -26,7 +26,7 @@ from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.endings import affordable_seconds
-from elman.families.unrolled import Stack, Unrolled, check_no_targets, recurrent, shifted, spread
+from elman.families.unrolled import Stack, Unrolled, check_no_targets, choose_evenly, require_recurrent, shift
 from elman.kernels.generate import Writer
 from elman.metrics.likelihood import language_metrics
 from elman.nn.cells import CELLS
@@ -119,18 +119,18 @@ class NextTokenModel(NextTokenSettings, Model):
             start, stop = map(int, self._valid.offsets[sequence : sequence + 2])
             return self._valid.ids[start : min(stop, start + steps + 2)]
 
-        return self._unroll_ids(map(read, spread(self._valid.num_sequences, number)), steps)
+        return self._unroll_ids(map(read, choose_evenly(self._valid.num_sequences, number)), steps)
 
     def _unroll_ids(self, sequences: Iterable[NDArray[Any]], steps: int | None) -> Iterator[Unrolled]:
         network, names = self.network_.eval(), self._token_names
-        layer, device = recurrent(network.rnn, self), network.head.weight.device
+        layer, device = require_recurrent(network.rnn, self), network.head.weight.device
 
         def run(inputs: Tensor) -> tuple[Tensor, None]:
             return network.read_vectors(inputs)[0], None
 
         for found in sequences:
             ids = torch.from_numpy(found.astype(np.int64))
-            inputs, targets = shifted(ids, self._independent)
+            inputs, targets = shift(ids, self._independent)
             is_cut = steps is not None and len(inputs) > steps
             inputs, targets = inputs[:steps], targets[:steps]
             tokens = [names[number] for number in inputs.tolist()]

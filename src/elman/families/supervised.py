@@ -11,7 +11,7 @@ from elman.counting.copies import count_duplicates
 from elman.data.examples import Examples
 from elman.errors import DataError, UsageError
 from elman.families.reports import Report
-from elman.families.unrolled import Unrolled, spread
+from elman.families.unrolled import Unrolled, choose_evenly
 from elman.training.clock import predict_seconds
 
 
@@ -116,7 +116,7 @@ class Supervised(ABC):
         return count_duplicates(self._train.inputs, self._valid.inputs), len(self._valid.inputs)
 
     def _unroll_held_out(self, number: int, steps: int) -> Iterator[Unrolled]:
-        some = self._valid.select(spread(len(self._valid.inputs), number))
+        some = self._valid.select(choose_evenly(len(self._valid.inputs), number))
         return self.unroll(some.inputs, some.labels)
 
     def _final_metrics(self) -> dict[str, float | int]:

@@ -18,7 +18,7 @@ from elman.data.tokens.tokenizer import Tokenizer
 from elman.errors import DataError
 from elman.nn.state import State
 
-CHUNK = 4096  # tokens that are read at once, if that many have arrived
+CHUNK_TOKENS = 4096  # tokens that are read at once, if that many have arrived
 
 Nats = Callable[[Batch, State | None], tuple[Tensor, State]]
 """Reads a batch from a state; returns the losses (B, T) of its targets in nats, zero at padding, and the new state."""
@@ -37,8 +37,8 @@ def stream_surprisals(
     state: State | None = None
     for text, more in chain(passages, [Passage("", more=False)]):
         ids = np.concatenate((ids, tokenizer.encode(text)))
-        while len(ids) > (CHUNK if more else 1):
-            piece = torch.from_numpy(ids[None, : CHUNK + 1])
+        while len(ids) > (CHUNK_TOKENS if more else 1):
+            piece = torch.from_numpy(ids[None, : CHUNK_TOKENS + 1])
             losses, state = nats_of(Batch(piece[:, :-1], None, piece[:, 1:], first=state is None), state)
             yield ids[1 - len(pending) : piece.shape[1]], pending + losses[0].tolist()
             ids, pending = ids[piece.shape[1] - 1 :], []
@@ -60,7 +60,7 @@ def line_surprisals(
             continue
         offsets = np.cumsum([0, *map(len, held)])
         num_read = 0
-        for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), CHUNK):
+        for batch in line_chunks(Corpus(np.concatenate(held), offsets, 0, 0), CHUNK_TOKENS):
             if more and num_read + len(batch.inputs) == len(held):
                 break  # wait: more lines may fit into this batch
             losses, _ = nats_of(batch, None)

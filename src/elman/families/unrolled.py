@@ -31,7 +31,7 @@ class Stack:
 
     layer: Recurrent
     tokens: Sequence[str]
-    """A name for the input of each of the T steps, to show to people."""
+    """A readable name for the input of each of the T steps."""
     is_aligned: bool
     """Whether output t is computed at step t; otherwise outputs are computed after all steps."""
 
@@ -56,11 +56,11 @@ class Unrolled:
     places: Sequence[str] = ()
     """The names of the S positions that attention covers, if no stack reads them, such as regions of a picture."""
     run_from: Callable[[Tensor, Any], Tensor] | None = None
-    """Takes such inputs and the state before their first step; returns the logits. None where a network does not read
-    step by step only."""
+    """Takes such inputs and the state before their first step, and returns the logits. None if the network does not
+    read its inputs in one direction."""
     run_steps: Callable[[Tensor], Tensor] | None = None
-    """Takes steps (R, W) of a decoder, each row some that follow each other; returns the logits (R, W, V) of a decoder
-    that reads only these. None for other models, whose ``run`` takes fewer inputs."""
+    """Takes steps (R, W) of a decoder, consecutive in each row, and returns the logits (R, W, V) of the decoder reading
+    only these steps. None for other models, whose ``run`` takes shorter inputs."""
     is_cut: bool = False
     """Whether the input continues beyond the requested steps."""
 
@@ -76,15 +76,15 @@ class Unrolled:
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """What the names of each stack's arrays begin with."""
+        """The prefix of the names of each stack's arrays."""
         return {name: f"{name}." if len(self.stacks) > 1 else "" for name in self.stacks}
 
 
-def recurrent(layer: Any, model: Any) -> Recurrent:
+def require_recurrent(layer: Any, model: Any) -> Recurrent:
     """Return the recurrent layers; raise UsageError if the network has none."""
     if not isinstance(layer, Recurrent):
         raise UsageError(
-            f'cell is "{model.cell}", which has no recurrent state to look at; train a model with another `cell`'
+            f'cell is "{model.cell}", which has no recurrent state to inspect; train a model with another `cell`'
         )
     return layer
 
@@ -102,7 +102,7 @@ def check_any_known(ids: NDArray[Any], unknown_id: int) -> None:
         raise DataError(f"{known} one that the model knows; is this the kind of text that it was trained on?")
 
 
-def shifted(ids: Tensor, is_whole: bool) -> tuple[Tensor, Tensor]:
+def shift(ids: Tensor, is_whole: bool) -> tuple[Tensor, Tensor]:
     """Return the inputs (T,) and the targets (T,), the next ids, of a sequence of ids.
 
     Args:
@@ -110,7 +110,7 @@ def shifted(ids: Tensor, is_whole: bool) -> tuple[Tensor, Tensor]:
         is_whole: whether its last id is an end token, which is a target but not an input.
 
     Example:
-        >>> shifted(torch.tensor([7, 8, 9]), is_whole=False)
+        >>> shift(torch.tensor([7, 8, 9]), is_whole=False)
         (tensor([7, 8, 9]), tensor([   8,    9, -100]))
     """
     if is_whole:
@@ -118,11 +118,11 @@ def shifted(ids: Tensor, is_whole: bool) -> tuple[Tensor, Tensor]:
     return ids, torch.cat((ids[1:], ids.new_tensor([IGNORED])))
 
 
-def spread(number: int, most: int) -> list[int]:
-    """Return at most so many of the rows 0 … number - 1, spread evenly.
+def choose_evenly(number: int, most: int) -> list[int]:
+    """Choose at most ``most`` of the rows 0 … number - 1, evenly spaced.
 
     Example:
-        >>> spread(9, 3), spread(2, 3)
+        >>> choose_evenly(9, 3), choose_evenly(2, 3)
         ([0, 4, 8], [0, 1])
     """
     return [row * (number - 1) // max(most - 1, 1) for row in range(most)] if number > most else [*range(number)]

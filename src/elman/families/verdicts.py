@@ -1,18 +1,18 @@
-"""What gradients by lag say about a model, and the setting to change.
+"""A verdict on a model from its gradients by lag, with the setting to change.
 
 The verdict looks at the mean gradient at lag k, relative to that at lag 1, up to the span that the model learns over:
 its ``bptt_length`` where it is trained on a stream, else the length of its inputs.
 
     exploding              somewhere it is more than 10, or is not finite
-    truncation too short   at lag bptt_length it is still 0.1 or more (from 32 steps on, 0.5 or more): what lies further
-                           back was cut off in training
+    truncation too short   at lag bptt_length it is still 0.1 or more (from 32 steps on, 0.5 or more): training cut off
+                           gradients that reach further back
     vanishing              it falls below 1 % within half the span, and over the span by a factor below 0.7 a step
     too small              the validation loss is within 3 % of the training loss, and there is less than one parameter
-                           for 25 tokens of the training data; where their number is not known, fewer than 16 units
+                           for 25 tokens of training data or, if the number of tokens is unknown, fewer than 16 units
     healthy                none of these
 
-Gates that begin closed, and the simple network as it is drawn, lose about half of the gradient at each step; a trained
-LSTM or GRU loses a quarter of it or less, whatever its text needs. That is why the limit is 0.7.
+An LSTM with closed gates and a freshly initialised simple RNN lose about half of the gradient at each step; a trained
+LSTM or GRU loses a quarter or less on any text. That is why the limit is 0.7.
 """
 
 from __future__ import annotations
@@ -48,41 +48,41 @@ class Remedy:
 
     @property
     def flag(self) -> str:
-        """As the shell has it, such as ``--cell gru``."""
+        """As a flag, such as ``--cell gru``."""
         return f"--{self.setting.replace('_', '-')} {self.value}"
 
     @property
     def python(self) -> str:
-        """As Python has it, such as ``cell="gru"``."""
+        """As a Python argument, such as ``cell="gru"``."""
         value = f'"{self.value}"' if isinstance(self.value, str) else self.value
         return f"{self.setting}={value}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be made of a model's gradients by lag."""
+    """A diagnosis of a model from its gradients by lag."""
 
     kind: str
     """``healthy``, ``vanishing``, ``exploding``, ``truncation too short`` or ``too small``."""
     text: str
-    """The same in a sentence, with its figures."""
+    """The verdict as a sentence, with its figures."""
     remedies: tuple[Remedy, ...] = ()
-    """Settings to train with instead, all of them together; none for a healthy model."""
+    """Settings to change, all of them together; none for a healthy model."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the verdict as JSON has it."""
+        """Return the verdict as a JSON object."""
         remedies = [{"flag": one.flag, "python": one.python} for one in self.remedies]
         return {"kind": self.kind, "text": self.text, "remedies": remedies}
 
 
-def judge(model: Any, curve: Curve, length: int, history: Sequence[dict[str, Any]] | None = None) -> Verdict:
-    """Judge a model by its gradients.
+def diagnose(model: Any, curve: Curve, length: int, history: Sequence[dict[str, Any]] | None = None) -> Verdict:
+    """Diagnose a model from its gradients.
 
     Args:
         model: the fitted model.
-        curve: (K,) the mean gradient at lag 1, 2 and so on, of all layers and parts of the state; at least one.
-        length: how many steps an input has.
-        history: the rows of the log of the training; the model's own where not given.
+        curve: the mean gradient at lags 1 to K (K,), over all layers and parts of the state; K is at least 1.
+        length: the number of steps of an input.
+        history: the rows of the training log; by default the model's own.
     """
     settings = model.get_params()
     is_stream = settings.get("lines") is False  # a language model that reads its text as one stream
@@ -92,39 +92,39 @@ def judge(model: Any, curve: Curve, length: int, history: Sequence[dict[str, Any
     if not np.isfinite(curve).all() or np.nanmax(relative) > EXPLODING:
         worst = int(np.nanargmax(np.where(np.isfinite(relative), relative, np.inf))) + 1
         rate = float(settings["learning_rate"]) / 4
-        remedies = [Remedy("learning_rate", float(f"{rate:.2g}")), *_gate(settings)]
+        remedies = [Remedy("learning_rate", float(f"{rate:.2g}")), *_add_gates(settings)]
         grown = f"{relative[worst - 1]:.3g} times" if np.isfinite(relative[worst - 1]) else "without limit"
-        return _say(
+        return _make_verdict(
             "exploding", f"gradients grow on their way back: at lag {worst} they are {grown} those at lag 1", remedies
         )
     if is_stream and span <= len(curve) and relative[span - 1] >= (CUT_OFF if span < FAR else CUT_OFF_FAR):
         longer = max(4 * span, 32)
         what = f"gradients at lag {span} are still {relative[span - 1]:.0%} of those at lag 1, but `bptt_length` {span}"
-        return _say("truncation too short", f"{what} cuts them off", [Remedy("bptt_length", longer)])
+        return _make_verdict("truncation too short", f"{what} cuts them off", [Remedy("bptt_length", longer)])
     last = min(span, len(curve))
     reach = next((lag for lag, share in enumerate(relative, start=1) if share < VANISHED), None)
     kept = float(relative[last - 1]) ** (1 / max(last - 1, 1))
     if reach is not None and reach <= span / 2 and kept < KEPT_PER_STEP:
         text = f"gradients reach {reach - 1} steps back and then are below 1 %, but the model learns over {span}"
-        return _say("vanishing", f"{text}: each step keeps {kept:.0%}", _keep_longer(settings))
-    if small := _find_small(model, settings, model.history_ if history is None else history):
-        return _say("too small", small, [Remedy("hidden_size", 4 * int(settings["hidden_size"]))])
+        return _make_verdict("vanishing", f"{text}: each step keeps {kept:.0%}", _keep_longer(settings))
+    if small := _explain_small(model, settings, model.history_ if history is None else history):
+        return _make_verdict("too small", small, [Remedy("hidden_size", 4 * int(settings["hidden_size"]))])
     far = f"{reach - 1} steps back" if reach is not None else f"further than {len(curve)} steps back"
     return Verdict("healthy", f"gradients reach {far}; nothing to change")
 
 
-def _say(kind: str, what: str, remedies: list[Remedy]) -> Verdict:
+def _make_verdict(kind: str, what: str, remedies: list[Remedy]) -> Verdict:
     flags = " ".join(remedy.flag for remedy in remedies)
     return Verdict(kind, f"{what}; try {flags}", tuple(remedies))
 
 
-def _gate(settings: dict[str, Any]) -> list[Remedy]:
-    """Put gates into a simple network, which has none."""
+def _add_gates(settings: dict[str, Any]) -> list[Remedy]:
+    """Suggest a cell with gates for a simple RNN, which has none."""
     return [Remedy("cell", "gru")] if settings["cell"] == "rnn" else []
 
 
 def _keep_longer(settings: dict[str, Any]) -> list[Remedy]:
-    """Choose what keeps the state longer than the model's cell does."""
+    """Suggest settings that keep the state for longer."""
     if settings["cell"] == "lstm" and settings.get("forget_bias", 2.0) < 2.0:
         return [Remedy("forget_bias", 2.0)]
     if settings["cell"] != "gru":
@@ -133,8 +133,8 @@ def _keep_longer(settings: dict[str, Any]) -> list[Remedy]:
     return [Remedy("cell", "lstm"), *bias]
 
 
-def _find_small(model: Any, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """Say why a model is too small for its data; nothing where it is not, or where that is not known."""
+def _explain_small(model: Any, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """Explain why a model is too small for its data; return an empty text if it is not, or if that is unknown."""
     history = rows[-1] if rows else {}
     train = history.get("train_nats")
     valid = next((value for name, value in history.items() if name.startswith("nats_per_")), None)
@@ -142,7 +142,7 @@ def _find_small(model: Any, settings: dict[str, Any], rows: Sequence[dict[str, A
         return ""
     parameters = model.metrics_.get("parameters") or num_parameters(model.network_)
     tokens = model.data_.get("train_tokens")
-    same = f"its loss on the training data ({train:.3g} nats) is no better than on others ({valid:.3g})"
+    same = f"its loss on the training data ({train:.3g} nats) is no better than on held-out data ({valid:.3g})"
     if tokens is None:
         units = int(settings["hidden_size"])
         return f"{same}, with {units} units" if units < FEW_UNITS else ""

@@ -19,7 +19,7 @@ from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel
 from elman.families.unrolled import Unrolled
-from elman.inspection.gradients import in_double
+from elman.inspection.gradients import to_double
 from elman.inspection.traces import check_model, select
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def attribute(
         (['t', 'o', ' ', 'b', 'e', ' ', 'o', 'r'], (1, 8))
     """
     check_model(model)
-    double = in_double(model)
+    double = to_double(model)
     found = []
     for number, unrolled in enumerate(select(double, X, y, steps=steps, record=record), start=record or 1):
         with torch.no_grad(), drawing(model.seed):

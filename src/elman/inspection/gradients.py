@@ -13,9 +13,9 @@ from torch import Tensor
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.gradients import add_layers, choose_outputs, deciding_curve, find_reach, measure, summarise
+from elman.families.gradients import add_layers, choose_curve, choose_outputs, find_reach, measure, summarise
 from elman.families.unrolled import Unrolled
-from elman.families.verdicts import Verdict, judge
+from elman.families.verdicts import Verdict, diagnose
 from elman.inspection.traces import check_model, select, to_lists
 from elman.nn.stack import Recurrent
 
@@ -133,7 +133,7 @@ def gradient_by_lag(
     for name, number in (("lags", lags), ("losses", losses)):
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}, expected at least 1")
-    double = in_double(model)
+    double = to_double(model)
     chosen, lengths = choose_losses(double, X, y, losses, steps, record)
     num_lags = min(lags or 100, max(max(lengths) - 1, 1))
     found: dict[str, list[NDArray[np.float64]]] = {}
@@ -147,11 +147,11 @@ def gradient_by_lag(
     by_layer = {name: np.concatenate(parts) for name, parts in found.items()}
     totals = add_layers(by_layer)
     records, positions = np.array(rows, np.int64).T
-    verdict = judge(model, deciding_curve(model, totals), int(np.median(lengths)))
+    verdict = diagnose(model, choose_curve(model, totals), int(np.median(lengths)))
     return GradientByLag(by_layer | totals, positions, records, verdict)
 
 
-def in_double(model: Model) -> Model:
+def to_double(model: Model) -> Model:
     """Return a copy of a model that computes in float64; where a gradient has vanished, float32 would be noise."""
     twin = copy.copy(model)
     twin.network_ = copy.deepcopy(model.network_).double().eval()

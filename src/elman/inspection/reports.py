@@ -79,7 +79,7 @@ def model_report(
         recording, _, _ = run_recorded(model, unrolled, unrolled.inputs[None])
     tokens = {key: list(stack.tokens[:steps]) for key, stack in unrolled.stacks.items()}
     gradients = _measure_gradients(model, X, y, steps, record, unrolled)
-    is_told = y is not None or isinstance(model, NextTokenModel)  # else the targets are the model's own answers
+    has_targets = y is not None or isinstance(model, NextTokenModel)  # else the targets are the model's own answers
     return drawn.ModelReport(
         name=name or type(model).__name__,
         task=re.sub("(?<=[a-z])(?=[A-Z])", " ", type(model).__name__).capitalize(),
@@ -89,14 +89,14 @@ def model_report(
             key: drawn.StackRun(tokens=tokens[key], layers=[_states(run, steps) for run in recording.of(stack.layer)])
             for key, stack in unrolled.stacks.items()
         },
-        outputs=_outputs(found, unrolled.last, is_told),
+        outputs=_outputs(found, unrolled.last, has_targets),
         attention=found.attention[0] if found.attention else None,
         gradients=gradients,
         context=_measure_context(model, X, y, steps, record),
         attributions=_attribute(model, X, y, steps, record, unrolled, len(found.targets)),
         units=_rank_units(model, X, y, steps, record, unrolled.last),
         holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
-        figures=_figures(model, unrolled.last, found, is_told) | _reach(gradients),
+        figures=_figures(model, unrolled.last, found, has_targets) | _reach(gradients),
     )
 
 
@@ -187,15 +187,15 @@ def _array(values: Tensor, steps: int | None) -> NDArray[Any]:
     return found
 
 
-def _outputs(found: Trace, last: Stack, is_told: bool) -> drawn.Outputs:
+def _outputs(found: Trace, last: Stack, has_targets: bool) -> drawn.Outputs:
     """Take the likeliest outputs and, where the answers are told, the losses."""
     number = len(found.targets)
-    losses = [float(loss) if is_told and not np.isnan(loss) else None for loss in found.losses]
+    losses = [float(loss) if has_targets and not np.isnan(loss) else None for loss in found.losses]
     return drawn.Outputs(
         steps=list(range(number)) if last.is_aligned else [len(found.tokens) - 1] * number,
         names=found.top_tokens.tolist(),
         probabilities=found.top_probabilities.tolist(),
-        targets=found.targets if is_told else [None] * number,
+        targets=found.targets if has_targets else [None] * number,
         losses=losses,
         target_probabilities=[None if loss is None else math.exp(-loss) for loss in losses],
     )
@@ -211,7 +211,7 @@ def _measure_gradients(
     steps: int | None,
     record: int,
     unrolled: Unrolled,
-) -> drawn.Gradients | None:
+) -> drawn.GradientPlot | None:
     """Measure gradients by lag; None for an input without a loss that has a step before it."""
     try:
         found = gradient_by_lag(model, X, y, steps=steps, record=record, losses=LOSSES)
@@ -219,7 +219,7 @@ def _measure_gradients(
         return None
     settings = model.get_params()
     text = found.verdict.text
-    return drawn.Gradients(
+    return drawn.GradientPlot(
         targets=found.steps.tolist(),
         curves=[_curve(name, found, unrolled) for name in _order(found.norms)],
         verdict=found.verdict.kind,
@@ -274,13 +274,13 @@ def _measure_context(
     y: Any,
     steps: int | None,
     record: int,
-) -> drawn.ContextUse | None:
+) -> drawn.ContextPlot | None:
     """Measure the loss by context; None for an input of one step, or without a loss."""
     try:
         found = context_use(model, X, y, steps=steps, record=record, targets=CONTEXT_TARGETS)
     except DataError:
         return None
-    return drawn.ContextUse(
+    return drawn.ContextPlot(
         lags=found.contexts.tolist(),
         losses=found.losses.tolist(),
         whole=found.whole,
@@ -296,7 +296,7 @@ def _attribute(
     record: int,
     unrolled: Unrolled,
     num_outputs: int,
-) -> list[drawn.Attribution]:
+) -> list[drawn.AttributionPlot]:
     """Attribute some outputs to the inputs; of a model that predicts its input, outputs near the beginning."""
     is_next = isinstance(model, NextTokenModel)
     length = min(num_outputs, ATTRIBUTED_STEPS) if is_next else num_outputs
@@ -305,7 +305,7 @@ def _attribute(
     (found,) = attribute(model, X, y, steps=limit, record=record, outputs=chosen.tolist()).inputs
     regions = _regions(unrolled)
     return [
-        drawn.Attribution(
+        drawn.AttributionPlot(
             target=f"“{output}” at step {step + 1}" if unrolled.last.is_aligned else f"“{output}”",
             method="integrated gradients",
             scores=scores,
@@ -365,7 +365,7 @@ def _describe_source(source: str, unrolled: Unrolled, found: Trace, steps: int |
     return f"{source}: {shown}" if source else shown
 
 
-def _figures(model: Model, last: Stack, found: Trace, is_told: bool) -> dict[str, str]:
+def _figures(model: Model, last: Stack, found: Trace, has_targets: bool) -> dict[str, str]:
     layer = last.layer
     cell = drawn.CELL_NAMES.get(layer.cell_name, layer.cell_name)
     layers = f"{layer.num_layers} layers of " if layer.num_layers > 1 else ""
@@ -377,7 +377,7 @@ def _figures(model: Model, last: Stack, found: Trace, is_told: bool) -> dict[str
     known = found.losses[~np.isnan(found.losses)]
     if not last.is_aligned and len(found.top_tokens):
         figures["Answer"] = f"{found.top_tokens[0][0]} ({100 * found.top_probabilities[0][0]:.0f} %)"
-    if is_told and len(known):
+    if has_targets and len(known):
         nats = float(known.mean())
         figures["Loss on this input"] = f"{nats:.3f} nats" + (" per output" if last.is_aligned else "")
         if last.is_aligned:
@@ -385,7 +385,7 @@ def _figures(model: Model, last: Stack, found: Trace, is_told: bool) -> dict[str
     return figures
 
 
-def _reach(gradients: drawn.Gradients | None) -> dict[str, str]:
+def _reach(gradients: drawn.GradientPlot | None) -> dict[str, str]:
     if gradients is None:
         return {}
     curve = gradients.curves[0]

@@ -35,7 +35,7 @@ from elman.decoding.options import Search
 from elman.documents import write_json
 from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
-from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTask, Layout
+from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTask, UnrolledEncoder
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts, check_width
@@ -357,14 +357,14 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         check_pairs(number, len(captions), "pictures", "captions of {:,}")
         return [some[0] if some else "" for some in captions]
 
-    def _lay_out(self, item: NDArray[Any]) -> Layout:
+    def _unroll_encoder(self, item: NDArray[Any]) -> UnrolledEncoder:
         network = self.network_.eval()
         pictures, lengths = stack_pictures([item])
         side = self.picture_size // 8
         places = [f"row {place // side + 1}, column {place % side + 1}" for place in range(side * side)]
         if lengths is not None:
             places = [f"region {number + 1}" for number in range(len(item))]
-        return Layout(
+        return UnrolledEncoder(
             inputs=pictures[0].to(network.head.weight),
             start=lambda rows: network.encode(rows, None if lengths is None else lengths.expand(len(rows))),
             places=places,

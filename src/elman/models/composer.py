@@ -82,6 +82,36 @@ class Composer(ComposerSettings, NextTokenModel):
         valid: Music | None,
         previous: Model | None,
     ) -> tuple[NextTokenTask, Batches]:
+        train_corpus, valid_corpus = self.read_corpora(X, valid, previous)
+        batches = self._batches(train_corpus, valid_corpus, self.longest)
+        if isinstance(batches, LineBatches) and batches.num_cut:
+            logger.warning(
+                "%s of %s tunes have more than %s events: they are cut, and what follows is learned as if a tune began "
+                "there; raise `longest` to learn them whole",
+                *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
+            )
+        self.network_ = self._build()
+        return NextTokenTask(self), Transposed(batches, self.tokenizer_, self.transpose, self.seed)
+
+    def read_corpora(
+        self,
+        X: Music,  # noqa: N803
+        valid: Music | None = None,
+        previous: Model | None = None,
+    ) -> tuple[Corpus, Corpus]:
+        """Read the tunes and encode both parts.
+
+        Args:
+            X: the tunes, as for :meth:`fit`.
+            valid: the tunes to validate on; by default a part of X is held out.
+            previous: a model whose tokenizer to reuse.
+
+        Returns:
+            The training corpus and the validation corpus.
+
+        Raises:
+            DataError: there are no tunes, or only one to split.
+        """
         problems = Problems()
         if isinstance(previous, Composer):
             self.tokenizer_: EventTokenizer = previous.tokenizer_
@@ -105,15 +135,7 @@ class Composer(ComposerSettings, NextTokenModel):
             "valid": _describe(X if valid is None else valid, valid_corpus),
             "left_out": problems.count,
         }
-        batches = self._batches(train_corpus, valid_corpus, self.longest)
-        if isinstance(batches, LineBatches) and batches.num_cut:
-            logger.warning(
-                "%s of %s tunes have more than %s events: they are cut, and what follows is learned as if a tune began "
-                "there; raise `longest` to learn them whole",
-                *(f"{number:,}" for number in (batches.num_cut, train_corpus.num_sequences, self.longest)),
-            )
-        self.network_ = self._build()
-        return NextTokenTask(self), Transposed(batches, self.tokenizer_, self.transpose, self.seed)
+        return train_corpus, valid_corpus
 
     def _take_tunes(self, music: Music, problems: Problems) -> list[Tune]:
         if isinstance(music, Path | str):

@@ -127,6 +127,7 @@ def _import_named(home: str) -> Any:
 
 
 _NETWORKS = "any value of --cell, with bi in front for both directions, alone or as bilstm:LAYERSxUNITS"
+_CELLS = "any value of --cell, alone or as lstm:LAYERSxUNITS"
 
 TASKS: dict[str, TaskRow] = {
     "lm": TaskRow(
@@ -214,6 +215,14 @@ TASKS: dict[str, TaskRow] = {
         samples=("reports",),
         answer_options=("search",),
         hub="records",
+        comparison=Comparison(
+            home="elman.comparison.texts:compare_translators",
+            models="nearest,first,gru,lstm",
+            models_help="The models, separated by commas: nearest (the target of the most similar source), first (the "
+            f"first sentence), and {_CELLS}.",
+            help="Train several translators on the same pairs, each for the same time, and evaluate them on the same "
+            "held-out pairs.",
+        ),
     ),
     "captioner": TaskRow(
         home="elman.models.captioner:Captioner",
@@ -233,6 +242,14 @@ TASKS: dict[str, TaskRow] = {
         next_step="Describe pictures with it: elman predict {folder} PICTURES",
         samples=("shapes", "unseen-shapes"),
         answer_options=("search", "encoder"),
+        comparison=Comparison(
+            home="elman.comparison.texts:compare_captioners",
+            models="constant,gru,lstm",
+            models_help="The models, separated by commas: constant (the most typical caption for every picture), and "
+            f"{_CELLS}.",
+            help="Train several captioners on the same pictures, each for the same time, and evaluate them on the same "
+            "held-out pictures.",
+        ),
     ),
     "composer": TaskRow(
         home="elman.models.composer:Composer",
@@ -245,6 +262,13 @@ TASKS: dict[str, TaskRow] = {
         files=Files(metavar="MIDI_DIR", help="A folder or a file of tunes."),
         next_step="Compose with it: elman generate {folder} --seconds 30 --out tune.mid --wav tune.wav",
         samples=("tunes",),
+        comparison=Comparison(
+            home="elman.comparison.composers:compare_composers",
+            models="ngram:3,ngram:5,rnn,gru,lstm",
+            models_help=f"The models, separated by commas: ngram:ORDER, and {_CELLS}.",
+            help="Train several composers on the same tunes, each for the same time, and evaluate them on the same "
+            "held-out tunes.",
+        ),
         generates="music",
     ),
 }

@@ -38,7 +38,7 @@ from elman.data.values.texts import take_text, take_texts
 from elman.decoding.beam import Hypothesis
 from elman.decoding.options import Search
 from elman.errors import DataError, UsageError
-from elman.families.encoder_decoder import EncoderDecoderModel, Layout
+from elman.families.encoder_decoder import EncoderDecoderModel, UnrolledEncoder
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.endings import thin
 from elman.families.reports import Report
@@ -378,7 +378,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         check_pairs(number, len(answers), "sources", "{:,} targets")
         return answers
 
-    def _lay_out(self, item: str) -> Layout:
+    def _unroll_encoder(self, item: str) -> UnrolledEncoder:
         network = self.network_.eval()
         (ids,) = self._source_ids([item])
         ids = ids[: self.source_length]
@@ -386,7 +386,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         with torch.no_grad():
             vectors = network.source_embedding(torch.from_numpy(ids).to(network.head.weight.device))  # (S, E)
         tokens = self.source_tokenizer_.tokens(ids)
-        return Layout(
+        return UnrolledEncoder(
             inputs=vectors,
             start=lambda rows: network.encode_vectors(rows, torch.full((len(rows),), len(ids))),
             stacks={"encoder": Stack(layer=network.encoder, tokens=tokens, is_aligned=False)},

@@ -6,7 +6,7 @@
     run.states["hidden"]                     (T, B, H), after every step
     run.gates["forget"]                      (T, B, H)
 
-All of it comes from the layers themselves: ``Recurrent._run_stack`` asks :func:`observed` how to run each layer. Where
+All values come from the layers themselves: ``Recurrent._run_stack`` runs each layer through :func:`instrument`. If
 nothing is recorded and no unit is set, that is the layer's own ``_run_layer``.
 """
 
@@ -41,14 +41,14 @@ class Intervention:
     layer: int
     """Counted from 0."""
     is_reverse: bool
-    """Whether the units are those of the direction that reads from the end."""
+    """Whether the units belong to the direction that reads from the end."""
     part: str
-    """The part of the state that they belong to: ``hidden`` or ``cell``."""
+    """The part of the state: ``hidden`` or ``cell``."""
     units: Tensor
-    """(N,) int64, which of its H units; or (B, N), others in each row of the batch."""
+    """The numbers of the units, (N,) int64; or (B, N), different units in each row of the batch."""
     values: Tensor
-    """(1, N), or (1, B, N), for all steps; or (T, N), for the first T steps of a sequence. Then later steps are left
-    alone, and so are all steps of a run that goes on from a state."""
+    """(1, N), or (1, B, N), for all steps; or (T, N), for the first T steps of a sequence. Later steps do not
+    change then, nor do the steps of a run that continues from a state."""
 
 
 @dataclass(eq=False)
@@ -57,36 +57,36 @@ class LayerRun:
 
     layer: Recurrent
     number: int
-    """Which layer of the stack, from 0."""
+    """The layer's number in the stack, from 0."""
     is_reverse: bool
     """Whether this direction reads from the end."""
     weights: LayerWeights
     inputs: Tensor
-    """(T, B, I), what this layer read."""
+    """(T, B, I), the inputs of this layer."""
     start: State
-    """Before the first step, each part (B, H)."""
+    """The state before the first step, each part (B, H)."""
     states: State
-    """After every step, each part (T, B, H), at the position that was read. Beyond a row's length it is what it was at
-    the row's end."""
+    """The state after every step, each part (T, B, H), indexed by the position that was read. Beyond a row's length it
+    is the row's last state."""
     lengths: Tensor | None
-    """(B,), or None where every row has T steps."""
-    kept_gates: Tensor | None = None
-    """(T, B, 4H), what the kernels keep for the backward pass."""
-    handed: list[State] = field(default_factory=list)
-    """The states that each step hands to the next, each part (1, B, H), in the order in which they are computed; empty
-    where all steps ran at once. In autograd's graph each is a tensor of its own: see :mod:`elman.nn.gradients`."""
+    """(B,), or None if every row has T steps."""
+    kernel_gates: Tensor | None = None
+    """(T, B, 4H), the gates that the kernels save for the backward pass."""
+    step_states: list[State] = field(default_factory=list)
+    """The state that each step passes to the next, each part (1, B, H), in the order of computation; empty if all steps
+    ran at once. Each is a separate node of the autograd graph: see :mod:`elman.nn.gradients`."""
     calls: list[tuple[Tensor, State]] = field(default_factory=list)
-    """Where all steps ran at once: what each call of the layer returned for all its directions, outputs (T, B, D·H) and
-    final state, each part (D, B, H), as they stand in autograd's graph."""
+    """If all steps ran at once: what each call of the layer returned for all its directions, outputs (T, B, D·H) and
+    final state, each part (D, B, H), as nodes of the autograd graph."""
 
     @property
     def name(self) -> str:
-        """What the names of its parts begin with, such as ``layer0.forward``."""
+        """The prefix of the names of its arrays, such as ``layer0.forward``."""
         return f"layer{self.number}.{'reverse' if self.is_reverse else 'forward'}"
 
     @property
     def before(self) -> State:
-        """The state that each step began with, each part (T, B, H)."""
+        """The state before each step, each part (T, B, H)."""
 
         def shift(part: Tensor, start: Tensor) -> Tensor:
             if not self.is_reverse:
@@ -100,12 +100,12 @@ class LayerRun:
     def gates(self) -> dict[str, Tensor]:
         """The gates by their names in the table of cells, each (T, B, H).
 
-        They are those that the kernels computed. Elsewhere they come from the cell's equations in nn/reference.py, in
-        float64, from the recorded inputs and states. Empty for a cell without equations there.
+        If the kernels ran, these are their gates. Otherwise they are computed in float64 with the cell's equations in
+        nn/reference.py, from the recorded inputs and states. Empty for a cell without equations there.
         """
         cell = self.layer.cell
-        if self.kept_gates is not None:
-            return dict(zip(cell.gates, self.kept_gates.chunk(4, dim=-1), strict=False))  # a GRU keeps U_n h + b, too
+        if self.kernel_gates is not None:
+            return dict(zip(cell.gates, self.kernel_gates.chunk(4, dim=-1), strict=False))  # a GRU also saves U_n h + b
         if len(cell.gates) == 1:  # the simple network's candidate is its new state
             return {cell.gates[0]: self.states["hidden"]}
         if cell.reference is None:
@@ -115,34 +115,34 @@ class LayerRun:
 
     @property
     def saved(self) -> tuple[Any, ...]:
-        """What the cell's backward step in nn/reference.py needs of every step: arrays (T, B, ·) in its order."""
+        """The arrays (T, B, ·) that the cell's backward step in nn/reference.py takes, in its order."""
         if len(self.layer.cell.gates) == 1:
             found: tuple[Tensor, ...] = (self.states["hidden"],)
-        elif self.kept_gates is None:
+        elif self.kernel_gates is None:
             return self._compute_saved()
         else:
             past = self.before
             beside = (self.states["cell"], past["cell"]) if "cell" in past else (past["hidden"],)
-            found = (*self.kept_gates.chunk(4, dim=-1), *beside)
+            found = (*self.kernel_gates.chunk(4, dim=-1), *beside)
         return tuple(tensor.detach().cpu().numpy() for tensor in found)
 
     def _compute_saved(self) -> tuple[Any, ...]:
-        """Compute all steps at once with the cell's equations in nn/reference.py, from the recorded states."""
+        """Compute all steps at once from the recorded states, with the cell's equations in nn/reference.py."""
         cell = self.layer.cell
-        w = _double(self.weights["weight_ih"])
-        from_input = _affine(self.inputs, w, self.weights.get("bias_ih"))  # (T · B, G·H)
-        past = [_double(part).reshape(-1, part.shape[-1]) for part in self.before.values()]
+        w = _to_double(self.weights["weight_ih"])
+        from_input = _apply_affine(self.inputs, w, self.weights.get("bias_ih"))  # (T · B, G·H)
+        past = [_to_double(part).reshape(-1, part.shape[-1]) for part in self.before.values()]
         from_hidden = np.zeros((len(from_input), 0))
         if cell.reads_hidden:
-            from_hidden = _affine(
-                self.before["hidden"], _double(self.weights["weight_hh"]), self.weights.get("bias_hh")
+            from_hidden = _apply_affine(
+                self.before["hidden"], _to_double(self.weights["weight_hh"]), self.weights.get("bias_hh")
             )
         _, saved = cell.reference.forward(from_input, from_hidden, tuple(past))
         return tuple(values.reshape(*self.inputs.shape[:2], values.shape[-1]) for values in saved)
 
 
 class Recording:
-    """What all layers computed while it was active."""
+    """What all layers compute while it is active."""
 
     def __init__(self, by_step: bool, interventions: Mapping[Recurrent, Sequence[Intervention]]) -> None:
         self.by_step = by_step
@@ -150,13 +150,13 @@ class Recording:
         self._runs: dict[tuple[int, int, bool], list[LayerRun]] = {}
 
     def add(self, run: LayerRun) -> None:
-        """Keep one run; one that goes on from an earlier run of its layer follows it."""
+        """Add a run, after the earlier runs of its layer that it continues."""
         self._runs.setdefault((id(run.layer), run.number, run.is_reverse), []).append(run)
 
     def of(self, layer: Recurrent) -> list[LayerRun]:
-        """Return what a stack computed: layer by layer, of each the forward direction first.
+        """Return the runs of a stack, layer by layer, the forward direction first.
 
-        Several calls one after the other, each from the state that the last one left, become one run.
+        Several calls, each from the final state of the call before, become one run.
         """
         own = [runs for (key, _, _), runs in self._runs.items() if key == id(layer)]
         return [runs[0] if len(runs) == 1 else _join(runs) for runs in own]
@@ -169,11 +169,11 @@ _current: ContextVar[Recording | None] = ContextVar("recording", default=None)
 def recording(
     by_step: bool = False, interventions: Mapping[Recurrent, Sequence[Intervention]] | None = None
 ) -> Iterator[Recording]:
-    """Record what all recurrent layers compute here, in this thread.
+    """Record what all recurrent layers compute within this context, in this thread.
 
     Args:
-        by_step: run one step at a time, and keep what each step hands to the next.
-        interventions: units of some stacks to be set here, besides those that the stacks have themselves.
+        by_step: run one step at a time, and record the state that each step passes to the next.
+        interventions: units of some stacks to set within this context, after the stacks' own interventions.
 
     Example:
         >>> from elman.nn import LSTM
@@ -193,18 +193,18 @@ def recording(
 
 
 def is_recording() -> bool:
-    """Whether what layers compute is recorded."""
+    """Return whether a recording is active."""
     return _current.get() is not None
 
 
-def observed(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool) -> RunLayer:
-    """Return how to run one layer of a stack: as it is, unless it is recorded or some of its units are set.
+def instrument(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool) -> RunLayer:
+    """Wrap the function that runs one layer of a stack so that it records the layer and sets its units.
 
     Args:
-        run_layer: runs it.
+        run_layer: runs the layer; returned unchanged if there is nothing to record or to set.
         layer: the stack.
-        number: which of its layers, from 0.
-        is_start: whether sequences begin here, and do not go on from a state.
+        number: the layer's number, from 0.
+        is_start: whether the sequences begin here; False if they continue from a state.
     """
     record = _current.get()
     interventions = [*layer.interventions, *(record.interventions.get(layer, ()) if record else ())]
@@ -215,14 +215,14 @@ def observed(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool)
     def run(
         inputs: Tensor, state: State, weights: list[LayerWeights], lengths: Tensor | None, backend: str
     ) -> tuple[Tensor, State]:
-        about = (inputs, state, weights, lengths, backend)
+        arguments = (inputs, state, weights, lengths, backend)
         is_whole = not own and not (record and record.by_step) and lengths is None
         if is_whole and backend == "fused":
-            runs, outputs, final = _run_kernels(layer, number, *about[:3])
+            runs, outputs, final = _run_kernels(layer, number, *arguments[:3])
         elif is_whole and len(state) == 1:
-            outputs, final = run_layer(*about)
+            outputs, final = run_layer(*arguments)
             parts = outputs.chunk(len(weights), dim=-1)
-            starts = _by_direction(state)
+            starts = _split_directions(state)
             runs = [
                 LayerRun(
                     layer, number, bool(direction), own_weights, inputs, start, State(hidden=part), None,
@@ -231,7 +231,7 @@ def observed(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool)
                 for direction, (own_weights, start, part) in enumerate(zip(weights, starts, parts, strict=True))
             ]  # fmt: skip
         else:
-            runs, outputs, final = _run_by_step(run_layer, layer, number, own, *about)
+            runs, outputs, final = _run_by_step(run_layer, layer, number, own, *arguments)
         if record is not None:
             for each in runs:
                 record.add(each)
@@ -243,18 +243,18 @@ def observed(run_layer: RunLayer, layer: Recurrent, number: int, is_start: bool)
 def _run_kernels(
     layer: Recurrent, number: int, inputs: Tensor, state: State, weights: list[LayerWeights]
 ) -> tuple[list[LayerRun], Tensor, State]:
-    """Run all steps at once through the kernels, and keep what they keep for the backward pass."""
+    """Run all steps at once with the kernels, and record what they save for the backward pass."""
     outputs, final, gates, cells = run_fused(layer.cell, inputs, state, weights, None, needs_gates=True)
     shape, runs = (*inputs.shape[:2], -1), []
     parts = outputs.chunk(len(weights), dim=-1)
-    for direction, start in enumerate(_by_direction(state)):
+    for direction, start in enumerate(_split_directions(state)):
         states = State(hidden=parts[direction])
         if "cell" in state:
             past, last = cells[direction].view(shape), final["cell"][direction][None]  # c before each step
             states["cell"] = torch.cat((last, past[:-1])) if direction else torch.cat((past[1:], last))
-        kept = gates[direction].view(shape) if gates.numel() else None
+        own_gates = gates[direction].view(shape) if gates.numel() else None
         own = (weights[direction], inputs, start, states)
-        runs.append(LayerRun(layer, number, bool(direction), *own, None, kept, calls=[(outputs, final)]))
+        runs.append(LayerRun(layer, number, bool(direction), *own, None, own_gates, calls=[(outputs, final)]))
     return runs, outputs, final
 
 
@@ -269,21 +269,21 @@ def _run_by_step(
     lengths: Tensor | None,
     backend: str,
 ) -> tuple[list[LayerRun], Tensor, State]:
-    """Run one direction after the other, one step at a time; set units after each step."""
+    """Run one direction after the other, one step at a time, and set units after each step."""
     runs, all_outputs, finals = [], [], []
     is_running = None
     if lengths is not None:
         is_running = (torch.arange(len(inputs))[:, None] < lengths).to(inputs.device)[..., None]  # (T, B, 1)
-    for direction, start in enumerate(_by_direction(state)):
+    for direction, start in enumerate(_split_directions(state)):
         own = [each for each in interventions if each.is_reverse == bool(direction)]
         current = start.map(lambda part: part[None])  # each (1, B, H)
-        outputs: list[Tensor] = []  # in the order in which they are computed
-        handed: list[State] = []
+        outputs: list[Tensor] = []  # in the order of computation
+        step_states: list[State] = []
         read = flip(inputs, lengths) if direction else inputs
         for step in range(len(read)):
             output, after = run_layer(read[step : step + 1], current, [weights[direction]], None, backend)
             if own:
-                position = _position(step, len(inputs), lengths, bool(direction))
+                position = _find_position(step, len(inputs), lengths, bool(direction))
                 output = _set_units(State(hidden=output), own, position)["hidden"]
                 after = _set_units(after, own, position)
             if is_running is not None:
@@ -291,14 +291,14 @@ def _run_by_step(
                 output = torch.where(running, output, 0.0)
                 after = State((name, torch.where(running, part, current[name])) for name, part in after.items())
             outputs.append(output)
-            handed.append(after)
+            step_states.append(after)
             current = after
-        joined = State.join(handed, torch.cat)  # each (T, B, H)
+        joined = State.join(step_states, torch.cat)  # each (T, B, H)
         back: Callable[[Tensor], Tensor] = (lambda part: flip(part, lengths)) if direction else (lambda part: part)
         runs.append(
             LayerRun(
                 layer, number, bool(direction), weights[direction], inputs, start, joined.map(back), lengths,
-                handed=handed,
+                step_states=step_states,
             )
         )  # fmt: skip
         all_outputs.append(back(torch.cat(outputs)))
@@ -306,15 +306,15 @@ def _run_by_step(
     return runs, torch.cat(all_outputs, dim=-1), State.join(finals, torch.cat)
 
 
-def _position(step: int, num_steps: int, lengths: Tensor | None, is_reverse: bool) -> Tensor | int:
-    """Return the position that a step reads: a number, or one for each row (B,)."""
+def _find_position(step: int, num_steps: int, lengths: Tensor | None, is_reverse: bool) -> Tensor | int:
+    """Return the position that a step reads: one number, or one per row (B,)."""
     if not is_reverse:
         return step
     return num_steps - 1 - step if lengths is None else (lengths - 1 - step).clamp(min=0)
 
 
 def _set_units(state: State, interventions: list[Intervention], position: Tensor | int) -> State:
-    """Set units of a state, each part (1, B, H), to what they are to be at a position."""
+    """Set units of a state, each part (1, B, H), to their values at a position."""
     state = State(state)
     for each in interventions:
         if each.part not in state:
@@ -325,37 +325,37 @@ def _set_units(state: State, interventions: list[Intervention], position: Tensor
         if len(values) == 1:
             new = values[0].to(part).expand_as(units)
         else:
-            is_left_alone = (positions >= len(values)).to(part.device)[:, None]  # (B, 1)
+            is_beyond = (positions >= len(values)).to(part.device)[:, None]  # (B, 1)
             new = values[positions.clamp(max=len(values) - 1)].to(part)  # (B, N)
-            new = torch.where(is_left_alone, part.gather(-1, units), new)
+            new = torch.where(is_beyond, part.gather(-1, units), new)
         state[each.part] = part.scatter(-1, units, new)
     return state
 
 
-def _by_direction(state: State) -> list[State]:
-    """Take a layer's state (D, B, H) apart: one for each direction, each part (B, H)."""
+def _split_directions(state: State) -> list[State]:
+    """Split a layer's state (D, B, H) into one state per direction, each part (B, H)."""
     parts = [part.unbind(0) for part in state.values()]
     return [State(zip(state, own, strict=True)) for own in zip(*parts, strict=True)]
 
 
 def _join(runs: list[LayerRun]) -> LayerRun:
-    """Make one run of several, each of which goes on from the one before."""
-    kept = [run.kept_gates for run in runs if run.kept_gates is not None]
+    """Join several runs, each of which continues from the one before."""
+    gates = [run.kernel_gates for run in runs if run.kernel_gates is not None]
     return replace(
         runs[0],
         inputs=torch.cat([run.inputs for run in runs]),
         states=State.join([run.states for run in runs], torch.cat),
-        kept_gates=torch.cat(kept) if len(kept) == len(runs) else None,
-        handed=[state for run in runs for state in run.handed],
+        kernel_gates=torch.cat(gates) if len(gates) == len(runs) else None,
+        step_states=[state for run in runs for state in run.step_states],
         calls=[call for run in runs for call in run.calls],
     )
 
 
-def _double(tensor: Tensor) -> Any:
+def _to_double(tensor: Tensor) -> Any:
     return tensor.detach().to("cpu", torch.float64).numpy()
 
 
-def _affine(inputs: Tensor, weight: Any, bias: Tensor | None) -> Any:
+def _apply_affine(inputs: Tensor, weight: Any, bias: Tensor | None) -> Any:
     """Compute inputs (T, B, I) times weight (N, I), plus a bias where there is one: (T · B, N)."""
-    product = _double(inputs).reshape(-1, inputs.shape[-1]) @ weight.T
-    return product if bias is None else product + _double(bias)
+    product = _to_double(inputs).reshape(-1, inputs.shape[-1]) @ weight.T
+    return product if bias is None else product + _to_double(bias)

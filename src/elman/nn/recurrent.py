@@ -90,7 +90,7 @@ class DropIn(Recurrent, nn.RNNBase):
     ) -> tuple[Tensor, State]:
         drops = self.training and self.dropout > 0 and self.num_layers > 1
         needs_own_masks = drops and is_drawing()  # torch's call draws its dropout masks itself
-        if backend != "torch" or not self._is_one_call or needs_own_masks or self.is_observed:
+        if backend != "torch" or not self._is_one_call or needs_own_masks or self.is_instrumented:
             return super()._run_stack(inputs, state, lengths, backend, is_start=is_start)
         self._update_flat_weights()
         settings = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)

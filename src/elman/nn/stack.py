@@ -26,7 +26,7 @@ from elman.errors import UsageError
 from elman.kernels.checks import check, check_choice, check_lengths, dtype_beside
 from elman.nn.backends import LayerWeights, choose_backend, is_tracing, run_reference, run_unrolled
 from elman.nn.lengths import flip, pack_like
-from elman.nn.recording import Intervention, is_recording, observed
+from elman.nn.recording import Intervention, instrument, is_recording
 from elman.nn.state import MERGES, PublicState, State
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Recurrent(nn.Module):
         return dict.fromkeys(self.cell.state, self.hidden_size)
 
     @property
-    def is_observed(self) -> bool:
+    def is_instrumented(self) -> bool:
         """Whether its layers run one by one, since they are recorded or some of their units are set."""
         return is_recording() or bool(self.interventions)
 
@@ -342,7 +342,7 @@ class Recurrent(nn.Module):
                 {name.rpartition("_l")[0]: getattr(self, name) for name in names} for names in self._all_weights[own]
             ]
             start = state.map(lambda part, own=own: part[own])  # type: ignore[misc]  # each (D, B, H)
-            run_layer = observed(self._run_layer, self, layer, is_start)
+            run_layer = instrument(self._run_layer, self, layer, is_start)
             outputs, final = run_layer(inputs, start, weights, lengths, backend)
             finals.append(final)
             inputs = self._merge(outputs)  # (T, B, output_size)

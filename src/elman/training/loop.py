@@ -30,7 +30,7 @@ from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, 
 from elman.training.signals import stop_signals
 from elman.training.state import RunState
 from elman.training.steps import Steps
-from elman.training.task import Batches, Gradients, Task
+from elman.training.task import Batches, GradientMeter, Task
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def train(
     *,
     progress: Progress,
     summary: str = "",
-    gradients: Gradients | None = None,
+    gradients: GradientMeter | None = None,
     started: float | None = None,
     reserve: Callable[[], float] = lambda: 0.0,
     checkpoint: Path | None = None,
@@ -149,7 +149,7 @@ class _Run:
     steps: Steps
     reserve: Callable[[], float]
     summary: str
-    gradients: Gradients | None
+    gradients: GradientMeter | None
     is_remedy_shown: bool = False
     is_reserve_final: bool = False
     noted_steps: int = 0

@@ -84,7 +84,7 @@ class Insight(NamedTuple):
     """Whether the verdict names a setting to change."""
 
 
-class Gradients(Protocol):
+class GradientMeter(Protocol):
     """Measures how far back in time the errors of a network reach, while it trains.
 
     It draws no random numbers of the run, and leaves the parameters and their gradients as they are; only the network

@@ -3,10 +3,10 @@
 from elman.drawing.report.network import CELL_NAMES
 from elman.drawing.report.page import html
 from elman.drawing.report.values import (
-    Attribution,
-    ContextUse,
+    AttributionPlot,
+    ContextPlot,
     GradientCurve,
-    Gradients,
+    GradientPlot,
     Holding,
     LayerStates,
     ModelReport,
@@ -21,10 +21,10 @@ from elman.drawing.report.values import (
 
 __all__ = [
     "CELL_NAMES",
-    "Attribution",
-    "ContextUse",
+    "AttributionPlot",
+    "ContextPlot",
     "GradientCurve",
-    "Gradients",
+    "GradientPlot",
     "Holding",
     "LayerStates",
     "ModelReport",

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from elman.drawing.report.svg import Drawing, number
-from elman.drawing.report.values import Array, ContextUse, Gradients, Holding
+from elman.drawing.report.values import Array, ContextPlot, GradientPlot, Holding
 
 _WIDTH, _HEIGHT = 460.0, 230.0
 _SHADES = 6  # line colours in report.css
@@ -73,7 +73,7 @@ class _Axes:
         self.drawing.text((here + (-6 if anchor == "end" else 6), 12 + 16 * level), words, "note", anchor)
 
 
-def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
+def gradient_chart(named: Sequence[tuple[str, GradientPlot]]) -> str:
     """Draw |d loss_t / d state_{t−k}| over the lag k, of one model or of several.
 
     Args:
@@ -114,7 +114,7 @@ def gradient_chart(named: Sequence[tuple[str, Gradients]]) -> str:
     return axes.drawing.svg(label, kind="chart") + legend(names)
 
 
-def context_chart(named: Sequence[tuple[str, ContextUse]]) -> str:
+def context_chart(named: Sequence[tuple[str, ContextPlot]]) -> str:
     """Draw the loss when the model may look back only k tokens, beside that of n-grams."""
     series: list[tuple[str, Sequence[int], Sequence[float], str]] = []
     for index, (name, use) in enumerate(named):

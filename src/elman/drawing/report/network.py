@@ -124,7 +124,7 @@ def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x
                 drawing.path([(centre, y - height / 2), (x + side * 12, above)], "plain")
         if stack.directions == 2:
             drawing.box((x, above - 10), (132, 22), "merge", 11)
-            drawing.text((x, above - 6), f"{_merge(stack.merge)}: {stack.output_size}", "note")
+            drawing.text((x, above - 6), f"{stack.merge}: {stack.output_size}", "note")
             below = (x, above - 21)
         else:
             below = (x, y - height / 2)
@@ -258,7 +258,7 @@ def _unrolled_stack(
                 drawing.path([(x - 24, base - 17), (x - 24, top - 27)], "plain")
                 drawing.path([(x + 24, top), (x + 24, top - 27)], "plain")
                 drawing.box((x, top - 35), (76, 16), "merge", 8)
-                drawing.text((x, top - 31), _merge(stack.merge), "note")
+                drawing.text((x, top - 31), stack.merge, "note")
     return at
 
 
@@ -364,10 +364,6 @@ def _mark(stack: StackPlan, layer: int, is_reverse: bool) -> str:
         "b" if is_reverse else "f" if stack.directions == 2 else ""
     )
     return f"_{{{which}}}" if which else ""
-
-
-def _merge(merge: str) -> str:
-    return {"concat": "joined", "sum": "added", "product": "multiplied"}.get(merge, merge)
 
 
 def _pooling(pooling: str) -> str:

@@ -181,7 +181,7 @@ class GradientCurve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradients:
+class GradientPlot:
     """Gradients by lag, and what they mean."""
 
     targets: Sequence[int]
@@ -196,7 +196,7 @@ class Gradients:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextUse:
+class ContextPlot:
     """The loss when the model may look back only so many tokens."""
 
     lags: Sequence[int]
@@ -236,7 +236,7 @@ class UnitScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attribution:
+class AttributionPlot:
     """Which inputs decided one output."""
 
     target: str
@@ -267,11 +267,11 @@ class ModelReport:
     outputs: Outputs | None = None
     attention: Array | None = None
     """(N, S): a row for each of the decoder's steps."""
-    gradients: Gradients | None = None
-    context: ContextUse | None = None
+    gradients: GradientPlot | None = None
+    context: ContextPlot | None = None
     holding: Sequence[Holding] = ()
     units: Sequence[UnitScore] = ()
-    attributions: Sequence[Attribution] = ()
+    attributions: Sequence[AttributionPlot] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
     """Figures for the head of the page, by name."""
     notes: Sequence[str] = ()
