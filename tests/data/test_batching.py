@@ -197,11 +197,13 @@ def test_nothing_to_predict() -> None:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 90), st.integers(0, 3))
 def test_length_buckets_use_every_sequence_once_within_the_budget(lengths, budget, seed):
     lengths = np.array(lengths)
-    buckets = LengthBuckets(lengths, budget, seed)
+    buckets = LengthBuckets(lengths, seed)
+    buckets.group(budget)
     for epoch in range(2):
         rows = [buckets.rows(epoch * len(buckets) + step) for step in range(len(buckets))]
         assert sorted(np.concatenate(rows).tolist()) == list(range(len(lengths)))
         for own in rows:
             assert len(own) == 1 or len(own) * lengths[own].max() <= budget
-        again = LengthBuckets(lengths, budget, seed)
+        again = LengthBuckets(lengths, seed)
+        again.group(budget)
         assert all((again.rows(epoch * len(rows) + step) == own).all() for step, own in enumerate(rows))

@@ -37,7 +37,7 @@ def test_what_stands_around_the_layers_is_drawn(made):
     assert not plans["tagger"].crf
     assert model_report(*made("tagger", crf=True)).network.crf
     assert plans["tagger"].stacks[0].directions == 2
-    assert plans["classifier"].pooling == made("classifier")[0].pooling
+    assert plans["classifier"].pooling == made("classifier")[0].setting("pooling")
     assert plans["translator"].attention == made("translator")[0].attention
     assert plans["captioner"].regions == (2, 2)  # of 16 pixels, halved three times
     assert plans["captioner"].features == 32  # 8 channels, doubled twice

@@ -111,7 +111,7 @@ def choose_network(settings: LanguageModel, text: str) -> LanguageModel:
 
 
 def _share_of_needed_steps(settings: LanguageModel, text: str) -> float:
-    return TRAINING_SHARE * settings.dry_run(text)["steps"] / STEPS_TO_WIN[settings.hidden_size]
+    return TRAINING_SHARE * int(settings.dry_run(text)["steps"]) / STEPS_TO_WIN[settings.hidden_size]
 
 
 def _quote(text: str) -> str:

@@ -23,6 +23,7 @@ from elman.cli.program import program
 from elman.cli.settings import setting_fields, settings_of
 from elman.cli.tasks import choose_task
 from elman.cli.values import parse_path
+from elman.documents import write_json
 from elman.errors import Interrupted, StorageError, UsageError
 from elman.models.tasks import TASKS, TaskRow
 from elman.settings.base import ModelSettings, saved_settings
@@ -43,7 +44,9 @@ class Train:
     config: Annotated[Path | None, About(metavar="FILE", group="training", is_advanced=True)] = None
     """Take settings from this TOML file; options on the command line override it."""
     dry_run: Annotated[bool, About(group="training", is_advanced=True)] = False
-    """Print parameters, memory, and the predicted steps and time; train nothing."""
+    """Print what follows from the data, parameters, memory, and the predicted steps and time; train nothing."""
+    json: Annotated[bool, About(group="training", is_advanced=True)] = False
+    """Print them as JSON (--dry-run only)."""
     out: Annotated[Path | None, About(metavar="DIR", default="the next free runs/TASK-N", group="output")] = None
     """Folder for the run, and then for the model."""
     overwrite: Annotated[bool, About(group="output")] = False
@@ -106,8 +109,14 @@ def run(words: Sequence[str]) -> int:
     check_data_exist(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
     model_class = TASKS[task].model_class  # from here on, torch is imported
     if command.dry_run:
-        _print_prediction(model_class(**settings.get_params()).dry_run(data, targets, valid=valid))
+        prediction = model_class(**settings.get_params()).dry_run(data, targets, valid=valid)
+        if command.json:
+            print(write_json(prediction, indent=2))
+        else:
+            _print_prediction(prediction)
         return 0
+    if command.json:
+        raise UsageError("`json` is for `dry_run`; the figures of a training are in its folder's metrics.json")
     from elman.cli.runs import next_folder
 
     with ExitStack() as stack:
@@ -254,7 +263,8 @@ def _defaults(words: Sequence[str], model: type[ModelSettings]) -> ModelSettings
     return replace(model(), **settings)
 
 
-def _print_prediction(prediction: dict[str, float | int]) -> None:
+def _print_prediction(prediction: dict[str, Any]) -> None:
+    print(f"plan        {prediction['plan']}")
     print(f"parameters  {prediction['parameters']:,}")
     print(f"memory      {prediction['memory_bytes'] / 2**20:,.1f} MiB for weights, gradients and the optimizer")
     print(f"steps       {prediction['steps']:,} ({prediction['batches_per_epoch']:,} per pass over the data)")

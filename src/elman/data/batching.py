@@ -206,20 +206,28 @@ class LengthBuckets:
 
     Args:
         lengths: (N,) the length of each sequence.
-        batch_tokens: the maximum number of tokens in a batch, padding included (a single sequence may be longer).
         seed: the seed of the order.
 
     Example:
-        >>> buckets = LengthBuckets(np.array([3, 9, 3]), batch_tokens=8, seed=0)
+        >>> buckets = LengthBuckets(np.array([3, 9, 3]), seed=0)
+        >>> buckets.group(batch_tokens=8)
         >>> sorted(sorted(buckets.rows(step).tolist()) for step in range(len(buckets)))
         [[0, 2], [1]]
     """
 
-    def __init__(self, lengths: NDArray[np.int64], batch_tokens: int, seed: int) -> None:
-        self._lengths = lengths
+    def __init__(self, lengths: NDArray[np.int64], seed: int) -> None:
+        self.lengths = lengths
         self._seed = seed
-        self._cuts = _cut_into_batches(lengths, batch_tokens)
+        self._cuts: list[int] = []
         self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # the pass, its rows, its batches
+
+    def group(self, batch_tokens: int) -> None:
+        """Group the sequences; called once, before the first batch.
+
+        Args:
+            batch_tokens: the maximum number of tokens in a batch, padding included (a single sequence may be longer).
+        """
+        self._cuts = _cut_into_batches(self.lengths, batch_tokens)
 
     def __len__(self) -> int:
         """Return the number of batches in one pass over the sequences."""
@@ -230,7 +238,7 @@ class LengthBuckets:
         epoch, index = divmod(step, len(self))
         if self._drawn is None or self._drawn[0] != epoch:
             generator = np.random.default_rng((self._seed, epoch))
-            self._drawn = (epoch, _order_by_length(self._lengths, generator), generator.permutation(len(self)))
+            self._drawn = (epoch, _order_by_length(self.lengths, generator), generator.permutation(len(self)))
         _, rows, batches = self._drawn
         first, last = self._cuts[batches[index]], self._cuts[batches[index] + 1]
         return rows[first:last]

@@ -30,6 +30,7 @@ from elman.draws import drawing
 from elman.errors import ModelError, StorageError, UsageError
 from elman.families.endings import Ending, affordable_seconds
 from elman.families.gradients import TrainingGradients
+from elman.families.plan import Traits, plan
 from elman.families.reports import Report
 from elman.families.saved.description import library_versions, model_card, num_parameters
 from elman.families.saved.folder import (
@@ -47,10 +48,10 @@ from elman.families.saved.folder import (
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
 from elman.families.unrolled import Unrolled
 from elman.files import remove_file, working_in
-from elman.settings.base import ModelSettings, saved_settings
+from elman.settings.base import ModelSettings, saved_choices, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
 from elman.training.computing import check_device, computing, seeded
-from elman.training.loop import predict_cost, train
+from elman.training.loop import describe_run, predict_cost, train
 from elman.training.progress import Progress
 from elman.training.state import RunState
 from elman.training.task import GRADIENT_REACH, Batches, Task
@@ -169,6 +170,28 @@ class Model(ModelSettings, ABC):
         """The name, in :mod:`elman.data.formats.table`, of the group of formats that the inputs come in."""
         return self.task
 
+    # What follows from the data.
+
+    def setting(self, name: str) -> Any:
+        """Return the value of a setting or, if it is None, what the plan chose for it."""
+        value = getattr(self, name)
+        return self.chosen_[name] if value is None else value
+
+    def _plan(self, traits: Traits, previous: Model | None) -> None:
+        """Choose the settings that are None.
+
+        Args:
+            traits: what is known about the training data.
+            previous: the interrupted run, all of whose choices hold; or the model to start from, whose architecture
+                holds; or None.
+        """
+        choices = plan(traits, self)
+        if previous is not None:
+            kept = previous.architecture if previous.__sklearn_is_fitted__() else previous.planned
+            choices |= {name: previous.setting(name) for name in previous.planned if name in kept}
+        self.chosen_: dict[str, Any] = {name: choices[name] for name in self.planned if getattr(self, name) is None}
+        self._summary = traits.describe({name: self.setting(name) for name in self.planned})
+
     # The estimator protocol; it works without scikit-learn installed.
 
     def __sklearn_tags__(self) -> Any:
@@ -209,8 +232,8 @@ class Model(ModelSettings, ABC):
     ) -> Self:
         """Train the model on data.
 
-        The weights of the best validation are kept. With ``out``, the run writes a checkpoint regularly, from which an
-        interrupted training can be resumed, and then saves the model there.
+        The weights that ``keep`` names are kept: by default, those of the best validation. With ``out``, the run writes
+        a checkpoint regularly, from which an interrupted training can be resumed, and then saves the model there.
 
         Args:
             X: the training data; a ``Path`` names a file, a ``str`` is text.
@@ -264,10 +287,13 @@ class Model(ModelSettings, ABC):
                 elif resume:
                     progress.note(f"{folder}: no checkpoint yet, starting from the beginning")
             stack.enter_context(computing(self))
+            self.chosen_ = {}
+            self._summary = ""
             with seeded(self.seed):
                 previous = self._find_previous(saved, init_from)
                 if saved is not None:
-                    check_same_settings(saved["config"]["settings"], self.to_json(), self.free_to_change, folder)
+                    assert previous is not None
+                    check_same_settings(previous.to_json(), self.to_json(), self.free_to_change, folder)
                 elif previous is not None:
                     check_same_architecture(previous, self, init_from)
                 task, batches = self._prepare(X, y, valid, previous)
@@ -287,6 +313,7 @@ class Model(ModelSettings, ABC):
                 batches,
                 self,
                 progress=progress,
+                summary=self._summary,
                 gradients=TrainingGradients(self),
                 started=started,
                 reserve=lambda: WRITING_SECONDS + self._final_seconds(),
@@ -351,6 +378,7 @@ class Model(ModelSettings, ABC):
         try:
             model = cls(**settings)
             model.check()
+            model.chosen_ = saved_choices(cls, saved.config, folder)
             return model._adopt(saved)
         except (ModelError, UsageError) as error:  # some do not name the folder
             message = str(error)
@@ -385,11 +413,14 @@ class Model(ModelSettings, ABC):
         previous._check_shapes(stored.shapes_of("network"))
         if stored.skeleton["state"]["best"] is not None:
             previous._check_shapes(stored.shapes_of("state", "best", "network"))
+        if stored.skeleton["state"].get("average") is not None:
+            previous._check_shapes(stored.shapes_of("state", "average", "network"))
         return stored.load()
 
     def _restore_unfinished(self, saved: dict[str, Any]) -> Self:
         """Return an unfitted model with the settings and the vocabulary of an interrupted run."""
         previous = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
+        previous.chosen_ = saved_choices(type(self), saved["config"], Path(FILE_NAME))
         previous._restore_texts(Texts(saved["texts"]))
         return previous
 
@@ -400,7 +431,7 @@ class Model(ModelSettings, ABC):
             )
 
     def _config(self) -> dict[str, Any]:
-        return {"task": self.task, "settings": self.to_json(), "data": self.data_}
+        return {"task": self.task, "settings": self.to_json(), "chosen": self.chosen_, "data": self.data_}
 
     def _find_previous(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
         """Return the model whose vocabulary to reuse: the interrupted run, the model to start from, or None."""
@@ -447,7 +478,7 @@ class Model(ModelSettings, ABC):
         return found
 
     def _finish(self, state: RunState, passes: float) -> None:
-        """Load the best weights, evaluate them, and record the cost of the training."""
+        """Load the weights to keep, evaluate them, and record the cost of the training."""
         assert state.best is not None, "the last step always validates"
         self.network_.load_state_dict(state.best["network"])
         self.network_.eval()
@@ -469,7 +500,7 @@ class Model(ModelSettings, ABC):
             "versions": library_versions(),
         }
 
-    def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, float | int]:  # noqa: N803
+    def dry_run(self, X: Any, y: Any = None, *, valid: Any = None) -> dict[str, Any]:  # noqa: N803
         """Predict the cost of ``fit`` by measuring a few steps; the model itself is not changed.
 
         Args:
@@ -479,7 +510,8 @@ class Model(ModelSettings, ABC):
 
         Returns:
             ``parameters``, ``memory_bytes`` (weights, gradients and AdamW's two moments), ``steps``,
-            ``batches_per_epoch``, ``seconds_per_step`` (measured) and ``seconds``.
+            ``batches_per_epoch``, ``seconds_per_step`` (measured), ``seconds``, ``passes`` over the data, ``plan`` (one
+            line) and ``chosen``, the settings that follow from the data, by name.
 
         Raises:
             UsageError: a setting or an argument is outside its limits or of the wrong type.
@@ -489,6 +521,7 @@ class Model(ModelSettings, ABC):
         check_device(self.device)
         with computing(self):
             trial = type(self)(**self.get_params())  # so that this model does not change
+            trial.chosen_, trial._summary = {}, ""
             with seeded(self.seed):
                 task, batches = trial._prepare(X, y, valid, None)
             steps, seconds = predict_cost(task, batches, trial)
@@ -500,4 +533,7 @@ class Model(ModelSettings, ABC):
             "batches_per_epoch": len(batches),
             "seconds_per_step": seconds,
             "seconds": steps * seconds,
+            "passes": steps / len(batches),
+            "plan": describe_run(trial._summary, steps / len(batches), self),
+            "chosen": trial.chosen_,
         }

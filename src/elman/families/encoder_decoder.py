@@ -10,14 +10,14 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.batching import IGNORED
+from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples
 from elman.data.tokens.levels import learn_tokenizer
 from elman.data.tokens.targets import Targets
@@ -27,6 +27,7 @@ from elman.decoding.drawing import draw_sequences
 from elman.decoding.options import Search
 from elman.errors import UsageError
 from elman.families.base import Model
+from elman.families.plan import Traits
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.supervised import Supervised
@@ -50,12 +51,16 @@ ENDS = {"begin_id": Tokenizer.begin_id, "end_id": Tokenizer.end_id}
 class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     """A model that generates a text for each input, by beam search or by sampling."""
 
+    _noun: ClassVar[str]
+    """What an input is, in the plural."""
+
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
         for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
             check_positive(name, getattr(self, name))
-        check_positive("batch_tokens", self.batch_tokens)
+        if self.batch_tokens is not None:
+            check_positive("batch_tokens", self.batch_tokens)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
@@ -97,7 +102,9 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             self._restore_texts(Texts(previous._texts()))
         else:
             self._learn_texts(train)
-        batches = self._batches(train)
+        batches = self._encode_examples(train)
+        self._plan(Traits(self.task, batches.buckets.lengths, self._noun), previous)
+        batches.buckets.group(self.setting("batch_tokens"))
         for setting, number in batches.num_cut.items():
             if number:
                 logger.warning(
@@ -114,8 +121,14 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         """Learn the tokenizers, and whatever else the network needs, before it is built."""
 
     @abstractmethod
+    def _encode_examples(self, examples: Examples) -> TargetBatches:
+        """Return the examples as ids, not yet grouped into batches."""
+
     def _batches(self, examples: Examples) -> TargetBatches:
         """Return the examples in batches."""
+        batches = self._encode_examples(examples)
+        batches.buckets.group(self.setting("batch_tokens"))
+        return batches
 
     # Generating.
 
@@ -362,6 +375,8 @@ class TargetBatches(Protocol):
     """The texts that the model learns to generate."""
     num_cut: dict[str, int]
     """How many texts are cut, by the name of the setting that limits their length."""
+    buckets: LengthBuckets
+    """Their grouping into batches."""
 
     def __len__(self) -> int:
         """Return the number of batches in one pass."""

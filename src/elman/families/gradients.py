@@ -57,7 +57,9 @@ class TrainingGradients:
             return math.inf
         layers = [stack.layer for stack in inputs[0][0].stacks.values()]
         weights = sum(weight.numel() for layer in layers for weight in layer.parameters())
-        per_step = getattr(model, "batch_tokens", 0) or model.batch_size * model.bptt_length
+        per_step: int = (
+            model.setting("batch_tokens") if "batch_tokens" in model.planned else model.batch_size * model.bptt_length
+        )
         measuring = 0.0
         for unrolled, outputs in inputs:
             for stack in unrolled.stacks.values():

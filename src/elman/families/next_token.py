@@ -151,8 +151,13 @@ class NextTokenModel(NextTokenSettings, Model):
         batches: LineBatches | StreamBatches
         if self._independent:
             batches = LineBatches(corpus, self.batch_size * self.bptt_length, self.seed, max_length)
+            length = corpus.num_targets // corpus.num_sequences
+            size = max(self.batch_size * self.bptt_length // max(length, 1), 1)
+            self._summary = f"{corpus.num_sequences:,} sequences of about {length:,} tokens: batches of {size:,}"
         else:
             batches = StreamBatches(corpus, self.batch_size, self.bptt_length, self.seed)
+            size = batches.batch_size
+            self._summary = f"{corpus.num_tokens:,} tokens: {size:,} streams in chunks of {self.bptt_length:,}"
         self._train, self._valid = corpus, valid
         if valid.num_targets < 1:
             raise DataError(

@@ -44,8 +44,10 @@ class SequenceModel(LabellingSettings, Supervised, Model):
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
-        for name in ("hidden_size", "num_layers", "batch_tokens"):
+        for name in ("hidden_size", "num_layers"):
             check_positive(name, getattr(self, name))
+        if self.batch_tokens is not None:
+            check_positive("batch_tokens", self.batch_tokens)
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
@@ -209,28 +211,25 @@ class PooledNetwork(nn.Module):
 
 
 class SequenceBatches:
-    """Training examples, with a target for each, in batches of similar length.
+    """Training examples, with a target for each, in batches of similar length; call ``buckets.group`` first.
 
     Args:
         sequences: the N inputs.
         targets: (N,) or (N, ...), their targets.
-        batch_tokens: time steps in a batch, padding included.
         seed: the seed of the order.
     """
 
-    def __init__(
-        self, sequences: WordSequences | NumberSequences, targets: NDArray[Any], batch_tokens: int, seed: int
-    ) -> None:
+    def __init__(self, sequences: WordSequences | NumberSequences, targets: NDArray[Any], seed: int) -> None:
         self._sequences, self._targets = sequences, targets
-        self._buckets = LengthBuckets(sequences.lengths, batch_tokens, seed)
+        self.buckets = LengthBuckets(sequences.lengths, seed)
 
     def __len__(self) -> int:
         """Return the number of batches in one pass."""
-        return len(self._buckets)
+        return len(self.buckets)
 
     def batch(self, step: int) -> SequenceBatch:
         """Return the batch of a step."""
-        rows = self._buckets.rows(step)
+        rows = self.buckets.rows(step)
         words, inputs, lengths = self._sequences.gather(rows)
         return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
 

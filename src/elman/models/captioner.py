@@ -81,6 +81,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
     compared: ClassVar[tuple[str, ...]] = ("cider", "bleu4")
     min_readable: ClassVar[float] = 0.0  # often only a few pictures of a folder have captions
     answer_batch_size: ClassVar[int] = 128
+    _noun: ClassVar[str] = "pictures"
 
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
@@ -109,9 +110,9 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             self._check_kind(train.inputs)
             self._spread = mean_and_deviation(train.inputs)
 
-    def _batches(self, examples: Examples) -> PictureBatches:
+    def _encode_examples(self, examples: Examples) -> PictureBatches:
         self._check_kind(examples.inputs)
-        sizes = {"max_length": self.max_length, "batch_tokens": self.batch_tokens, "seed": self.seed}
+        sizes = {"max_length": self.max_length, "seed": self.seed}
         return PictureBatches(examples.inputs, examples.labels, self.tokenizer_, **sizes)
 
     def _build(self) -> CaptionerNetwork:

@@ -33,6 +33,7 @@ from elman.families.base import Model
 from elman.families.endings import thin
 from elman.families.inputs import NumberInputs, Table, TextInputs
 from elman.families.labelling import LabellingModel
+from elman.families.plan import Traits
 from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
 from elman.families.sequences import PooledNetwork, SequenceBatch, SequenceBatches
@@ -120,9 +121,14 @@ class Classifier(ClassifierSettings, LabellingModel):
                 "is `label` the right column?"
             )
         self.inputs_.check([*train.inputs, *held_out.inputs])
+        batches = self._batches(train)
+        is_text = self.level != "numbers"
+        noun = "texts" if is_text else "sequences"
+        self._plan(Traits(self.task, batches.buckets.lengths, noun, is_text=is_text), previous)
+        batches.buckets.group(self.setting("batch_tokens"))
         self.network_ = self._build()
         self.inputs_.initialize(self.network_.front)
-        return _Task(self, train.labels), self._batches(train)
+        return _Task(self, train.labels), batches
 
     def _read(self, source: ClassifierInput, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
@@ -182,11 +188,11 @@ class Classifier(ClassifierSettings, LabellingModel):
 
     def _batches(self, examples: Examples) -> SequenceBatches:
         targets = Numbering(self.labels_).ids(examples.labels)  # (N,)
-        return SequenceBatches(self.inputs_.batches(examples.inputs), targets, self.batch_tokens, self.seed)
+        return SequenceBatches(self.inputs_.batches(examples.inputs), targets, self.seed)
 
     def _build(self) -> PooledNetwork:
         front: Any = self.inputs_.front()
-        return PooledNetwork(front, self._encoder(front.output_size), self.pooling, len(self.labels_))
+        return PooledNetwork(front, self._encoder(front.output_size), self.setting("pooling"), len(self.labels_))
 
     # Evaluating.
 
@@ -368,7 +374,7 @@ class _Task:
             self._weights = torch.tensor([each / max(counts[label], 1) for label in model.labels_])
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        return -metrics["accuracy" if self._weights is None else "macro_f1"], metrics.get("nats_per_target", 0.0)
+        return self._model._rank(metrics, "accuracy" if self._weights is None else "macro_f1")
 
     def plan(self, passes: float) -> None:
         pass

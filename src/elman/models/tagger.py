@@ -42,6 +42,7 @@ from elman.families.base import Model
 from elman.families.endings import thin
 from elman.families.inputs import SentenceInputs, WordTable
 from elman.families.labelling import LabellingModel
+from elman.families.plan import Traits
 from elman.families.reports import Report, compare_labels
 from elman.families.saved.folder import Texts
 from elman.families.sequences import Encoder, SequenceBatch, batch_by_length
@@ -111,9 +112,12 @@ class Tagger(TaggerSettings, LabellingModel):
             tags = held_out.respell(self.labels_).labels
             self._check_known("the validation data", chain(*map(self._to_bio, tags)))
         self.data_["scheme"] = self.scheme_ or "none"
+        batches = _Batches(self, train)
+        self._plan(Traits(self.task, batches.buckets.lengths, "sentences"), previous)
+        batches.buckets.group(self.setting("batch_tokens"))
         self.network_ = self._build()
         self.inputs_.initialize(self.network_.words)
-        return _Task(self), _Batches(self, train)
+        return _Task(self), batches
 
     def _read(self, source: Sentences, labels: Any = None) -> Examples:
         if not isinstance(source, Path | str):
@@ -446,19 +450,19 @@ class TaggerNetwork(nn.Module):
 
 
 class _Batches:
-    """Training sentences in batches of similar length."""
+    """Training sentences in batches of similar length; call ``buckets.group`` first."""
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
         numbering = Numbering(model.labels_)
         self._sequences = model.inputs_.batches(examples.inputs)
         self._targets = [numbering.ids(model._to_bio(tags)) for tags in examples.labels]
-        self._buckets = LengthBuckets(self._sequences.lengths, model.batch_tokens, model.seed)
+        self.buckets = LengthBuckets(self._sequences.lengths, model.seed)
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self.buckets)
 
     def batch(self, step: int) -> SequenceBatch:
-        rows = self._buckets.rows(step)
+        rows = self.buckets.rows(step)
         words, places, lengths = self._sequences.gather(rows)
         targets = pad_rows(np.concatenate([self._targets[row] for row in rows]), lengths.numpy(), IGNORED)
         return SequenceBatch(words, places, lengths, targets)
@@ -472,7 +476,7 @@ class _Task:
         self.network: Any = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
-        return -metrics.get("span_f1", metrics["accuracy"]), metrics.get("nats_per_target", 0.0)
+        return self._model._rank(metrics, "span_f1" if "span_f1" in metrics else "accuracy")
 
     def plan(self, passes: float) -> None:
         pass

@@ -79,6 +79,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
     """
 
     answer_batch_size: ClassVar[int] = 512
+    _noun: ClassVar[str] = "pairs"
     compared: ClassVar[tuple[str, ...]] = ("bleu", "rougeL")
 
     def check(self) -> None:
@@ -95,10 +96,10 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self.target_tokenizer_ = learn([*train.inputs, *train.labels] if shared else train.labels)
         self.source_tokenizer_ = self.target_tokenizer_ if shared else learn(train.inputs)
 
-    def _batches(self, examples: Examples) -> PairBatches:
+    def _encode_examples(self, examples: Examples) -> PairBatches:
         targets = Targets(examples.labels, self.target_tokenizer_, self.max_length)
-        sizes = {"source_length": self.source_length, "batch_tokens": self.batch_tokens, "seed": self.seed}
-        return PairBatches(self._source_ids(examples.inputs), targets, **sizes)
+        sources = self._source_ids(examples.inputs)
+        return PairBatches(sources, targets, source_length=self.source_length, seed=self.seed)
 
     def _build(self) -> TranslatorNetwork:
         return TranslatorNetwork(

@@ -64,6 +64,8 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), _choices(hints[field.name])
+            if value is None and types.NoneType in get_args(hints[field.name]):
+                continue
             if not choices:
                 _check_type(field.name, value, hints[field.name])
                 if isinstance(value, numbers.Real):
@@ -91,6 +93,7 @@ class ModelSettings(TrainingSettings, Settings):
     """The settings of every model. A task that only changes a default repeats the field without a docstring."""
 
     architecture: ClassVar[tuple[str, ...]]  # the settings that determine the weights
+    planned: ClassVar[tuple[str, ...]] = ()  # the settings that follow from the data where they are None
     free_to_change: ClassVar[tuple[str, ...]] = (
         "threads",
     )  # with --resume; other numbers of threads round differently
@@ -113,13 +116,16 @@ class ModelSettings(TrainingSettings, Settings):
 class ExampleSettings(ModelSettings):
     """The settings of models that are trained on pairs of an input and an answer."""
 
+    planned: ClassVar[tuple[str, ...]] = ("batch_tokens",)
+
     patience: int = 0  # the best model comes from the last steps, at a low learning rate
     cell: CellName = "lstm"
     """Cell of the recurrent layers; rnn is the simple (Elman) network."""
     dropout: float = 0.3
     """Dropout before and after the recurrent layers, with one mask for a whole sequence."""
-    batch_tokens: int = 2000
-    """Tokens in a batch of examples of similar length, including padding; source and target tokens both count."""
+    batch_tokens: int | None = None
+    """Tokens in a batch of examples of similar length, including padding; source and target tokens both count. Default:
+    follows from the number and the length of the examples."""
 
 
 def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -156,6 +162,24 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+
+
+def saved_choices(cls: type[ModelSettings], config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what the plan chose for the settings in a folder's config that are None.
+
+    Raises:
+        ModelError: a choice is missing or invalid.
+    """
+    settings, chosen = config["settings"], config.get("chosen", {})
+    missing = [name for name in cls.planned if settings.get(name) is None and chosen.get(name) is None]
+    if missing:
+        raise ModelError(f"{folder / 'config.json'}: {missing[0]} is neither set nor chosen; copy the folder again")
+    choices = {name: value for name, value in chosen.items() if name in cls.planned}
+    try:
+        Settings.check(cls(**choices))
+    except UsageError as error:
+        raise ModelError(f"{folder / 'config.json'}: chosen: {error}; copy the folder again") from error
+    return choices
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ class CaptionerSettings(EncoderDecoderSettings):
     dropout: float = 0.2
     label_smoothing: float = 0.0
     learning_rate: float = 1e-3
-    batch_tokens: int = 1000
-    """Tokens in a batch of captions of similar length, including padding; the captions of a picture stay together."""
+    batch_tokens: int | None = None
+    """Tokens in a batch of captions of similar length, including padding; the captions of a picture stay together.
+    Default: follows from the number and the length of the captions."""
     max_length: int = 60

@@ -19,7 +19,6 @@ class LabellingSettings(ExampleSettings):
     merge: Literal["concat", "sum", "product"] = "concat"
     """How to merge the outputs of the two directions."""
     dropout: float = 0.5
-    batch_tokens: int = 1000
     learning_rate: float = 4e-3
     embedding_size: int | None = None
     """Size of a word's embedding. Default: that of the pretrained vectors, or 100."""
@@ -70,6 +69,7 @@ class ClassifierSettings(LabellingSettings):
     """The data and the pooling of a classifier."""
 
     task: ClassVar[str] = "classifier"
+    planned: ClassVar[tuple[str, ...]] = ("batch_tokens", "pooling")
     architecture: ClassVar[tuple[str, ...]] = (
         *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
         *("characters", "character_size", "level", "pooling"),
@@ -89,9 +89,9 @@ class ClassifierSettings(LabellingSettings):
     """The vocabulary size of BPE (level bpe only)."""
     max_length: int = 2000
     """Truncate texts after this many tokens."""
-    pooling: Literal["last", "mean", "max", "attention"] = "max"
+    pooling: Literal["last", "mean", "max", "attention"] | None = None
     """How to pool the hidden states for the output layer: the last one (of each direction), their mean, their maximum,
-    or a sum weighted by attention."""
+    or a sum weighted by attention. Default: the mean for long texts, the maximum for others."""
     class_weights: bool = False
     """Weight the loss so that every label counts the same, however rare."""
     max_epochs: float = 20

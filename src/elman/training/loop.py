@@ -34,6 +34,7 @@ from elman.training.task import Batches, GradientMeter, Task
 
 logger = logging.getLogger(__name__)
 
+AVERAGED_SHARE = 0.2  # of the steps, the last ones, whose weights are averaged
 RESERVE_AFTER = 0.8  # of the training time, the time for the work after the last step is measured again
 TELLING_SHARE = 0.5  # of the steps: before, gradients tell of the initial weights more than of the model
 NOTED_CHANGE = 0.1  # of the number of steps: a larger change is reported
@@ -45,6 +46,7 @@ def train(
     settings: TrainingSettings,
     *,
     progress: Progress,
+    summary: str = "",
     gradients: GradientMeter | None = None,
     started: float | None = None,
     reserve: Callable[[], float] = lambda: 0.0,
@@ -53,13 +55,14 @@ def train(
     resume: dict[str, Any] | None = None,
     stop: Event | None = None,
 ) -> RunState:
-    """Train a network and return the final state; ``state.best["network"]`` holds the best weights.
+    """Train a network and return the final state; ``state.best["network"]`` holds the weights to keep.
 
     Args:
         task: the network and its loss, see :class:`~elman.training.task.Task`.
         batches: the training data.
         settings: how to train.
         progress: the display to report to.
+        summary: the data and the settings chosen for them, to report in one line with the number of passes.
         gradients: measures gradients by lag at validations, as often as takes less than 1 % of the time, and at the
             last one; None for never.
         started: ``time.perf_counter()`` when the time budget began; None for now.
@@ -87,7 +90,7 @@ def train(
         state = keeper.restore(resume, task.objective)
         state.carry = steps.fabric.to_device(state.carry)
         clock.resume(state.seconds)
-    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve, gradients)
+    run = _Run(task, len(batches), settings, progress, state, clock, keeper, steps, reserve, summary, gradients)
     with stop_signals() as signals, progress:
         run.begin()
         while not run.is_finished:
@@ -101,6 +104,7 @@ def train(
                 keeper.save(state)
                 saved = f"; {checkpoint} holds the training" if checkpoint else "; nothing was saved"
                 raise Interrupted(f"stopped after step {state.step:,}{saved}", signals.signal_number or SIGINT)
+        run.keep_chosen()
         if state.step < run.schedule.total_steps:
             progress.note(f"stopped early: no new best in {state.since_best} validations")
     return state
@@ -113,6 +117,22 @@ def predict_cost(task: Task, batches: Batches, settings: TrainingSettings) -> tu
     seconds = 60 * budget_minutes(settings)
     schedule = plan_schedule(settings, len(batches)) or fit_schedule(step_seconds, seconds, 0.0, len(batches), settings)
     return schedule.total_steps, step_seconds
+
+
+def describe_run(summary: str, passes: float, settings: TrainingSettings) -> str:
+    """Describe a run in one line: what is trained on, and for how long.
+
+    Example:
+        >>> describe_run("2,000 texts of about 790 tokens: batches of 16", 3.14, TrainingSettings(minutes=3))
+        '2,000 texts of about 790 tokens: batches of 16, 3.1 passes in 3 minutes'
+        >>> describe_run("900,000 pairs of about 40 tokens: batches of 50", 0.25, TrainingSettings(minutes=1))
+        '900,000 pairs of about 40 tokens: batches of 50, only 25 % of a pass in 1 minute; give more `minutes`'
+    """
+    minutes = budget_minutes(settings)
+    span = f" in {minutes:g} minute{'s' * (minutes != 1)}" if settings.steps is None and settings.epochs is None else ""
+    if passes < 0.95 and span:
+        return f"{summary}, only {passes:.0%} of a pass{span}; give more `minutes`".replace("%", " %")
+    return f"{summary}, {passes:,.1f} passes{span}"
 
 
 @dataclass
@@ -128,6 +148,7 @@ class _Run:
     keeper: Keeper
     steps: Steps
     reserve: Callable[[], float]
+    summary: str
     gradients: GradientMeter | None
     is_remedy_shown: bool = False
     is_reserve_final: bool = False
@@ -170,7 +191,10 @@ class _Run:
         if self.state.schedule is None:
             self.state.schedule = plan_schedule(self.settings, self.num_batches) or self._measure()
         self.noted_steps = self.schedule.total_steps
-        self.task.plan(self.schedule.first_plan / self.num_batches)
+        passes = self.schedule.first_plan / self.num_batches
+        self.task.plan(passes)
+        if self.summary and is_fresh:
+            self.progress.note(describe_run(self.summary, passes, self.settings))
         if self.state.step == 0:
             self.keeper.save(self.state)
 
@@ -184,6 +208,8 @@ class _Run:
         if problem := state.add_loss(step.loss, step.norm):
             raise self._diverged(problem)
         state.step += 1
+        if self.settings.keep == "average" and state.step > (1 - AVERAGED_SHARE) * self.schedule.total_steps:
+            state.add_to_average(self.steps.network.state_dict())
         state.targets += step.targets
         seconds = now() - began
         self.clock.add_step(seconds)
@@ -232,6 +258,15 @@ class _Run:
             self.is_remedy_shown = True
             self.progress.note(remedy)
         state.evaluation_seconds = now() - began
+
+    def keep_chosen(self) -> None:
+        """Replace the best weights by the last ones or by the average, if these are to be kept."""
+        state, network = self.state, self.steps.network
+        if self.settings.keep == "best":
+            return
+        if self.settings.keep == "average" and state.average is not None:  # None: it stopped early
+            network.load_state_dict(state.average["network"])
+        state.keep_instead(self.steps.validate(), network.state_dict())
 
     def _measure_gradients(self) -> str:
         """Measure gradients by lag, unless the last measurement was too short ago.

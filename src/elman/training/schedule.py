@@ -40,6 +40,9 @@ class TrainingSettings:
     evaluations: int = 20
     """The most validations in a run, including the one after the last step. A time budget spends at most 8 % on them,
     but makes at least three if this allows."""
+    keep: Literal["best", "last", "average"] = "best"
+    """The weights to keep: those of the best validation, those of the last step, or the average over the last fifth of
+    the steps."""
     patience: int = 10
     """Stop early after this many validations in a row without a new best; 0: never."""
     seed: int = 1

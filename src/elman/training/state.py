@@ -28,6 +28,7 @@ SAVED_SHAPE = {  # of the state in a checkpoint
     "history": [{str: (float, None)}],
     "evaluation_seconds?": float,
     "verdict?": str,
+    "average?": ({"steps": int, "network": {str: object}}, None),
 }  # fmt: skip
 
 
@@ -48,6 +49,7 @@ class RunState:
     carry: Any = None
     schedule: Schedule | None = None
     best: dict[str, Any] | None = None  # step, metrics, network
+    average: dict[str, Any] | None = None  # steps, network: the mean of its weights after so many steps
     since_best: int = 0
     history: list[dict[str, float | int | None]] = field(default_factory=list)  # one row per validation
     evaluation_seconds: float = 0.0  # the time of the last validation
@@ -109,11 +111,26 @@ class RunState:
     ) -> None:
         """Keep a copy of the weights if their validation is the best so far."""
         if self.best is None or objective(metrics) < objective(self.best["metrics"]):
-            copies = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-            self.best = {"step": self.step, "metrics": metrics, "network": copies}
+            self.keep_instead(metrics, weights)
             self.since_best = 0
         else:
             self.since_best += 1
+
+    def add_to_average(self, weights: dict[str, Tensor]) -> None:
+        """Add the weights after a step to their running average; whole numbers are replaced."""
+        if self.average is None:
+            self.average = {"steps": 0, "network": _copy(weights)}
+        self.average["steps"] += 1
+        for name, mean in self.average["network"].items():
+            newest = weights[name].detach().cpu()
+            if mean.is_floating_point():
+                mean.lerp_(newest, 1 / self.average["steps"])
+            else:
+                mean.copy_(newest)
+
+    def keep_instead(self, metrics: dict[str, float | int], weights: dict[str, Tensor]) -> None:
+        """Keep a copy of these weights in place of those of the best validation."""
+        self.best = {"step": self.step, "metrics": metrics, "network": _copy(weights)}
 
     def to_saved(self) -> dict[str, Any]:
         """Return the state as a nested value for :func:`~elman.training.checkpoint.save_checkpoint`."""
@@ -133,3 +150,7 @@ class RunState:
             if not 0 <= saved["step"] <= schedule.total_steps:
                 raise ValueError(f"it is at step {saved['step']} of {schedule.total_steps}")
         return cls(**kept)
+
+
+def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}

@@ -43,14 +43,13 @@ class PictureBatch:
 
 
 class PictureBatches:
-    """Pictures with all their captions, in batches of captions of similar length.
+    """Pictures with all their captions, in batches of captions of similar length; call ``buckets.group`` first.
 
     Args:
         pictures: pictures (S, S, 3), or features (R, F).
         captions: the captions of each picture.
         tokenizer: the tokenizer of the captions.
         max_length: the number of tokens at which longer captions are cut off.
-        batch_tokens: the maximum number of tokens in a batch, padding included.
         seed: the seed of the order.
     """
 
@@ -61,7 +60,6 @@ class PictureBatches:
         tokenizer: Tokenizer,
         *,
         max_length: int,
-        batch_tokens: int,
         seed: int,
     ) -> None:
         self._pictures = pictures
@@ -72,15 +70,15 @@ class PictureBatches:
         self.num_cut = {"max_length": self.targets.num_cut}
         longest = np.maximum.reduceat(self.targets.lengths, self._ends - counts)
         self._counts = counts
-        self._buckets = LengthBuckets(longest * counts, batch_tokens, seed)
+        self.buckets = LengthBuckets(longest * counts, seed)
 
     def __len__(self) -> int:
         """Return the number of batches in one pass."""
-        return len(self._buckets)
+        return len(self.buckets)
 
     def batch(self, step: int) -> PictureBatch:
         """Return the batch of a step."""
-        numbers = self._buckets.rows(step)
+        numbers = self.buckets.rows(step)
         rows = np.concatenate([np.arange(self._ends[n] - self._counts[n], self._ends[n]) for n in numbers])
         owners = np.repeat(np.arange(len(numbers)), self._counts[numbers])
         pictures, lengths = stack_pictures([self._pictures[number] for number in numbers])

@@ -38,13 +38,12 @@ class PairBatch:
 
 
 class PairBatches:
-    """Batches of pairs of similar length.
+    """Batches of pairs of similar length, sources and targets together; call ``buckets.group`` first.
 
     Args:
         sources: the ids of each source.
         targets: the target of each source.
         source_length: the number of tokens at which longer sources are cut off.
-        batch_tokens: the maximum number of tokens in a batch, of sources and targets, padding included.
         seed: the seed of the order.
     """
 
@@ -54,7 +53,6 @@ class PairBatches:
         targets: Targets,
         *,
         source_length: int,
-        batch_tokens: int,
         seed: int,
     ) -> None:
         self._sources = [ids[:source_length] for ids in sources]
@@ -62,15 +60,15 @@ class PairBatches:
         num_long = sum(len(ids) > source_length for ids in sources)
         self.num_cut = {"source_length": num_long, "max_length": targets.num_cut}
         self._lengths = np.array([len(ids) for ids in self._sources], np.int64)
-        self._buckets = LengthBuckets(self._lengths + targets.lengths, batch_tokens, seed)
+        self.buckets = LengthBuckets(self._lengths + targets.lengths, seed)
 
     def __len__(self) -> int:
         """Return the number of batches in one pass."""
-        return len(self._buckets)
+        return len(self.buckets)
 
     def batch(self, step: int) -> PairBatch:
         """Return the batch of a step."""
-        rows = self._buckets.rows(step)
+        rows = self.buckets.rows(step)
         lengths = self._lengths[rows]
         sources = pad_rows(np.concatenate([self._sources[row] for row in rows]), lengths, 0)
         return PairBatch(sources, torch.from_numpy(lengths), *self.targets.gather(rows))

@@ -48,7 +48,7 @@ MAX_CONFIG = 4 << 20
 MAX_FEATURES = 1_000_000
 MAX_HASHED = 1 << 30  # bytes of weights that are hashed first; larger files are hashed only after their shapes fit
 
-_MODEL = {"task": str, "settings": {str: object}, "data?": {str: object}}
+_MODEL = {"task": str, "settings": {str: object}, "chosen?": {str: object}, "data?": {str: object}}
 _PART = {"files": [str]}  # of the data: its source
 _CHECKPOINT = {
     "state": SAVED_SHAPE,

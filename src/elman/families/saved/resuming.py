@@ -34,6 +34,9 @@ def check_same_settings(
 def check_same_architecture(previous: Any, model: Any, init_from: Path | str | None) -> None:
     """Raise UsageError if a model cannot start from the weights of another."""
     for name in model.architecture:
-        there, here = getattr(previous, name), getattr(model, name)
+        if name in model.planned and getattr(model, name) is None:  # it follows the previous model's
+            continue
+        there = previous.setting(name) if name in model.planned else getattr(previous, name)
+        here = getattr(model, name)
         if there != here:
             raise UsageError(f"{init_from}: {name} is {there!r} there and {here!r} here; they must be equal")

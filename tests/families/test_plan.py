@@ -1,0 +1,168 @@
+"""The plan: its rules, over many shapes of data; and what a model does with it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import elman
+from elman import Classifier, Translator
+from elman.errors import ModelError, UsageError
+from elman.families import plan as plans
+from elman.families.plan import Traits, plan
+from elman.settings.labelling import ClassifierSettings
+from elman.training.loop import describe_run
+from elman.training.progress import Progress
+from elman.training.schedule import TrainingSettings
+
+TINY = {"hidden_size": 4, "embedding_size": 4, "threads": 1}
+TEXTS, LABELS = ["a b c", "a d"] * 20, ["x", "y"] * 20
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@given(
+    st.lists(st.integers(1, 3000), min_size=1, max_size=50),
+    st.integers(1, 3000),
+    st.sampled_from(["classifier", "translator"]),
+    st.floats(0.1, 100),
+)
+def test_a_batch_holds_enough_examples_unless_the_run_is_short(lengths, repeats, task, minutes):
+    lengths, (most, per_pass) = np.repeat(lengths, repeats), plans.BATCHING[task]
+    tokens = plan(Traits(task, lengths, "texts"), TrainingSettings(minutes=minutes))["batch_tokens"]
+    typical = max(int(np.median(lengths)), 1)
+    updates = plans.TOKENS_PER_SECOND * 60 * minutes / tokens
+    examples = tokens / typical
+    assert examples >= plans.FEWEST_SEQUENCES or tokens == most
+    assert examples >= plans.SEQUENCES or updates < plans.UPDATES + 1
+    assert tokens <= max(most, plans.SEQUENCES * typical)
+    if examples > plans.SEQUENCES + 1 and tokens < most:  # the size that gives enough updates in a pass
+        assert lengths.sum() / tokens == pytest.approx(per_pass, rel=0.05) or updates < plans.UPDATES + 1
+
+
+@pytest.mark.parametrize(
+    ("task", "number", "length", "minutes", "examples", "pooling"),
+    [
+        ("classifier", 2000, 790, 3, 8, "mean"),  # reviews: 1,000 tokens would hold one
+        ("translator", 15_000, 16, 5, 37, "max"),  # short pairs: 2,000 tokens would hold 125
+        ("translator", 29_000, 28, 12, 71, "max"),  # Multi30k
+        ("classifier", 6228, 19, 3, 52, "max"),  # SST-2, on which the 1,000 tokens were chosen
+        ("tagger", 12_544, 16, 7, 62, "max"),  # EWT
+        ("classifier", 10, 5, 3, 16, "max"),
+        ("classifier", 20_000, 1000, 1, 4, "mean"),
+    ],
+)
+def test_the_plan_for_known_data(task, number, length, minutes, examples, pooling):
+    chosen = plan(Traits(task, np.full(number, length), "texts"), TrainingSettings(minutes=minutes))
+    assert chosen["batch_tokens"] // length == examples
+    assert chosen["pooling"] == pooling
+
+
+def test_one_very_long_text_changes_nothing():
+    short = Traits("classifier", np.full(101, 20), "texts")
+    mixed = Traits("classifier", np.array([20] * 100 + [1_000_000]), "texts")
+    assert plan(mixed, TrainingSettings())["pooling"] == plan(short, TrainingSettings())["pooling"] == "max"
+    assert plan(mixed, TrainingSettings())["batch_tokens"] <= 1000
+
+
+def test_rows_of_numbers_are_not_long_texts():
+    assert (
+        plan(Traits("classifier", np.full(100, 500), "sequences", is_text=False), TrainingSettings())["pooling"]
+        == "max"
+    )
+
+
+def test_a_number_of_epochs_gives_the_updates_too():
+    lengths = np.full(320, 1000)
+    assert plan(Traits("classifier", lengths, "texts"), TrainingSettings(epochs=100))["batch_tokens"] == 16_000
+    assert plan(Traits("classifier", lengths, "texts"), TrainingSettings(epochs=10))["batch_tokens"] == 8000
+
+
+def test_given_steps_use_whole_batches():
+    lengths = np.full(200, 10)  # 60 batches a pass would have 33 tokens each
+    assert plan(Traits("tagger", lengths, "sentences"), TrainingSettings(steps=5))["batch_tokens"] == 1000
+    assert plan(Traits("tagger", lengths, "sentences"), TrainingSettings(minutes=5))["batch_tokens"] == 160
+
+
+def test_what_was_chosen_is_kept_saved_and_loaded(tmp_path):
+    notes = Notes()
+    model = Classifier(**TINY, steps=2).fit(TEXTS, LABELS, out=tmp_path / "m", progress=notes)
+    assert (model.pooling, model.batch_tokens) == (None, None)
+    assert model.chosen_.keys() == {"batch_tokens", "pooling"}
+    assert model.network_.pooling.kind == model.chosen_["pooling"] == model.setting("pooling")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["chosen"] == model.chosen_
+    assert config["settings"]["pooling"] is None
+    loaded = elman.load(tmp_path / "m")
+    assert loaded.chosen_ == model.chosen_
+    assert (loaded.predict_proba(TEXTS) == model.predict_proba(TEXTS)).all()
+    start = "36 texts of about 2 tokens: batches of 36, max pooling, "
+    assert any(note.startswith(start) for note in notes.notes)
+
+
+def test_a_given_value_stands():
+    model = Classifier(**TINY, steps=2, pooling="last", batch_tokens=77).fit(TEXTS, LABELS)
+    assert model.chosen_ == {}
+    assert model.network_.pooling.kind == "last"
+    assert model.setting("batch_tokens") == 77
+
+
+def test_a_model_without_its_choices_is_damaged(tmp_path):
+    Classifier(**TINY, steps=2).fit(TEXTS, LABELS, out=tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    whole = json.loads(path.read_text())
+    for chosen, message in [({}, "neither set nor chosen"), ({**whole["chosen"], "pooling": "sum"}, "last, mean")]:
+        path.write_text(json.dumps({**whole, "chosen": chosen}))
+        with pytest.raises(ModelError, match=message):
+            elman.load(tmp_path / "m")
+
+
+def test_an_earlier_version_wrote_every_value(tmp_path):
+    """Its config has explicit values and no choices."""
+    model = Classifier(**TINY, steps=2, pooling="max", batch_tokens=1000).fit(TEXTS, LABELS, out=tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    del config["chosen"]
+    path.write_text(json.dumps(config))
+    loaded = elman.load(tmp_path / "m")
+    assert (loaded.predict_proba(TEXTS) == model.predict_proba(TEXTS)).all()
+    further = Classifier(**TINY, steps=1).fit(TEXTS, LABELS, init_from=tmp_path / "m")
+    assert further.chosen_["pooling"] == "max"
+
+
+def test_starting_from_a_model_keeps_its_pooling(tmp_path):
+    Classifier(**TINY, steps=2, pooling="mean").fit(TEXTS, LABELS, out=tmp_path / "m")
+    model = Classifier(**TINY, steps=2).fit(TEXTS, LABELS, init_from=tmp_path / "m")  # short texts: max by itself
+    assert model.network_.pooling.kind == "mean"
+    with pytest.raises(UsageError, match="pooling is 'mean' there and 'last' here"):
+        Classifier(**TINY, steps=2, pooling="last").fit(TEXTS, LABELS, init_from=tmp_path / "m")
+
+
+def test_a_translator_and_a_dry_run():
+    sources, targets = ["a b", "c d e"] * 20, ["f g", "h"] * 20
+    model = Translator(**TINY, steps=3)
+    predicted = model.dry_run(sources, targets)
+    assert predicted["chosen"].keys() == {"batch_tokens"}
+    assert predicted["plan"].startswith("36 pairs of about ")
+    assert predicted["passes"] == pytest.approx(3 / predicted["batches_per_epoch"])
+    assert not hasattr(model, "chosen_")
+
+
+def test_less_than_a_pass_is_said_before_it_begins():
+    line = describe_run("9 texts", 0.4, TrainingSettings(minutes=1))
+    assert line == "9 texts, only 40 % of a pass in 1 minute; give more `minutes`"
+    assert describe_run("9 texts", 0.4, TrainingSettings(steps=3)) == "9 texts, 0.4 passes"
+
+
+def test_every_planned_setting_can_be_left_open():
+    defaults = {field.name: field.default for field in dataclasses.fields(ClassifierSettings)}
+    assert all(defaults[name] is None for name in ClassifierSettings.planned)
