@@ -336,7 +336,7 @@ def select(
         if record is not None and number != record:
             continue
         if unrolled.is_cut and limit != steps:
-            logger.warning("the input is longer than memory allows: only its first %s steps are read", f"{limit:,}")
+            logger.warning("the input is longer than memory allows: its first %s steps are read", f"{limit:,}")
         yield unrolled
         if record is not None:
             return
