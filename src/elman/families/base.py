@@ -1,4 +1,4 @@
-"""The base class of every model: settings, fit, save, load, and the estimator protocol of scikit-learn.
+"""The base class of every model: settings, fit, and the estimator protocol of scikit-learn.
 
     file ──read──▶ records ──encode──▶ ids ──batches──▶ Batch(inputs (B,T), lengths (B,), targets)
          ──Embedding──▶ (B,T,E) ──RNN | GRU | LSTM (x, state)──▶ (B,T,H·D), state
@@ -9,14 +9,14 @@
 
 A model is a keyword-only dataclass of settings. A setting is written once, in :mod:`elman.settings`, as a typed field
 with a docstring; the constructor, the shell's flags and help, ``config.json`` and the documentation all come from it.
-What ``fit`` learns is stored in attributes whose names end in an underscore.
+What ``fit`` learns is stored in attributes whose names end in an underscore; families/saved/storable.py saves them.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -24,32 +24,19 @@ from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Self
 
-import torch
-
 from elman.draws import drawing
 from elman.errors import ModelError, StorageError, UsageError
 from elman.families.endings import Ending, affordable_seconds
 from elman.families.gradients import TrainingGradients
 from elman.families.plan import Traits, plan
 from elman.families.reports import Report
-from elman.families.saved.description import library_versions, model_card, num_parameters
-from elman.families.saved.folder import (
-    SavedModel,
-    StoredWeights,
-    Texts,
-    check_finite,
-    check_fit,
-    is_finished,
-    open_run,
-    read_model,
-    serialize,
-    write_folder,
-)
+from elman.families.saved.description import library_versions, num_parameters
+from elman.families.saved.folder import is_finished, open_run, read_model, serialize, write_folder
 from elman.families.saved.resuming import check_same_architecture, check_same_data, check_same_settings
+from elman.families.saved.storable import StorableModel
 from elman.families.unrolled import Unrolled
 from elman.files import remove_file, working_in
-from elman.settings.base import ModelSettings, saved_choices, saved_settings
-from elman.training.checkpoint import FILE_NAME, Stored
+from elman.training.checkpoint import FILE_NAME
 from elman.training.computing import check_device, computing, seeded
 from elman.training.loop import describe_run, predict_cost, train
 from elman.training.progress import Progress
@@ -62,7 +49,7 @@ WRITING_SECONDS = 2.0  # of a time budget, kept for drawing the curves and writi
 
 
 @dataclass(kw_only=True, eq=False)
-class Model(ModelSettings, ABC):
+class Model(StorableModel):
     """The base class of every model: a dataclass of settings that is also a scikit-learn estimator."""
 
     answer_batch_size: ClassVar[int] = 1024
@@ -75,10 +62,6 @@ class Model(ModelSettings, ABC):
     @abstractmethod
     def _prepare(self, X: Any, y: Any, valid: Any, previous: Model | None) -> tuple[Task, Batches]:  # noqa: N803
         """Read the data, build the network, and return task and batches; reuse the vocabulary of ``previous``."""
-
-    @abstractmethod
-    def _build(self) -> Any:
-        """Return the network with newly initialized weights; the vocabulary is known by then."""
 
     @abstractmethod
     def _final_metrics(self) -> dict[str, float | int]:
@@ -153,18 +136,6 @@ class Model(ModelSettings, ABC):
             The records; problems are passed through.
         """
 
-    def _pictures(self) -> dict[str, str]:
-        """Return SVG documents to save with the model, by file name."""
-        return {}
-
-    @abstractmethod
-    def _texts(self) -> dict[str, str]:
-        """Return the contents of the text files that a saved model needs, such as ``tokenizer.json``, by name."""
-
-    @abstractmethod
-    def _restore_texts(self, texts: Texts) -> None:
-        """Restore what :meth:`_texts` returned."""
-
     @property
     def formats(self) -> str:
         """The name, in :mod:`elman.data.formats.table`, of the group of formats that the inputs come in."""
@@ -204,11 +175,7 @@ class Model(ModelSettings, ABC):
             input_tags=InputTags(two_d_array=False, string=True),
         )
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether the model is fitted."""
-        return hasattr(self, "network_")
-
-    # Fit, save, load.
+    # Fit.
 
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
@@ -326,112 +293,6 @@ class Model(ModelSettings, ABC):
             if folder is not None:
                 write_folder(folder, self._to_saved(self._draw()), removed=[FILE_NAME])
         return self
-
-    def save(self, folder: Path | str) -> None:
-        """Save the fitted model to a folder, from which :func:`elman.load` loads it.
-
-        All files are replaced in one step: a process that is killed leaves either the old or the new model. See
-        :mod:`elman.families.saved.folder` for the files.
-
-        Args:
-            folder: it is created if needed; a model in it is replaced.
-
-        Raises:
-            UsageError: the model has not been fitted.
-            StorageError: the folder cannot be written.
-        """
-        self._check_fitted()
-        with working_in(Path(folder)):
-            write_folder(Path(folder), self._to_saved(self._draw()))
-
-    def _to_saved(self, pictures: dict[str, str]) -> SavedModel:
-        """Return the contents of the model's folder."""
-        return SavedModel(
-            config=self._config(),
-            weights=StoredWeights.of(self.network_.state_dict()),
-            texts=Texts(self._texts()),
-            metrics=self.metrics_,
-            history=self.history_,
-            card=model_card(self),
-            pictures=pictures,
-        )
-
-    def _draw(self) -> dict[str, str]:
-        """Draw the pictures; if that fails, the model is saved without them."""
-        from elman.drawing.curves import loss_curves
-
-        try:
-            curves = {"curves.svg": loss_curves(self.history_)} if self.history_ else {}
-            return {**curves, **self._pictures()}
-        except Exception as error:
-            logger.warning("the pictures are skipped: %s: %s", type(error).__name__, error)
-            return {}
-
-    @classmethod
-    def from_saved(cls, saved: SavedModel, folder: Path) -> Self:
-        """Build a fitted model from the contents of a folder.
-
-        Raises:
-            ModelError: a setting is unknown or not valid, or the weights do not fit the settings.
-        """
-        settings = saved_settings(cls, saved.config, folder)
-        try:
-            model = cls(**settings)
-            model.check()
-            model.chosen_ = saved_choices(cls, saved.config, folder)
-            return model._adopt(saved)
-        except (ModelError, UsageError) as error:  # some do not name the folder
-            message = str(error)
-            raise ModelError(message if message.startswith(str(folder)) else f"{folder}: {message}") from error
-
-    def _adopt(self, saved: SavedModel) -> Self:
-        self._restore_texts(saved.texts)
-        self._check_shapes(saved.weights.shapes)
-        weights = saved.weights.load()
-        check_finite(weights, ModelError)
-        self.network_ = self._build()
-        self.network_.load_state_dict(weights)
-        self.network_.eval()
-        self.metrics_ = saved.metrics
-        self.history_ = saved.history
-        self.data_ = saved.config.get("data", {})
-        return self
-
-    def _check_shapes(self, found: dict[str, tuple[int, ...]]) -> None:
-        """Raise ModelError unless weights of these shapes fit the settings; the network is not allocated for this."""
-        with torch.device("meta"):
-            expected = {name: tuple(part.shape) for name, part in self._build().state_dict().items()}
-        check_fit(expected, found)
-
-    def _load_unfinished(self, stored: Stored) -> dict[str, Any]:
-        """Load the checkpoint to resume from, after checking its shapes against its settings.
-
-        Raises:
-            ModelError: the shapes do not fit.
-        """
-        previous = self._restore_unfinished(stored.skeleton)
-        previous._check_shapes(stored.shapes_of("network"))
-        if stored.skeleton["state"]["best"] is not None:
-            previous._check_shapes(stored.shapes_of("state", "best", "network"))
-        if stored.skeleton["state"].get("average") is not None:
-            previous._check_shapes(stored.shapes_of("state", "average", "network"))
-        return stored.load()
-
-    def _restore_unfinished(self, saved: dict[str, Any]) -> Self:
-        """Return an unfitted model with the settings and the vocabulary of an interrupted run."""
-        previous = type(self)(**saved_settings(type(self), saved["config"], Path(FILE_NAME)))
-        previous.chosen_ = saved_choices(type(self), saved["config"], Path(FILE_NAME))
-        previous._restore_texts(Texts(saved["texts"]))
-        return previous
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise UsageError(
-                f"this {type(self).__name__} is not fitted: call fit, or load a saved model with elman.load"
-            )
-
-    def _config(self) -> dict[str, Any]:
-        return {"task": self.task, "settings": self.to_json(), "chosen": self.chosen_, "data": self.data_}
 
     def _find_previous(self, saved: dict[str, Any] | None, init_from: Path | str | None) -> Model | None:
         """Return the model whose vocabulary to reuse: the interrupted run, the model to start from, or None."""
