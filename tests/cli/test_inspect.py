@@ -167,7 +167,10 @@ def test_the_first_steps_and_a_record(folders, shell, tmp_path):
     ("task", "words", "code", "message"),
     [
         ("lm", ["--text", "漢字"], 3, "none of the input's 2 tokens is one that the model knows"),
-        ("lm", ["--text", ""], 3, "empty"),
+        ("lm", ["--text", ""], 3, "--text is empty; give a text"),
+        ("tagger", ["--text", ""], 3, "--text is empty; give a text"),
+        ("classifier", ["--text", ""], 3, "--text is empty; give a text"),
+        ("translator", ["--text", ""], 3, "--text is empty; give a text"),
         ("lm", ["{file}", "--text", "x"], 2, "--text are both given"),
         ("lm", ["--text", "x", "--json", "--npz", "x.npz"], 2, "choose one"),
         ("lm", ["--text", "x", "--json", "--out", "x.html"], 2, "--out and --json are given; choose one"),

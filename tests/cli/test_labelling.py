@@ -98,6 +98,18 @@ def test_evaluate_prints_entities_by_type(shell, tmp_path):
     assert rows["all entities"][2:] == [*overall, "24"]
 
 
+def test_evaluate_prints_labels_as_they_are_written(shell, tmp_path):
+    labels = ["[red]", "[/b]", ":smile:"]
+    lines = [f"word {label}" for label in labels]
+    (tmp_path / "e.conll").write_text("\n\n".join([*lines * 8, ""]))
+    assert shell("train", "tagger", tmp_path / "e.conll", "--out", tmp_path / "m", *TAGGER).code == 0
+    answer = shell("evaluate", tmp_path / "m", tmp_path / "e.conll")
+    assert answer.code == 0
+    rows = [line.split()[0] for line in answer.out.splitlines() if line]
+    for label in labels:
+        assert rows.count(label) >= 2  # in the table and in the confusion matrix
+
+
 @pytest.mark.parametrize("name", [".", "nowhere/look.svg", "pipe"])
 def test_a_picture_that_cannot_be_written_is_reported(shell, classifier, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

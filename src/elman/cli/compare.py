@@ -137,7 +137,7 @@ def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     table = Table(box=None, pad_edge=False)
     likelihoods = ("nats/\ntoken", "bits/\nchar", "perplexity\ntoken / word")
     for title in ("model", *likelihoods, "parameters", "memory", "seconds", "unseen"):
@@ -158,7 +158,7 @@ def print_comparison(rows: Sequence[LanguageModelRow]) -> None:
         console.print("unseen: share of held-out contexts that the n-gram model never saw; its parameters are n-grams")
     for row in rows:
         console.rule(f"{row.model} writes", align="left")
-        console.print(row.sample.strip("\n"), highlight=False, markup=False)
+        console.print(row.sample.strip("\n"), highlight=False)
 
 
 def print_figures(rows: Sequence[Any]) -> None:

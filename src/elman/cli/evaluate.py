@@ -88,14 +88,14 @@ def print_labels(report: Report) -> None:
     """Print the figures of each type of entity, those of each label, and the confusion matrix."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # a label may be [red] or :smile:
     if report.spans:
         overall = {name: report.metrics[f"span_{name}"] for name in ("precision", "recall", "f1")}
         support = sum(rates["support"] for rates in report.spans.values())
         typed = {kind or "(no type)": rates for kind, rates in report.spans.items()}
         console.print("\n", _table("entity", {**typed, "all entities": {**overall, "support": support}}), sep="")
     console.print("\n", _table("label", report.labels), sep="")
-    console.print(f"\n{report.confusion_text()}", markup=False)
+    console.print(f"\n{report.confusion_text()}")
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -29,14 +29,15 @@ def run(words: Sequence[str]) -> int:
     check_model(command.folder)
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from elman.families.saved.description import named_shapes, num_parameters
     from elman.models import load
 
     model = load(command.folder)
-    console = Console()
-    console.print(f"[bold]{type(model).__name__}[/] in {command.folder}")
-    console.print("h_t = g(U h_{t-1} + W x_t + b1)      y_t = softmax(V h_t + b2)", highlight=False, markup=False)
+    console = Console(markup=False, emoji=False)
+    console.print(Text.assemble((type(model).__name__, "bold"), f" in {command.folder}"))
+    console.print("h_t = g(U h_{t-1} + W x_t + b1)      y_t = softmax(V h_t + b2)", highlight=False)
     table = Table("parameter", "shape", "numbers", "in the equations", box=None, pad_edge=False)
     for name, shape, symbol in named_shapes(model.network_):
         table.add_row(name, " x ".join(map(str, shape)), f"{math.prod(shape):,}", symbol)
@@ -53,5 +54,5 @@ def run(words: Sequence[str]) -> int:
         if figures:
             console.print(f"{part}: {figures}", highlight=False)
     if verdict := model.metrics_.get("verdict"):
-        console.print(f"gradients by lag: {verdict}", highlight=False, markup=False)
+        console.print(f"gradients by lag: {verdict}", highlight=False)
     return 0

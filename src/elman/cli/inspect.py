@@ -145,6 +145,8 @@ def read_record(model: Any, command: Inspect, file: str) -> tuple[Any, int]:
     Raises:
         DataError: it cannot be read, or there is no such record.
     """
+    if command.text == "":
+        raise DataError("--text is empty; give a text")
     if command.text is not None:
         return _read(model, command.text, "--text", command.input_format or _text_format(model), command.record)
     with open_input(file, model.task) as data:
