@@ -126,7 +126,7 @@ def test_an_ngram_model_beside_it(folders, shell, tmp_path):
     assert json.loads(shell(*words).out)["context_use"]["ngram"][0] > 0
     answer = shell("inspect", folders("lm"), "--text", TEXT, "--train", tmp_path / "train.txt")
     assert (answer.code, answer.out) == (2, "")
-    assert "--train is compared in the numbers of --json" in answer.err
+    assert "--train needs --json" in answer.err
     answer = shell("inspect", folders("tagger"), "--text", "a b", "--json", "--train", tmp_path / "train.txt")
     assert answer.code == 2
     assert "a Tagger does not predict tokens" in answer.err

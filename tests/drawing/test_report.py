@@ -13,7 +13,7 @@ import pytest
 from tests.drawing.reports import made_up
 
 from elman.drawing.report import StackRun, html
-from elman.drawing.report.arrays import packed, time_scales
+from elman.drawing.report.arrays import pack, time_scales
 
 VOID = {"meta", "input", "br", "link", "img"}
 
@@ -140,7 +140,7 @@ def test_every_picture_has_its_two_sentences_and_a_table():
 @pytest.mark.parametrize("is_exact", [True, False])
 def test_arrays_come_back_as_they_were(is_exact):
     values = np.random.default_rng(0).normal(size=(7, 5))
-    stored = packed(values, is_exact=is_exact)
+    stored = pack(values, is_exact=is_exact)
     numbers = np.frombuffer(base64.b64decode(stored["data"]), {"f4": "<f4", "i1": "i1"}[stored["type"]])
     found = numbers.reshape(stored["rows"], stored["columns"]) * stored["scale"]
     step = np.abs(values).max() / 127
@@ -148,7 +148,7 @@ def test_arrays_come_back_as_they_were(is_exact):
 
 
 def test_values_that_are_not_numbers_become_zero():
-    assert packed(np.array([[np.nan, np.inf, 1.0]]), is_exact=False)["data"] == base64.b64encode(b"\0\0\x7f").decode()
+    assert pack(np.array([[np.nan, np.inf, 1.0]]), is_exact=False)["data"] == base64.b64encode(b"\0\0\x7f").decode()
 
 
 def test_time_scales_of_units_that_forget_at_a_known_rate():

@@ -16,7 +16,7 @@ ATTACK = "<img src=x onerror=document.title='run'>"
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Return the page as it is after its script has run, and what the browser said meanwhile."""
+    """Return the page as it is after its script has run, and what the browser logged."""
     folder = tmp_path_factory.mktemp("page")
     page = folder / "report.html"
     text = ["a", ATTACK, "</script>", "b"] * 4
@@ -43,7 +43,7 @@ def test_every_picture_is_drawn(drawn):
     assert len(re.findall(r'class="plane"[^>]*aria-label="state h of (?:6|24) units', views["heat"])) == 2
     assert views["text"].count("background-color") == 16 + 5  # a token each
     assert views["bptt"].count("Arrows from step") == 2
-    assert len(re.findall("<td title=[^>]*looks at", views["attention"])) == 5 * 88  # of the second model
+    assert len(re.findall("<td title=[^>]*attends to", views["attention"])) == 5 * 88  # of the second model
     assert views["attribution"].count("Sum ") == 2
 
 

@@ -1,4 +1,4 @@
-"""``elman inspect DIR... INPUT``: what a model computes at every step of an input, and how far back it learns."""
+"""``elman inspect DIR... INPUT``: what a model computes at every step of an input, and how far back gradients reach."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elman.documents import write_json
 from elman.errors import DataError, UsageError
 
 STEPS = 500
-CONTEXT_TARGETS = 200  # outputs whose loss is measured with little context
+CONTEXT_TARGETS = 200  # outputs whose loss by context is measured
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ class Inspect:
     json: bool = False
     """Print all numbers as one JSON object."""
     train: Annotated[str | None, About(metavar="FILE")] = None
-    """With --json: training data for n-gram models, whose loss stands beside the model's loss with little context."""
+    """With --json: training data for n-gram models, whose loss stands beside the model's loss with limited context."""
     npz: Annotated[Path | None, About(metavar="NPZ")] = None
     """Write all numbers into this NumPy file."""
 
@@ -79,12 +79,12 @@ def run(words: Sequence[str]) -> int:
     inputs, record = read_record(model, command, file)
     options = {"steps": command.steps, "record": record}
     found = trace(model, inputs, **options)
-    gradients = gradient_by_lag(model, inputs, **options) if _has_lags(found) else None
+    gradients = gradient_by_lag(model, inputs, **options) if _has_several_steps(found) else None
     if command.npz is not None:
         found.save(command.npz, gradients.named_arrays() if gradients else {})
     elif command.json:
         figures = gradients.to_json() if gradients else {}
-        figures |= _look_closer(model, inputs, options, command.train)
+        figures |= _measure(model, inputs, options, command.train)
         print(write_json({"record": command.record, **found.to_json(), **figures}))
     else:
         _print_summary(found, gradients)
@@ -121,7 +121,7 @@ def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
     if len(given) > 1:
         raise UsageError(f"{' and '.join(map(flag, given))} are given; choose one")
     if command.train is not None and not command.json:
-        raise UsageError("--train is compared in the numbers of --json; add --json")
+        raise UsageError("--train needs --json; add it, or leave --train out")
     if command.out is not None and command.out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {command.out}: the report is HTML; name it {command.out.with_suffix('.html')}")
     if len(folders) > 1:
@@ -170,7 +170,7 @@ def _read(
     settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
     items = FORMATS[model.formats].reader(input_format, lines.source, settings).read(lines, problems)
     first = next(items, None)
-    if isinstance(first, Passage):  # a running text comes in pieces
+    if isinstance(first, Passage):  # a text arrives in passages
         return "".join([first.text, *(passage.text for passage in items)]), record
     items = iter([] if first is None else [first, *islice(items, record - 1)])
     read = list(items)
@@ -190,24 +190,24 @@ def _value(item: Any) -> Any:
     return item  # a tune
 
 
-def _has_lags(found: Any) -> bool:
+def _has_several_steps(found: Any) -> bool:
     return len(found.tokens) > 1 or len(found.source_tokens) > 1
 
 
-def _look_closer(model: Any, inputs: Any, options: dict[str, Any], train: str | None) -> dict[str, Any]:
-    """Return what follows from several steps: context use, the units' features, attribution; None for a short input."""
+def _measure(model: Any, inputs: Any, options: dict[str, Any], train: str | None) -> dict[str, Any]:
+    """Measure context use, units and attribution; None for each one that the input is too short for."""
     from elman.inspection import attribute, context_use, rank_units
 
     data = None if train is None else resolve(train, model.task)
-    looks: dict[str, Callable[[], Any]] = {
+    measures: dict[str, Callable[[], Any]] = {
         "context_use": lambda: context_use(model, inputs, train=data, targets=CONTEXT_TARGETS, **options),
         "units": lambda: rank_units(model, inputs, **options),
         "attribution": lambda: attribute(model, inputs, **options),
     }
     figures: dict[str, Any] = {}
-    for name, look in looks.items():
+    for name, measure in measures.items():
         try:
-            figures[name] = look().to_json()
+            figures[name] = measure().to_json()
         except DataError:
             if name == "context_use" and train is not None:
                 raise

@@ -1,4 +1,4 @@
-"""Options of the commands that can run a model with some of its units set to a value."""
+"""The options --clamp and --ablate: run a model with some of its units set to a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a training: whether the model is worth its training, and what to do if not.
+"""The end of a training: whether the model beats simple baselines, and what to do if not.
 
 Simple baselines are evaluated on the same held-out data as the model, before the first step and within the time budget.
 The model's final figures are compared with theirs. What falls short becomes one sentence, with a remedy.
@@ -16,9 +16,9 @@ from elman.training.schedule import TrainingSettings, budget_minutes
 
 MOST_SECONDS = 3.0  # for all baselines of a training
 BUDGET_SHARE = 0.02  # of a time budget, if that is less
-REPEATED_SHARE = 0.1  # of the generated texts: a text that is more frequent than this, and than any true text
+REPEATED_SHARE = 0.1  # of the generated texts: the most frequent text may not have a larger share
 DUPLICATE_SHARE = 0.1  # of the held-out data
-MOST_LONGER = 30.0  # times as long is the most that a remedy asks for
+MOST_LONGER = 30.0  # times the training time: the most that a remedy asks for
 FEW_PASSES = 20  # over the training data: with fewer, more training is the first remedy
 
 BASELINES = {
@@ -66,11 +66,11 @@ class Ending:
     figures: Mapping[str, float]
     """The model's figures on the held-out data."""
     compared: Sequence[str]
-    """The names of the figures that may be compared, the most important first."""
+    """The names of the figures to compare, most important first."""
     baselines: Mapping[str, Mapping[str, float]]
     """The figures of each baseline on the same data."""
     passes: float
-    """How often the training went through its data."""
+    """The number of passes over the training data."""
     held_out: int = 0
     """The number of held-out items among which duplicates are counted."""
     duplicates: int = 0
@@ -78,7 +78,7 @@ class Ending:
     generated: Sequence[str] = ()
     """The texts that the model generated for the held-out inputs."""
     references: Sequence[str] = field(default=())
-    """True texts."""
+    """The reference texts."""
 
     def shortcomings(self) -> list[str]:
         """Describe everything that falls short, most serious first."""
@@ -86,7 +86,7 @@ class Ending:
         if self.duplicates > DUPLICATE_SHARE * self.held_out:
             found.append(
                 f"{self.duplicates:,} of {self.held_out:,} held-out items are also in the training data, so the "
-                "figures are too good"
+                "figures are too optimistic"
             )
         return [one for one in found if one]
 

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from elman.training.schedule import TrainingSettings, budget_minutes
 
-SEQUENCES = 16  # in a batch of examples of median length, at least: fewer give gradients that are too noisy
-UPDATES = 400  # in a whole run, at least: a batch is made smaller, below SEQUENCES too
-FEWEST_SEQUENCES = 4  # in such a batch
-TOKENS_PER_SECOND = 15_000  # of a typical laptop core, to turn minutes into updates; the speed is not known yet
-LONG = 100  # tokens of a text from which the mean over time is pooled, not the maximum
+SEQUENCES = 16  # of median length: the fewest in a batch; the gradients of fewer are too noisy
+UPDATES = 400  # the fewest in a run: batches are made smaller for it, even below SEQUENCES
+FEWEST_SEQUENCES = 4  # in a batch that is made smaller for UPDATES
+TOKENS_PER_SECOND = 15_000  # on a typical laptop core: turns minutes into updates before the real speed is known
+LONG = 100  # tokens: longer texts use mean pooling, shorter ones max pooling
 
 
 class Batching(NamedTuple):
-    """The batches of a task, where nothing speaks against them."""
+    """The default batches of a task."""
 
     tokens: int
-    """The largest batch."""
+    """The most tokens in a batch."""
     per_pass: int
-    """A batch is made smaller, down to SEQUENCES, so that a pass over the data has so many."""
+    """The batches in a pass over the data, at least: batches are made smaller for it, down to SEQUENCES examples."""
 
 
 BATCHING = {

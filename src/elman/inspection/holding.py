@@ -12,7 +12,7 @@ from elman.inspection.traces import run_recorded
 from elman.nn.recording import Recording
 from elman.nn.stack import Recurrent
 
-_ROWS = 32  # inputs that run together
+_ROWS = 32  # inputs in a batch
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The report on a model and one input: the numbers that :mod:`elman.drawing.report` draws."""
+"""The report on a model and one input: the data that :mod:`elman.drawing.report` draws."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from elman.inspection.traces import Trace, check_model, run_recorded, select, tr
 from elman.inspection.units import rank_units
 from elman.nn.recording import LayerRun
 
-STEPS = 500  # of an input, by default
+STEPS = 500  # of the input to show, by default
 _READS = {"char": "character", "word": "word", "space": "word"}  # by level; others read tokens
-LOSSES = 32  # whose gradients are measured
-CONTEXT_TARGETS = 64  # whose loss by context is measured
-ATTRIBUTED = 4  # outputs that are attributed to inputs ...
-ATTRIBUTED_STEPS = 64  # ... and, of a text, how long it may be
-SMALL = 16  # the most units for which the equation is shown with its numbers
+LOSSES = 32  # to differentiate for the gradients by lag
+CONTEXT_TARGETS = 64  # outputs whose loss by context is measured
+ATTRIBUTED = 4  # outputs to attribute to the inputs ...
+ATTRIBUTED_STEPS = 64  # ... and the most steps of a text to attribute them to
+SMALL = 16  # the most units of a layer whose equations are shown with their values
 
 
 def model_report(
@@ -123,12 +123,12 @@ def _plan_network(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
         pooling=None if pooling is None else pooling.kind,
         crf=getattr(network, "crf", None) is not None,
         attention=None if attention is None else attention.kind,
-        regions=_regions(unrolled),
+        regions=_find_regions(unrolled),
         features=front.place_size if unrolled.places and front is not None else 0,
     )
 
 
-def _regions(unrolled: Unrolled) -> tuple[int, int] | None:
+def _find_regions(unrolled: Unrolled) -> tuple[int, int] | None:
     """Return the rows and columns of a picture's regions; None where tokens are read."""
     places = len(unrolled.places)
     side = math.isqrt(places)
@@ -205,7 +205,7 @@ def _collect_outputs(found: Trace, last: Stack, has_targets: bool) -> drawn.Outp
     )
 
 
-# ---------------------------------------------------------------- what flows back
+# ---------------------------------------------------------------- gradients
 
 
 def _measure_gradients(
@@ -269,7 +269,7 @@ def _make_curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.Gr
     )
 
 
-# ---------------------------------------------------------------- what is used of the input
+# ---------------------------------------------------------------- use of the input
 
 
 def _measure_context(
@@ -301,13 +301,13 @@ def _attribute(
     unrolled: Unrolled,
     num_outputs: int,
 ) -> list[drawn.AttributionPlot]:
-    """Attribute some outputs to the inputs; of a model that predicts its input, outputs near the beginning."""
+    """Attribute some outputs to the inputs; outputs near the beginning if the model predicts its input."""
     is_next = isinstance(model, NextTokenModel)
     length = min(num_outputs, ATTRIBUTED_STEPS) if is_next else num_outputs
     chosen = np.unique(np.linspace(0, length - 1, 1 + (2 if is_next else ATTRIBUTED)).round().astype(int)[1:])
     limit = length if is_next else steps
     (found,) = attribute(model, X, y, steps=limit, record=record, outputs=chosen.tolist()).inputs
-    regions = _regions(unrolled)
+    regions = _find_regions(unrolled)
     return [
         drawn.AttributionPlot(
             target=f"“{output}” at step {step + 1}" if unrolled.last.is_aligned else f"“{output}”",
@@ -334,7 +334,7 @@ def _rank_units(
     record: int,
     last: Stack,
 ) -> list[drawn.UnitScore]:
-    """Find the best unit for each feature, those beyond chance first; none if the input is too short."""
+    """Find the best unit for each feature, units above chance first; none if the input is too short."""
     try:
         ranking = rank_units(model, X, y=y, steps=steps, record=record, top=1)
     except DataError:
@@ -359,7 +359,7 @@ def _rank_units(
     return scores
 
 
-# ---------------------------------------------------------------- words
+# ---------------------------------------------------------------- figures
 
 
 def _describe_source(source: str, unrolled: Unrolled, found: Trace, steps: int | None) -> str:
@@ -380,7 +380,7 @@ def _collect_figures(model: Model, last: Stack, found: Trace, has_targets: bool)
     }
     known = found.losses[~np.isnan(found.losses)]
     if not last.is_aligned and len(found.top_tokens):
-        figures["Answer"] = f"{found.top_tokens[0][0]} ({100 * found.top_probabilities[0][0]:.0f} %)"
+        figures["Prediction"] = f"{found.top_tokens[0][0]} ({100 * found.top_probabilities[0][0]:.0f} %)"
     if has_targets and len(known):
         nats = float(known.mean())
         figures["Loss on this input"] = f"{nats:.3f} nats" + (" per output" if last.is_aligned else "")

@@ -1,4 +1,4 @@
-"""What a network does with one input, as a page: one HTML file that needs no network and no server."""
+"""An HTML report on what a network does with one input: one file that needs no network and no server."""
 
 from elman.drawing.report.network import CELL_NAMES
 from elman.drawing.report.page import html

@@ -1,4 +1,4 @@
-"""Arrays as text: exact while they are small, else a byte for each number."""
+"""Arrays encoded as text: as float32 if the report is small, as int8 otherwise."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from elman.drawing.report.values import Array
 
-EXACT_VALUES = 150_000  # up to so many numbers in a report are written with all their digits
-MOST_VALUES = 3_000_000  # in a report: each takes 4/3 bytes
+EXACT_VALUES = 150_000  # in a report: with more, they are stored as int8
+MOST_VALUES = 3_000_000  # in a report: with more, units are left out; each value takes 4/3 bytes in base64
 
 
-def packed(values: Array, *, is_exact: bool) -> dict[str, Any]:
-    """Pack an array (T, H) as the page unpacks it: ``value = scale · stored``.
+def pack(values: Array, *, is_exact: bool) -> dict[str, Any]:
+    """Encode an array (T, H) for the page, which decodes it as ``value = scale · stored``.
 
     Args:
-        values: finite; what is not finite becomes 0.
-        is_exact: as float32; else as int8, in steps of 1/127 of the largest value.
+        values: the array; values that are not finite become 0.
+        is_exact: whether to store float32; otherwise int8, in steps of 1/127 of the largest value.
 
     Returns:
         ``data`` in base64, ``rows``, ``columns``, ``type`` (``f4`` or ``i1``) and ``scale``.
@@ -38,9 +38,9 @@ def packed(values: Array, *, is_exact: bool) -> dict[str, Any]:
 
 
 def time_scales(states: Array) -> NDArray[np.float64]:
-    """Return for how many steps each unit stays as it is, (H,): the lag at which its autocorrelation falls below 1/e.
+    """Return the time scale of each unit in steps, (H,): the lag at which its autocorrelation falls below 1/e.
 
-    Between two lags the crossing is interpolated. A unit that never moves has the time scale T.
+    The lag is interpolated linearly. A unit that never changes has the time scale T.
 
     Example:
         >>> time = np.arange(400)

@@ -1,4 +1,4 @@
-"""Charts of what was measured, with axes that say their unit."""
+"""Charts of the measurements, with labelled axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from elman.drawing.report.svg import Drawing, number
+from elman.drawing.report.svg import Drawing, format_length
 from elman.drawing.report.values import Array, ContextPlot, GradientPlot, Holding
 
 _WIDTH, _HEIGHT = 460.0, 230.0
@@ -16,7 +16,7 @@ _SHADES = 6  # line colours in report.css
 
 
 class _Axes:
-    """A plane with ticks: linear or logarithmic either way."""
+    """Axes with ticks, each linear or logarithmic."""
 
     def __init__(
         self,
@@ -38,17 +38,17 @@ class _Axes:
             self._size[1] * (1 - _share(y, self._y, self._log_y)),
         )
 
-    def frame(self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str) -> None:
+    def draw_frame(self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str) -> None:
         width, height = self._size
         for value in y_ticks:
             _, y = self.at(self._x[0], value)
             self.drawing.path([(0, y), (width, y)], "grid", arrow=False)
-            self.drawing.text((-8, y + 4), tick(value), "tick", "end")
+            self.drawing.text((-8, y + 4), format_tick(value), "tick", "end")
         self.drawing.path([(0, height), (width, height)], "axis", arrow=False)
         for value in x_ticks:
             x, _ = self.at(value, self._y[0])
             self.drawing.path([(x, height), (x, height + 4)], "axis", arrow=False)
-            self.drawing.text((x, height + 18), tick(value), "tick")
+            self.drawing.text((x, height + 18), format_tick(value), "tick")
         self.drawing.text((width, height + 36), x_label, "axis-label", "end")
         self.drawing.text((-44, -14), y_label, "axis-label", "start")
 
@@ -63,7 +63,7 @@ class _Axes:
     def band(self, xs: Sequence[float], lower: Sequence[float], upper: Sequence[float], kind: str) -> None:
         ups = [self.at(x, max(y, self._y[0])) for x, y in zip(xs, upper, strict=True) if math.isfinite(y)]
         downs = [self.at(x, max(y, self._y[0])) for x, y in zip(xs, lower, strict=True) if math.isfinite(y)]
-        points = " ".join(f"{number(x)},{number(y)}" for x, y in [*ups, *reversed(downs)])
+        points = " ".join(f"{format_length(x)},{format_length(y)}" for x, y in [*ups, *reversed(downs)])
         self.drawing.raw(f'<polygon class="band {kind}" points="{points}"/>')
 
     def upright(self, x: float, words: str, kind: str, level: int = 0) -> None:
@@ -74,15 +74,15 @@ class _Axes:
 
 
 def gradient_chart(named: Sequence[tuple[str, GradientPlot]]) -> str:
-    """Draw |d loss_t / d state_{t−k}| over the lag k, of one model or of several.
+    """Draw |d loss_t / d state_{t−k}| over the lag k, for one model or several.
 
     Args:
-        named: names of the models, which stand before the names of their curves where there are several.
+        named: the name of each model, and its gradients.
     """
-    most = 1 if len(named) > 1 else _SHADES  # of each model
+    most = 1 if len(named) > 1 else _SHADES  # curves of each model
     curves = [(name, curve) for name, gradients in named for curve in gradients.curves[:most]]
     largest_lag = max(len(curve.mean) for _, curve in curves)
-    seen = np.concatenate([_positive(curve.mean) for _, curve in curves])
+    seen = np.concatenate([_select_positive(curve.mean) for _, curve in curves])
     high = float(seen.max()) if len(seen) else 1.0
     low = max(float(seen.min()) if len(seen) else 1e-3, high * 1e-8)
     ceiling, floor = 10 ** math.ceil(math.log10(high)), 10 ** math.floor(math.log10(low))
@@ -91,7 +91,7 @@ def gradient_chart(named: Sequence[tuple[str, GradientPlot]]) -> str:
     axes = _Axes((1, max(largest_lag, 2)), (floor, ceiling), log_y=True)
     decades = round(math.log10(ceiling / floor))
     y_ticks = [ceiling / 10**step for step in range(0, decades + 1, max(1, math.ceil(decades / 6)))]
-    axes.frame(round_ticks(1, largest_lag), y_ticks, "lag k, in steps", "|d loss_{t} / d state_{t−k}|")
+    axes.draw_frame(round_ticks(1, largest_lag), y_ticks, "lag k (steps)", "|d loss_{t} / d state_{t−k}|")
     if len(named) == 1:
         first = curves[0][1]
         lower = np.maximum(np.nan_to_num(first.lower), floor)
@@ -100,12 +100,12 @@ def gradient_chart(named: Sequence[tuple[str, GradientPlot]]) -> str:
         axes.line(range(1, len(curve.mean) + 1), curve.mean.tolist(), f"series series{index % _SHADES}")
     if len(named) == 1:
         if first.reach is not None:
-            axes.upright(first.reach, f"1/e after {first.reach}", "reach")
+            axes.upright(first.reach, f"below 1/e at lag {first.reach}", "reach")
         if first.reach_percent is not None:
-            axes.upright(first.reach_percent, f"1 % after {first.reach_percent}", "reach", 1)
+            axes.upright(first.reach_percent, f"below 1 % at lag {first.reach_percent}", "reach", 1)
         truncated = named[0][1].truncated_at
         if truncated is not None and truncated <= largest_lag:
-            axes.upright(truncated, f"training goes back {truncated}", "truncated", 2)
+            axes.upright(truncated, f"training is truncated at {truncated}", "truncated", 2)
     names = [name if len(named) > 1 else curve.name for name, curve in curves]
     label = "Size of the gradient by lag. " + " ".join(
         f"{name}: {curve.mean[0]:.2g} at lag 1, {curve.mean[-1]:.2g} at lag {len(curve.mean)}."
@@ -115,14 +115,16 @@ def gradient_chart(named: Sequence[tuple[str, GradientPlot]]) -> str:
 
 
 def context_chart(named: Sequence[tuple[str, ContextPlot]]) -> str:
-    """Draw the loss when the model may look back only k tokens, beside that of n-grams."""
+    """Draw the loss with a context of k tokens only, and the loss of n-gram models if there is one."""
     series: list[tuple[str, Sequence[int], Sequence[float], str]] = []
     for index, (name, use) in enumerate(named):
         before = f"{name} · " if len(named) > 1 else ""
-        series.append((f"{before}the network", use.lags, use.losses, f"series{index % _SHADES}"))
+        series.append((f"{before}network", use.lags, use.losses, f"series{index % _SHADES}"))
     for _, use in named[:1]:
         if use.ngram_losses is not None:
-            series.append(("n-grams of the same length", use.lags[: len(use.ngram_losses)], use.ngram_losses, "other"))
+            series.append(
+                ("n-grams with the same context", use.lags[: len(use.ngram_losses)], use.ngram_losses, "other")
+            )
     every = [value for _, _, values, _ in series for value in values if math.isfinite(value)]
     every += [use.whole for _, use in named if use.whole is not None]
     low, high = min(every), max(every)
@@ -133,10 +135,10 @@ def context_chart(named: Sequence[tuple[str, ContextPlot]]) -> str:
         (max(low - 0.1 * spread, 0), high + 0.08 * spread),
         log_x=min(lags) > 0,
     )
-    axes.frame(
-        _thinned(lags),
+    axes.draw_frame(
+        _thin(lags),
         round_ticks(max(low - 0.1 * spread, 0), high + 0.08 * spread, 5),
-        "tokens that it may look back",
+        "context k (tokens)",
         named[0][1].unit,
     )
     for _, xs, ys, kind in series:
@@ -146,7 +148,7 @@ def context_chart(named: Sequence[tuple[str, ContextPlot]]) -> str:
             _, y = axes.at(min(lags), use.whole)
             axes.drawing.path([(0, y), (_WIDTH, y)], f"mark series{index % _SHADES}", arrow=False)
             if len(named) == 1:
-                axes.drawing.text((_WIDTH, y - 6), f"with everything before: {use.whole:.3f}", "note", "end")
+                axes.drawing.text((_WIDTH, y - 6), f"full context: {use.whole:.3f}", "note", "end")
     label = f"Loss by context. From {series[0][2][0]:.3f} to {series[0][2][-1]:.3f} {named[0][1].unit}."
     return axes.drawing.svg(label, kind="chart") + legend(
         [name for name, *_ in series], ["other" if kind == "other" else "" for *_, kind in series]
@@ -157,15 +159,16 @@ def saturation_chart(name: str, left: Array, right: Array) -> str:
     """Draw a point for each unit: how often its gate is below 0.1, and how often above 0.9.
 
     Args:
-        name: of the gate.
-        left: share of the steps, (H,).
-        right: (H,).
+        name: the name of the gate.
+        left: for each unit, the share of the steps at which the gate is below 0.1, (H,).
+        right: the same for above 0.9, (H,).
     """
     axes = _Axes((0, 1), (0, 1), size=(170, 170))
     axes.drawing.path([axes.at(0, 1), axes.at(1, 0)], "grid", arrow=False)
-    axes.frame((0, 0.5, 1), (0, 0.5, 1), "below 0.1", f"{name}: above 0.9")
+    axes.draw_frame((0, 0.5, 1), (0, 0.5, 1), "below 0.1", f"{name}: above 0.9")
     dots = "".join(
-        "M{} {}h0".format(*map(number, axes.at(x, y))) for x, y in zip(left.tolist(), right.tolist(), strict=True)
+        "M{} {}h0".format(*map(format_length, axes.at(x, y)))
+        for x, y in zip(left.tolist(), right.tolist(), strict=True)
     )
     axes.drawing.raw(f'<path class="points" d="{dots}"/>')
     label = (
@@ -175,11 +178,11 @@ def saturation_chart(name: str, left: Array, right: Array) -> str:
 
 
 def holding_chart(holdings: Sequence[Holding]) -> str:
-    """Draw how much of each input the vector holds from which a classifier decides."""
+    """Draw how much of each input the last state holds."""
     largest = max(float(held.shares.max(initial=0.0)) for held in holdings) or 1.0
     length = len(holdings[0].shares)
     axes = _Axes((0.5, length + 0.5), (0, largest), size=(_WIDTH, 170))
-    axes.frame(round_ticks(1, length), round_ticks(0, largest, 4), "time step", "share of what is held")
+    axes.draw_frame(round_ticks(1, length), round_ticks(0, largest, 4), "time step", "share")
     for index, held in enumerate(holdings):
         axes.line(range(1, length + 1), held.shares.tolist(), f"series series{index % _SHADES}", dots=length <= 40)
     label = "; ".join(f"{held.name}: {describe_ends(held)}" for held in holdings)
@@ -187,14 +190,14 @@ def holding_chart(holdings: Sequence[Holding]) -> str:
 
 
 def describe_ends(held: Holding) -> str:
-    """Tell how much is held of the first and of the last third."""
+    """Describe how much of the last state comes from the first and from the last third of the input."""
     third = max(len(held.shares) // 3, 1)
     first, last = float(held.shares[:third].sum()), float(held.shares[-third:].sum())
-    return f"{100 * first:.0f} % of the first third, {100 * last:.0f} % of the last third"
+    return f"{100 * first:.0f} % from the first third of the input, {100 * last:.0f} % from the last third"
 
 
 def legend(names: Sequence[str], kinds: Sequence[str] = ()) -> str:
-    """Name the lines of a chart; nothing where there is one."""
+    """Return the legend of a chart; empty if the chart has only one line."""
     if len(names) < 2:
         return ""
     kinds = kinds or [""] * len(names)
@@ -206,7 +209,7 @@ def legend(names: Sequence[str], kinds: Sequence[str] = ()) -> str:
 
 
 def round_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Return up to ``most`` round numbers from low to high, and low itself where it is 1.
+    """Return up to ``most`` round numbers from low to high; 1 is added if it is the low end.
 
     Example:
         >>> round_ticks(1, 64)
@@ -222,8 +225,8 @@ def round_ticks(low: float, high: float, most: int = 7) -> list[float]:
     return [low, *ticks] if low == 1 and 1 not in ticks else ticks
 
 
-def tick(value: float) -> str:
-    """Write a tick's number as short as can be."""
+def format_tick(value: float) -> str:
+    """Format the number of a tick in few characters."""
     if value and (abs(value) < 0.001 or abs(value) >= 100_000):
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:,.4g}"
@@ -236,11 +239,11 @@ def _share(value: float, ends: tuple[float, float], is_log: bool) -> float:
     return min(max((value - low) / ((high - low) or 1.0), -0.02), 1.02)
 
 
-def _positive(values: Array) -> Array:
+def _select_positive(values: Array) -> Array:
     kept: Array = values[np.isfinite(values) & (values > 0)]
     return kept
 
 
-def _thinned(values: Sequence[int]) -> list[float]:
+def _thin(values: Sequence[int]) -> list[float]:
     every = max(1, math.ceil(len(values) / 9))
     return [float(value) for value in values[::every]]

@@ -29,14 +29,14 @@ _EQUATIONS = {
 
 
 def equations_html(cell: str, *, has_outputs: bool = True) -> str:
-    """Return the equations of a cell as a list; a cell that has none of its own here gets the general form."""
+    """Return the equations of a cell as an HTML list; the general form for a cell without equations here."""
     lines = _EQUATIONS.get(cell, ["h{t} = g( W x{t} + U h{t−1} + b )"])
     if has_outputs:
         lines = [*lines, "y{t} = softmax( V h{t} + b{y} )"]
-    items = "".join(f"<li>{_marked(line)}</li>" for line in lines)
+    items = "".join(f"<li>{_format_equation(line)}</li>" for line in lines)
     return f'<ul class="equations">{items}</ul>'
 
 
-def _marked(line: str) -> str:
+def _format_equation(line: str) -> str:
     line = re.sub(r"\{([^}]*)\}", r"<sub>\1</sub>", line)
     return re.sub(r"\b([WUV])\b(?![^<]*>)", lambda found: f'<b class="{found[0].lower()}">{found[0]}</b>', line)

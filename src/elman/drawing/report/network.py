@@ -1,4 +1,4 @@
-"""A network as the lectures draw it: with its loop, and unrolled over the steps of an input."""
+"""Diagrams of a network: with its loop, and unrolled over the steps of an input."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from elman.drawing.report.values import ModelReport, NetworkPlan, StackPlan
 
 CELL_NAMES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "mingru": "minGRU"}
 _BOX = (132.0, 50.0)
-_DECODER = 470.0  # how far right of the encoder the decoder stands
+_DECODER = 470.0  # distance from the encoder to the decoder on its right
 _FIRST, _LAST = 3, 2  # steps that are drawn at the beginning and at the end of a long input
 
 
 def recursive_diagram(network: NetworkPlan) -> str:
-    """Draw the network once, with a loop where a layer reads its own past."""
+    """Draw the network once, with a loop from each layer's state back to the layer."""
     drawing = Drawing()
     tops: list[Point] = []
     for index, stack in enumerate(network.stacks):
         is_decoder = stack.name == "decoder"
         x = index * _DECODER + (260.0 if network.regions else 0.0)
-        tops.append(_recursive_stack(drawing, network, stack, x))
+        tops.append(_draw_recursive_stack(drawing, network, stack, x))
         if is_decoder or len(network.stacks) == 1:
-            _output(drawing, network, tops[-1], stack)
+            _draw_output(drawing, network, tops[-1], stack)
     if network.regions:
-        _picture(drawing, network, (0.0, -30.0))
+        _draw_picture(drawing, network, (0.0, -30.0))
         decoder = network.stacks[-1]
         y = -118.0
         drawing.path([(46, -60), (46, y), (260 - _BOX[0] / 2, y)], "state dashed")
-        drawing.text((120, y - 8), "first state *h*_{0}", "note")
+        drawing.text((120, y - 8), "initial state *h*_{0}", "note")
         if network.attention:
-            _attention_link(drawing, (20, -60), (260.0, _layer_height(decoder, decoder.num_layers - 1) - 25))
+            _draw_attention_link(drawing, (20, -60), (260.0, _layer_height(decoder, decoder.num_layers - 1) - 25))
     if len(network.stacks) == 2:
         encoder, decoder = network.stacks
         y = _layer_height(decoder, 0) - 19
         start = (84 if encoder.directions == 2 else 0) + _BOX[0] / 2
         drawing.path([(start, y), (_DECODER - _BOX[0] / 2, y)], "state dashed")
-        drawing.text((_DECODER - _BOX[0] / 2 - 12, y - 7), "last states → first states", "note", "end")
+        drawing.text((_DECODER - _BOX[0] / 2 - 12, y - 7), "final states → initial states", "note", "end")
         if network.attention:
             top = _layer_height(decoder, decoder.num_layers - 1) - 25
             x, y = tops[0]
-            _attention_link(drawing, (x + 66, y + 10) if encoder.directions == 2 else (x, y), (_DECODER, top))
-    return drawing.svg(_sentence(network), kind="diagram")
+            _draw_attention_link(drawing, (x + 66, y + 10) if encoder.directions == 2 else (x, y), (_DECODER, top))
+    return drawing.svg(_describe_network(network), kind="diagram")
 
 
 def unrolled_diagram(report: ModelReport) -> str:
@@ -52,11 +52,11 @@ def unrolled_diagram(report: ModelReport) -> str:
     for stack in network.stacks:
         tokens = report.runs[stack.name].tokens if stack.name in report.runs else [f"x{t + 1}" for t in range(3)]
         if network.regions and stack.name == "decoder":
-            _picture(drawing, network, (x, -20.0))
+            _draw_picture(drawing, network, (x, -20.0))
             x += 170
         first, last = (2, 1) if len(network.stacks) == 2 else (_FIRST, _LAST)
-        chosen = _chosen(len(tokens), first, last)
-        columns[stack.name] = _unrolled_stack(drawing, network, stack, tokens, chosen, x)
+        chosen = _choose_steps(len(tokens), first, last)
+        columns[stack.name] = _draw_unrolled_stack(drawing, network, stack, tokens, chosen, x)
         x = max(columns[stack.name].values(), default=x) + 190
     stack = network.stacks[-1]
     places = columns[stack.name]
@@ -72,10 +72,11 @@ def unrolled_diagram(report: ModelReport) -> str:
         middle = (start_x + end_x) / 2
         drawing.path([(start_x, start_y), (middle, start_y), (middle, end_y), (end_x, end_y)], "state dashed")
         if network.attention:
-            _unrolled_attention(drawing, network, ends, places, encoder)
-    _unrolled_outputs(drawing, report, places, top)
+            _draw_unrolled_attention(drawing, network, ends, places, encoder)
+    _draw_unrolled_outputs(drawing, report, places, top)
     return drawing.svg(
-        f"The same network unrolled over {_count(report)}; W, U and V are the same at every step.", kind="diagram"
+        f"The same network unrolled over {_describe_length(report)}; W, U and V are the same at every step.",
+        kind="diagram",
     )
 
 
@@ -86,16 +87,16 @@ def _layer_height(stack: StackPlan, layer: int) -> float:
     return -118.0 - layer * (152.0 if stack.directions == 2 else 108.0)
 
 
-def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x: float) -> Point:
-    """Draw the input and the layers of a stack around x; return where its output leaves."""
+def _draw_recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x: float) -> Point:
+    """Draw the input and the layers of a stack around x; return the point where its output leaves."""
     is_written = stack.name == "decoder"
     width, height = _BOX
     drawing.box((x, 0), (width + 24, 44), "x")
     drawing.text((x, -2), "*x*_{t}", "label")
     what = (
-        f"{stack.input_size} numbers"
+        f"{stack.input_size} features"
         if network.vocabulary is None
-        else f"{'last token' if is_written else network.reads} → {stack.input_size} numbers"
+        else f"{'last token' if is_written else network.reads} → {stack.input_size} features"
     )
     drawing.text((x, 14), what, "note")
     if len(network.stacks) == 2:
@@ -109,7 +110,7 @@ def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x
         for side in sides:
             centre = x if stack.directions == 1 else x + side * 84
             start = below if stack.directions == 1 else (below[0] + side * 12, below[1])
-            mark = _mark(stack, layer, side < 0)
+            mark = _format_subscript(stack, layer, side < 0)
             drawing.path([start, (centre, y + height / 2)], "w")
             corner, anchor = (centre + side * 10, y + height / 2 + 24), "start" if side > 0 else "end"
             drawing.text(corner, f"*W*{mark}", "letter w", anchor)
@@ -119,7 +120,7 @@ def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x
             drawing.text((centre, y - 4), f"{CELL_NAMES.get(stack.cell, stack.cell)}  {parts}", "label")
             way = {1: "", 2: " →" if side > 0 else " ←"}[stack.directions]
             drawing.text((centre, y + 14), f"{stack.hidden_size} units{way}", "note")
-            _loop(drawing, stack, (centre + side * width / 2, y), side, mark)
+            _draw_loop(drawing, stack, (centre + side * width / 2, y), side, mark)
             if stack.directions == 2:
                 drawing.path([(centre, y - height / 2), (x + side * 12, above)], "plain")
         if stack.directions == 2:
@@ -132,8 +133,8 @@ def _recursive_stack(drawing: Drawing, network: NetworkPlan, stack: StackPlan, x
     return below
 
 
-def _loop(drawing: Drawing, stack: StackPlan, edge: Point, side: int, mark: str) -> None:
-    """Draw how a layer's state comes back to it, one step later."""
+def _draw_loop(drawing: Drawing, stack: StackPlan, edge: Point, side: int, mark: str) -> None:
+    """Draw the loop that feeds a layer's state back to it one step later."""
     x, y = edge
     out = x + side * 40
     drawing.path([(x, y - 13), (out, y - 13), (out, y + 13), (x, y + 13)], "u")
@@ -142,14 +143,14 @@ def _loop(drawing: Drawing, stack: StackPlan, edge: Point, side: int, mark: str)
     if stack.reads_hidden:
         words, shape = f"*U*{mark}", f"{stack.rows}×{stack.hidden_size}"
     else:
-        words, shape = "", "state alone"
+        words, shape = "", "state only"
     anchor = "start" if side > 0 else "end"
     if words:
         drawing.text((out + side * 16, y - 2), words, "letter u", anchor)
     drawing.text((out + side * 16, y + 14), shape, "note", anchor)
 
 
-def _output(drawing: Drawing, network: NetworkPlan, below: Point, stack: StackPlan) -> None:
+def _draw_output(drawing: Drawing, network: NetworkPlan, below: Point, stack: StackPlan) -> None:
     x, y = below
     width, height = _BOX
     if stack.name == "decoder" and network.attention:
@@ -159,7 +160,7 @@ def _output(drawing: Drawing, network: NetworkPlan, below: Point, stack: StackPl
         y -= 48
     if network.pooling:
         drawing.box((x, y - 44), (width + 24, 30), "merge", 15)
-        drawing.text((x, y - 40), _pooling(network.pooling), "note")
+        drawing.text((x, y - 40), _describe_pooling(network.pooling), "note")
         drawing.path([(x, y), (x, y - 29)], "plain")
         y -= 59
     drawing.path([(x, y), (x, y - 50)], "v")
@@ -178,15 +179,15 @@ def _output(drawing: Drawing, network: NetworkPlan, below: Point, stack: StackPl
         drawing.text((x, top - 42), f"CRF: {network.num_outputs}×{network.num_outputs} transitions", "note")
 
 
-def _attention_link(drawing: Drawing, start: Point, end: Point) -> None:
-    """Lead from what was read, around a corner, to the attention above a decoder's layer."""
+def _draw_attention_link(drawing: Drawing, start: Point, end: Point) -> None:
+    """Draw a line from the encoder or picture, around a corner, to the attention above a decoder's layer."""
     y = end[1] - 34
     is_beside = abs(start[1] - y) < 30
     corner = (start[0] + 24, start[1]) if is_beside else start
     drawing.path([start, corner, (corner[0], y), (end[0] - _BOX[0] / 2, y)], "attention")
 
 
-def _picture(drawing: Drawing, network: NetworkPlan, centre: Point) -> None:
+def _draw_picture(drawing: Drawing, network: NetworkPlan, centre: Point) -> None:
     rows, columns = network.regions or (1, 1)
     side = min(60 / max(rows, columns), 16)
     x, y = centre
@@ -199,14 +200,14 @@ def _picture(drawing: Drawing, network: NetworkPlan, centre: Point) -> None:
                 1,
             )
     drawing.text((x, y + rows * side / 2 + 16), f"picture: {rows}×{columns} regions", "note")
-    drawing.text((x, y + rows * side / 2 + 31), f"of {network.features} numbers", "note")
+    drawing.text((x, y + rows * side / 2 + 31), f"of {network.features} features", "note")
 
 
 # ---------------------------------------------------------------- unrolled
 
 
-def _chosen(length: int, first: int, last: int) -> list[int | None]:
-    """The steps to draw, None for those that are left out."""
+def _choose_steps(length: int, first: int, last: int) -> list[int | None]:
+    """Return the steps to draw, with None for the steps that are left out."""
     if length <= first + last + 1:
         return list(range(length))
     return [*range(first), None, *range(length - last, length)]
@@ -216,7 +217,7 @@ def _unrolled_height(stack: StackPlan, layer: int) -> float:
     return -112.0 - layer * (156.0 if stack.directions == 2 else 82.0)
 
 
-def _unrolled_stack(
+def _draw_unrolled_stack(
     drawing: Drawing,
     network: NetworkPlan,
     stack: StackPlan,
@@ -234,21 +235,21 @@ def _unrolled_stack(
     for step, x in at.items():
         drawing.box((x, -26), (58, 30), "x")
         drawing.text((x, -22), f"*x*_{{{step + 1}}}", "label")
-        drawing.token((x, 12), _shown(tokens[step]))
+        drawing.token((x, 12), _shorten(tokens[step]))
     for layer in range(stack.num_layers):
         base = _unrolled_height(stack, layer)
         under = -41.0 if layer == 0 else _unrolled_height(stack, layer - 1) - (118 if is_double else 17)
         for is_reverse in (False, True)[: stack.directions]:
             y = base - (58 if is_reverse else 0)
             shift = (24 if is_reverse else -24) if is_double else 0
-            mark = _mark(stack, layer, is_reverse)
+            mark = _format_subscript(stack, layer, is_reverse)
             for x in at.values():
                 drawing.path([(x + shift, under), (x + shift, y + 17)], "w")
                 if not is_reverse:
                     drawing.text((x + shift - 6, base + 36), f"*W*{mark}", "letter small w", "end")
                 elif is_double:
                     drawing.text((x + shift + 6, base + 36), f"*W*{mark}", "letter small w", "start")
-            _chain(drawing, stack, at, (shift, y), mark, is_reverse=is_reverse, length=length)
+            _draw_chain(drawing, stack, at, (shift, y), mark, is_reverse=is_reverse, length=length)
             for step, x in at.items():
                 drawing.box((x + shift, y), (44 if is_double else 58, 34), "h")
                 drawing.text((x + shift, y + 4), f"*h*_{{{step + 1}}}", "label")
@@ -262,7 +263,7 @@ def _unrolled_stack(
     return at
 
 
-def _chain(
+def _draw_chain(
     drawing: Drawing,
     stack: StackPlan,
     at: dict[int, float],
@@ -297,10 +298,10 @@ def _chain(
                 drawing.text((middle, -22), f"{abs(after - before) - 1:,} more", "note")
 
 
-def _unrolled_outputs(drawing: Drawing, report: ModelReport, at: dict[int, float], top: float) -> None:
+def _draw_unrolled_outputs(drawing: Drawing, report: ModelReport, at: dict[int, float], top: float) -> None:
     network, outputs = report.network, report.outputs
     stack = network.stacks[-1]
-    said = {step: row for row, step in enumerate(outputs.steps)} if outputs else {}
+    rows = {step: row for row, step in enumerate(outputs.steps)} if outputs else {}
     under = top + (38 if stack.directions == 2 else 65)
     if network.pooling:
         left, right = min(at.values()), max(at.values())
@@ -310,45 +311,46 @@ def _unrolled_outputs(drawing: Drawing, report: ModelReport, at: dict[int, float
             reads = [reads[0], reads[-1]] if stack.directions == 2 else [reads[-1]]
         centre = (left + right) / 2
         drawing.box((centre, y), (right - left + 76, 24), "merge", 12)
-        drawing.text((centre, y + 4), _pooling(network.pooling), "note")
+        drawing.text((centre, y + 4), _describe_pooling(network.pooling), "note")
         for step in reads:
             drawing.path([(at[step], under), (at[step], y + 12)], "plain")
         drawing.path([(centre, y - 12), (centre, y - 46)], "v")
         drawing.text((centre + 8, y - 26), "*V*", "letter small v", "start")
-        _said(drawing, report, 0 if outputs and outputs.names else None, (centre, y - 61), "*y*")
+        _draw_prediction(drawing, report, 0 if outputs and outputs.names else None, (centre, y - 61), "*y*")
         return
     previous: float | None = None
     for step, x in sorted(at.items()):
-        if outputs is not None and step not in said:
+        if outputs is not None and step not in rows:
             continue
         y = under - 50
         drawing.path([(x, under), (x, y + 15)], "v")
         drawing.text((x + 7, under - 14), "*V*", "letter small v", "start")
-        _said(drawing, report, said.get(step), (x, y), f"*y*_{{{step + 1}}}")
+        _draw_prediction(drawing, report, rows.get(step), (x, y), f"*y*_{{{step + 1}}}")
         if network.crf and previous is not None:
             drawing.path([(previous + 29, y), (x - 29, y)], "crf", arrow=False)
         previous = x
 
 
-def _said(drawing: Drawing, report: ModelReport, row: int | None, centre: Point, name: str) -> None:
+def _draw_prediction(drawing: Drawing, report: ModelReport, row: int | None, centre: Point, name: str) -> None:
     x, y = centre
     drawing.box(centre, (58, 30), "y")
     drawing.text((x, y + 4), name, "label")
     if row is not None and report.outputs is not None:
         best, share = report.outputs.names[row][0], report.outputs.probabilities[row][0]
-        drawing.token((x, y - 38), _shown(best))
+        drawing.token((x, y - 38), _shorten(best))
         drawing.text((x, y - 23), f"{100 * share:.0f} %", "note")
 
 
-def _unrolled_attention(
+def _draw_unrolled_attention(
     drawing: Drawing, network: NetworkPlan, read: dict[int, float], written: dict[int, float], encoder: StackPlan
 ) -> None:
-    """Lead from every state of the encoder to the decoder's first step."""
+    """Draw lines from every state of the encoder to the decoder's first step."""
     top = _unrolled_height(encoder, encoder.num_layers - 1) - (118 if encoder.directions == 2 else 17)
     decoder = network.stacks[-1]
     to_x = min(written.values())
     base = _unrolled_height(decoder, decoder.num_layers - 1)
-    to_y = base + 30 if network.attention == "bahdanau" else base - 34  # it acts before the cell, or after it
+    # Bahdanau attention acts before the cell, Luong attention after it.
+    to_y = base + 30 if network.attention == "bahdanau" else base - 34
     high = min(top, to_y) - 30
     for x in read.values():
         drawing.path([(x, top), (x, high)], "attention", arrow=False)
@@ -356,38 +358,38 @@ def _unrolled_attention(
     drawing.text(((max(read.values()) + to_x) / 2 - 20, high - 8), f"attention: {network.attention}", "note")
 
 
-# ---------------------------------------------------------------- words
+# ---------------------------------------------------------------- labels
 
 
-def _mark(stack: StackPlan, layer: int, is_reverse: bool) -> str:
+def _format_subscript(stack: StackPlan, layer: int, is_reverse: bool) -> str:
     which = (str(layer + 1) if stack.num_layers > 1 else "") + (
         "b" if is_reverse else "f" if stack.directions == 2 else ""
     )
     return f"_{{{which}}}" if which else ""
 
 
-def _pooling(pooling: str) -> str:
-    return {"last": "last state", "mean": "mean of all states", "max": "largest of all states"}.get(
+def _describe_pooling(pooling: str) -> str:
+    return {"last": "last state", "mean": "mean over all states", "max": "max over all states"}.get(
         pooling, f"{pooling} over all states"
     )
 
 
-def _shown(token: str) -> str:
-    """Show blanks and line breaks, and cut what is long."""
+def _shorten(token: str) -> str:
+    """Make spaces and line breaks visible, and cut a long token."""
     visible = token.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
     visible = visible or "∅"
     return visible if len(visible) <= 12 else visible[:11] + "…"
 
 
-def _count(report: ModelReport) -> str:
+def _describe_length(report: ModelReport) -> str:
     run = report.runs.get(report.network.stacks[-1].name)
     return f"{len(run.tokens):,} steps" if run else "time"
 
 
-def _sentence(network: NetworkPlan) -> str:
+def _describe_network(network: NetworkPlan) -> str:
     stacks = "; ".join(
         f"{stack.name}: {CELL_NAMES.get(stack.cell, stack.cell)}, layers: {stack.num_layers}, "
-        f"units: {stack.hidden_size}, {'in both directions' if stack.directions == 2 else 'left to right'}"
+        f"units: {stack.hidden_size}, {'bidirectional' if stack.directions == 2 else 'forward'}"
         for stack in network.stacks
     )
-    return f"The network with its loop. {stacks}; output of {network.num_outputs}."
+    return f"The network with its loop. {stacks}; {network.num_outputs} outputs."

@@ -1,4 +1,4 @@
-"""The page: one HTML file with its own style and script, which asks for nothing and runs nothing but them."""
+"""The page: one HTML file with its style and script inside; it loads nothing else and runs no other script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.drawing.report.arrays import EXACT_VALUES, MOST_VALUES, packed, time_scales
+from elman.drawing.report.arrays import EXACT_VALUES, MOST_VALUES, pack, time_scales
 from elman.drawing.report.sections import Section, sections, table
 from elman.drawing.report.values import Array, LayerStates, ModelReport, StackRun
 
@@ -20,18 +20,19 @@ from elman.drawing.report.values import Array, LayerStates, ModelReport, StackRu
 def html(*reports: ModelReport) -> str:
     """Return the report of a model, or of several side by side, as one HTML file.
 
-    Style, script and numbers are in the file. Its content security policy allows this script and this style alone, by
-    their hashes, and no request. Text is escaped wherever it comes from.
+    The file contains its style, script and data. Its content security policy allows only this script and this style,
+    by their hashes, and no requests. All text is escaped.
 
     Args:
-        reports: one for each model.
+        reports: the report of each model.
     """
-    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    style, script = (_read_asset(name) for name in ("report.css", "report.js"))
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     made = sections(reports)
+    data = _format_json([_pack_report(report) for report in reports])
     title = "Inside " + ", ".join(report.name for report in reports)
     links = "".join(f'<li><a href="#{section.name}">{escape(section.title)}</a></li>' for section in made)
     body = "".join(_section(section, place) for place, section in enumerate(made, 1))
@@ -44,24 +45,24 @@ def html(*reports: ModelReport) -> str:
         f'<body class="{"several" if len(reports) > 1 else "single"}">'
         '<a class="skip" href="#content">Skip to the report</a>'
         f'{_header(reports)}<nav aria-label="Sections"><ol>{links}</ol></nav>'
-        '<noscript><p class="notice">What follows a slider needs JavaScript; diagrams do not.</p></noscript>'
+        '<noscript><p class="notice">Pictures with a slider need JavaScript; diagrams do not.</p></noscript>'
         f'<main id="content" tabindex="-1">{body}</main>\n'
-        "<footer><p>Made by Elman. Every number comes from the layers that the model itself runs.</p></footer>\n"
-        f'<script type="application/json" id="data">{_json([_data(report) for report in reports])}</script>\n'
+        "<footer><p>Made with Elman. All numbers come from the layers that the model runs.</p></footer>\n"
+        f'<script type="application/json" id="data">{data}</script>\n'
         f"<script>{script}</script></body></html>\n"
     )
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return files("elman.drawing.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _digest(content: str) -> str:
+def _hash(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def _json(value: Any) -> str:
-    """Write JSON in which no tag can begin or end."""
+def _format_json(value: Any) -> str:
+    """Return JSON that is safe inside a script element: no tag can begin or end in it."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -85,7 +86,7 @@ def _header(reports: Sequence[ModelReport]) -> str:
 
 
 def _figures(reports: Sequence[ModelReport]) -> str:
-    """Return the figures at the head of the page: a list of one model, a table of several."""
+    """Return the figures at the top of the page: a list for one model, a table for several."""
     if len(reports) == 1:
         items = reports[0].figures.items()
         inside = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items)
@@ -103,25 +104,25 @@ def _section(section: Section, place: int) -> str:
     )
 
 
-# ---------------------------------------------------------------- the numbers that the script draws
+# ---------------------------------------------------------------- the data for the script
 
 
-def _data(report: ModelReport) -> dict[str, Any]:
-    total = sum(_size(states) for run in report.runs.values() for states in run.layers)
-    every = max(1, -(-total // MOST_VALUES))
+def _pack_report(report: ModelReport) -> dict[str, Any]:
+    total = sum(_count_values(states) for run in report.runs.values() for states in run.layers)
+    stride = max(1, -(-total // MOST_VALUES))
     return {
         "name": report.name,
-        "stacks": [_stack(name, run, every, is_exact=total <= EXACT_VALUES) for name, run in report.runs.items()],
-        "outputs": _outputs(report),
-        "attention": None if report.attention is None else packed(report.attention, is_exact=False),
-        "firstUnit": _first_unit(report),
+        "stacks": [_pack_stack(name, run, stride, is_exact=total <= EXACT_VALUES) for name, run in report.runs.items()],
+        "outputs": _pack_outputs(report),
+        "attention": None if report.attention is None else pack(report.attention, is_exact=False),
+        "firstUnit": _choose_first_unit(report),
         "places": {"regions": report.network.regions},
-        "gradients": _gradients(report),
+        "gradients": _pack_gradients(report),
         "attributions": [
             {
                 "target": one.target,
                 "method": one.method,
-                "scores": _rounded(one.scores),
+                "scores": _round(one.scores),
                 "tokens": list(one.tokens),
                 "completeness": one.completeness,
                 "regions": one.regions,
@@ -131,8 +132,8 @@ def _data(report: ModelReport) -> dict[str, Any]:
     }
 
 
-def _first_unit(report: ModelReport) -> list[Any] | None:
-    """Choose the unit that the page begins with: of states rather than gates, the one furthest beyond chance."""
+def _choose_first_unit(report: ModelReport) -> list[Any] | None:
+    """Choose the unit to show first: the one furthest above its chance level, of a state if possible, not of a gate."""
     beyond = [unit for unit in report.units if unit.bound is not None and unit.score > unit.bound]
     if not beyond:
         return None
@@ -140,21 +141,21 @@ def _first_unit(report: ModelReport) -> list[Any] | None:
     return [best.layer, best.is_reverse, best.part, best.unit]
 
 
-def _size(states: LayerStates) -> int:
+def _count_values(states: LayerStates) -> int:
     return states.hidden.size * (1 + (states.cell is not None) + len(states.gates))
 
 
-def _stack(name: str, run: StackRun, every: int, *, is_exact: bool) -> dict[str, Any]:
+def _pack_stack(name: str, run: StackRun, stride: int, *, is_exact: bool) -> dict[str, Any]:
     return {
         "name": name,
         "tokens": list(run.tokens),
-        "layers": [_layer(states, every, is_exact=is_exact) for states in run.layers],
+        "layers": [_pack_layer(states, stride, is_exact=is_exact) for states in run.layers],
     }
 
 
-def _layer(states: LayerStates, every: int, *, is_exact: bool) -> dict[str, Any]:
+def _pack_layer(states: LayerStates, stride: int, *, is_exact: bool) -> dict[str, Any]:
     scales = time_scales(states.hidden if states.cell is None else states.cell)  # (H,)
-    order = np.argsort(scales, kind="stable")[:: max(1, every)]  # the units that are shown, from fast to slow
+    order = np.argsort(scales, kind="stable")[:: max(1, stride)]  # units to show, from fast to slow
     shown = np.sort(order)
     parts: dict[str, Array] = {"hidden": states.hidden}
     if states.cell is not None:
@@ -170,28 +171,28 @@ def _layer(states: LayerStates, every: int, *, is_exact: bool) -> dict[str, Any]
         "order": np.searchsorted(shown, order).tolist(),
         "scales": np.round(scales[shown], 1).tolist(),
         "gates": list(states.gates),
-        "parts": {part: packed(values[:, shown], is_exact=is_exact) for part, values in parts.items()},
-        "start": {part: _rounded(values[shown]) for part, values in states.start.items() if np.any(values)},
-        "sizes": None if states.sizes is None else [_rounded(row) for row in states.sizes],
+        "parts": {part: pack(values[:, shown], is_exact=is_exact) for part, values in parts.items()},
+        "start": {part: _round(values[shown]) for part, values in states.start.items() if np.any(values)},
+        "sizes": None if states.sizes is None else [_round(row) for row in states.sizes],
         "terms": None
         if terms is None
         else {
-            "input": packed(terms.from_input, is_exact=True),
-            "hidden": packed(terms.from_hidden, is_exact=True),
-            "biasInput": _rounded(terms.bias_input),
-            "biasHidden": _rounded(terms.bias_hidden),
+            "input": pack(terms.from_input, is_exact=True),
+            "hidden": pack(terms.from_hidden, is_exact=True),
+            "biasInput": _round(terms.bias_input),
+            "biasHidden": _round(terms.bias_hidden),
         },
     }
 
 
-def _outputs(report: ModelReport) -> dict[str, Any] | None:
+def _pack_outputs(report: ModelReport) -> dict[str, Any] | None:
     outputs = report.outputs
     if outputs is None:
         return None
     return {
         "steps": list(map(int, outputs.steps)),
         "names": [list(row) for row in outputs.names],
-        "probabilities": [_rounded(np.asarray(row, np.float64)) for row in outputs.probabilities],
+        "probabilities": [_round(np.asarray(row, np.float64)) for row in outputs.probabilities],
         "targets": list(outputs.targets),
         "losses": [None if loss is None else round(float(loss), 4) for loss in outputs.losses],
         "targetProbabilities": [
@@ -201,7 +202,7 @@ def _outputs(report: ModelReport) -> dict[str, Any] | None:
     }
 
 
-def _gradients(report: ModelReport) -> dict[str, Any] | None:
+def _pack_gradients(report: ModelReport) -> dict[str, Any] | None:
     gradients = report.gradients
     if gradients is None:
         return None
@@ -222,5 +223,5 @@ def _gradients(report: ModelReport) -> dict[str, Any] | None:
     }
 
 
-def _rounded(values: Array) -> list[float]:
+def _round(values: Array) -> list[float]:
     return [float(f"{value:.4g}") if np.isfinite(value) else 0.0 for value in np.asarray(values).tolist()]

@@ -2,9 +2,9 @@
 (() => {
   const reports = JSON.parse(document.getElementById("data").textContent);
 
-  // ---------------------------------------------------------------- small tools
+  // ---------------------------------------------------------------- elements and numbers
 
-  /** Make an element; children are elements or text, which is never read as HTML. */
+  /** Make an element. Children are elements or text, which is never parsed as HTML. */
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -22,7 +22,7 @@
     return element;
   };
 
-  /** Unpack an array (rows, columns) when it is first read; see arrays.py. */
+  /** Decode an array (rows, columns) on first use; see arrays.py. */
   const unpack = (packed) => {
     if (packed.values) return packed;
     const text = atob(packed.data), bytes = new Uint8Array(text.length);
@@ -32,7 +32,7 @@
     let largest = 0;
     for (const value of packed.values) largest = Math.max(largest, Math.abs(value));
     packed.largest = largest * packed.scale || 1;
-    // Where colours end: single large values, such as those of an LSTM's cell, would leave all others pale.
+    // The end of the colour scale: the 99th percentile, so that a few large values, as in an LSTM's cell, do not leave all others pale.
     const some = packed.values.filter((_, place) => place % Math.ceil(packed.values.length / 5000) === 0).map(Math.abs).sort();
     packed.usual = Math.max(some[Math.floor(0.99 * (some.length - 1))] * packed.scale, packed.largest / 10) || 1;
     return packed;
@@ -65,11 +65,11 @@
   };
   const mix = (from, to, share) => from.map((value, place) => Math.round(value + (to[place] - value) * share));
   const css = (colour) => `rgb(${colour.join(",")})`;
-  /** value in -1 … 1; that of a gate in 0 … 1. */
+  /** The value is in [-1, 1], or in [0, 1] for a gate. */
   const heatColour = (value) => mix(palette.mid, value < 0 ? palette.low : palette.high, Math.abs(value) ** 0.8);
   const textColour = (value) => mix(palette.paper, value < 0 ? palette["text-low"] : palette["text-high"], Math.min(1, Math.abs(value)));
 
-  // ---------------------------------------------------------------- one model's choices, which its pictures share
+  // ---------------------------------------------------------------- the state of a model, shared by its pictures
 
   class Model {
     constructor(report) {
@@ -85,7 +85,7 @@
       if (this.firstUnit && this.stacks.length) Object.assign(this.chosen, this.find(...this.firstUnit));
       if (this.gradients) this.chosen.target = this.gradients.targets.length - 1;
     }
-    /** A unit of the last stack; where it is not among those that are shown, only its layer and part. */
+    /** Find a unit of the last stack; without the unit if it was left out of the report. */
     find(layer, reverse, part, unit) {
       const stack = this.stacks.length - 1, layers = this.stacks[stack].layers;
       const place = Math.max(layers.findIndex((one) => one.layer === layer && one.reverse === reverse), 0);
@@ -121,7 +121,7 @@
     return { element: make("label", {}, label, select), select, fill };
   };
 
-  /** Which stack and layer, shown where there are several. */
+  /** A control for the stack and layer, if there are several. */
   const layerControl = (model) => {
     const places = model.stacks.flatMap((stack, s) => stack.layers.map((layer, l) => [s, l, (model.stacks.length > 1 ? stack.name + ", " : "") + layer.name]));
     const control = selection("layer", places.map((place) => place[2]), (choice) => model.choose({ stack: places[choice][0], layer: places[choice][1] }));
@@ -164,7 +164,7 @@
     const slider = make("input", { type: "range", min: 0, step: 1, "aria-label": "Time step", oninput: () => model.choose({ step: Number(slider.value) }) });
     const count = make("output", { class: "count" });
     const button = (label, words, change) => make("button", { type: "button", "aria-label": words, onclick: () => model.choose({ step: model.chosen.step + change }) }, label);
-    const back = button("←", "One step back", -1), ahead = button("→", "One step ahead", 1);
+    const back = button("←", "One step back", -1), ahead = button("→", "One step forward", 1);
     const update = () => {
       const length = model.stack.tokens.length, { step } = model.chosen;
       slider.max = length - 1;
@@ -179,15 +179,15 @@
     return [make("label", { class: "wide" }, back, slider, ahead), count];
   };
 
-  // ---------------------------------------------------------------- pieces of pictures
+  // ---------------------------------------------------------------- parts of pictures
 
-  /** A unit's value after a step; before the first one it is that of the first state. */
+  /** The value of a unit after a step; its initial value before the first step. */
   const valueAt = (layer, part, row, unit) => {
     const packed = unpack(layer.parts[part]);
     return row < 0 || row >= packed.rows ? (layer.start[part] ? layer.start[part][unit] : 0) : at(packed, row, unit);
   };
 
-  /** Tokens as running text: words are set apart, characters are not. */
+  /** Tokens as running text: spaces between words, none between characters. */
   const writeTokens = (tokens, first, last, decorate, isOneLine = false) => {
     const joined = tokens.every((token) => [...token].length <= 1 || /^<.*>$/.test(token)) || tokens.some((token) => /\s/.test(token) && token.length > 1);
     const pieces = [];
@@ -212,7 +212,7 @@
     return [context, width, height];
   };
 
-  /** A bar for each unit: up and down from the middle, or up from the bottom for a gate. */
+  /** Draw a bar for each unit: up or down from the middle, or up from the bottom for a gate. */
   const drawBars = (canvas, values, largest, gate, colour) => {
     const [context, width, height] = prepare(canvas);
     const each = width / values.length, zero = gate ? height - 1 : height / 2;
@@ -243,7 +243,7 @@
 
   // ---------------------------------------------------------------- step by step
 
-  /** Variables and matrices in their letters: "W x_t" with W in its colour. */
+  /** Format variables and matrices: in "W x_t", W has its colour. */
   const symbols = (words) => make("span", { class: "sum" }, ...words.split(/([WUV]\b|_[^ ]+)/).map((part) =>
     part.startsWith("_") ? make("sub", {}, part.slice(1)) : /^[WUV]$/.test(part) ? make("b", { class: part.toLowerCase() }, part) : part));
 
@@ -288,7 +288,7 @@
       const most = current.sizes ? Math.max(...current.sizes.flat()) || 1 : 1;
       reads.replaceChildren(make("h3", {}, "reads ", symbols("x_t")), make("p", { class: "big" }, visible(tokens[step])),
         ...(sizes ? [bar("W x", sizes[0] / most, digits(sizes[0]), "w"), bar("U h", sizes[1] / most, digits(sizes[1]), "u"),
-          make("p", { class: "readout" }, sizes[1] ? `Lengths of the two vectors that are added up: what is read now makes ${percent(sizes[0] / (sizes[0] + sizes[1]))} of their sum, the past the rest.` : "The length of this vector. Nothing of the past is added.")] : []));
+          make("p", { class: "readout" }, sizes[1] ? `Norms of the two vectors that are added. The input makes up ${percent(sizes[0] / (sizes[0] + sizes[1]))} of their total, the previous state the rest.` : "The norm of this vector. The previous state is not added.")] : []));
 
       if (built !== current) buildStrips();
       const before = current.reverse ? step + 1 : step - 1;
@@ -321,7 +321,7 @@
     return draw;
   };
 
-  /** The equation of one unit of a small cell, with this step's numbers. */
+  /** The equation of one unit of a small cell, with the values at this step. */
   const workedEquation = (model, step) => {
     const { terms, gates, units, parts, reverse } = model.layer;
     if (!terms) return [];
@@ -338,9 +338,9 @@
       const column = place * size + unit;
       const x = at(input, step, column), h = at(hidden, step, column), bx = terms.biasInput[column], bh = terms.biasHidden[column];
       const result = parts["gate " + gate] ? value("gate " + gate, step) : value("hidden", step);
-      const isCandidate = gate === "candidate", apart = isCandidate && names.length === 3;
+      const isCandidate = gate === "candidate", isSplit = isCandidate && names.length === 3;
       const plain = isCandidate && names.length === 2;
-      const inner = apart ? [w(digits(x)), plus(bx), " + r · ( ", u(digits(h)), plus(bh), " )"]
+      const inner = isSplit ? [w(digits(x)), plus(bx), " + r · ( ", u(digits(h)), plus(bh), " )"]
         : names.length === 2 ? [w(digits(x)), plus(bx)] : [w(digits(x)), ...plusIn(u, h), plus(bx + bh)];
       return make("li", {}, letters[gate] || gate, low("t"), plain ? " = " : isCandidate ? " = tanh( " : " = σ( ", ...inner, plain ? "" : " )", ` = ${digits(result, 3)}`);
     });
@@ -353,10 +353,10 @@
       const [kept, made] = names.length === 2 ? [1 - z, z] : [z, 1 - z];
       lines.push(make("li", {}, "h", low("t"), ` = ${digits(made)} · n + ${digits(kept)} · h`, low("t−1"), ` = ${digits(made)} · (${digits(n)}) + ${digits(kept)} · (${digits(past)}) = ${digits(value("hidden", step), 3)}`));
     }
-    return [make("h3", { class: "figcaption" }, `The equation of unit ${unit} with the numbers of this step`),
+    return [make("h3", { class: "figcaption" }, `The equation of unit ${unit} with the values at this step`),
       make("div", { class: "controls" }, unitControl(model)),
       make("ul", { class: "worked" }, ...lines),
-      make("p", { class: "readout" }, "In each bracket: ", w("W x"), ...(names.length === 2 ? [] : [", ", u("U h")]), ", b.")];
+      make("p", { class: "readout" }, "Terms, in order: ", w("W x"), ...(names.length === 2 ? [] : [", ", u("U h")]), ", b.")];
   };
 
   tables.steps = (element, model) => {
@@ -391,7 +391,7 @@
       if (isNew) all.replaceChildren(make("table", { class: "matrix" },
         make("thead", {}, make("tr", {}, make("td"), ...source.slice(0, weights.columns).map((token) => make("th", { scope: "col" }, make("span", {}, visible(token)))))),
         make("tbody", {}, ...Array.from({ length: weights.rows }, (_, y) => make("tr", {}, make("th", { scope: "row" }, name(y)), ...shares.map((_, x) => {
-          const share = at(weights, y, x), cell = make("td", { title: `${name(y)} looks at ${visible(source[x])}: ${percent(share)}` });
+          const share = at(weights, y, x), cell = make("td", { title: `${name(y)} attends to ${visible(source[x])}: ${percent(share)}` });
           cell.style.backgroundColor = css(heatColour(clamp(share, 0, 1)));
           return cell;
         }))))));
@@ -399,7 +399,7 @@
     };
   };
 
-  /** The regions of a picture as squares; values in -1 … 1. */
+  /** The regions of a picture as squares; values are in [-1, 1]. */
   const regionGrid = ([rows, columns], values, title) => {
     const grid = make("div", { class: "regions", role: "img", "aria-label": `Regions of the picture, ${rows} by ${columns}` });
     grid.style.gridTemplateColumns = `repeat(${columns}, 1fr)`;
@@ -487,7 +487,7 @@
 
   tables.heat = (element, model) => {
     const packed = model.part, { layer } = model;
-    fillTable(element, ["Unit", "time scale, steps", "mean", "standard deviation", "lowest", "highest"], layer.units.map((unit, place) => {
+    fillTable(element, ["Unit", "time scale (steps)", "mean", "standard deviation", "minimum", "maximum"], layer.units.map((unit, place) => {
       const values = Array.from({ length: packed.rows }, (_, step) => at(packed, step, place));
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
@@ -521,7 +521,7 @@
         span.style.backgroundColor = css(textColour(gate ? 2 * values[place] - 1 : values[place] / largest));
         span.classList.toggle("now", place === step);
       });
-      text.setAttribute("aria-label", `The input; unit ${model.layer.units[unit]} colours it`);
+      text.setAttribute("aria-label", `The input, coloured by unit ${model.layer.units[unit]}`);
       read.textContent = `Unit ${model.layer.units[unit]}, ${partName(model.chosen.part)}: time scale ${short(model.layer.scales[unit])} steps.`;
       ramp.replaceChildren(make("span", { class: "ramp text" }, gate ? "0" : digits(-largest), make("i"), gate ? "1" : digits(largest)));
     };
@@ -530,17 +530,17 @@
   tables.text = (element, model) =>
     fillTable(element, ["Step", "token", `unit ${model.layer.units[model.chosen.unit]}`], model.stack.tokens.map((token, step) => [step + 1, visible(token), at(model.part, step, model.chosen.unit)]));
 
-  // ---------------------------------------------------------------- arrows back from one loss
+  // ---------------------------------------------------------------- gradients back from one loss
 
   views.bptt = (element, model) => {
     const { gradients, outputs } = model;
     const curve = selection("state", gradients.curves.map((one) => one.name), (choice) => model.choose({ curve: choice }));
-    const slider = make("input", { type: "range", min: 0, max: gradients.targets.length - 1, step: 1, "aria-label": "Step whose loss is sent back", oninput: () => model.choose({ target: Number(slider.value) }) });
+    const slider = make("input", { type: "range", min: 0, max: gradients.targets.length - 1, step: 1, "aria-label": "Step of the loss", oninput: () => model.choose({ target: Number(slider.value) }) });
     const count = make("output", { class: "count" });
     const losses = make("canvas", { class: "losses", role: "img" });
-    const arrows = make("div", { class: "arrows", tabindex: 0, role: "group", "aria-label": "Gradients at the states before" });
+    const arrows = make("div", { class: "arrows", tabindex: 0, role: "group", "aria-label": "Gradients at the other states" });
     const read = make("output", { class: "readout", "aria-live": "polite" });
-    const nameOf = (target) => (outputs && outputs.pooled ? "the answer" : `step ${target + 1}`);
+    const nameOf = (target) => (outputs && outputs.pooled ? "the output" : `step ${target + 1}`);
     const hasLosses = outputs && !outputs.pooled && outputs.losses.some((loss) => loss !== null);
     element.append(make("div", { class: "controls" }, gradients.curves.length > 1 ? curve.element : null,
       gradients.targets.length > 1 ? make("label", { class: "wide" }, "loss of", slider) : null, count), hasLosses ? losses : "", arrows, read);
@@ -623,14 +623,14 @@
         span.title = short(one.scores[place]);
       })));
       const sum = one.scores.reduce((total, score) => total + score, 0);
-      read.textContent = `Sum ${digits(sum, 3)}` + (one.completeness === null ? "." : `; ${percent(one.completeness)} from the difference of outputs that it explains.`);
+      read.textContent = `Sum ${digits(sum, 3)}` + (one.completeness === null ? "." : `, within ${percent(one.completeness)} of the difference of outputs that it explains.`);
       ramp.replaceChildren(make("span", { class: "ramp text" }, digits(-largest), make("i"), digits(largest)));
     };
   };
 
   tables.attribution = (element, model) => {
     const one = model.attributions[model.chosen.attribution];
-    fillTable(element, ["Input", "token", "adds"], one.scores.map((score, place) => [place + 1, one.regions ? `region ${place + 1}` : visible(one.tokens[place] ?? ""), score]));
+    fillTable(element, ["Input", "token", "contribution"], one.scores.map((score, place) => [place + 1, one.regions ? `region ${place + 1}` : visible(one.tokens[place] ?? ""), score]));
   };
 
   // ---------------------------------------------------------------- start
@@ -658,7 +658,7 @@
     picture.draw(true);
     picture.isNew = picture.isStale = false;
   };
-  // All are drawn once, one after the other; later only what is near the window follows each choice at once.
+  // All pictures are drawn once, one after the other. After that, a choice redraws at once only those near the window.
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const picture = pictures.find((one) => one.element === entry.target);
@@ -686,7 +686,7 @@
     document.getElementById("text").scrollIntoView();
   });
 
-  // Models that read the same input move together.
+  // Models that read inputs of the same length move together.
   let isFollowing = false;
   models.forEach((model) => model.listen((changes) => {
     if (isFollowing || !("step" in changes)) return;
@@ -703,7 +703,7 @@
   let waiting;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => pictures.forEach((picture) => { picture.isNew = true; refresh(picture); }), 120); });
 
-  // In a notebook's frame a link would lead out of the page.
+  // In the frame of a notebook, a link would leave the page.
   if (location.protocol === "about:") for (const link of document.querySelectorAll('a[href^="#"]')) link.addEventListener("click", (event) => {
     event.preventDefault();
     const target = document.getElementById(link.hash.slice(1));
@@ -711,7 +711,7 @@
     target.focus({ preventScroll: true });
   });
 
-  // The section at the top of the window is marked in the list of sections.
+  // Mark the section at the top of the window in the navigation.
   const links = [...document.querySelectorAll("nav a")], parts = links.map((link) => document.getElementById(link.hash.slice(1)));
   const mark = () => {
     const current = parts.findLastIndex((part) => part.getBoundingClientRect().top < innerHeight / 3);

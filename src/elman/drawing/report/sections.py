@@ -1,4 +1,4 @@
-"""The sections of the page: each picture with how to read it, what it does not show, and the table behind it."""
+"""The sections of the page: each picture with its caption and a table of its values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from elman.drawing.report.equations import equations_html
 from elman.drawing.report.network import CELL_NAMES, recursive_diagram, unrolled_diagram
 from elman.drawing.report.values import ModelReport, UnitScore
 
-_ROWS = 1000  # of the table of inputs and outputs
+_ROWS = 1000  # in the table of inputs and outputs
 _LAGS = (1, 2, 4, 8, 16, 32, 64)  # in the table of gradients
 
 
 class Section(NamedTuple):
-    """A part of the page."""
+    """A section of the page."""
 
     name: str
     title: str
@@ -28,19 +28,19 @@ class Section(NamedTuple):
 
 
 def sections(reports: Sequence[ModelReport]) -> list[Section]:
-    """Return the sections that there are numbers for."""
+    """Return the sections that the reports have data for."""
     diagrams = _figure("recursive", reports, _recursive) + _figure("unrolled", reports, _unrolled)
     curves = _gradients(reports) + _context(reports)
     contents = {
         "network": f'<div class="diagrams">{diagrams}</div>{_parameters(reports)}',
         "steps": _figure("step", reports, _view("steps", "One time step, chosen with a slider", _has_runs))
-        + _figure("attention", reports, _view("attention", "Where the decoder looks", _has_attention)),
+        + _figure("attention", reports, _view("attention", "Attention of the decoder", _has_attention)),
         "memory": _figure("heat", reports, _view("heat", "Units by time", _has_runs))
         + _figure("text", reports, _view("text", "The input, coloured by one unit", _has_runs))
         + _figure("saturation", reports, _saturation)
         + (f'<div class="pair">{curves}</div>' if curves else "")
         + _figure("holding", reports, _holding),
-        "bptt": _figure("back", reports, _view("bptt", "Gradients sent back from a chosen step", _has_gradients)),
+        "bptt": _figure("back", reports, _view("bptt", "Gradients back from a chosen step", _has_gradients)),
         "units": _figure("scores", reports, _units),
         "attribution": _figure("inputs", reports, _view("attribution", "What each input adds", _has_attributions)),
     }
@@ -55,7 +55,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -
         "<tr>" + "".join(_cell(cell, is_first=not place) for place, cell in enumerate(row)) + "</tr>" for row in rows
     )
     inside = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
-    return _scrolling(f"<table>{inside}</table>", caption)
+    return _make_scrollable(f"<table>{inside}</table>", caption)
 
 
 def _cell(value: object, *, is_first: bool) -> str:
@@ -68,39 +68,39 @@ def _cell(value: object, *, is_first: bool) -> str:
     return f"<td>{escape('–' if value is None else str(value))}</td>"
 
 
-def _scrolling(content: str, label: str, data: str = "") -> str:
-    """Let what is too wide scroll, also by keyboard."""
+def _make_scrollable(content: str, label: str, data: str = "") -> str:
+    """Make wide content scroll, also by keyboard."""
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(label)}"{data}>{content}</div>'
 
 
 class _Picture(NamedTuple):
-    """What one model puts into a figure."""
+    """The part of a figure that shows one model."""
 
     body: str
     behind: str = ""
-    """The table with the same numbers."""
+    """A table of the same values."""
 
 
 Builder: TypeAlias = Callable[[ModelReport, int], _Picture | None]
-"""Makes the picture of the model at a place among several; None where there are no numbers."""
+"""Takes a report and its index, and makes its picture; None if the report has no data for it."""
 
 
 def _figure(name: str, reports: Sequence[ModelReport], build: Builder) -> str:
-    """Return one figure with the pictures of all models side by side; nothing where there are none."""
+    """Return a figure with the pictures of all models side by side; empty if there are none."""
     pictures = [build(report, place) for place, report in enumerate(reports)]
     if not any(pictures):
         return ""
-    bodies = [_with_table(picture) for picture in pictures]
+    bodies = [_add_table(picture) for picture in pictures]
     if len(reports) == 1:
-        return _captioned(name, bodies[0])
+        return _add_caption(name, bodies[0])
     columns = "".join(
         f'<div class="model"><p class="model-name">{escape(report.name)}</p>{body}</div>'
         for report, body in zip(reports, bodies, strict=True)
     )
-    return _captioned(name, f'<div class="models">{columns}</div>')
+    return _add_caption(name, f'<div class="models">{columns}</div>')
 
 
-def _captioned(name: str, body: str) -> str:
+def _add_caption(name: str, body: str) -> str:
     title, reads, lacks = CAPTIONS[name]
     return (
         f'<figure class="figure" id="{name}" aria-labelledby="{name}-title">'
@@ -110,23 +110,23 @@ def _captioned(name: str, body: str) -> str:
     )
 
 
-def _with_table(picture: _Picture | None) -> str:
+def _add_table(picture: _Picture | None) -> str:
     if picture is None:
-        return '<p class="missing">This model has none.</p>'
+        return '<p class="missing">Not available for this model.</p>'
     if not picture.behind:
         return picture.body
     return f'{picture.body}<details class="table"><summary>As a table</summary>{picture.behind}</details>'
 
 
 def _view(kind: str, label: str, has_numbers: Callable[[ModelReport], bool]) -> Builder:
-    """Return what makes a picture that the page's script draws, and the table that it fills."""
+    """Return a builder for a picture and a table that the script of the page fills in."""
 
     def build(report: ModelReport, place: int) -> _Picture | None:
         if not has_numbers(report):
             return None
         data = f' data-view="{kind}" data-model="{place}"'
         body = f'<div class="view" role="group" aria-label="{escape(label)}"{data}></div>'
-        return _Picture(body, _scrolling("", f"{label}: table", f' data-table="{kind}" data-model="{place}"'))
+        return _Picture(body, _make_scrollable("", f"{label}: table", f' data-table="{kind}" data-model="{place}"'))
 
     return build
 
@@ -156,14 +156,14 @@ def _recursive(report: ModelReport, place: int) -> _Picture:
         for stack in report.network.stacks
         for layer, size in enumerate([stack.input_size, *[stack.output_size] * (stack.num_layers - 1)])
     ]
-    head = ("Layer", "reads", "rows of W and U", "units", "directions", "hands on")
-    body = _scrolling(recursive_diagram(report.network), "The network with its loop")
+    head = ("Layer", "input size", "rows of W and U", "units", "directions", "output size")
+    body = _make_scrollable(recursive_diagram(report.network), "The network with its loop")
     return _Picture(body, table(head, sizes, "Sizes of the recurrent layers"))
 
 
 def _unrolled(report: ModelReport, place: int) -> _Picture:
     same = '<p class="remark">The same <b class="w">W</b>, <b class="u">U</b>, <b class="v">V</b> at every step.</p>'
-    body = _scrolling(unrolled_diagram(report), "The network unrolled over this input") + same
+    body = _make_scrollable(unrolled_diagram(report), "The network unrolled over this input") + same
     outputs, stack = report.outputs, report.network.stacks[-1].name
     if outputs is None or stack not in report.runs:
         return _Picture(body)
@@ -174,7 +174,7 @@ def _unrolled(report: ModelReport, place: int) -> _Picture:
             outputs.steps, outputs.names, outputs.probabilities, outputs.targets, outputs.losses, strict=True
         )
     ]
-    head = ("Step", "reads", "likeliest output", "probability", "target", "loss, nats")
+    head = ("Step", "input", "most likely output", "probability", "target", "loss (nats)")
     caption = "Inputs and outputs" if len(rows) <= _ROWS else f"The first {_ROWS:,} inputs and outputs"
     return _Picture(body, table(head, rows[:_ROWS], caption))
 
@@ -195,8 +195,8 @@ def _parameters(reports: Sequence[ModelReport]) -> str:
             for row in parameters
         ]
         name = f'<p class="model-name">{escape(report.name)}</p>' if len(reports) > 1 else ""
-        listed = table(("Name", "in the equations", "shape", "numbers", "share"), rows, f"Parameters of {report.name}")
-        columns.append(f'<div class="model">{name}<p class="remark">{total:,} numbers.</p>{listed}</div>')
+        rows_table = table(("Name", "symbol", "shape", "parameters", "share"), rows, f"Parameters of {report.name}")
+        columns.append(f'<div class="model">{name}<p class="remark">{total:,} parameters.</p>{rows_table}</div>')
     cells = dict.fromkeys(stack.cell for report in reports for stack in report.network.stacks)
     equations = "".join(
         f'<details class="table"><summary>The equations of {escape(CELL_NAMES.get(cell, cell))}</summary>'
@@ -204,8 +204,8 @@ def _parameters(reports: Sequence[ModelReport]) -> str:
         for cell in cells
     )
     return (
-        '<section class="figure" id="parameters"><h3 class="figcaption">Parameters</h3><p class="remark">No shape has '
-        "the time in it: the number of parameters is the same for 5 steps and for 5,000.</p>"
+        '<section class="figure" id="parameters"><h3 class="figcaption">Parameters</h3><p class="remark">No shape '
+        "depends on the number of time steps: 5 steps and 5,000 steps use the same parameters.</p>"
         f'<div class="models">{"".join(columns)}</div>{equations}</section>'
     )
 
@@ -229,7 +229,7 @@ def _saturation(report: ModelReport, place: int) -> _Picture | None:
                 charts.append(f'<div class="multiples"><h3>{escape(where)}</h3>{"".join(drawn)}</div>')
     if not charts:
         return None
-    behind = table(("Gate", "closed, share", "open, share", "mean"), rows, "How often gates are closed and open")
+    behind = table(("Gate", "share closed", "share open", "mean"), rows, "Share of steps with closed and open gates")
     return _Picture("".join(charts), behind)
 
 
@@ -254,10 +254,10 @@ def _gradients(reports: Sequence[ModelReport]) -> str:
         for name, gradients in named
         for curve in gradients.curves
     ]
-    head = ("State", *(f"lag {lag}" for lag in _LAGS), "1/e after", "1 % after")
-    chart = verdicts + _scrolling(gradient_chart(named), "Gradient by lag")
+    head = ("State", *(f"lag {lag}" for lag in _LAGS), "below 1/e at lag", "below 1 % at lag")
+    chart = verdicts + _make_scrollable(gradient_chart(named), "Gradient by lag")
     picture = _Picture(chart, table(head, rows, "Mean size of the gradient by lag"))
-    return _captioned("gradients", _with_table(picture))
+    return _add_caption("gradients", _add_table(picture))
 
 
 def _context(reports: Sequence[ModelReport]) -> str:
@@ -272,9 +272,9 @@ def _context(reports: Sequence[ModelReport]) -> str:
         rows += [(f"{before}{lag}", loss, other) for lag, loss, other in found]
         if use.whole is not None:
             rows.append((f"{before}all", use.whole, None))
-    behind = table(("Tokens", "the network", "n-grams"), rows, f"Loss by context, {named[0][1].unit}")
-    picture = _Picture(_scrolling(context_chart(named), "Loss by context"), behind)
-    return _captioned("context", _with_table(picture))
+    behind = table(("Context (tokens)", "network", "n-grams"), rows, f"Loss by context, {named[0][1].unit}")
+    picture = _Picture(_make_scrollable(context_chart(named), "Loss by context"), behind)
+    return _add_caption("context", _add_table(picture))
 
 
 def _holding(report: ModelReport, place: int) -> _Picture | None:
@@ -282,15 +282,14 @@ def _holding(report: ModelReport, place: int) -> _Picture | None:
         return None
     tokens = next(iter(report.runs.values())).tokens if report.runs else ()
     words = "".join(
-        f'<p class="remark"><strong>{escape(held.name)}</strong> holds {describe_ends(held)}.</p>'
-        for held in report.holding
+        f'<p class="remark"><strong>{escape(held.name)}</strong>: {describe_ends(held)}.</p>' for held in report.holding
     )
     rows = [
         (step + 1, tokens[step] if step < len(tokens) else "", *(float(held.shares[step]) for held in report.holding))
         for step in range(len(report.holding[0].shares))
     ]
     behind = table(("Step", "token", *(held.name for held in report.holding)), rows, "Shares by time step")
-    return _Picture(words + _scrolling(holding_chart(report.holding), "Shares by time step"), behind)
+    return _Picture(words + _make_scrollable(holding_chart(report.holding), "Shares by time step"), behind)
 
 
 # ---------------------------------------------------------------- units
@@ -302,11 +301,11 @@ def _units(report: ModelReport, place: int) -> _Picture | None:
     has_effects = any(unit.effect for unit in report.units)
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in ("Follows", "unit", "score", "measure", "chance reaches", *["when it is changed"] * has_effects)
+        for name in ("Feature", "unit", "score", "measure", "chance level", *["effect of changing it"] * has_effects)
     )
     rows = "".join(_unit_row(unit, place, has_effects) for unit in report.units)
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return _Picture(_scrolling(body, "Units that follow something"))
+    return _Picture(_make_scrollable(body, "Units that follow a feature"))
 
 
 def _unit_row(unit: UnitScore, place: int, has_effects: bool) -> str:

@@ -1,7 +1,7 @@
-"""What a report shows of one model: numbers and names, from wherever they come.
+"""The data of a report.
 
-Shapes: T time steps, H hidden units, G gates, K lags. Every part but the network may be missing; the report then leaves
-its section out.
+Shapes: T time steps, H hidden units, G gates, K lags. Every part except the network may be missing; the page then
+leaves out its section.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StackPlan:
 
     @property
     def output_size(self) -> int:
-        """The size of what a layer hands on."""
+        """The size of a layer's output."""
         return self.hidden_size * (self.directions if self.merge == "concat" else 1)
 
     @property
@@ -51,43 +51,43 @@ class StackPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterRow:
-    """One tensor that the network learns."""
+    """A parameter of the network."""
 
     name: str
-    """As in the saved model, such as ``rnn.weight_hh_l0``."""
+    """The name in the saved model, such as ``rnn.weight_hh_l0``."""
     symbol: str
-    """What the equations call it: ``W``, ``U``, ``V``, ``b``; empty where they have no letter."""
+    """The symbol in the equations: ``W``, ``U``, ``V`` or ``b``; empty if there is none."""
     shape: tuple[int, ...]
 
     @property
     def count(self) -> int:
-        """How many numbers it holds."""
+        """The number of elements."""
         return int(np.prod(self.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
-    """A network as its diagrams show it."""
+    """The structure of a network, as the diagrams show it."""
 
     stacks: tuple[StackPlan, ...]
     """One, or an encoder and a decoder."""
     parameters: tuple[ParameterRow, ...]
     num_outputs: int
-    """O: rows of V."""
+    """The number of rows of V."""
     reads: str = "token"
-    """What one time step reads: ``token``, ``word``, ``event``, ``numbers`` …"""
+    """What one time step reads, such as ``token``, ``word`` or ``character``."""
     vocabulary: int | None = None
-    """Rows of the embedding; None where numbers are read."""
+    """The number of rows of the embedding; None if the inputs are numbers."""
     pooling: str | None = None
-    """How all states of a sequence become one: ``last``, ``mean``, ``max``, ``attention``; None where every step has an
-    output of its own."""
+    """How the states of a sequence are pooled: ``last``, ``mean``, ``max`` or ``attention``; None if every step has an
+    output."""
     crf: bool = False
     attention: str | None = None
-    """How the decoder looks at what was read; None where it does not."""
+    """The kind of the decoder's attention; None without attention."""
     regions: tuple[int, int] | None = None
-    """Rows and columns of the picture's regions, from which the decoder's first state is made."""
+    """Rows and columns of the picture's regions, from which the decoder's initial state is computed."""
     features: int = 0
-    """Numbers in each region."""
+    """The number of features of each region."""
 
 
 # ---------------------------------------------------------------- one sequence
@@ -95,57 +95,57 @@ class NetworkPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What is added up inside a small cell, for the equation with its numbers: (T, G·H) and (G·H,)."""
+    """The terms that a small cell adds up, for the worked equation: (T, G·H) each, and (G·H,) each for the biases."""
 
     from_input: Array
     """W x_t."""
     from_hidden: Array
-    """U h_{t-1}; zeros where the cell does not read it."""
+    """U h_{t-1}; zeros if the cell does not read h_{t-1}."""
     bias_input: Array
     bias_hidden: Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerStates:
-    """One layer and direction over a sequence, by time, whichever way the layer reads."""
+    """The states of one layer and direction over a sequence, in order of time for both directions."""
 
     layer: int
     hidden: Array
     """(T, H)."""
     is_reverse: bool = False
     cell: Array | None = None
-    """(T, H), of an LSTM."""
+    """(T, H), for an LSTM."""
     gates: Mapping[str, Array] = field(default_factory=dict)
-    """Each gate by name (T, H)."""
+    """The gates by name, (T, H) each."""
     start: Mapping[str, Array] = field(default_factory=dict)
-    """The state before the first step that it reads: ``hidden`` and ``cell`` (H,) each; zeros where missing."""
+    """The initial state of this direction: ``hidden`` and ``cell``, (H,) each; zeros if missing."""
     sizes: Array | None = None
     """(T, 2): the 2-norms of W x_t and of U h_{t-1}."""
     terms: Terms | None = None
 
     @property
     def name(self) -> str:
-        """``layer 1``, and the direction where it is the reverse."""
+        """The name on the page, such as ``layer 1`` or ``layer 1, backward``."""
         return f"layer {self.layer + 1}" + (", backward" if self.is_reverse else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackRun:
-    """A stack over a sequence."""
+    """A run of a stack over a sequence."""
 
     tokens: Sequence[str]
-    """What each of the T steps reads."""
+    """The input of each of the T steps."""
     layers: Sequence[LayerStates]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What the network says, and how wrong it is: a row for each of N outputs."""
+    """The network's predictions and losses, one row for each of N outputs."""
 
     steps: Sequence[int]
-    """The time step of the last stack that each output belongs to."""
+    """The time step of each output in the last stack."""
     names: Sequence[Sequence[str]]
-    """The likeliest answers, best first."""
+    """The most likely outputs, best first."""
     probabilities: Sequence[Sequence[float]]
     targets: Sequence[str | None]
     losses: Sequence[float | None]
@@ -153,68 +153,69 @@ class Outputs:
     target_probabilities: Sequence[float | None]
 
 
-# ---------------------------------------------------------------- what was measured
+# ---------------------------------------------------------------- measurements
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientCurve:
-    """|d loss_t / d state| for lag 1 … K, of one part of the state of one layer and direction."""
+    """|d loss_t / d state| at lags 1 to K, for one part of the state of one layer and direction."""
 
     name: str
-    """Such as ``layer 1 · h``."""
+    """The name on the page, such as ``layer 1 · h``."""
     norms: Array
-    """(R, K): of R losses; NaN where a lag lies outside the input."""
+    """(R, K), for R losses; NaN if a lag lies outside the input."""
     origins: Sequence[int]
-    """(R,) the time steps that lags are counted from."""
+    """The time step that the lags of each loss are counted from, (R,)."""
     mean: Array
     lower: Array
-    """The quartiles over targets, (K,) each."""
+    """The lower quartile over the losses, (K,)."""
     upper: Array
+    """The upper quartile, (K,)."""
     reach: int | None
-    """The lag at which the mean falls below 1/e of that at lag 1; None where it never does."""
+    """The lag at which the mean falls below 1/e of that at lag 1; None if it does not."""
     reach_percent: int | None
     """The lag at which it falls below 1 %."""
     stack: str = ""
-    """Whose state it is; the last one's where empty."""
+    """The name of the stack; the last stack if empty."""
     is_reverse: bool = False
-    """Whether its lags count to the right."""
+    """Whether lags count to the right."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientPlot:
-    """Gradients by lag, and what they mean."""
+    """Gradients by lag, and the verdict on them."""
 
     targets: Sequence[int]
-    """(R,) the outputs whose losses were sent back."""
+    """The outputs whose losses were differentiated, (R,)."""
     curves: Sequence[GradientCurve]
     verdict: str
-    """One word or two: ``healthy``, ``vanishing``, ``exploding`` …"""
+    """One or two words, such as ``healthy``, ``vanishing`` or ``exploding``."""
     explanation: str
     remedy: str = ""
     truncated_at: int | None = None
-    """How many steps training goes back."""
+    """The number of steps after which training truncates gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContextPlot:
-    """The loss when the model may look back only so many tokens."""
+    """The loss with limited context."""
 
     lags: Sequence[int]
     losses: Sequence[float]
     ngram_losses: Sequence[float] | None = None
     whole: float | None = None
-    """The loss with all that came before."""
+    """The loss with the full context."""
     unit: str = "nats per token"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """How much of each input the vector holds from which a classifier decides."""
+    """How much of each input the last state of a sequence holds."""
 
     name: str
-    """Such as ``last state, forward``."""
+    """The name on the page, such as ``last state, forward``."""
     shares: Array
-    """(T,), adding up to 1."""
+    """The share of each input, (T,); the shares sum to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,56 +230,56 @@ class UnitScore:
     score: float
     measure: str = "AUC"
     bound: float | None = None
-    """What chance reaches: the same for shuffled labels."""
+    """The chance level of the score."""
     is_reverse: bool = False
     effect: str = ""
-    """What setting it to another value changes, in words."""
+    """A description of what changing the unit's value does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionPlot:
-    """Which inputs decided one output."""
+    """The contributions of the inputs to one output."""
 
     target: str
-    """What was decided, such as ``"e" at step 12``."""
+    """The output, such as ``"e" at step 12``."""
     method: str
     scores: Array
-    """(S,), one for each input."""
+    """The contribution of each input, (S,)."""
     tokens: Sequence[str]
     completeness: float | None = None
-    """How far the scores' sum is from the difference of outputs that they should explain, as a share of it."""
+    """The relative error of the scores' sum, compared with the difference of outputs that it should equal."""
     regions: tuple[int, int] | None = None
-    """Rows and columns, where the inputs are regions of a picture."""
+    """Rows and columns, if the inputs are regions of a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelReport:
-    """All that is shown of one model."""
+    """The report on one model."""
 
     name: str
-    """The folder, or what the model is called."""
+    """The folder or the name of the model."""
     task: str
-    """Such as ``Language model``."""
+    """The name of the task, such as ``Language model``."""
     network: NetworkPlan
     source: str = ""
-    """Where the sequence comes from, and how much of it is shown."""
+    """The source of the input, and how many of its steps are shown."""
     runs: Mapping[str, StackRun] = field(default_factory=dict)
-    """By the name of the stack."""
+    """The runs by the name of the stack."""
     outputs: Outputs | None = None
     attention: Array | None = None
-    """(N, S): a row for each of the decoder's steps."""
+    """(N, S), one row for each step of the decoder."""
     gradients: GradientPlot | None = None
     context: ContextPlot | None = None
     holding: Sequence[Holding] = ()
     units: Sequence[UnitScore] = ()
     attributions: Sequence[AttributionPlot] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
-    """Figures for the head of the page, by name."""
+    """The figures at the top of the page, by name."""
     notes: Sequence[str] = ()
-    """What a reader must know, such as what was cut off."""
+    """Notes for the reader, such as that the input was cut."""
 
     def _repr_html_(self) -> str:
-        """Show the page in a notebook, in a frame of its own."""
+        """Return the page in a frame, for a notebook."""
         from elman.drawing.report.page import html
 
         return f'<iframe srcdoc="{escape(html(self))}" sandbox="allow-scripts" width="100%" height="800"></iframe>'
