@@ -126,8 +126,11 @@ def test_printed_commands_quote_names_with_blanks(shell, tmp_path, easy_file, ti
     folder = tmp_path / "my first model"
     answer = shell("train", "lm", easy_file, "--out", folder, *tiny_flags)
     assert answer.code == 0
-    command = answer.out.rpartition("elman ")[2].strip()
-    assert shlex.split(command)[:2] == ["generate", str(folder)]
+    (command,) = [line for line in answer.out.splitlines() if " generate " in line]
+    assert shlex.split(command.partition("elman ")[2])[:2] == ["generate", str(folder)]
+    if "Warning" in answer.out:
+        command = answer.out.rpartition("elman train")[2]
+        assert {str(folder), str(easy_file)} & set(shlex.split(command)) == {str(easy_file)}
     missing = shell("info", tmp_path / "no model").err
     assert str(tmp_path / "no model") in shlex.split(missing.partition("; ")[2])
 

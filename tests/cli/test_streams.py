@@ -84,6 +84,7 @@ def commands(saved, tmp_path, tiny_flags, monkeypatch, quick):
         "generate": ["generate", saved, "--max-tokens", "9"],
         "predict": ["predict", saved, text],
         "evaluate": ["evaluate", saved, text],
+        "inspect": ["inspect", saved, text, "--json", "--steps", "20"],
         "compare": ["compare", "lm", text, "--models", "ngram:2", *tiny_flags],
         "info": ["info", saved],
         "data": ["data", "show", "sentences"],

@@ -13,7 +13,7 @@ import elman
 from elman.cli import info
 from elman.errors import Interrupted
 from elman.families import gradients
-from elman.families.gradients import LAGS, LOSSES, STRETCH, TrainingGradients, count_reached_steps, summarise
+from elman.families.gradients import LAGS, LOSSES, STREAM_IDS, TrainingGradients, count_reached_steps, summarise
 from elman.families.saved.description import model_card
 from elman.inspection import gradient_by_lag
 from elman.training.progress import Progress
@@ -89,7 +89,7 @@ def test_the_figures_are_those_of_inspection(task, easy):
     assert len(set(places)) == LOSSES  # early ones and late ones
     assert max(places) > 35
     sequences = ["".join(unrolled.stacks["rnn"].tokens).removeprefix("<s>") for unrolled, _ in chosen]
-    text = easy[:STRETCH] if task == "lm" else "\n".join(sequences)
+    text = easy[:STREAM_IDS] if task == "lm" else "\n".join(sequences)
     every = gradient_by_lag(model, text, lags=LAGS, losses=10**6)
     wanted = {(row, int(output)) for row, (_, outputs) in enumerate(chosen, start=1) for output in outputs}
     rows = [pair in wanted for pair in zip(every.records.tolist(), every.steps.tolist(), strict=True)]

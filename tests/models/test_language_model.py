@@ -825,11 +825,15 @@ def test_a_dry_run_leaves_the_model_unfitted(tiny, easy):
         model.generate("the")
 
 
+def drop_empty(row):
+    return {name: value for name, value in row.items() if value is not None}
+
+
 def test_the_log_survives_loading_and_saving_elsewhere(tiny, easy, tmp_path):
     model = tiny().fit(easy)
     model.save(tmp_path / "first")
     loaded = elman.load(tmp_path / "first")
-    assert loaded.history_ == model.history_
+    assert [drop_empty(row) for row in loaded.history_] == [drop_empty(row) for row in model.history_]
     loaded.save(tmp_path / "second")
     assert (tmp_path / "second" / "log.csv").read_bytes() == (tmp_path / "first" / "log.csv").read_bytes()
 

@@ -109,6 +109,7 @@ def _show_log() -> None:
         logger.addHandler(_HANDLER)
     _HANDLER.printed.clear()
     logging.getLogger("elman.kernels").setLevel(logging.INFO)
+    logging.getLogger("elman.nn").setLevel(logging.NOTSET)  # train shows which backend computes the layers
 
 
 def _run(words: list[str]) -> int:

@@ -79,6 +79,11 @@ class Model(StorableModel):
     def _count_duplicates(self) -> tuple[int, int]:
         """Return how many held-out items are also in the training data, and how many there are."""
 
+    @property
+    def _held_out_noun(self) -> str:
+        """What :meth:`_count_duplicates` counts, in the plural."""
+        return "items"
+
     def _generated(self) -> tuple[Sequence[str], Sequence[str]]:
         """Return the texts generated for the validation data and some true texts, for models that generate texts."""
         return (), ()
@@ -309,7 +314,9 @@ class Model(StorableModel):
         try:
             self._duplicates = self._count_duplicates()
             if self._duplicates[0]:
-                progress.note("{:,} of {:,} held-out items are also in the training data".format(*self._duplicates))
+                number, held_out = self._duplicates
+                noun = self._held_out_noun
+                progress.note(f"{number:,} of {held_out:,} held-out {noun} are also in the training data")
             for name, figures in self._evaluate_baselines(affordable_seconds(self)):
                 self._baselines[name] = figures
         except Exception as error:
@@ -329,6 +336,7 @@ class Model(StorableModel):
                 passes=passes,
                 held_out=held_out,
                 duplicates=duplicates,
+                noun=self._held_out_noun,
                 generated=generated,
                 references=references,
             )

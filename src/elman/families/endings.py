@@ -75,6 +75,8 @@ class Ending:
     """The number of held-out items among which duplicates are counted."""
     duplicates: int = 0
     """How many of them are also in the training data."""
+    noun: str = "items"
+    """What they are, in the plural."""
     generated: Sequence[str] = ()
     """The texts that the model generated for the held-out inputs."""
     references: Sequence[str] = field(default=())
@@ -85,7 +87,7 @@ class Ending:
         found = [self._describe_passes(), self._describe_baseline(), self._describe_repetition()]
         if self.duplicates > DUPLICATE_SHARE * self.held_out:
             found.append(
-                f"{self.duplicates:,} of {self.held_out:,} held-out items are also in the training data, so the "
+                f"{self.duplicates:,} of {self.held_out:,} held-out {self.noun} are also in the training data, so the "
                 "figures are too optimistic"
             )
         return [one for one in found if one]

@@ -199,6 +199,10 @@ class NextTokenModel(NextTokenSettings, Model):
             return count_duplicates((one.tobytes() for one in np.split(ids, offsets[1:-1])), held_out), len(held_out)
         return count_copied(ids, valid, COPIED_TOKENS), len(valid)
 
+    @property
+    def _held_out_noun(self) -> str:
+        return "sequences" if self._independent else f"tokens, in runs of {COPIED_TOKENS} or more,"
+
     def _final_metrics(self) -> dict[str, float | int]:
         return self._evaluate(self._valid)
 
