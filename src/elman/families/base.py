@@ -80,7 +80,7 @@ class Model(StorableModel):
         """Return how many held-out items are also in the training data, and how many there are."""
 
     @property
-    def _held_out_noun(self) -> str:
+    def held_out_noun(self) -> str:
         """What :meth:`_count_duplicates` counts, in the plural."""
         return "items"
 
@@ -315,7 +315,7 @@ class Model(StorableModel):
             self._duplicates = self._count_duplicates()
             if self._duplicates[0]:
                 number, held_out = self._duplicates
-                noun = self._held_out_noun
+                noun = self.held_out_noun
                 progress.note(f"{number:,} of {held_out:,} held-out {noun} are also in the training data")
             for name, figures in self._evaluate_baselines(affordable_seconds(self)):
                 self._baselines[name] = figures
@@ -336,7 +336,7 @@ class Model(StorableModel):
                 passes=passes,
                 held_out=held_out,
                 duplicates=duplicates,
-                noun=self._held_out_noun,
+                noun=self.held_out_noun,
                 generated=generated,
                 references=references,
             )

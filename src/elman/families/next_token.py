@@ -200,7 +200,7 @@ class NextTokenModel(NextTokenSettings, Model):
         return count_copied(ids, valid, COPIED_TOKENS), len(valid)
 
     @property
-    def _held_out_noun(self) -> str:
+    def held_out_noun(self) -> str:
         return "sequences" if self._independent else f"tokens, in runs of {COPIED_TOKENS} or more,"
 
     def _final_metrics(self) -> dict[str, float | int]:

@@ -74,7 +74,7 @@ def model_card(model: Any) -> str:
     lines += ["## Data", ""]
     lines += [f"- {name}: {write_json(value)}" for name, value in model.data_.items()]
     if duplicates := model.metrics_.get("duplicates"):
-        lines.append(f"- {duplicates:,} held-out {model._held_out_noun} are also in the training data")
+        lines.append(f"- {duplicates:,} held-out {model.held_out_noun} are also in the training data")
     for title, part in (("Validation", "valid"), ("Training", "train")):
         values = model.metrics_.get(part, {})  # empty for an unfinished training
         lines += ["", f"## {title}", "", "| figure | value |", "|---|---|"]
