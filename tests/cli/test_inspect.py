@@ -1,4 +1,4 @@
-"""``elman inspect``: the numbers that Python gives, of an input as ``predict`` reads it; and what is refused."""
+"""``elman inspect`` gives the same numbers as Python, reads inputs as ``predict`` does, and refuses bad options."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def make(task):
     return elman.Composer(**SMALL, embedding_size=4, batch_size=2).fit(SCALE * 6)
 
 
-INPUTS = {  # a file's name and content, the record to look at, and what Python is given
+INPUTS = {  # name and content of a file, the record to inspect, and the input in Python
     "lm": ("text.txt", TEXT, 1, TEXT),
     "tagger": ("text.conll", "b X\na X\n\na X\nb X\n", 2, [["a", "b"]]),
     "classifier": ("texts.csv", "text,label\nbad good,neg\ngood film,pos\n", 2, ["good film"]),
@@ -114,7 +114,7 @@ def test_units_context_and_attribution_are_those_of_python(task, folders, shell,
         assert read["units"] == rank_units(model, given).to_json()
 
 
-def test_an_ngram_model_beside_it(folders, shell, tmp_path):
+def test_train_adds_the_losses_of_ngram_models(folders, shell, tmp_path):
     (tmp_path / "train.txt").write_text(TEXT * 9)
     words = ("inspect", folders("lm"), "--text", TEXT, "--train", tmp_path / "train.txt")
     read = json.loads(shell(*words, "--json").out)["context_use"]
@@ -137,14 +137,14 @@ def test_an_ngram_model_beside_it(folders, shell, tmp_path):
 
 def test_a_text_and_a_pipe_are_read_as_predict_reads_them(folders, shell, monkeypatch):
     for task, text in {"lm": "the fox", "tagger": "a b b", "classifier": "good film", "translator": "b a"}.items():
-        told = json.loads(shell("inspect", folders(task), "--text", text, "--json").out)
-        assert "".join(told.get("source_tokens") or told["tokens"]).replace(" ", "") == text.replace(" ", "")
+        found = json.loads(shell("inspect", folders(task), "--text", text, "--json").out)
+        assert "".join(found.get("source_tokens") or found["tokens"]).replace(" ", "") == text.replace(" ", "")
         piped = _pipe(shell, monkeypatch, text + "\n", "inspect", folders(task), "-", "--json")
         states = {name: np.array(array)[: len(text)] for name, array in json.loads(piped.out)["states"].items()}
-        for name, array in told["states"].items():
+        for name, array in found["states"].items():
             np.testing.assert_allclose(states[name][: len(array)], array[: len(states[name])], atol=1e-6)
-    told = json.loads(shell("inspect", folders("composer"), "--text", SCALE, "--json").out)
-    assert len(told["tokens"]) == len(told["targets"]) > 8
+    found = json.loads(shell("inspect", folders("composer"), "--text", SCALE, "--json").out)
+    assert len(found["tokens"]) == len(found["targets"]) > 8
 
 
 def _pipe(shell, monkeypatch, text, *words):
@@ -202,7 +202,7 @@ def test_what_is_refused(task, words, code, message, folders, shell, tmp_path):
     assert answer.err.count("\n") <= 2
 
 
-def test_a_picture_that_is_given_to_a_model_of_texts(folders, shell, tmp_path):
+def test_a_picture_for_a_text_model_is_refused(folders, shell, tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
     for task in ("lm", "tagger", "classifier", "translator", "composer"):
         answer = shell("inspect", folders(task), tmp_path / "a.png")
@@ -228,7 +228,7 @@ def test_a_report_of_every_task_is_that_of_python(task, folders, shell, tmp_path
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == html(expected)
 
 
-def test_several_models_stand_in_one_report(folders, shell, tmp_path):
+def test_several_models_share_one_report(folders, shell, tmp_path):
     out = tmp_path / "compared.html"
     (tmp_path / "text.txt").write_text("a b b\n")
     words = [folders("tagger"), folders("classifier"), tmp_path / "text.txt", "--input-format", "text", "--out", out]
@@ -244,8 +244,8 @@ def test_several_models_stand_in_one_report(folders, shell, tmp_path):
 
 def test_two_dashes_end_the_models(folders, shell, tmp_path):
     (tmp_path / "text.txt").write_text(TEXT)
-    told = shell("inspect", folders("lm"), "--json", "--", tmp_path / "text.txt")
-    assert json.loads(told.out)["tokens"] == list(TEXT)
+    found = shell("inspect", folders("lm"), "--json", "--", tmp_path / "text.txt")
+    assert json.loads(found.out)["tokens"] == list(TEXT)
     answer = shell("inspect", folders("lm"), "--json", "--", folders("tagger"))
     assert answer.code == 3
     assert f"{folders('tagger')}: is a folder" in answer.err

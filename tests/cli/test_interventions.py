@@ -1,4 +1,4 @@
-"""``--clamp`` and ``--ablate``: what a command prints is what Python's changed model gives; and what is refused."""
+"""``--clamp`` and ``--ablate`` print what the clamped model in Python gives, and refuse bad units."""
 
 import json
 

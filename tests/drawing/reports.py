@@ -1,4 +1,4 @@
-"""Made-up reports: the states are real ones, computed with the reference cells from random weights."""
+"""Made-up reports, with states that the reference cells compute from random weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def made_up(
     kind: str = "one",
     seed: int = 0,
 ) -> ModelReport:
-    """Return a report with every section: of one stack, of an encoder and a decoder (``pair``), or of a ``picture``."""
+    """Return a report with every section, for one stack, an encoder and a decoder (``pair``), or a ``picture``."""
     random = np.random.default_rng(seed)
     names = {"pair": ("encoder", "decoder"), "picture": ("decoder",)}.get(kind, ("rnn",))
     inputs = (

@@ -1,4 +1,4 @@
-"""The report is one file that holds all it needs, runs nothing but its own script, and says in tables what it draws."""
+"""The report is one complete HTML file, runs only its own script, and has a table behind every picture."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ VOID = {"meta", "input", "br", "link", "img"}
 
 
 class Page(HTMLParser):
-    """A page's elements in order, and whether every one that opens also closes."""
+    """The elements of a page in order; fails if a tag is not closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Page(HTMLParser):
     ],
     ids=["lstm", "rnn", "mingru", "tagger", "classifier", "translator", "captioner", "two models"],
 )
-def test_the_page_is_whole_and_asks_for_nothing(reports):
+def test_the_page_is_complete_and_loads_nothing(reports):
     text = html(*reports)
     page = Page(text)
     ids = page.ids()
@@ -110,7 +110,7 @@ def test_text_is_shown_and_never_run():
     assert page.data()[0]["stacks"][0]["tokens"] == text
 
 
-def test_diagrams_are_well_formed_and_say_the_sizes():
+def test_diagrams_are_well_formed_and_show_the_sizes():
     text = html(made_up(hidden_size=24, num_layers=2, directions=2, crf=True))
     drawings = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
     assert all(drawing.get("aria-label") for drawing in drawings)
@@ -128,17 +128,17 @@ def test_only_first_and_last_steps_are_drawn():
     assert "5 more" in words
 
 
-def test_every_picture_has_its_two_sentences_and_a_table():
+def test_every_picture_has_a_caption_and_a_table():
     page = Page(html(made_up(pooling="last")))
     figures = sum(tag == "figure" for tag, _ in page.elements)
     assert figures == 12
     assert page.text.count("How to read it") == figures
     assert page.text.count("What it does not show") == figures
-    assert page.text.count("As a table") == figures - 1  # the units are a table themselves
+    assert page.text.count("As a table") == figures - 1  # the units are shown as a table already
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
-def test_arrays_come_back_as_they_were(is_exact):
+def test_arrays_survive_a_round_trip(is_exact):
     values = np.random.default_rng(0).normal(size=(7, 5))
     stored = pack(values, is_exact=is_exact)
     numbers = np.frombuffer(base64.b64decode(stored["data"]), {"f4": "<f4", "i1": "i1"}[stored["type"]])
@@ -147,7 +147,7 @@ def test_arrays_come_back_as_they_were(is_exact):
     np.testing.assert_allclose(found, values, atol=1e-6 if is_exact else 0.5001 * step)  # float32; half a step
 
 
-def test_values_that_are_not_numbers_become_zero():
+def test_values_that_are_not_finite_become_zero():
     assert pack(np.array([[np.nan, np.inf, 1.0]]), is_exact=False)["data"] == base64.b64encode(b"\0\0\x7f").decode()
 
 
@@ -158,12 +158,11 @@ def test_time_scales_of_units_that_forget_at_a_known_rate():
     for step in range(1, len(states)):
         states[step] = rates * states[step - 1] + random.normal(size=3)
     expected = -1 / np.log(rates)  # the autocorrelation of such a unit is rate ** lag
-    np.testing.assert_allclose(
-        time_scales(states), expected, rtol=0.15
-    )  # an estimate from 60,000 steps; linear between lags
+    # The tolerance covers the estimate from 60,000 steps, and linear interpolation between lags.
+    np.testing.assert_allclose(time_scales(states), expected, rtol=0.15)
 
 
-def test_a_unit_that_never_moves_is_the_slowest():
+def test_a_unit_that_never_changes_is_the_slowest():
     states = np.stack([np.ones(50), np.arange(50) % 2], axis=1)
     slow, fast = time_scales(states)
     assert slow == 50
@@ -175,7 +174,7 @@ def test_500_steps_of_two_large_layers_take_less_than_5_megabytes():
     assert len(html(report).encode()) < 5_000_000
 
 
-def test_units_are_left_out_where_there_are_too_many_numbers(monkeypatch):
+def test_units_are_left_out_if_there_are_too_many_values(monkeypatch):
     report = made_up(hidden_size=20)
     monkeypatch.setattr("elman.drawing.report.page.MOST_VALUES", 88 * 20 * 6 // 2)
     layer = Page(html(report)).data()[0]["stacks"][0]["layers"][0]
@@ -185,7 +184,7 @@ def test_units_are_left_out_where_there_are_too_many_numbers(monkeypatch):
     assert scales == sorted(scales)
 
 
-def test_sections_without_numbers_are_left_out():
+def test_sections_without_data_are_left_out():
     report = replace(made_up(), runs={}, outputs=None, gradients=None, context=None, units=(), attributions=())
     ids = Page(html(report)).ids()
     assert "network" in ids
@@ -199,7 +198,7 @@ def test_an_empty_and_a_single_token_are_shown():
     assert "∅" in html(one)
 
 
-def test_a_notebook_shows_the_page_in_a_frame_that_reaches_nothing_around_it():
+def test_a_notebook_shows_the_page_in_a_sandboxed_frame():
     report = made_up()
     ((tag, attributes),) = Page(report._repr_html_()).elements
     assert tag == "iframe"
@@ -207,8 +206,8 @@ def test_a_notebook_shows_the_page_in_a_frame_that_reaches_nothing_around_it():
     assert attributes["srcdoc"] == html(report)
 
 
-def test_the_page_begins_with_the_unit_that_is_furthest_beyond_chance():
-    report = made_up()  # quotes: 0.97 of 0.61; position: 0.88 of 0.2
+def test_the_page_first_shows_the_unit_furthest_above_chance():
+    report = made_up()  # quotes score 0.97, chance 0.61; position scores 0.88, chance 0.2
     assert Page(html(report)).data()[0]["firstUnit"] == [0, False, "hidden", 7]
     gate = replace(report.units[1], part="forget", unit=5, bound=0.1)
     assert Page(html(replace(report, units=(*report.units, gate)))).data()[0]["firstUnit"] == [0, False, "hidden", 7]

@@ -1,4 +1,4 @@
-"""A browser runs the page as it lies on disk: nothing fails, its pictures are drawn, and no text becomes a program."""
+"""A browser opens the page from disk: nothing fails, every picture is drawn, and no text of the input runs."""
 
 import re
 import shutil
@@ -41,7 +41,7 @@ def test_every_picture_is_drawn(drawn):
     assert views["steps"].count("Loss at this step") == 2
     assert views["steps"].count("The equation of unit") == 1  # of the small model
     assert len(re.findall(r'class="plane"[^>]*aria-label="state h of (?:6|24) units', views["heat"])) == 2
-    assert views["text"].count("background-color") == 16 + 5  # a token each
+    assert views["text"].count("background-color") == 16 + 5  # one per token
     assert views["bptt"].count("Arrows from step") == 2
     assert len(re.findall("<td title=[^>]*attends to", views["attention"])) == 5 * 88  # of the second model
     assert views["attribution"].count("Sum ") == 2

@@ -1,4 +1,4 @@
-"""The report of every task holds what the model computes, and what its equations add up."""
+"""The report of every task shows what the model computes, and terms that add up to its states."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_every_task_is_shown_with_its_states(made, task):
     assert f"<title>Inside {type(model).__name__}</title>" in page
 
 
-def test_what_stands_around_the_layers_is_drawn(made):
+def test_the_parts_around_the_layers_are_drawn(made):
     plans = {task: model_report(*made(task)).network for task in TASKS}
     assert not plans["tagger"].crf
     assert model_report(*made("tagger", crf=True)).network.crf
@@ -72,7 +72,7 @@ def test_the_terms_of_a_small_cell_add_up_to_its_states(made, cell):
         np.testing.assert_allclose(states.sizes, sizes, rtol=1e-4, atol=1e-6)
 
 
-def test_a_decoder_starts_from_what_the_encoder_hands_over(made):
+def test_a_decoder_starts_from_the_final_states_of_the_encoder(made):
     model, sources, targets = made("translator")
     (states,) = model_report(model, sources, targets).runs["decoder"].layers
     layer, terms = model.network_.decoder.rnn, states.terms
@@ -84,13 +84,13 @@ def test_a_decoder_starts_from_what_the_encoder_hands_over(made):
     np.testing.assert_allclose(states.cell[0], cell, rtol=1e-4, atol=1e-5)  # float32, summed in another order
 
 
-def test_a_models_own_answers_are_not_called_targets(made):
+def test_a_models_own_predictions_are_not_called_targets(made):
     model, texts, labels = made("classifier")
-    told, own = model_report(model, texts, labels), model_report(model, texts)
-    assert told.outputs.targets == [labels[0]]
+    given, own = model_report(model, texts, labels), model_report(model, texts)
+    assert given.outputs.targets == [labels[0]]
     assert own.outputs.targets == [None]
     assert own.outputs.losses == [None]
-    assert own.outputs.names == told.outputs.names
+    assert own.outputs.names == given.outputs.names
     model, sources, _ = made("translator")
     assert set(model_report(model, sources).outputs.targets) == {None}
 
@@ -124,7 +124,7 @@ def test_gradients_are_those_by_lag_with_their_verdict(made):
     assert shown.truncated_at == 16
 
 
-def test_lags_of_both_directions_begin_where_each_has_read_all(made):
+def test_lags_count_from_the_last_step_of_each_direction(made):
     model, texts, labels = made("classifier")
     shown = model_report(model, texts, labels)
     steps = len(shown.runs["rnn"].tokens)
@@ -134,7 +134,7 @@ def test_lags_of_both_directions_begin_where_each_has_read_all(made):
     assert shown.gradients.truncated_at is None
 
 
-def test_an_input_without_a_past_has_no_gradients(made):
+def test_an_input_of_one_step_has_no_gradients(made):
     model, _, _ = made("lm")
     shown = model_report(model, "t")
     assert shown.gradients is None
@@ -156,7 +156,7 @@ def test_units_are_those_that_rank_first(made):
     assert beyond == sorted(beyond, reverse=True)
 
 
-def test_only_so_many_steps_are_shown(made):
+def test_steps_limits_what_is_shown(made):
     model, text, _ = made("lm")
     shown = model_report(model, text, steps=7, source="text.txt")
     assert len(shown.runs["rnn"].tokens) == len(shown.runs["rnn"].layers[0].hidden) == 7
@@ -164,7 +164,7 @@ def test_only_so_many_steps_are_shown(made):
     assert model_report(model, text[:7], source="text.txt").source == "text.txt: 7 steps"
 
 
-def test_another_record_and_none_of_that_number(made):
+def test_record_selects_an_input(made):
     model, sentences, tags = made("tagger")
     assert list(model_report(model, sentences, tags, record=2).runs["rnn"].tokens) == sentences[1]
     with pytest.raises(DataError, match="record 3"):
@@ -173,7 +173,7 @@ def test_another_record_and_none_of_that_number(made):
         model_report("model", sentences)
 
 
-def test_what_the_last_states_hold_against_the_equations(made):
+def test_what_the_last_states_hold_follows_the_equations(made):
     model, texts, _ = made("classifier", cell="rnn", bidirectional=True, num_layers=1)
     (unrolled,) = list(model.unroll(texts))[:1]
     layer, inputs = unrolled.last.layer, unrolled.inputs.double().numpy()  # (T, E)
@@ -198,7 +198,7 @@ def test_what_the_last_states_hold_against_the_equations(made):
         np.testing.assert_allclose(held.shares, np.array(moved) / sum(moved), rtol=1e-3, atol=1e-5)  # of float32
 
 
-def test_a_page_is_written_as_one_act(made, tmp_path):
+def test_a_page_is_written_atomically(made, tmp_path):
     model, text, _ = made("lm")
     shown = model_report(model, text)
     save_report(tmp_path / "report.html", shown, shown)

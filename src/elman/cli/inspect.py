@@ -92,7 +92,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _cut_marked_input(words: Sequence[str]) -> tuple[list[str], str | None]:
-    """Remove ``--`` and the word after it, which is the input even if it is the folder of a model."""
+    """Remove ``--`` and the word after it, which is the input even if a model is in it."""
     if "--" not in words:
         return list(words), None
     place = list(words).index("--")
@@ -116,7 +116,7 @@ def _split(command: Inspect, marked: str | None) -> tuple[list[Path], str]:
 
 
 def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
-    """Check the options that can be checked without the model."""
+    """Check what can be checked before a model is loaded."""
     given = [name for name in ("out", "json", "npz") if getattr(command, name)]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(map(flag, given))} are given; choose one")
@@ -128,7 +128,7 @@ def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
         if command.out is None:
             raise UsageError(f"{len(folders)} models are compared in a report; add --out compared.html")
         if command.text is None and (file == "-" or Path(file).is_fifo()):
-            raise UsageError("a pipe can be read by one model only; save it in a file, or give --text")
+            raise UsageError("a pipe can be read by one model only; save it to a file, or give --text")
     for folder in folders:
         check_model_and_files("inspect", folder, [file])
     for name in ("record", "steps"):
@@ -143,7 +143,7 @@ def read_record(model: Any, command: Inspect, file: str) -> tuple[Any, int]:
         The inputs, as ``trace`` takes them, and the number of the record to inspect, counted from 1.
 
     Raises:
-        DataError: it cannot be read, or there is no such record.
+        DataError: the input cannot be read, is empty, or has no such record.
     """
     if command.text == "":
         raise DataError("--text is empty; give a text")
@@ -217,8 +217,9 @@ def _measure(model: Any, inputs: Any, options: dict[str, Any], train: str | None
 
 def _print_summary(found: Any, gradients: Any) -> None:
     """Print the number of steps, how far back gradients reach, and the verdict."""
-    read = f"{len(found.source_tokens):,} read, " if found.source_tokens else ""
-    sys.stdout.write(f"{read}{len(found.tokens):,} steps, {len(found.arrays)} arrays\n")
+    read = f"{len(found.source_tokens):,} source tokens, " if found.source_tokens else ""
+    steps = "1 step" if len(found.tokens) == 1 else f"{len(found.tokens):,} steps"
+    sys.stdout.write(f"{read}{steps}, {len(found.arrays)} arrays\n")
     if gradients is None:
         sys.stdout.write("one step only: there are no gradients through time\n")
         return

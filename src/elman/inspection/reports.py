@@ -79,9 +79,8 @@ def model_report(
         recording, _, _ = run_recorded(model, unrolled, unrolled.inputs[None])
     tokens = {key: list(stack.tokens[:steps]) for key, stack in unrolled.stacks.items()}
     gradients = _measure_gradients(model, X, y, steps, record, unrolled)
-    has_targets = y is not None or isinstance(
-        model, NextTokenModel
-    )  # otherwise the targets are the model's own predictions
+    # Without y, the targets of other models are their own predictions.
+    has_targets = y is not None or isinstance(model, NextTokenModel)
     return drawn.ModelReport(
         name=name or type(model).__name__,
         task=re.sub("(?<=[a-z])(?=[A-Z])", " ", type(model).__name__).capitalize(),
@@ -129,7 +128,7 @@ def _plan_network(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
 
 
 def _find_regions(unrolled: Unrolled) -> tuple[int, int] | None:
-    """Return the rows and columns of a picture's regions; None where tokens are read."""
+    """Return the rows and columns of a picture's regions; None if the inputs are tokens."""
     places = len(unrolled.places)
     side = math.isqrt(places)
     return None if not places else (side, side) if side * side == places else (1, places)
@@ -279,7 +278,7 @@ def _measure_context(
     steps: int | None,
     record: int,
 ) -> drawn.ContextPlot | None:
-    """Measure the loss by context; None for an input of one step, or without a loss."""
+    """Measure the loss by context; None if the input has one step, or no loss."""
     try:
         found = context_use(model, X, y, steps=steps, record=record, targets=CONTEXT_TARGETS)
     except DataError:
@@ -402,7 +401,7 @@ def save_report(path: Path, *reports: drawn.ModelReport) -> None:
     """Write the page of one report, or of several side by side.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     with replacing(path, "name another file") as beside:
         beside.write_text(drawn.html(*reports), encoding="utf-8")

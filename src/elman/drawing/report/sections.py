@@ -74,7 +74,7 @@ def _make_scrollable(content: str, label: str, data: str = "") -> str:
 
 
 class _Picture(NamedTuple):
-    """The part of a figure that shows one model."""
+    """The picture of one model in a figure."""
 
     body: str
     behind: str = ""
