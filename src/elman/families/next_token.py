@@ -201,6 +201,7 @@ class NextTokenModel(NextTokenSettings, Model):
 
     @property
     def held_out_noun(self) -> str:
+        """What duplicates are counted in: independent sequences, or tokens of one stream."""
         return "sequences" if self._independent else f"tokens, in runs of {COPIED_TOKENS} or more,"
 
     def _final_metrics(self) -> dict[str, float | int]:
