@@ -678,13 +678,27 @@ def test_steps_are_added_when_a_busy_machine_becomes_free(clock):
     assert steps["half as fast, then free"] == pytest.approx(0.75 * steps["free"], rel=0.05)
 
 
-def test_a_schedule_changed_within_the_warm_up_falls_from_there():
+@pytest.mark.parametrize("total_steps", [30, 400, 900])
+def test_a_schedule_changed_within_the_warm_up_still_reaches_the_full_learning_rate(total_steps):
     schedule = Schedule(total_steps=500, warmup_steps=50, eval_every=5)
-    changed = schedule.change_total_steps(30, step=5).change_total_steps(40, step=10)
-    rates = [changed.learning_rate_factor(step) for step in range(10, 40)]
-    assert rates == sorted(rates, reverse=True)
-    assert rates[-1] == pytest.approx(rates[0] / 30)
+    changed = schedule.change_total_steps(total_steps, step=5)
+    rates = [changed.learning_rate_factor(step) for step in range(5, total_steps)]
+    highest = rates.index(max(rates))
+    assert rates[highest] == 1.0
+    assert highest <= max(45, total_steps // 10)
+    assert rates[: highest + 1] == sorted(rates[: highest + 1])
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
+    assert rates[-1] == pytest.approx(1 / (total_steps - changed.warmup_steps))
     assert changed.planned_steps == 500
+
+
+def test_small_changes_of_the_speed_barely_change_the_learning_rates():
+    """The speed wavers in the warm-up, so the schedule is fitted again and again."""
+    schedule = plain = Schedule(total_steps=500, warmup_steps=50, eval_every=5)
+    for step, total_steps in ((3, 510), (20, 495), (49, 505), (120, 500)):
+        schedule = schedule.change_total_steps(total_steps, step)
+    rates = [schedule.learning_rate_factor(step) for step in range(120, 500)]
+    assert rates == pytest.approx([plain.learning_rate_factor(step) for step in range(120, 500)], abs=0.02)
 
 
 def test_the_speed_is_measured_before_the_steps_are_fixed():

@@ -136,18 +136,24 @@ class Schedule:
     def change_total_steps(self, total_steps: int, step: int, eval_every: int | None = None) -> Schedule:
         """Change the number of steps at ``step``: from there the learning rate falls to zero over the remaining steps.
 
+        A warm-up that is not over goes on to its full learning rate; it is cut to a tenth of the steps if it is longer.
+
         Example:
             >>> schedule = Schedule(total_steps=30, warmup_steps=10, eval_every=10).change_total_steps(25, step=20)
             >>> [schedule.learning_rate_factor(step) for step in (20, 21, 24)]
             [0.5, 0.4, 0.1]
+            >>> schedule = Schedule(total_steps=150, warmup_steps=10, eval_every=10).change_total_steps(110, step=4)
+            >>> [schedule.learning_rate_factor(step) for step in (4, 9, 10, 60)]
+            [0.5, 1.0, 1.0, 0.5]
         """
+        is_warming_up = step < self.warmup_steps
         return replace(
             self,
             total_steps=total_steps,
-            warmup_steps=min(self.warmup_steps, step),
+            warmup_steps=min(self.warmup_steps, max(total_steps // 10, step)),
             eval_every=eval_every or self.eval_every,
-            changed_at=step,
-            factor_there=self.learning_rate_factor(step),
+            changed_at=0 if is_warming_up else step,
+            factor_there=1.0 if is_warming_up else self.learning_rate_factor(step),
             planned_steps=self.first_plan,
         )
 
