@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import elman
 import elman.training.progress
 from elman.cli.runs import newest_unfinished, next_folder
+from elman.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +108,19 @@ def test_resume_without_an_unfinished_run_is_refused(shell, quick, tiny_flags):
     assert answer.code == 2
     assert "runs holds no unfinished training of task lm on easy.txt" in answer.err
     assert [folder.name for folder in Path("runs").iterdir()] == ["lm-1"]
+
+
+def test_the_time_budget_begins_with_the_command(shell, monkeypatch, tiny_flags):
+    began = []
+
+    def stop(*_, started, **__):
+        began.append(started)
+        raise UsageError("stopped")
+
+    monkeypatch.setattr("elman.families.base.train", stop)
+    before = time.perf_counter()
+    with monkeypatch.context() as patch:
+        patch.setattr("elman.cli.train.check_data_exist", lambda *_: began.append(time.perf_counter()))
+        shell("train", "lm", "easy.txt", "--out", "m", *tiny_flags)
+    checked, started = began
+    assert before <= started < checked

@@ -6,6 +6,7 @@ import argparse
 import logging
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import MISSING, dataclass, make_dataclass, replace
@@ -27,7 +28,7 @@ from elman.documents import write_json
 from elman.errors import Interrupted, StorageError, UsageError
 from elman.models.tasks import TASKS, TaskRow
 from elman.settings.base import ModelSettings, saved_settings
-from elman.training.progress import clock, describe_metrics, progress_for
+from elman.training.progress import Progress, clock, describe_metrics, progress_for
 
 LENGTHS = ("minutes", "epochs", "steps")
 
@@ -93,6 +94,7 @@ def train_command(row: TaskRow, settings: ModelSettings) -> type[Train]:
 
 def run(words: Sequence[str]) -> int:
     """Train a model; see ``elman train TASK --help``."""
+    started = time.perf_counter()  # importing torch takes seconds of the time budget
     task = choose_task("train", "Train a model on your own data.", words, TASKS)
     if task is None:
         return 0
@@ -130,7 +132,10 @@ def run(words: Sequence[str]) -> int:
                 model_class(**settings.get_params()).check()
                 command.out = stack.enter_context(next_folder(task))
                 print(f"elman: the model goes into {command.out}; --out names another folder", file=sys.stderr)
-        return _train(task, command, model_class(**settings.get_params()), data, targets, valid, words[1:])
+        progress = progress_for(sys.stderr)
+        progress.started = started
+        model = model_class(**settings.get_params())
+        return _train(task, command, model, data, targets, valid, progress, words[1:])
 
 
 def _parse(task: str, words: Sequence[str]) -> tuple[Any, ModelSettings]:
@@ -157,9 +162,17 @@ def _find_unfinished(task: str, files: Sequence[str], *sources: Any) -> Path:
     return folder
 
 
-def _train(task: str, command: Any, model: Any, data: Any, targets: Any, valid: Any, words: Sequence[str]) -> int:
+def _train(
+    task: str,
+    command: Any,
+    model: Any,
+    data: Any,
+    targets: Any,
+    valid: Any,
+    progress: Progress,
+    words: Sequence[str],
+) -> int:
     """Train, and print the figures and the next step."""
-    progress = progress_for(sys.stderr)
     logging.getLogger("elman.nn").setLevel(logging.INFO)  # which backend computes the layers, and why
     try:
         model.fit(

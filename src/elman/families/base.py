@@ -230,7 +230,7 @@ class Model(StorableModel):
             DivergedError: the loss became NaN or exploded.
             Interrupted: a signal or ``stop`` ended the training; with ``out`` it can be resumed.
         """
-        started = time.perf_counter()
+        started = time.perf_counter() if progress is None or progress.started is None else progress.started
         self.check()
         check_device(self.device)
         if stop is not None and not isinstance(stop, Event):

@@ -79,6 +79,9 @@ class Messages:
 class Progress:
     """The base of the displays, which shows nothing: the default of a library call."""
 
+    started: float | None = None
+    """``time.perf_counter()`` when the time budget began, if that was before ``fit``, as for a command."""
+
     def __enter__(self) -> Self:
         return self
 
