@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.inputs import examples
 from elman.cli.settings import setting_fields, settings_of
 from elman.cli.tasks import choose_task
-from elman.cli.train import as_list, data_fields
+from elman.cli.train import as_list, data_fields, training_data
 from elman.documents import write_json
 from elman.errors import UsageError
 from elman.files import write_files
@@ -66,15 +65,10 @@ def run(words: Sequence[str]) -> int:
     if command.picture is not None and not command.picture.parent.is_dir():
         raise UsageError(f"picture {command.picture}: there is no folder {command.picture.parent}; create it first")
     settings = _with_budget(settings)
-    files, valid_files = as_list(command.files), as_list(command.valid)
+    files = as_list(command.files)
     if not files:
         raise UsageError(f"elman compare {task} needs a file: elman compare {task} FILE")
-    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
-    data, targets = examples(task, files, images)
-    valid = None
-    if valid_files:
-        pair = examples(task, valid_files, valid_images or images)
-        valid = pair[0] if pair[1] is None else pair
+    data, targets, valid = training_data(task, command)
     by_seed = [
         list(
             comparisons[task].compare(

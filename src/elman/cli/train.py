@@ -99,15 +99,10 @@ def run(words: Sequence[str]) -> int:
     if task is None:
         return 0
     command, settings = _parse(task, words[1:])
-    files, valid_files = as_list(command.files), as_list(command.valid)
+    files = as_list(command.files)
     if not files:
         raise UsageError(f"elman train {task} needs a file: elman train {task} FILE...")
-    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
-    data, targets = examples(task, files, images)
-    valid = None
-    if valid_files:
-        pair = examples(task, valid_files, valid_images or images)
-        valid = pair[0] if pair[1] is None else pair
+    data, targets, valid = training_data(task, command)
     check_data_exist(data, targets, *(valid if isinstance(valid, tuple) else (valid,)))
     model_class = TASKS[task].model_class  # from here on, torch is imported
     if command.dry_run:
@@ -136,6 +131,17 @@ def run(words: Sequence[str]) -> int:
         progress.started = started
         model = model_class(**settings.get_params())
         return _train(task, command, model, data, targets, valid, progress, words[1:])
+
+
+def training_data(task: str, command: Any) -> tuple[Any, Any, Any]:
+    """Return the data of a command as ``fit`` takes them: X, y or None, and the validation data or None."""
+    images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
+    data, targets = examples(task, as_list(command.files), images)
+    valid = None
+    if command.valid:
+        pair = examples(task, as_list(command.valid), valid_images or images)
+        valid = pair[0] if pair[1] is None else pair
+    return data, targets, valid
 
 
 def _parse(task: str, words: Sequence[str]) -> tuple[Any, ModelSettings]:

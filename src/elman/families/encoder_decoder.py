@@ -79,7 +79,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
             "dropout",
             "backend",
         )
-        return {name: getattr(self, name) for name in (*names, "backend")}
+        return {name: getattr(self, name) for name in names}
 
     @property
     def search(self) -> Search:
