@@ -137,9 +137,9 @@ def training_data(task: str, command: Any) -> tuple[Any, Any, Any]:
     """Return the data of a command as ``fit`` takes them: X, y or None, and the validation data or None."""
     images, valid_images = (getattr(command, name, None) for name in ("images", "valid_images"))  # of captioners
     data, targets = examples(task, as_list(command.files), images)
-    valid = None
-    if command.valid:
-        pair = examples(task, as_list(command.valid), valid_images or images)
+    valid, valid_files = None, as_list(command.valid)
+    if valid_files:
+        pair = examples(task, valid_files, valid_images or images)
         valid = pair[0] if pair[1] is None else pair
     return data, targets, valid
 

@@ -85,7 +85,7 @@ def choose_backend(
     rows = inputs.shape[1]
     if lengths is None and not needs_gates and cell.is_torch_faster(rows, size, needs_gradient):
         passes = "with" if needs_gradient else "without"
-        return "torch", f"it is as fast or faster for {rows} rows of {size} units, {passes} a backward pass"
+        return "torch", f"it is as fast or faster for {size} units, {rows} at a time, {passes} a backward pass"
     return "fused", "float32 on the CPU"
 
 
