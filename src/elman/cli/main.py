@@ -7,12 +7,14 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Container, Sequence
+from dataclasses import fields
 from importlib import import_module
 
 from elman import __version__
 from elman.cli.flags import with_flags
 from elman.cli.layout import bold, listing, paragraphs
 from elman.cli.streams import ReaderGone, standard_streams
+from elman.decoding.options import Sampling
 from elman.errors import ElmanError, UsageError, suggest
 from elman.models.tasks import TASKS
 
@@ -88,13 +90,18 @@ class _ToStandardError(logging.Handler):
         self._print(message, list(self.printed)[-1:])
 
     def _print(self, message: str, known: Container[str]) -> None:
-        line = f"elman: {_escape(with_flags(message))}"
+        line = f"elman: {_escape(with_flags(message, _setting_names()))}"
         if line not in known:
             print(line, file=sys.stderr)
             self.printed.append(line)
 
 
 _HANDLER = _ToStandardError()
+
+
+def _setting_names() -> set[str]:
+    """Return the names of all settings, and of the options of generation."""
+    return {one.name for kind in (Sampling, *(row.settings_class for row in TASKS.values())) for one in fields(kind)}
 
 
 def _escape(message: str) -> str:
