@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class _WithoutDraws(TorchFunctionMode):
-    """Leave out normally distributed weights: for tensors without memory, torch imports its compiler, which takes 2 s."""
+    """Do not draw weights: for tensors without memory, torch imports its compiler to draw, which takes two seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return None if func is torch.nn.init.normal_ else func(*args, **(kwargs or {}))
