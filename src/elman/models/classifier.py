@@ -81,7 +81,7 @@ class Classifier(ClassifierSettings, LabellingModel):
             check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(
-                f'pretrained vectors are for words, but level is "{self.level}"; set level "word" or leave out vectors'
+                f'`level` is "{self.level}", but `vectors` are for words; set `level` word or leave out `vectors`'
             )
         if self.level != "word" and self.characters != "none":
             raise UsageError(f'characters are read within words, but level is "{self.level}"; leave out characters')

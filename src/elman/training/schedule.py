@@ -58,7 +58,7 @@ class TrainingSettings:
         """Raise UsageError for a value outside its limits."""
         given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} are given together; give only one of them")
+            raise UsageError(f"{' and '.join(f'`{name}`' for name in given)} are given together; give only one of them")
         for name in given:
             check_positive(name, getattr(self, name))
         check_positive("evaluations", self.evaluations)
