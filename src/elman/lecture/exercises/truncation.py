@@ -1,19 +1,15 @@
-"""Exercises on backpropagation through time, whole and in chunks."""
-
-# The capitals U and V of the lecture are intentional.
-# ruff: noqa: N803
+"""Exercises on truncated backpropagation: the length of a chunk, and cutting a text into chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.lecture.exercises.exercise import Exercise
 
-Array = NDArray[np.float64]
+Ids = NDArray[np.int64]
 
 
 def shortest_chunk(norms: Sequence[float], share: float) -> int:
@@ -35,25 +31,22 @@ def _reach_of_last_loss(norms: Sequence[float], share: float) -> int:
     return int(np.argmax(np.cumsum(norms) >= share * sum(norms))) + 1
 
 
-def find_state_gradients(U: Array, V: Array, states: Array, d_logits: Array) -> Array:
-    """Return the gradient of what each tanh takes, (T, H)."""
-    return _backpropagate(U.T, V, states[1:], d_logits)
+def cut_chunk(ids: Ids, streams: int, length: int, number: int) -> Ids:
+    """Return a chunk of every stream, (length + 1, streams)."""
+    start = number * length
+    return ids.reshape(streams, -1).T[start : start + length + 1]
 
 
-def _backpropagate(back: Array, V: Array, slopes_of: Array, d_logits: Array) -> Array:
-    """Walk through a sequence from its end; back takes the gradient of a step to the step before."""
-    d_h = d_logits @ V  # (T, H)
-    d_a, later = np.zeros_like(d_h), np.zeros(len(back))
-    for t in reversed(range(len(d_h))):
-        d_a[t] = (d_h[t] + later) * (1 - slopes_of[t] ** 2)
-        later = back @ d_a[t]
-    return d_a
+def _deal_out(ids: Ids, streams: int, length: int, number: int) -> Ids:
+    """Give neighbouring ids to different streams."""
+    start = number * length
+    return ids.reshape(-1, streams)[start : start + length + 1]
 
 
-def _draw_sequences() -> Iterator[tuple[Any, ...]]:
-    draw = np.random.default_rng(3).standard_normal
-    for steps in (1, 2, 6):
-        yield draw((3, 3)), draw((4, 3)), np.tanh(draw((steps + 1, 3))), draw((steps, 4))
+def _leave_gaps(ids: Ids, streams: int, length: int, number: int) -> Ids:
+    """Begin each chunk behind the last target of the one before."""
+    start = number * (length + 1)
+    return ids.reshape(streams, -1).T[start : start + length + 1]
 
 
 EXERCISES = (
@@ -71,16 +64,15 @@ EXERCISES = (
     ),
     Exercise(
         page="a-network-in-a-hundred-lines",
-        answer=find_state_gradients,
-        cases=_draw_sequences,
+        answer=cut_chunk,
+        cases=lambda: [(np.arange(24), 2, 3, 0), (np.arange(24), 2, 3, 1), (np.arange(40), 4, 2, 3)],
         mistakes={
-            "still multiplies by U on the way back; forward, h_{t-1} is multiplied by U, so its gradient is U.T times "
-            "that of the step": lambda U, V, states, d_logits: _backpropagate(U, V, states[1:], d_logits),
-            "takes the slope of the tanh at the state before the step; the slope at step t is 1 - h_t ** 2, and h_t is "
-            "states[t + 1] here": (lambda U, V, states, d_logits: _backpropagate(U.T, V, states[:-1], d_logits)),
-            "leaves out what comes back from later steps": (
-                lambda U, V, states, d_logits: _backpropagate(0 * U, V, states[1:], d_logits)
+            "gives neighbouring characters to different streams; cut the text into long pieces, one for each stream": (
+                _deal_out
             ),
+            "skips an input between two chunks; the last target of one is the first input of the next": _leave_gaps,
+            "has a row for each stream; time comes first": lambda *case: cut_chunk(*case).T,
+            "leaves out the target of the last step": lambda *case: cut_chunk(*case)[:-1],
         },
     ),
 )
