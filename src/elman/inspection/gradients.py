@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,15 @@ from torch import Tensor
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.gradients import add_layers, choose_curve, choose_outputs, find_reach, measure, summarise
+from elman.families.gradients import (
+    add_layers,
+    choose_curve,
+    choose_outputs,
+    find_missed_token,
+    find_reach,
+    measure,
+    summarise,
+)
 from elman.families.unrolled import Unrolled
 from elman.families.verdicts import Verdict, diagnose
 from elman.inspection.traces import check_model, select, to_lists
@@ -134,7 +143,8 @@ def gradient_by_lag(
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}, expected at least 1")
     double = to_double(model)
-    chosen, lengths = choose_losses(double, X, y, losses, steps, record)
+    inputs = list(select(double, X, y, steps=steps, record=record))
+    chosen, lengths = choose_losses(inputs, losses, record)
     num_lags = min(lags or 100, max(max(lengths) - 1, 1))
     found: dict[str, list[NDArray[np.float64]]] = {}
     rows: list[tuple[int, int]] = []
@@ -147,7 +157,8 @@ def gradient_by_lag(
     by_layer = {name: np.concatenate(parts) for name, parts in found.items()}
     totals = add_layers(by_layer)
     records, positions = np.array(rows, np.int64).T
-    verdict = diagnose(model, choose_curve(model, totals), int(np.median(lengths)))
+    missed = find_missed_token(double, inputs, num_lags)
+    verdict = diagnose(model, choose_curve(model, totals), int(np.median(lengths)), missed)
     return GradientByLag(by_layer | totals, positions, records, verdict)
 
 
@@ -162,18 +173,12 @@ def to_double(model: Model) -> Model:
 
 
 def choose_losses(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    losses: int,
-    steps: int | None,
-    record: int | None,
+    inputs: Sequence[Unrolled], losses: int, record: int | None
 ) -> tuple[list[tuple[int, Unrolled, Tensor]], list[int]]:
     """Choose losses, evenly spaced over all inputs.
 
     Returns:
         For each chosen input its number, from 1, itself unrolled, and its outputs (R,); and the lengths of all inputs.
     """
-    inputs = list(select(model, X, y, steps=steps, record=record))
     chosen = [((record or 1) + row, inputs[row], outputs) for row, outputs in choose_outputs(inputs, losses)]
     return chosen, [unrolled.num_steps for unrolled in inputs]
