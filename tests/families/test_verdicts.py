@@ -23,8 +23,8 @@ class Fitted:
     def get_params(self):
         return self.settings
 
-    def setting(self, name):
-        return self.settings[name]
+    def settled(self):
+        return self
 
 
 def classifier(pooling="last", **settings):

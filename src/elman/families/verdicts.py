@@ -98,12 +98,12 @@ def diagnose(
         missed: the token that the model's errors depend on most; None if there is none, or it is not known.
         history: the rows of the training log; by default the model's own.
     """
-    settings = model.get_params()
+    settings = model.settled().get_params()
     is_stream = settings.get("lines") is False  # a language model that reads its text as one stream
     span = settings["bptt_length"] if is_stream else length
     with np.errstate(invalid="ignore"):  # where all are infinite
         relative = curve / curve[0] if curve[0] > 0 else np.where(curve > 0, np.inf, 1.0)
-    if grown := _explain_growth(model, relative, span, missed):
+    if grown := _explain_growth(settings, relative, span, missed):
         return _make_verdict("exploding", grown, _damp(settings))
     lag = missed.lag if missed else 0
     is_far = 0 < lag <= len(relative) and relative[lag - 1] < VANISHED
@@ -114,14 +114,14 @@ def diagnose(
         return _make_verdict("truncation too short", cut, [Remedy("bptt_length", max(4 * span, 2 * lag, 32))])
     reach = next((lag for lag, share in enumerate(relative, start=1) if share < REACHED), None)
     distance = f"{reach - 1} steps back" if reach is not None else f"further than {len(curve)} steps back"
-    if missed and is_far and (remedies := _keep_longer(settings, model)):
+    if missed and is_far and (remedies := _keep_longer(settings)):
         what = f"gradients {lag} steps back are {relative[lag - 1]:.1%} of those at lag 1, but its errors depend on"
         return _make_verdict("vanishing", f"{what} what stood there", remedies)
     if missed:
         return Verdict(
             "healthy", f"gradients reach {distance}; its errors depend on {missed}, which it may still learn"
         )
-    if reach is not None and reach <= span / 2 and (remedies := _keep_longer(settings, model)):
+    if reach is not None and reach <= span / 2 and (remedies := _keep_longer(settings)):
         return Verdict("healthy", f"gradients reach {distance}; if more than that matters, try {_flags(remedies)}")
     return Verdict("healthy", f"gradients reach {distance}; nothing to change")
 
@@ -134,9 +134,10 @@ def _flags(remedies: Sequence[Remedy]) -> str:
     return " ".join(remedy.flag for remedy in remedies)
 
 
-def _explain_growth(model: Any, relative: Curve, span: int, missed: Missed | None) -> str:
+def _explain_growth(settings: dict[str, Any], relative: Curve, span: int, missed: Missed | None) -> str:
     """Explain why gradients explode; return an empty text if they do not."""
-    most = EXPLODING * (np.arange(1, len(relative) + 1) if _is_pooled(model) else 1)  # a pooled loss meets every step
+    is_pooled = settings.get("pooling", "last") != "last"  # such a loss adds up over all steps
+    most = EXPLODING * (np.arange(1, len(relative) + 1) if is_pooled else 1)
     is_finite = np.isfinite(relative)
     grown = np.flatnonzero(~is_finite | (relative > most))
     is_used = missed is not None and len(grown) > 0 and missed.lag > grown[0]  # what is missed lies as far back
@@ -151,11 +152,6 @@ def _explain_growth(model: Any, relative: Curve, span: int, missed: Missed | Non
         )
         return f"{what} 1, and drown {missed}"
     return ""
-
-
-def _is_pooled(model: Any) -> bool:
-    """Return whether the output sums up all steps."""
-    return "pooling" in model.get_params() and model.setting("pooling") != "last"
 
 
 def _explain_cut(relative: Curve, span: int, missed: Missed | None) -> str:
@@ -177,9 +173,9 @@ def _damp(settings: dict[str, Any]) -> list[Remedy]:
     return [Remedy("learning_rate", float(f"{float(settings['learning_rate']) / 4:.2g}")), *clip]
 
 
-def _keep_longer(settings: dict[str, Any], model: Any) -> list[Remedy]:
+def _keep_longer(settings: dict[str, Any]) -> list[Remedy]:
     """Suggest settings that bring gradients over more steps; none if there are none left to try."""
-    if "pooling" in settings and model.setting("pooling") == "last":
+    if settings.get("pooling") == "last":
         return [Remedy("pooling", "max")]
     if settings.get("attention") == "none":
         return [Remedy("attention", "luong")]
