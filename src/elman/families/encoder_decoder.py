@@ -28,7 +28,7 @@ from elman.decoding.drawing import draw_sequences
 from elman.decoding.options import Search
 from elman.errors import UsageError
 from elman.families.base import Model
-from elman.families.plan import Traits
+from elman.families.plan import Traits, plan_vocabulary
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.supervised import Supervised
@@ -58,10 +58,11 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
-        for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
+        for name in ("hidden_size", "num_layers", "embedding_size", "min_count", "max_length"):
             check_positive(name, getattr(self, name))
-        if self.batch_tokens is not None:
-            check_positive("batch_tokens", self.batch_tokens)
+        for name in ("vocab_size", "batch_tokens"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
@@ -104,7 +105,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         else:
             self._learn_texts(train)
         batches = self._encode_examples(train)
-        self._plan(Traits(self.task, batches.buckets.lengths, self._noun), previous)
+        self._plan(Traits(self.task, batches.buckets.lengths, self._noun, vocabulary=self._vocabulary), previous)
         batches.buckets.group(self.setting("batch_tokens"))
         for setting, number in batches.num_cut.items():
             if number:
@@ -121,6 +122,11 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def _learn_texts(self, train: Examples) -> None:
         """Learn the tokenizers, and whatever else the network needs, before it is built."""
 
+    @property
+    @abstractmethod
+    def _vocabulary(self) -> int:
+        """The number of tokens in the larger vocabulary."""
+
     @abstractmethod
     def _encode_examples(self, examples: Examples) -> TargetBatches:
         """Return the examples as ids, not yet grouped into batches."""
@@ -135,7 +141,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn a tokenizer from texts."""
-        return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
+        most = plan_vocabulary(self.level, texts) if self.vocab_size is None else self.vocab_size
+        return learn_tokenizer(self.level, texts, most, self.min_count)
 
     @abstractmethod
     def _encode_inputs(self, inputs: Sequence[Any]) -> DecoderState:

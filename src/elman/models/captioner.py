@@ -101,6 +101,10 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             self._encoder_hash = encoder_hash(self.encoder)
         return prepared
 
+    @property
+    def _vocabulary(self) -> int:
+        return self.tokenizer_.vocab_size
+
     def _learn_texts(self, train: Examples) -> None:
         self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
         self._encoder_hash = ""

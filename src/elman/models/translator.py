@@ -95,6 +95,10 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self.target_tokenizer_ = learn([*train.inputs, *train.labels] if shared else train.labels)
         self.source_tokenizer_ = self.target_tokenizer_ if shared else learn(train.inputs)
 
+    @property
+    def _vocabulary(self) -> int:
+        return max(self.source_tokenizer_.vocab_size, self.target_tokenizer_.vocab_size)
+
     def _encode_examples(self, examples: Examples) -> PairBatches:
         targets = Targets(examples.labels, self.target_tokenizer_, self.max_length)
         sources = self._source_ids(examples.inputs)
