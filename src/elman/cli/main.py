@@ -27,6 +27,7 @@ VERBS = {
     "inspect": "look inside a model: states, gates, how far back it learns",
     "compare": "train several models on the same data, and compare them",
     "info": "show a model's settings and parameters",
+    "lecture": "read a lecture on recurrent networks, as pages that run",
     "data": "list and print the built-in data sets",
     "bench": "time Elman against torch.nn",
     "doctor": "show what Elman finds on this machine",
@@ -110,12 +111,13 @@ def _escape(message: str) -> str:
 
 
 def _show_log() -> None:
-    """Print warnings, and that kernels are being compiled, which takes seconds."""
+    """Print warnings, and that kernels are being compiled or a model is trained first, which takes seconds."""
     logger = logging.getLogger("elman")
     if not logger.handlers:
         logger.addHandler(_HANDLER)
     _HANDLER.printed.clear()
     logging.getLogger("elman.kernels").setLevel(logging.INFO)
+    logging.getLogger("elman.lecture").setLevel(logging.INFO)
     logging.getLogger("elman.nn").setLevel(logging.NOTSET)  # train shows which backend computes the layers
 
 

@@ -1,0 +1,56 @@
+"""Exercises on backpropagation through time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.lecture.exercises.exercise import Exercise
+
+Array = NDArray[np.float64]
+
+
+def backward(dh_out: Array, h: Array, U: Array) -> Array:  # noqa: N803
+    """Return the gradient of each pre-activation, (T, H)."""
+    return _backward(dh_out, h[1:], U.T)
+
+
+def _backward(dh_out: Array, h: Array, back: Array) -> Array:
+    da = np.zeros_like(dh_out)
+    from_next = np.zeros(dh_out.shape[1])
+    for t in reversed(range(len(dh_out))):
+        da[t] = (1 - h[t] ** 2) * (dh_out[t] + from_next)
+        from_next = back @ da[t]
+    return da
+
+
+def _cases() -> Iterator[tuple[Array, Array, Array]]:
+    generator = np.random.default_rng(1)
+    for steps, size in ((5, 4), (1, 3), (8, 2)):
+        states = np.tanh(generator.normal(size=(steps + 1, size)))
+        yield generator.normal(size=(steps, size)), states, generator.normal(size=(size, size)) / 2
+
+
+EXERCISES = (
+    Exercise(
+        page="training",
+        answer=backward,
+        cases=_cases,
+        mistakes={
+            "still has both bugs: which state goes with step t, and how does U lead backwards?": (
+                lambda dh_out, h, U: _backward(dh_out, h[:-1], U)  # noqa: N803
+            ),
+            "takes the slope of tanh at the state before the step; it is 1 - h_t ** 2, and h_t is h[t + 1]": (
+                lambda dh_out, h, U: _backward(dh_out, h[:-1], U.T)  # noqa: N803
+            ),
+            "goes forwards through U; back through U a gradient is multiplied by its transpose": (
+                lambda dh_out, h, U: _backward(dh_out, h[1:], U)  # noqa: N803
+            ),
+            "leaves out what flows back from the next step": (
+                lambda dh_out, h, U: _backward(dh_out, h[1:], 0 * U)  # noqa: N803
+            ),
+        },
+    ),
+)
