@@ -83,6 +83,11 @@ def test_limits_are_what_real_tunes_just_reach(tokenizer):
     assert all(is_playable(names, limits) for names in played)
     for field in Limits._fields:
         assert not all(is_playable(names, limits._replace(**{field: getattr(limits, field) - 1})) for names in played)
+    number = {name: index for index, name in enumerate(tokenizer.names)}
+    note = [number[name] for name in ("NoteOn_60", "Velocity_79", "TimeShift_0.20.50", "NoteOff_60")]
+    stuck = [number["NoteOn_60"], number["Velocity_79"], *[number["TimeShift_2.0.50"]] * 50, number["NoteOff_60"]]
+    assert find_limits(tokenizer.names, np.array([*note * 998, *stuck])).longest == 50 * 100  # of 999 notes
+    assert find_limits(tokenizer.names, np.array([*note * 1000, *stuck])).longest == 20
     for tune in tunes:
         performance = Performance(tokenizer.names, limits)
         for event in [*tune.tolist(), tokenizer.end_id]:

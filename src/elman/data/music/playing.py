@@ -17,19 +17,24 @@ from elman.data.music.events import TICKS_PER_BEAT, EventTokenizer
 CHECK_EVERY = 256  # events between checks of whether a tune is long enough
 
 
+COMMON = 0.999  # the share of real notes that are not longer than the limit: data may hold a few that never ended
+
+
 class Limits(NamedTuple):
-    """What the performances of the training data never exceed."""
+    """What the performances of the training data do not exceed."""
 
     polyphony: int
     """The most notes that sound at once."""
     unison: int
     """The most notes of one pitch that sound at once: 1, or more where tracks are merged."""
     longest: int
-    """The longest note, in hundredths of a second."""
+    """The longest note, in hundredths of a second, without the longest one in a thousand."""
 
 
 def find_limits(names: Sequence[str], ids: NDArray[np.integer[Any]]) -> Limits:
-    """Find the limits of real performances; the first note of a pitch that begins is the first that ends.
+    """Find the limits of real performances.
+
+    Of several notes of one pitch, the first that begins is the first that ends.
 
     Args:
         names: the names of all events of ``midilike``.
@@ -46,19 +51,19 @@ def find_limits(names: Sequence[str], ids: NDArray[np.integer[Any]]) -> Limits:
     return Limits(
         int(change.cumsum().max(initial=1)),
         int(change[order].cumsum().max(initial=1)),  # the notes of each pitch add up to 0
-        int((ended - begun).max(initial=1)),
+        max(int(np.quantile(ended - begun, COMMON, method="higher")), 1) if len(begun) else 1,
     )
 
 
 class Performance:
     """A performance in progress, as events of ``midilike``; it tells which events cannot come next.
 
-    A note begins with its velocity, and ends only if it has begun. No more notes sound at once, and none sounds longer,
-    than in the training data. The tune ends in silence.
+    A note begins with its velocity, and ends only if it has begun. The number of notes that sound at once and their
+    lengths stay within the limits. The tune ends in silence.
 
     Args:
         names: the names of all events.
-        limits: what the training data never exceed.
+        limits: what is not exceeded.
     """
 
     def __init__(self, names: Sequence[str], limits: Limits) -> None:
