@@ -220,8 +220,8 @@ elman lecture --prepare
 
 The first command lists the pages, and the second runs one in the terminal: its text, code and output, and the paths of
 its pictures. `--notebook` writes it as a Jupyter notebook. `--check` checks your answers to a page's exercises: name a
-Python file of yours with the functions that you wrote. Several pages use the same trained models. `--prepare` trains all
-of them at once; otherwise each is trained when a page first needs it. They are kept in the cache folder
+Python file of yours with the functions that you wrote. Several pages use the same trained models: `--prepare` trains
+all of them at once; otherwise each is trained when a page first needs it. They are kept in the cache folder
 (`ELMAN_CACHE_DIR` names another one).
 Some pages need the extra `sklearn` or `music`.
 """

@@ -170,6 +170,7 @@ def print_figures(rows: Sequence[Any]) -> None:
         "chrf": "chrF",
         "rouge_l": "ROUGE-L",
         "cider": "CIDEr",
+        "cider_d": "CIDEr-D",
         "nats_per_event": "nats/event",
         "perplexity": "perplexity",
         "parameters": "parameters",
