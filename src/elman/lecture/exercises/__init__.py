@@ -7,11 +7,13 @@ page or two; its tuple ``EXERCISES`` is listed below.
 
 from __future__ import annotations
 
-from elman.lecture.exercises import combining, counting
+from elman.lecture.exercises import combining, counting, generating
 from elman.lecture.exercises.exercise import Exercise
 from elman.lecture.pages import Page
 
-EXERCISES: dict[str, Exercise] = {one.name: one for one in (*counting.EXERCISES, *combining.EXERCISES)}
+EXERCISES: dict[str, Exercise] = {
+    one.name: one for one in (*counting.EXERCISES, *generating.EXERCISES, *combining.EXERCISES)
+}
 """Every exercise by the name of the function to write."""
 
 
