@@ -124,7 +124,8 @@ class Classifier(ClassifierSettings, LabellingModel):
         batches = self._batches(train)
         is_text = self.level != "numbers"
         noun = "texts" if is_text else "sequences"
-        self._plan(Traits(self.task, batches.buckets.lengths, noun, is_text=is_text), previous)
+        traits = Traits(self.task, batches.buckets.lengths, noun, is_text=is_text, labels=len(self.labels_))
+        self._plan(traits, previous)
         batches.buckets.group(self.setting("batch_tokens"))
         self.network_ = self._build()
         self.inputs_.initialize(self.network_.front)

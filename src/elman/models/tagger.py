@@ -473,12 +473,17 @@ class TaggerNetwork(nn.Module):
 
 
 class _Batches:
-    """Training sentences in batches of similar length; call ``buckets.group`` first."""
+    """Training sentences, or pieces of long ones, in batches of similar length; call ``buckets.group`` first."""
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
         numbering = Numbering(model.labels_)
-        self._sequences = model.inputs_.batches(examples.inputs)
-        self._targets = [numbering.ids(model._to_bio(tags)) for tags in examples.labels]
+        pieces = [
+            (words[start : start + MAX_PIECE], tags[start : start + MAX_PIECE])
+            for words, tags in zip(examples.inputs, examples.labels, strict=True)
+            for start in range(0, len(words), MAX_PIECE)
+        ]
+        self._sequences = model.inputs_.batches([words for words, _ in pieces])
+        self._targets = [numbering.ids(model._to_bio(tags)) for _, tags in pieces]
         self.buckets = LengthBuckets(self._sequences.lengths, model.seed)
 
     def __len__(self) -> int:

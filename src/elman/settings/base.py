@@ -109,7 +109,7 @@ class ModelSettings(TrainingSettings, Settings):
     valid_fraction: float = 0.1
     """Share of the data held out for validation if no validation data are given: random examples, or the end of a
     text."""
-    hidden_size: int = 256
+    hidden_size: int | None = 256
     """Units in each layer (and direction)."""
     num_layers: int = 1
     """Number of stacked layers."""
