@@ -10,6 +10,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -34,7 +35,7 @@ from elman.families.supervised import Supervised
 from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
-from elman.nn.state import State
+from elman.nn.state import PublicState, State
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive
@@ -155,6 +156,22 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     @abstractmethod
     def _writes_unknown(self) -> bool:
         """Whether <unk> may be generated, because it is replaced afterwards."""
+
+    def _encode_states(self, inputs: Sequence[Any], noun: str) -> State:
+        """Encode each input alone; return the state that the decoder starts from, each part (num_layers, N, H).
+
+        Raises:
+            UsageError: there is no input.
+        """
+        if not inputs:
+            raise UsageError(f"there are no {noun} to encode; give at least one")
+        with torch.inference_mode():
+            states = [self._encode_inputs([one]).hidden for one in inputs]
+        return State.join(states, partial(torch.cat, dim=1))
+
+    def _take_state(self, state: State | PublicState | None, number: int) -> State | None:
+        """Check a state to start the decoder from; return a row for each of ``number`` inputs, or None."""
+        return None if state is None else self.network_.decoder.rnn.check_state(state).expand(number)
 
     def _generate(
         self,
