@@ -55,7 +55,7 @@ def test_a_batch_holds_enough_examples_unless_the_run_is_short(lengths, repeats,
 @pytest.mark.parametrize(
     ("task", "number", "length", "minutes", "units", "examples", "rate", "pooling"),
     [
-        ("classifier", 2000, 790, 3, 50, 16, 0.002, "attention"),  # reviews: 1,000 tokens would hold one
+        ("classifier", 2000, 790, 3, 50, 16, 0.004, "attention"),  # reviews: 1,000 tokens would hold one
         ("translator", 15_000, 16, 5, 256, 37, 0.002, "max"),  # short pairs: 2,000 tokens would hold 125
         ("translator", 29_000, 28, 12, 256, 71, 0.002, "max"),  # Multi30k
         ("classifier", 6228, 19, 3, 200, 52, 0.002, "max"),  # SST-2, on which the 1,000 tokens were chosen

@@ -16,13 +16,13 @@ from elman.training.schedule import TrainingSettings, budget_minutes
 SEQUENCES = 16  # of median length: the fewest in a batch; the gradients of fewer are too noisy
 UPDATES = 400  # the fewest in a run: batches are made smaller for it, even below SEQUENCES
 FEWEST_SEQUENCES = 4  # in a batch that is made smaller for UPDATES
-MANY_UPDATES = 500  # with fewer in a run, the learning rate is higher
+MANY_UPDATES = 500  # with fewer in a run, the learning rate is higher, as it is for long texts
 PASSES = 20  # over the data: a network that cannot make so many in the time is too large
 TOKENS_PER_SECOND = 15_000  # of the largest network on a laptop: turns minutes into tokens
 CHARACTERS_PER_PAIR = 450  # of text for each byte pair of a translator's vocabulary
 VOCABULARY = 1000, 8000  # byte pairs, the fewest and the most
 CROP = 200  # tokens of a text in a training on stretches; it takes texts twice as long, or longer
-LONG = 100  # tokens: longer texts use attention pooling, shorter ones max pooling
+LONG = 100  # tokens: longer texts use attention pooling and a higher learning rate, shorter ones max pooling
 
 
 class Size(NamedTuple):
@@ -102,7 +102,7 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
     - A batch is as large as ``DEFAULTS`` allows, or smaller so that a pass over the data has enough batches, and at
       least one for each label. It has at least ``SEQUENCES`` typical examples, except where a run would then be shorter
       than ``UPDATES`` steps. If the number of steps is given, smaller batches would not give more of them.
-    - The learning rate is higher for a run of few steps.
+    - The learning rate is higher for long texts and for a run of few steps.
 
     Args:
         traits: what is known about the data.
@@ -135,13 +135,14 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
         tokens = max(min(most, total // max(per_pass, traits.labels)), SEQUENCES * length)
         tokens = min(tokens, max(int(seen / UPDATES), FEWEST_SEQUENCES * length))
         updates = int(seen / tokens)
+    is_long = traits.is_text and length >= LONG
     return {
         "crop_length": crop,
         "hidden_size": size.units,
         "vocab_size": traits.vocabulary,
         "batch_tokens": tokens,
-        "learning_rate": 2e-3 if updates >= MANY_UPDATES else 4e-3,
-        "pooling": "attention" if traits.is_text and length >= LONG else "max",
+        "learning_rate": 4e-3 if is_long or updates < MANY_UPDATES else 2e-3,
+        "pooling": "attention" if is_long else "max",
     }
 
 

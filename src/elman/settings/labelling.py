@@ -101,6 +101,6 @@ class ClassifierSettings(LabellingSettings):
     """Units in each layer and direction. Default: the more time there is for the data, the more units: 200, 100 or
     50."""
     learning_rate: float | None = None
-    """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero. Default: 0.002; 0.004 for a
-    short training."""
+    """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero. Default: 0.002; 0.004 for
+    long texts and for a short training."""
     max_epochs: float = 20
