@@ -52,6 +52,11 @@ def softmax(logits: Array, temperature: float) -> Array:
     return np.asarray(shares / shares.sum())
 
 
+def draw(shares: Array, u: float) -> int:
+    """Return the index that a uniform random number u in [0, 1) picks."""
+    return int(np.searchsorted(np.cumsum(shares), u, side="right"))
+
+
 def _inputs() -> Iterator[tuple[Any, ...]]:
     generator = np.random.default_rng(1)
     for steps, d_in, d_h in ((5, 20, 10), (1, 3, 4), (7, 2, 2)):
@@ -119,6 +124,18 @@ EXERCISES = (
             "overflows for large logits; subtract the largest first, which changes no probability": _naive_softmax,
             "multiplies by the temperature; divide by it": lambda logits, temperature: softmax(logits, 1 / temperature),
             "does not use the temperature": lambda logits, temperature: softmax(logits, 1.0),
+        },
+    ),
+    Exercise(
+        page="softmax",
+        answer=draw,
+        cases=lambda: [(np.array([0.5, 0.25, 0.25]), u) for u in (0.0, 0.3, 0.49, 0.6, 0.74, 0.75, 0.99)],
+        mistakes={
+            "always takes the most likely index; that is greedy, and u should decide": lambda shares, u: (
+                shares.argmax()
+            ),
+            "gives every index the same chance": lambda shares, u: int(u * len(shares)),
+            "stops one index too early": lambda shares, u: max(draw(shares, u) - 1, 0),
         },
     ),
 )

@@ -26,6 +26,18 @@ def _backward(dh_out: Array, h: Array, back: Array) -> Array:
     return da
 
 
+def sequence_loss(y: Array, targets: NDArray[np.int64]) -> float:
+    """Return the sum of the losses of all steps, in nats."""
+    return float(-np.log(y[np.arange(len(targets)), targets]).sum())
+
+
+def _distributions() -> Iterator[tuple[Array, NDArray[np.int64]]]:
+    generator = np.random.default_rng(1)
+    for steps, words in ((4, 3), (1, 2), (7, 5)):
+        shares = generator.random((steps, words)) + 0.1
+        yield shares / shares.sum(axis=1, keepdims=True), generator.integers(words, size=steps)
+
+
 def _cases() -> Iterator[tuple[Array, Array, Array]]:
     generator = np.random.default_rng(1)
     for steps, size in ((5, 4), (1, 3), (8, 2)):
@@ -34,6 +46,23 @@ def _cases() -> Iterator[tuple[Array, Array, Array]]:
 
 
 EXERCISES = (
+    Exercise(
+        page="training",
+        answer=sequence_loss,
+        cases=_distributions,
+        mistakes={
+            "returns the mean over the steps; the loss of a sequence is the sum": (
+                lambda y, targets: sequence_loss(y, targets) / len(targets)
+            ),
+            "uses the logarithm to base 2, which gives bits; use the natural one": (
+                lambda y, targets: sequence_loss(y, targets) / np.log(2)
+            ),
+            "returns a loss for each step; add them up": lambda y, targets: -np.log(y[range(len(targets)), targets]),
+            "has the wrong sign: a probability below 1 has a negative logarithm, and a loss is positive": (
+                lambda y, targets: -sequence_loss(y, targets)
+            ),
+        },
+    ),
     Exercise(
         page="training",
         answer=backward,
