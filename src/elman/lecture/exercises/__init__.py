@@ -7,11 +7,20 @@ page or two; its tuple ``EXERCISES`` is listed below.
 
 from __future__ import annotations
 
-from elman.lecture.exercises import architectures, combining, counting, equations, generating, gradients, truncation
+from elman.lecture.exercises import (
+    architectures,
+    combining,
+    counting,
+    equations,
+    gates,
+    generating,
+    gradients,
+    truncation,
+)
 from elman.lecture.exercises.exercise import Exercise
 from elman.lecture.pages import Page
 
-_FILES = (counting, equations, gradients, truncation, architectures, generating, combining)
+_FILES = (counting, equations, gradients, truncation, architectures, generating, combining, gates)
 
 EXERCISES: dict[str, Exercise] = {one.name: one for file in _FILES for one in file.EXERCISES}
 """Every exercise by the name of the function to write."""
