@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
+from elman.nn.outputs.cross_entropy import linear_cross_entropy, linear_cross_entropy_sum
 
 
 class SoftmaxHead(nn.Module):
@@ -39,9 +40,29 @@ class SoftmaxHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Compute the logits: (..., H) -> (..., O)."""
-        if self.projection is not None:
-            hidden = self.projection(hidden)  # (..., E)
-        return nn.functional.linear(hidden, self.weight, self.bias)  # (..., O)
+        return nn.functional.linear(self._project(hidden), self.weight, self.bias)  # (..., O)
+
+    def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Compute the negative log-likelihood of each target, in nats, without keeping the logits; zero at padding.
+
+        Args:
+            hidden: (..., H).
+            targets: (...) int64; :data:`~elman.data.batching.IGNORED` at padding.
+
+        Returns:
+            (...).
+        """
+        rows = self._project(hidden).flatten(0, -2)  # (N, E)
+        return linear_cross_entropy(rows, self.weight, self.bias, targets.flatten()).view_as(targets)
+
+    def loss_sum(self, hidden: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Sum the same for training; ``label_smoothing`` is as in :func:`torch.nn.functional.cross_entropy`."""
+        known = targets != IGNORED
+        rows = hidden.flatten(0, -2) if bool(known.all()) else hidden[known]  # (N, H)
+        return linear_cross_entropy_sum(self._project(rows), self.weight, self.bias, targets[known], label_smoothing)
+
+    def _project(self, hidden: Tensor) -> Tensor:
+        return hidden if self.projection is None else self.projection(hidden)
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
