@@ -44,6 +44,13 @@ class Journal(NamedTuple):
     """The names of the files to remove."""
 
 
+def cache_root() -> Path:
+    """Return the folder in which Elman keeps what it can make again: ELMAN_CACHE_DIR, or the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("ELMAN_CACHE_DIR") or platformdirs.user_cache_dir("elman", appauthor=False))
+
+
 # ---------------------------------------------------------------- reading
 
 

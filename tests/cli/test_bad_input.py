@@ -42,24 +42,24 @@ USAGE = {  # the command, and parts of the error
     "evaluate MODEL": ["FILE"],
     "generate MODEL extra": ["extra", "--prompt"],
     "info MODEL extra": ["extra", "--help"],
-    "generate MODEL --top-p 1.5": ["top_p is 1.5", "at most 1"],
-    "generate MODEL --top-p 0": ["top_p is 0", "above 0"],
+    "generate MODEL --top-p 1.5": ["--top-p is 1.5", "at most 1"],
+    "generate MODEL --top-p 0": ["--top-p is 0", "above 0"],
     "generate MODEL --temperature 0": ["temperature is 0", "above zero", "--greedy"],
     "generate MODEL --temperature warm": ["--temperature", "'warm'"],
-    "generate MODEL --top-k -2": ["top_k is -2", "at least 1"],
+    "generate MODEL --top-k -2": ["--top-k is -2", "at least 1"],
     "generate MODEL --max-tokens -1": ["max_tokens is -1", "at least zero"],
-    "generate MODEL --num-samples 0": ["num_samples is 0", "at least 1"],
-    "generate MODEL --repetition-penalty -1": ["repetition_penalty is -1", "above zero"],
+    "generate MODEL --num-samples 0": ["--num-samples is 0", "at least 1"],
+    "generate MODEL --repetition-penalty -1": ["--repetition-penalty is -1", "above zero"],
     "generate MODEL --stop=": ["stop string is empty"],
     "generate MODEL --prompt a --prompt-file easy.txt": ["--prompt and --prompt-file"],
     "generate MODEL --temprature 1": ["--temprature", "did you mean --temperature?"],
     "compare lm easy.txt --models nonsense": ["nonsense", "ngram, window, rnn, gru, lstm, mingru"],
     "compare lm easy.txt --models lstmm": ["lstmm", 'did you mean "lstm"'],
     "compare lm easy.txt --models lstm:axb": ["axb", "lstm:LAYERSxUNITS"],
-    "compare lm easy.txt --models lstm:0x5": ["num_layers is 0", "above zero"],
-    "compare lm easy.txt --models ngram:0": ["order is 0", "above zero"],
-    "compare lm easy.txt --models window:-1": ["window is -1", "above zero"],
-    "demo --minutes -1": ["minutes is -1", "above zero"],
+    "compare lm easy.txt --models lstm:0x5": ["model lstm:0x5: num_layers is 0", "above zero"],
+    "compare lm easy.txt --models ngram:0": ["model ngram:0: order is 0", "above zero"],
+    "compare lm easy.txt --models window:-1": ["model window:-1: window is -1", "above zero"],
+    "demo --minutes -1": ["--minutes is -1", "above zero"],
 }
 
 
@@ -78,23 +78,23 @@ FLAGS = {
     "--hiden-size 5": ["--hiden-size", "did you mean --hidden-size?"],
     "--hidden-size many": ["--hidden-size", "'many'"],
     "--hidden-size": ["--hidden-size"],
-    "--hidden-size -4": ["hidden_size is -4", "above zero"],
-    "--hidden-size 0": ["hidden_size is 0", "above zero"],
-    "--num-layers 0": ["num_layers is 0", "above zero"],
-    "--batch-size -1": ["batch_size is -1", "above zero"],
+    "--hidden-size -4": ["--hidden-size is -4", "above zero"],
+    "--hidden-size 0": ["--hidden-size is 0", "above zero"],
+    "--num-layers 0": ["--num-layers is 0", "above zero"],
+    "--batch-size -1": ["--batch-size is -1", "above zero"],
     "--steps 1.5": ["--steps", "1.5"],
-    "--steps 0": ["steps is 0", "above zero"],
-    "--minutes -3": ["minutes is -3", "above zero"],
-    "--epochs nan": ["epochs is nan", "above zero"],
-    "--steps 3 --minutes 1": ["minutes and steps", "one of them"],
-    "--steps 3 --epochs 1 --minutes 1": ["minutes and epochs and steps", "one of them"],
-    "--learning-rate inf": ["learning_rate is inf", "above zero"],
-    "--dropout 1.5": ["dropout is 1.5", "below 1"],
-    "--valid-fraction 1": ["valid_fraction is 1", "below 1"],
-    "--seed -1": ["seed is -1", "at least zero"],
-    "--threads 0": ["threads is 0", "above zero"],
+    "--steps 0": ["--steps is 0", "above zero"],
+    "--minutes -3": ["--minutes is -3", "above zero"],
+    "--epochs nan": ["--epochs is nan", "above zero"],
+    "--steps 3 --minutes 1": ["--minutes and --steps", "one of them"],
+    "--steps 3 --epochs 1 --minutes 1": ["--minutes and --epochs and --steps", "one of them"],
+    "--learning-rate inf": ["--learning-rate is inf", "above zero"],
+    "--dropout 1.5": ["--dropout is 1.5", "below 1"],
+    "--valid-fraction 1": ["--valid-fraction is 1", "below 1"],
+    "--seed -1": ["--seed is -1", "at least zero"],
+    "--threads 0": ["--threads is 0", "above zero"],
     "--encoding utf9": ["utf9", "did you mean"],
-    "--vectors v.txt": ['level is "char"', "word"],
+    "--vectors v.txt": ['--level is "char"', "word", "leave out --vectors"],
     "--level bpe --vocab-size 100": ["100", "at least 259"],
     "--level word --vocab-size 3": ["3", "too small"],
     "--resume --overwrite": ["one of them"],
@@ -123,7 +123,7 @@ TOML = {
     'cell = "lstn"': ['"lstn"', 'did you mean "lstm"'],
     "cell = 5": ["5", "lstm"],
     "[model]\nhidden_size = 5": ["model"],
-    "hidden_size = -5": ["hidden_size is -5", "above zero"],
+    "hidden_size = -5": ["--hidden-size is -5", "above zero"],
 }
 
 
@@ -151,7 +151,7 @@ CONFIGS = {  # what the file holds, and a part of the error
     "two of one name": (b"seed = 1\nseed = 2\n", "Cannot overwrite"),
     "two spellings": (b"hidden-size = 1\nhidden_size = 2", "hidden_size is there twice"),
     "lines that end in CR": (b"seed = 1\rhidden_size = = 8\r", "line 2"),
-    "a mark of its byte order": (b"\xef\xbb\xbfhidden_size = 0", "hidden_size is 0"),
+    "a mark of its byte order": (b"\xef\xbb\xbfhidden_size = 0", "--hidden-size is 0"),
     "too much": (b"#" * (1 << 20), "more than 16,384 bytes"),
 }
 
@@ -161,7 +161,7 @@ def test_a_config_that_cannot_be_used_is_reported(refused, case):
     content, part = CONFIGS[case]
     Path("settings.toml").write_bytes(content)
     message = refused(2, [*TRAIN, "--config", "settings.toml"])
-    assert message.startswith("elman: --config settings.toml: ") or "hidden_size is 0" in part
+    assert message.startswith("elman: --config settings.toml: ") or "--hidden-size is 0" in part
     assert part in message
     assert message.count("\n") == 1
 

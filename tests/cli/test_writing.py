@@ -60,7 +60,17 @@ def test_a_model_is_trained_and_evaluated_on_a_sample(shell, trained):
     figures = json.loads(answer.out)
     wanted = {
         "translator": {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "perplexity", "bleu_signature", "chrf_signature"},
-        "captioner": {"bleu1", "bleu2", "bleu3", "bleu4", "cider", "exact"},
+        "captioner": {
+            "bleu1",
+            "bleu2",
+            "bleu3",
+            "bleu4",
+            "cider",
+            "cider_d",
+            "exact",
+            "bleu_signature",
+            "cider_signature",
+        },
         "composer": {"nats_per_event", "events", "tunes"},
     }[task]
     assert wanted <= figures.keys()

@@ -87,6 +87,9 @@ def write_files(folder: Path) -> None:
     """Write small files of the names and kinds that the pages use."""
     for name in ("input.txt", "a.txt", "b.txt", "dev.txt", "sentences.txt", "text.txt", "other.txt", "YOUR_TEXT.txt"):
         (folder / name).write_text(PROSE)
+    (folder / "my_answer.py").write_text(
+        "def count_vector(text, vocabulary):\n    return [text.lower().split().count(word) for word in vocabulary]\n"
+    )
     (folder / "messages.txt").write_text("all is well\nit never came\n")
     _write_tagged(folder)
     _write_labelled(folder)

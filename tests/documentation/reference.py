@@ -1,6 +1,6 @@
-"""The two pages that are written from the source: every setting of every task, and every option of every command.
+"""The pages that are written from the source: every setting, every option of every command, and the lecture's contents.
 
-    python -m tests.documentation.reference        writes docs/settings.md and docs/commands.md anew
+    python -m tests.documentation.reference        writes docs/settings.md, docs/commands.md and docs/lecture.md anew
 
 The pages are committed, so that they can be read in a clone; ``test_reference.py`` fails where they are out of date.
 """
@@ -19,7 +19,11 @@ from typing import Any, Literal
 from elman.cli import compare, train
 from elman.cli.help import arguments_of, docstrings
 from elman.cli.main import VERBS
+from elman.lecture.exercises import exercises_of
+from elman.lecture.pages import read_pages
 from elman.models.tasks import TASKS
+
+from ..lecture.rows import ROWS
 
 ROOT = Path(__file__).parents[2]
 
@@ -198,7 +202,58 @@ def _make_title(page: str) -> str:
     return page.removesuffix(".md").replace("-", " ").capitalize() + "s"
 
 
-PAGES = {"docs/settings.md": write_settings_page, "docs/commands.md": write_commands_page}
+# ---------------------------------------------------------------- the lecture
+
+LECTURE_HEAD = """\
+# The lecture
+
+A lecture on recurrent networks, as pages that run. Every number and every picture on a page is computed when the page
+is read, on your machine and with networks trained there.
+
+```
+elman lecture
+elman lecture 1
+elman lecture 1 --notebook counts.ipynb
+elman lecture 1 --check my_answer.py
+elman lecture --prepare
+```
+
+The first command lists the pages, and the second runs one in the terminal: its text, code and output, and the paths of
+its pictures. `--notebook` writes it as a Jupyter notebook. `--check` checks your answers to a page's exercises: name a
+Python file of yours with the functions that you wrote. Several pages use the same trained models: `--prepare` trains
+all of them at once; otherwise each is trained when a page first needs it. They are kept in the cache folder
+(`ELMAN_CACHE_DIR` names another one).
+Some pages need the extra `sklearn` or `music`.
+"""
+
+
+def write_lecture_page() -> str:
+    """Write the page about the lecture: its pages with their exercises, and what covers each row of the outline."""
+    pages = read_pages()
+    links = {page: f"[{page.number}. {page.title}](../src/elman/lecture/{page.path.name})" for page in pages}
+    sections = [LECTURE_HEAD, "## Pages\n"]
+    rows = ((links[page], ", ".join(f"`{one.name}`" for one in exercises_of(page))) for page in pages)
+    sections.append("\n".join(["| page | exercises |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]) + "\n")
+    sections.append("## What is taught where\n")
+    covered = (
+        (
+            row,
+            about["kind"],
+            about["what the lecture says"],
+            ", ".join(links[page] for page in pages if row in page.rows),
+        )
+        for row, about in ROWS.items()
+    )
+    table = ["| row | topic | statement | decided on page |", "|---|---|---|---|"]
+    table += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in covered]
+    return "\n".join([*sections, *table]) + "\n"
+
+
+PAGES = {
+    "docs/settings.md": write_settings_page,
+    "docs/commands.md": write_commands_page,
+    "docs/lecture.md": write_lecture_page,
+}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ WITH_COMMANDS = [page for page, commands in COMMANDS.items() if commands]
 NOT_RUN = {  # only parsed, and why
     "bench": "times whole networks; tests/cli/test_bench.py runs it with small ones",
     "demo": "tests/cli/test_commands.py runs it for a second",
+    "lecture --prepare": "trains for a minute; tests/cli/test_lecture.py runs it with a few steps",
     "doctor --compile": "compiles every kernel, for minutes; tests/cli/test_doctor.py runs the rest",
 }
 

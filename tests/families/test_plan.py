@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elman
-from elman import Classifier, Translator
+from elman import Classifier, Tagger, Translator
 from elman.errors import ModelError, UsageError
 from elman.families import plan as plans
 from elman.families.plan import Traits, plan
-from elman.settings.labelling import ClassifierSettings
+from elman.settings.encoder_decoder import TranslatorSettings
+from elman.settings.labelling import ClassifierSettings, TaggerSettings
+from elman.settings.next_token import ComposerSettings, LanguageModelSettings
 from elman.training.loop import describe_run
 from elman.training.progress import Progress
-from elman.training.schedule import TrainingSettings
+from elman.training.schedule import TrainingSettings, fit_schedule
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "threads": 1}
 TEXTS, LABELS = ["a b c", "a d"] * 20, ["x", "y"] * 20
@@ -37,10 +39,11 @@ class Notes(Progress):
     st.floats(0.1, 100),
 )
 def test_a_batch_holds_enough_examples_unless_the_run_is_short(lengths, repeats, task, minutes):
-    lengths, (most, per_pass) = np.repeat(lengths, repeats), plans.BATCHING[task]
-    tokens = plan(Traits(task, lengths, "texts"), TrainingSettings(minutes=minutes))["batch_tokens"]
+    lengths, (most, per_pass, sizes) = np.repeat(lengths, repeats), plans.DEFAULTS[task]
+    chosen = plan(Traits(task, lengths, "texts"), TrainingSettings(minutes=minutes))
+    tokens, speed = chosen["batch_tokens"], next(size.speed for size in sizes if size.units == chosen["hidden_size"])
     typical = max(int(np.median(lengths)), 1)
-    updates = plans.TOKENS_PER_SECOND * 60 * minutes / tokens
+    updates = plans.TOKENS_PER_SECOND * speed * 60 * minutes / tokens
     examples = tokens / typical
     assert examples >= plans.FEWEST_SEQUENCES or tokens == most
     assert examples >= plans.SEQUENCES or updates < plans.UPDATES + 1
@@ -50,21 +53,39 @@ def test_a_batch_holds_enough_examples_unless_the_run_is_short(lengths, repeats,
 
 
 @pytest.mark.parametrize(
-    ("task", "number", "length", "minutes", "examples", "pooling"),
+    ("task", "number", "length", "minutes", "units", "examples", "rate", "pooling"),
     [
-        ("classifier", 2000, 790, 3, 8, "mean"),  # reviews: 1,000 tokens would hold one
-        ("translator", 15_000, 16, 5, 37, "max"),  # short pairs: 2,000 tokens would hold 125
-        ("translator", 29_000, 28, 12, 71, "max"),  # Multi30k
-        ("classifier", 6228, 19, 3, 52, "max"),  # SST-2, on which the 1,000 tokens were chosen
-        ("tagger", 12_544, 16, 7, 62, "max"),  # EWT
-        ("classifier", 10, 5, 3, 16, "max"),
-        ("classifier", 20_000, 1000, 1, 4, "mean"),
+        ("classifier", 2000, 790, 3, 50, 16, 0.004, "attention"),  # reviews: 1,000 tokens would hold one
+        ("translator", 15_000, 16, 5, 256, 37, 0.002, "max"),  # short pairs: 2,000 tokens would hold 125
+        ("translator", 29_000, 28, 12, 256, 71, 0.002, "max"),  # Multi30k
+        ("classifier", 6228, 19, 3, 200, 52, 0.002, "max"),  # SST-2, on which the 1,000 tokens were chosen
+        ("classifier", 6228, 19, 1, 50, 52, 0.002, "max"),
+        ("tagger", 12_544, 16, 7, 160, 62, 0.002, "max"),  # EWT
+        ("classifier", 10, 5, 3, 200, 16, 0.002, "max"),
+        ("classifier", 20_000, 1000, 1, 50, 9, 0.004, "attention"),
     ],
 )
-def test_the_plan_for_known_data(task, number, length, minutes, examples, pooling):
+def test_the_plan_for_known_data(task, number, length, minutes, units, examples, rate, pooling):
     chosen = plan(Traits(task, np.full(number, length), "texts"), TrainingSettings(minutes=minutes))
-    assert chosen["batch_tokens"] // length == examples
-    assert chosen["pooling"] == pooling
+    found = chosen["hidden_size"], chosen["batch_tokens"] // length, chosen["learning_rate"], chosen["pooling"]
+    assert found == (units, examples, rate, pooling)
+
+
+def test_many_labels_need_many_batches():
+    lengths = np.full(5000, 13)
+    few, many = (plan(Traits("classifier", lengths, "texts", labels=n), TrainingSettings()) for n in (2, 200))
+    assert few["batch_tokens"] == 1000
+    assert lengths.sum() / many["batch_tokens"] == pytest.approx(200, rel=0.01)
+
+
+def test_the_network_shrinks_as_the_data_outgrow_the_time():
+    units = [
+        plan(Traits("classifier", np.full(number, 20), "texts"), TrainingSettings(minutes=3))["hidden_size"]
+        for number in (1000, 10_000, 20_000, 1_000_000)
+    ]
+    assert units == [200, 100, 50, 50]
+    given_passes = plan(Traits("classifier", np.full(1_000_000, 20), "texts"), TrainingSettings(epochs=1))
+    assert given_passes["hidden_size"] == 200
 
 
 def test_one_very_long_text_changes_nothing():
@@ -97,7 +118,8 @@ def test_what_was_chosen_is_kept_saved_and_loaded(tmp_path):
     notes = Notes()
     model = Classifier(**TINY, steps=2).fit(TEXTS, LABELS, out=tmp_path / "m", progress=notes)
     assert (model.pooling, model.batch_tokens) == (None, None)
-    assert model.chosen_.keys() == {"batch_tokens", "pooling"}
+    assert model.chosen_.keys() == {"batch_tokens", "learning_rate", "pooling"}
+    assert model.settled().learning_rate == model.chosen_["learning_rate"] == 0.004
     assert model.network_.pooling.kind == model.chosen_["pooling"] == model.setting("pooling")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert config["chosen"] == model.chosen_
@@ -105,15 +127,16 @@ def test_what_was_chosen_is_kept_saved_and_loaded(tmp_path):
     loaded = elman.load(tmp_path / "m")
     assert loaded.chosen_ == model.chosen_
     assert (loaded.predict_proba(TEXTS) == model.predict_proba(TEXTS)).all()
-    start = "36 texts of about 2 tokens: batches of 36, max pooling, "
+    start = "36 texts of about 2 tokens: 4 units, batches of 36, max pooling, "
     assert any(note.startswith(start) for note in notes.notes)
 
 
 def test_a_given_value_stands():
-    model = Classifier(**TINY, steps=2, pooling="last", batch_tokens=77).fit(TEXTS, LABELS)
+    model = Classifier(**TINY, steps=2, pooling="last", batch_tokens=77, learning_rate=0.003).fit(TEXTS, LABELS)
     assert model.chosen_ == {}
     assert model.network_.pooling.kind == "last"
     assert model.setting("batch_tokens") == 77
+    assert model.settled().get_params() == model.get_params()
 
 
 def test_a_model_without_its_choices_is_damaged(tmp_path):
@@ -128,7 +151,9 @@ def test_a_model_without_its_choices_is_damaged(tmp_path):
 
 def test_an_earlier_version_wrote_every_value(tmp_path):
     """Its config has explicit values and no choices."""
-    model = Classifier(**TINY, steps=2, pooling="max", batch_tokens=1000).fit(TEXTS, LABELS, out=tmp_path / "m")
+    model = Classifier(**TINY, steps=2, pooling="max", batch_tokens=1000, learning_rate=0.002).fit(
+        TEXTS, LABELS, out=tmp_path / "m"
+    )
     path = tmp_path / "m" / "config.json"
     config = json.loads(path.read_text())
     del config["chosen"]
@@ -166,3 +191,21 @@ def test_less_than_a_pass_is_said_before_it_begins():
 def test_every_planned_setting_can_be_left_open():
     defaults = {field.name: field.default for field in dataclasses.fields(ClassifierSettings)}
     assert all(defaults[name] is None for name in ClassifierSettings.planned)
+
+
+def test_a_tagger_learns_a_very_long_sentence_in_pieces(monkeypatch):
+    monkeypatch.setattr("elman.models.tagger.MAX_PIECE", 4)
+    sentences, tags = [["a", "b"]] * 10 + [list("abcabcabcab")] * 10, [["x", "y"]] * 10 + [["z"] * 11] * 10
+    model = Tagger(**TINY, steps=1, batch_tokens=8)
+    model.chosen_ = {}
+    _, batches = model._prepare(sentences, tags, None, None)
+    seen = [batches.batch(step) for step in range(len(batches))]
+    assert max(batch.inputs.shape[1] for batch in seen) == 4
+    assert sum(int((batch.targets >= 0).sum()) for batch in seen) == 9 * 2 + 9 * 11  # all words but the held-out ones
+
+
+def test_a_file_that_needs_seconds_does_not_train_for_minutes():
+    """Every task limits the passes of a time budget; so little data takes its least number of steps."""
+    for settings in (LanguageModelSettings, ComposerSettings, TaggerSettings, ClassifierSettings, TranslatorSettings):
+        model = settings(minutes=10)
+        assert fit_schedule(0.001, 600.0, 0.0, 5, model).total_steps == 1000

@@ -12,12 +12,11 @@ import torch
 import elman
 from elman.data.records import Sentence
 from elman.errors import DataError, StorageError, UsageError
-from elman.inspection import traces
+from elman.inspection import trace, tracing
 from elman.models.tasks import TASKS
 from elman.nn import reference
 from elman.nn.cells import CELLS
 
-trace = traces.trace
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # float32 through a few layers; torch and the kernels sum in another order
 
 
@@ -324,12 +323,14 @@ def test_one_record_is_that_of_all(made):
 
 def test_a_text_longer_than_memory_is_cut_and_said(made, monkeypatch, caplog):
     model, text, _ = made("lm")
-    monkeypatch.setattr(traces, "_read_free_memory", lambda: 2 * 10 * traces._estimate_bytes_per_step(model))
+    monkeypatch.setattr(tracing, "_read_free_memory", lambda: 2 * 10 * tracing._estimate_bytes_per_step(model))
     with caplog.at_level(logging.WARNING):
         found = trace(model, text)
     assert found.tokens == list(text[:10])
     assert "longer than memory allows: its first 10 steps" in caplog.text
-    monkeypatch.setattr(traces, "_read_free_memory", lambda: 2 * 5 * traces._estimate_bytes_per_step(made("tagger")[0]))
+    monkeypatch.setattr(
+        tracing, "_read_free_memory", lambda: 2 * 5 * tracing._estimate_bytes_per_step(made("tagger")[0])
+    )
     with caplog.at_level(logging.WARNING):
         assert len(trace(*made("tagger"))) == 1
     assert "first 1 inputs only" in caplog.text

@@ -86,7 +86,12 @@ def by_hand(tagger, words):
     for layer in range(tagger.num_layers):
         ahead, back = (run("encoder.rnn", cell, hidden, layer, way)[0] for way in (False, True))
         hidden = {"concat": np.hstack([ahead, back]), "sum": ahead + back, "product": ahead * back}[tagger.merge]
-    return hidden @ weights["head.weight"].T + weights["head.bias"]
+    logits = hidden @ weights["head.weight"].T + weights["head.bias"]
+    for column, label in enumerate(tagger.labels_):
+        for part in label.split("|") if tagger.parts_ else ():
+            row = tagger.parts_.index(part)
+            logits[:, column] += hidden @ weights["head.parts.weight"][row] + weights["head.parts.bias"][row]
+    return logits
 
 
 @pytest.mark.parametrize(
@@ -99,6 +104,10 @@ def by_hand(tagger, words):
 )
 def test_the_network_is_its_equations_and_padding_changes_nothing(changes):
     tagger = trained(steps=3, **changes)
+    check_equations(tagger)
+
+
+def check_equations(tagger):
     sentences = [["the", "saw"], ["I", "saw", "Ünknown", "the", "saw", "."], ["it"]]
     found = {}
     for pieces, logits, lengths in tagger._logits(sentences, tagger._table()):
@@ -106,6 +115,53 @@ def test_the_network_is_its_equations_and_padding_changes_nothing(changes):
             found[piece.row] = row[:length]
     for row, words in enumerate(sentences):
         np.testing.assert_allclose(found[row], by_hand(tagger, words), atol=2e-6)  # float32 against float64
+
+
+FEATS = [  # "die" is once plural accusative, which no other word is, but others are plural or accusative
+    (["der", "Hund", "schläft"], ["Case=Nom|Number=Sing", "Case=Nom|Number=Sing", "_"]),
+    (["die", "Hunde", "schlafen"], ["Case=Nom|Number=Plur", "Case=Nom|Number=Plur", "_"]),
+    (["den", "Hund", "sehen"], ["Case=Acc|Number=Sing", "Case=Acc|Number=Sing", "_"]),
+    (["die", "sehen"], ["Case=Acc|Number=Plur", "_"]),
+]
+
+
+@cache
+def trained_on_feats(**changes):
+    sentences, tags = zip(*FEATS * 5, strict=True)
+    return Tagger(**{**SMALL, "steps": 60, **changes}).fit(sentences, tags, valid=(sentences, tags))
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_tags_made_of_features_are_scored_by_their_features(crf, tmp_path):
+    tagger = trained_on_feats(crf=crf)
+    assert tagger.parts_ == ("Case=Acc", "Case=Nom", "Number=Plur", "Number=Sing", "_")
+    assert tagger.network_.head.parts.weight.abs().min() > 0
+    check_equations(tagger)
+    sentences, tags = zip(*FEATS, strict=True)
+    assert tagger.predict(list(sentences)) == list(tags)
+    tagger.save(tmp_path / "m")
+    again = elman.load(tmp_path / "m")
+    assert again.parts_ == tagger.parts_
+    assert again.evaluate(sentences, tags) == tagger.evaluate(sentences, tags)
+
+
+def test_a_model_from_before_features_were_scored_predicts_as_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("elman.models.tagger.find_parts", lambda labels: ())
+    tagger = trained_on_feats(steps=5)
+    monkeypatch.undo()
+    tagger.save(tmp_path / "m")
+    assert not (tmp_path / "m" / "parts.json").exists()
+    assert not any("parts" in name for name in tagger.network_.state_dict())
+    again = elman.load(tmp_path / "m")
+    for (_, one, _), (_, other, _) in zip(
+        tagger._logits([["der", "Hund"]], tagger._table()),
+        again._logits([["der", "Hund"]], again._table()),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+    sentences, tags = zip(*FEATS, strict=True)
+    more = Tagger(**{**SMALL, "steps": 1}).fit(sentences, tags, valid=(sentences, tags), init_from=tmp_path / "m")
+    assert more.parts_ == ()
 
 
 def test_training_reads_what_prediction_reads():
@@ -240,6 +296,7 @@ def test_a_saved_tagger_is_the_same_tagger(tmp_path):
         ("labels.json", "[[1]]"),
         ("labels.json", "{"),
         ("scheme.json", '"bibo"'),
+        ("parts.json", '["Case=Nom"]'),
     ],
 )
 def test_an_untrusted_folder_with_false_contents_is_refused(tmp_path, name, text):

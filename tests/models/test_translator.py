@@ -320,7 +320,7 @@ def test_padding_changes_no_loss():
         ({"attention": "luon"}, 'did you mean "luong"'),
         ({"input_feeding": True, "attention": "none"}, 'set attention "luong"'),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0"),
-        ({"n_best": 6}, "n_best is 6, but beam_size 5"),
+        ({"n_best": 6}, "n_best is 6, but `beam_size` 5"),
         ({"beam_size": 0}, "beam_size is 0"),
         ({"length_penalty": 99.0}, "length_penalty is 99.0; it must be at most 10"),
         ({"temperature": -1.0}, "temperature is -1.0"),

@@ -1,6 +1,32 @@
-"""One step of each cell in torch's plain operations, written out from the equations."""
+"""Layers of every cell and backend, and one step of each cell in torch's plain operations, from its equations."""
 
+import pytest
 import torch
+
+from elman.nn.mingru import MinGRU
+from elman.nn.recurrent import GRU, LSTM, RNN
+
+CELLS = {
+    "rnn_tanh": (RNN, {}),
+    "rnn_relu": (RNN, {"nonlinearity": "relu"}),
+    "gru": (GRU, {}),
+    "lstm": (LSTM, {}),
+    "mingru": (MinGRU, {}),
+}
+BACKENDS = {
+    "auto": {"backend": "auto"},
+    "fused": {"backend": "fused"},
+    "torch": {"backend": "torch"},
+    "reference": {"backend": "reference"},
+    "float64": {"dtype": torch.float64},
+}
+every_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def build(name, *sizes, **options):
+    torch.manual_seed(0)
+    make, own = CELLS[name]
+    return make(*sizes, **own, **options)
 
 
 def weights_by_hand(layer, number, direction):

@@ -6,33 +6,9 @@ import pytest
 import torch
 
 from elman.nn.gradients import Place, differentiate_edges, measure_gradients_by_lag
-from elman.nn.mingru import MinGRU
 from elman.nn.recording import recording
-from elman.nn.recurrent import GRU, LSTM, RNN
 
-from .by_hand import step_by_hand, weights_by_hand
-
-CELLS = {
-    "rnn_tanh": (RNN, {}),
-    "rnn_relu": (RNN, {"nonlinearity": "relu"}),
-    "gru": (GRU, {}),
-    "lstm": (LSTM, {}),
-    "mingru": (MinGRU, {}),
-}
-BACKENDS = {
-    "auto": {"backend": "auto"},
-    "fused": {"backend": "fused"},
-    "torch": {"backend": "torch"},
-    "reference": {"backend": "reference"},
-    "float64": {"dtype": torch.float64},
-}
-every_cell = pytest.mark.parametrize("name", CELLS)
-
-
-def build(name, *sizes, **options):
-    torch.manual_seed(0)
-    make, own = CELLS[name]
-    return make(*sizes, **own, **options)
+from .by_hand import BACKENDS, build, every_cell, step_by_hand, weights_by_hand
 
 
 def run_by_hand(layer, inputs):

@@ -8,38 +8,16 @@ import pytest
 import torch
 
 from elman.nn import reference
-from elman.nn.cells import CELLS as TABLE
+from elman.nn.cells import CELLS
 from elman.nn.decoder import Decoder
-from elman.nn.mingru import MinGRU
 from elman.nn.recording import Intervention, is_recording, recording
-from elman.nn.recurrent import GRU, LSTM, MERGES, RNN
+from elman.nn.recurrent import MERGES
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 
-from .by_hand import step_by_hand, weights_by_hand
+from .by_hand import BACKENDS, build, every_cell, step_by_hand, weights_by_hand
 
-CELLS = {
-    "rnn_tanh": (RNN, {}),
-    "rnn_relu": (RNN, {"nonlinearity": "relu"}),
-    "gru": (GRU, {}),
-    "lstm": (LSTM, {}),
-    "mingru": (MinGRU, {}),
-}
-BACKENDS = {
-    "auto": {"backend": "auto"},
-    "fused": {"backend": "fused"},
-    "torch": {"backend": "torch"},
-    "reference": {"backend": "reference"},
-    "float64": {"dtype": torch.float64},
-}
 CLOSE = 1e-5  # float32 has 24 bits: 6e-8 a rounding; sums of a dozen products, and tanh within 2 units of the last bit
-every_cell = pytest.mark.parametrize("name", CELLS)
-
-
-def build(name, *sizes, **options):
-    torch.manual_seed(0)
-    make, own = CELLS[name]
-    return make(*sizes, **own, **options)
 
 
 def draw(layer, steps=7, rows=2, input_size=3):
@@ -180,9 +158,9 @@ def test_a_cell_without_equations_has_states_and_no_gates(monkeypatch):
                 states.append(State(hidden=(a + c).tanh(), cell=(b + h).tanh()))
             return State.join(states[1:], torch.stack)
 
-    entry = copy.copy(TABLE["lstm"])
+    entry = copy.copy(CELLS["lstm"])
     entry.__dict__.update(home=Plain, gates=("a", "b"), equations=None, kernels=None, torch_name=None)
-    monkeypatch.setitem(TABLE, "plain", entry)
+    monkeypatch.setitem(CELLS, "plain", entry)
     for cached in ("layer", "reference", "torch"):
         entry.__dict__.pop(cached, None)
     torch.manual_seed(0)

@@ -61,9 +61,9 @@ def run(words: Sequence[str]) -> int:
     command: Any = parse(compare_command(TASKS[task], comparisons[task]), words[1:], f"elman compare {task}")
     settings = TASKS[task].model_class(**settings_of(command, TASKS[task].settings_class).get_params())
     if command.seeds < 1:
-        raise UsageError(f"seeds is {command.seeds}; it must be at least 1")
+        raise UsageError(f"`seeds` is {command.seeds}; it must be at least 1")
     if command.picture is not None and not command.picture.parent.is_dir():
-        raise UsageError(f"picture {command.picture}: there is no folder {command.picture.parent}; create it first")
+        raise UsageError(f"`picture` {command.picture}: there is no folder {command.picture.parent}; create it first")
     settings = _with_budget(settings)
     files = as_list(command.files)
     if not files:
@@ -170,6 +170,7 @@ def print_figures(rows: Sequence[Any]) -> None:
         "chrf": "chrF",
         "rouge_l": "ROUGE-L",
         "cider": "CIDEr",
+        "cider_d": "CIDEr-D",
         "nats_per_event": "nats/event",
         "perplexity": "perplexity",
         "parameters": "parameters",

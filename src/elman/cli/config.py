@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import UsageError, suggest
-from elman.settings.base import ModelSettings, Settings
+from elman.settings.base import ModelSettings
 
 LARGEST_FILE = 16 << 10  # bytes; the time and the memory that tomllib needs grow with their square
 
@@ -39,12 +39,10 @@ def settings_from_toml(path: Path, model: type[ModelSettings]) -> dict[str, Any]
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"--config {path}: {name} is {value}; it must be a finite number")
         settings[name] = value
-    settings = model.from_json(settings)
     try:
-        Settings.check(model(**settings))
+        return model.from_json(settings)
     except UsageError as error:
         raise UsageError(f"--config {path}: {error}") from error
-    return settings
 
 
 def _read(path: Path) -> str:

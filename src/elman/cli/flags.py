@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 
-def with_flags(message: str, names: Iterable[str] = ()) -> str:
+def with_flags(message: str, names: Collection[str] = ()) -> str:
     """Write the settings that a message names as flags.
 
     Args:
         message: names settings in backquotes.
-        names: settings that are written as flags wherever they occur.
+        names: settings that are written as flags where the message is about one, such as "beam_size is 0".
 
     Example:
         >>> with_flags("beam_size is 0; see `n_best`", ["beam_size"])
         '--beam-size is 0; see --n-best'
     """
-    words = "|".join(names) or "(?!)"
-    return re.sub(rf"`([a-z][a-z_]*)`|\b({words})\b", lambda found: flag(found[1] or found[2]), message)
+    name, verb, rest = message.partition(" is ")
+    if verb and name in names:
+        message = f"{flag(name)} is {rest}"
+    return re.sub(r"`([a-z][a-z_]*)`", lambda found: flag(found[1]), message)
 
 
 def flag(setting: str) -> str:

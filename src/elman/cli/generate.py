@@ -69,7 +69,7 @@ def run(words: Sequence[str]) -> int:
     check_svg("--roll", command.roll)
     check_model(command.folder)
     if command.num_samples < 1:
-        raise UsageError(f"num_samples is {command.num_samples}; it must be at least 1")
+        raise UsageError(f"`num_samples` is {command.num_samples}; it must be at least 1")
     from elman.models import load
 
     model = load(command.folder)

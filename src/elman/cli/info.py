@@ -31,14 +31,15 @@ def run(words: Sequence[str]) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from elman.drawing.report.equations import equations_text
     from elman.families.saved.description import named_shapes, num_parameters
     from elman.models import load
 
     model = load(command.folder)
     console = Console(markup=False, emoji=False)
     console.print(Text.assemble((type(model).__name__, "bold"), f" in {command.folder}"))
-    console.print("h_t = g(U h_{t-1} + W x_t + b1)      y_t = softmax(V h_t + b2)", highlight=False)
-    table = Table("parameter", "shape", "numbers", "in the equations", box=None, pad_edge=False)
+    console.print("\n".join(f"  {line}" for line in equations_text(model.cell)), highlight=False)
+    table = Table("parameter", "shape", "count", "symbol", box=None, pad_edge=False)
     for name, shape, symbol in named_shapes(model.network_):
         table.add_row(name, " x ".join(map(str, shape)), f"{math.prod(shape):,}", symbol)
     console.print(table)
@@ -46,7 +47,9 @@ def run(words: Sequence[str]) -> int:
     console.print(f"{total:,} parameters, the same for any number of time steps", highlight=False)
     settings = Table("setting", "value", box=None, pad_edge=False)
     for name, value in model.to_json().items():
-        if value is not None:
+        if name in model.chosen_:
+            settings.add_row(name, f"{model.chosen_[name]} (chosen from the data)")
+        elif value is not None:
             settings.add_row(name, str(value))
     console.print(settings)
     for part in ("valid", "train"):

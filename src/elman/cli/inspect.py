@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, NamedTuple
 
 import tyro
 
@@ -17,18 +17,21 @@ from elman.cli.arguments import parse
 from elman.cli.flags import flag
 from elman.cli.help import About
 from elman.cli.inputs import check_model_and_files, is_model, open_input, resolve
+from elman.cli.interventions import Interventions, set_units
 from elman.documents import write_json
 from elman.errors import DataError, UsageError
 
 STEPS = 500
-CONTEXT_TARGETS = 200  # outputs whose loss by context is measured
 
 
 @dataclass(kw_only=True)
-class Inspect:
+class Inspect(Interventions):
     """Look inside a saved model while it reads one input: states, gates, outputs, and gradients by lag.
 
     Without --out, --json or --npz, print how far back the gradients reach, and a setting to change if there is a fault.
+
+    The targets are the labels, tags or translations in INPUT if it is a file that has them, otherwise the model's own
+    predictions.
 
     Several models are shown side by side in one report: every leading folder that holds a model is one; -- ends them.
     """
@@ -50,7 +53,7 @@ class Inspect:
     json: bool = False
     """Print all numbers as one JSON object."""
     train: Annotated[str | None, About(metavar="FILE")] = None
-    """With --json: training data for n-gram models, whose loss stands beside the model's loss with limited context."""
+    """Training data for n-gram models, whose loss stands beside the model's loss with limited context."""
     npz: Annotated[Path | None, About(metavar="NPZ")] = None
     """Write all numbers into this NumPy file."""
 
@@ -61,33 +64,31 @@ def run(words: Sequence[str]) -> int:
     command = parse(Inspect, words, "elman inspect")
     folders, file = _split(command, marked)
     _check(command, folders, file)
-    from elman.inspection import gradient_by_lag, model_report, save_report, trace
+    from elman.inspection import gradient_by_lag, inspect, model_report, save_report, trace
     from elman.models import load
 
-    if command.out is not None:
-        reports = []
-        for folder in folders:
-            model = load(folder)
-            inputs, record = read_record(model, command, file)
-            source = "" if command.text is not None else "standard input" if file == "-" else file
-            options: dict[str, Any] = {"steps": command.steps, "record": record}
-            reports.append(model_report(model, inputs, name=str(folder), source=source, **options))
-        save_report(command.out, *reports)
-        print(f"wrote {command.out}; open it in a browser")
-        return 0
-    model = load(command.folder)
-    inputs, record = read_record(model, command, file)
-    options = {"steps": command.steps, "record": record}
-    found = trace(model, inputs, **options)
-    gradients = gradient_by_lag(model, inputs, **options) if _has_several_steps(found) else None
-    if command.npz is not None:
-        found.save(command.npz, gradients.named_arrays() if gradients else {})
-    elif command.json:
-        figures = gradients.to_json() if gradients else {}
-        figures |= _measure(model, inputs, options, command.train)
-        print(write_json({"record": command.record, **found.to_json(), **figures}))
-    else:
-        _print_summary(found, gradients)
+    reports = []
+    for folder in folders:
+        model = set_units(load(folder), command)
+        given = read_record(model, command, file)
+        inputs: Any = model, given.inputs, given.targets
+        options: dict[str, Any] = {"steps": command.steps, "record": given.record}
+        if not (command.out or command.npz or command.json):
+            found = trace(*inputs, **options)
+            _print_summary(found, gradient_by_lag(*inputs, **options) if _has_several_steps(found) else None)
+            return 0
+        options["train"] = None if command.train is None else resolve(command.train, model.task)
+        if command.npz is not None:
+            inspect(*inputs, **options).save(command.npz)
+            return 0
+        if command.json:
+            print(write_json({"record": command.record, **inspect(*inputs, **options).to_json()}))
+            return 0
+        source = "" if command.text is not None else "standard input" if file == "-" else file
+        reports.append(model_report(*inputs, name=str(folder), source=source, **options))
+    assert command.out is not None
+    save_report(command.out, *reports)
+    print(f"wrote {command.out}; open it in a browser")
     return 0
 
 
@@ -120,8 +121,8 @@ def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
     given = [name for name in ("out", "json", "npz") if getattr(command, name)]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(map(flag, given))} are given; choose one")
-    if command.train is not None and not command.json:
-        raise UsageError("--train needs --json; add it, or leave --train out")
+    if command.train is not None and not given:
+        raise UsageError("--train needs --json, --npz or --out; add one, or leave --train out")
     if command.out is not None and command.out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {command.out}: the report is HTML; name it {command.out.with_suffix('.html')}")
     if len(folders) > 1:
@@ -136,11 +137,18 @@ def _check(command: Inspect, folders: Sequence[Path], file: str) -> None:
             raise UsageError(f"{flag(name)} is {getattr(command, name)}; it must be at least 1")
 
 
-def read_record(model: Any, command: Inspect, file: str) -> tuple[Any, int]:
-    """Read the input of a command: its text, or a file.
+class Given(NamedTuple):
+    """What is inspected, as ``inspect`` takes it."""
 
-    Returns:
-        The inputs, as ``trace`` takes them, and the number of the record to inspect, counted from 1.
+    inputs: Any
+    targets: Any
+    """None if the input has no labels."""
+    record: int
+    """The number of the input among these, counted from 1."""
+
+
+def read_record(model: Any, command: Inspect, file: str) -> Given:
+    """Read the input of a command: its text, or a file.
 
     Raises:
         DataError: the input cannot be read, is empty, or has no such record.
@@ -158,20 +166,19 @@ def _text_format(model: Any) -> str | None:
     return None if model.formats == "composer" else "text"
 
 
-def _read(
-    model: Any, source: Path | str | IO[bytes], name: str | None, input_format: str | None, record: int
-) -> tuple[Any, int]:
+def _read(model: Any, source: Path | str | IO[bytes], name: str | None, input_format: str | None, record: int) -> Given:
     from elman.data.formats.table import FORMATS
     from elman.data.lines import Lines, Problems
     from elman.data.records import Passage, Problem
 
-    problems = Problems(shown=0)
+    formats, problems = FORMATS[model.formats], Problems(shown=0)
     lines = Lines(source, model.encoding, problems, name=None if isinstance(source, Path) else name)
     settings = SimpleNamespace(**{**model.get_params(), "task": model.task})
-    items = FORMATS[model.formats].reader(input_format, lines.source, settings).read(lines, problems)
+    reader = formats.reader(input_format, lines.source, settings)
+    items = reader.read(lines, problems)
     first = next(items, None)
     if isinstance(first, Passage):  # a text arrives in passages
-        return "".join([first.text, *(passage.text for passage in items)]), record
+        return Given("".join([first.text, *(passage.text for passage in items)]), None, record)
     items = iter([] if first is None else [first, *islice(items, record - 1)])
     read = list(items)
     if len(read) < record:
@@ -179,7 +186,24 @@ def _read(
     item = read[record - 1]
     if isinstance(item, Problem):
         raise DataError(f"{lines.name}: record {record} cannot be read: {item.what}")
-    return [_value(item)], 1
+    label = None
+    if formats.labels and isinstance(source, Path | str):
+        label = _read_label(reader, Lines(source, model.encoding, Problems(shown=0)), formats.labels, item.line)
+    return Given([_value(item)], None if label is None else [label], 1)
+
+
+def _read_label(reader: Any, lines: Any, argument: str, line: int) -> Any:
+    """Read a file again, with its labels; return that of the record in this line, or None if it has none."""
+    from elman.data.lines import Problems
+
+    try:
+        labelled = reader.read(lines, Problems(shown=0), **{argument: True})
+        item = next((item for item in labelled if item.line >= line), None)
+    except (DataError, UsageError):  # no column of labels
+        return None
+    if item is None or item.line != line:
+        return None
+    return item.tags if argument == "tagged" else item.label
 
 
 def _value(item: Any) -> Any:
@@ -192,27 +216,6 @@ def _value(item: Any) -> Any:
 
 def _has_several_steps(found: Any) -> bool:
     return len(found.tokens) > 1 or len(found.source_tokens) > 1
-
-
-def _measure(model: Any, inputs: Any, options: dict[str, Any], train: str | None) -> dict[str, Any]:
-    """Measure context use, units and attribution; None for each one that the input is too short for."""
-    from elman.inspection import attribute, context_use, rank_units
-
-    data = None if train is None else resolve(train, model.task)
-    measures: dict[str, Callable[[], Any]] = {
-        "context_use": lambda: context_use(model, inputs, train=data, targets=CONTEXT_TARGETS, **options),
-        "units": lambda: rank_units(model, inputs, **options),
-        "attribution": lambda: attribute(model, inputs, **options),
-    }
-    figures: dict[str, Any] = {}
-    for name, measure in measures.items():
-        try:
-            figures[name] = measure().to_json()
-        except DataError:
-            if name == "context_use" and train is not None:
-                raise
-            figures[name] = None
-    return figures
 
 
 def _print_summary(found: Any, gradients: Any) -> None:

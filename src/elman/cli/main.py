@@ -7,12 +7,14 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Container, Sequence
+from dataclasses import fields
 from importlib import import_module
 
 from elman import __version__
 from elman.cli.flags import with_flags
 from elman.cli.layout import bold, listing, paragraphs
 from elman.cli.streams import ReaderGone, standard_streams
+from elman.decoding.options import Sampling
 from elman.errors import ElmanError, UsageError, suggest
 from elman.models.tasks import TASKS
 
@@ -25,6 +27,7 @@ VERBS = {
     "inspect": "look inside a model: states, gates, how far back it learns",
     "compare": "train several models on the same data, and compare them",
     "info": "show a model's settings and parameters",
+    "lecture": "read a lecture on recurrent networks, as pages that run",
     "data": "list and print the built-in data sets",
     "bench": "time Elman against torch.nn",
     "doctor": "show what Elman finds on this machine",
@@ -88,7 +91,7 @@ class _ToStandardError(logging.Handler):
         self._print(message, list(self.printed)[-1:])
 
     def _print(self, message: str, known: Container[str]) -> None:
-        line = f"elman: {_escape(with_flags(message))}"
+        line = f"elman: {_escape(with_flags(message, _setting_names()))}"
         if line not in known:
             print(line, file=sys.stderr)
             self.printed.append(line)
@@ -97,18 +100,24 @@ class _ToStandardError(logging.Handler):
 _HANDLER = _ToStandardError()
 
 
+def _setting_names() -> set[str]:
+    """Return the names of all settings, and of the options of generation."""
+    return {one.name for kind in (Sampling, *(row.settings_class for row in TASKS.values())) for one in fields(kind)}
+
+
 def _escape(message: str) -> str:
     """Escape control characters, which a terminal obeys: messages quote names and data from anywhere."""
     return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in message)
 
 
 def _show_log() -> None:
-    """Print warnings, and that kernels are being compiled, which takes seconds."""
+    """Print warnings, and that kernels are being compiled or a model is trained first, which takes seconds."""
     logger = logging.getLogger("elman")
     if not logger.handlers:
         logger.addHandler(_HANDLER)
     _HANDLER.printed.clear()
     logging.getLogger("elman.kernels").setLevel(logging.INFO)
+    logging.getLogger("elman.lecture").setLevel(logging.INFO)
     logging.getLogger("elman.nn").setLevel(logging.NOTSET)  # train shows which backend computes the layers
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
-from elman.cli.flags import with_flags
 from elman.cli.help import About
 from elman.decoding.options import Search
 from elman.errors import UsageError
@@ -41,8 +40,5 @@ def search_of(command: Any, model: Any) -> dict[str, Any]:
     if "search" not in TASKS[model.task].answer_options:
         raise UsageError(f"`{next(iter(given))}` is no option of a model of task {model.task}; leave it out")
     search = replace(model.search, **given)
-    try:
-        search.check()
-    except UsageError as error:
-        raise UsageError(with_flags(str(error), SEARCH)) from None
+    search.check()
     return {"search": search}

@@ -72,9 +72,6 @@ def compare_language_models(
     """
     models = take_texts(models, "models")
     parsed = [_parse_model(name, settings) for name in models]
-    for model in parsed:
-        if isinstance(model, LanguageModel):
-            model.check()
     X = take_sources(X)  # noqa: N806 (scikit-learn's name)
     valid = None if valid is None else take_sources(valid, "valid")
     for source in (X, valid):
@@ -163,24 +160,27 @@ def _parse_model(name: str, settings: LanguageModel) -> LanguageModel | NgramMod
     kind, _, size = name.partition(":")
     try:
         if kind in SIZED_BY_TOKENS:
-            return SIZED_BY_TOKENS[kind](int(size or 5), settings)
-        if kind in CELLS:
+            model = SIZED_BY_TOKENS[kind](int(size or 5), settings)
+        elif kind in CELLS:
             layers, _, hidden = size.rpartition("x")
-            return replace(
+            model = replace(
                 settings,
                 cell=kind,
                 num_layers=int(layers or 1),
                 hidden_size=int(hidden) if hidden else settings.hidden_size,
             )
-    except UsageError:
-        raise
+        else:
+            known = (*SIZED_BY_TOKENS, *CELLS)
+            raise UsageError(f"unknown{suggest(kind, known) or ';'} there are {', '.join(known)}")
+        if isinstance(model, LanguageModel):
+            model.check()
+        return model
+    except UsageError as error:
+        raise UsageError(f"model {name}: {error}") from error
     except ValueError as error:
         raise UsageError(
             f"model {name}: {size!r} is not a size; write ngram:ORDER, window:TOKENS or lstm:LAYERSxUNITS"
         ) from error
-    known = (*SIZED_BY_TOKENS, *CELLS)
-    hint = suggest(kind, known) or ";"
-    raise UsageError(f"model {name}: unknown{hint} there are {', '.join(known)}")
 
 
 def _sample_tokens(settings: LanguageModel) -> int:

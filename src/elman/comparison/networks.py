@@ -42,5 +42,8 @@ def parse_network(name: str, settings: Any, baselines: Iterable[str], kinds: Ite
         )
     except ValueError as error:
         raise UsageError(f"model {name}: {size!r} is not a size; write {kind}:LAYERSxUNITS") from error
-    network.check()
+    try:
+        network.check()
+    except UsageError as error:
+        raise UsageError(f"model {name}: {error}") from error
     return network

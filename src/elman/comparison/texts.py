@@ -14,7 +14,8 @@ from elman.data.examples import Examples
 from elman.data.values.texts import take_texts
 from elman.families.encoder_decoder import MAX_FINAL
 from elman.families.saved.description import num_parameters
-from elman.metrics.texts import caption_metrics, first_sentence, rouge, translation_metrics
+from elman.metrics.captions import caption_metrics
+from elman.metrics.texts import first_sentence, rouge, translation_metrics
 from elman.models.captioner import Captioner
 from elman.models.translator import Translator
 from elman.nn.cells import CELLS
@@ -30,6 +31,7 @@ class TextRow:
     chrf: float | None  # of translations only
     rouge_l: float | None  # of translations only
     cider: float | None  # of captions only
+    cider_d: float | None  # of captions only
     parameters: int | None  # None for baselines
     memory_bytes: int
     seconds: float  # of training
@@ -157,6 +159,7 @@ def _compare(
             chrf=figures.get("chrf"),
             rouge_l=figures.get("rougeL"),
             cider=figures.get("cider"),
+            cider_d=figures.get("cider_d"),
             parameters=parameters,
             memory_bytes=size,
             seconds=seconds,

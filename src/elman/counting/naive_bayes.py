@@ -56,13 +56,13 @@ class NaiveBayes:
         return self
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """Return the likeliest label of each text.
+        """Return the most probable label of each text.
 
         Raises:
             UsageError: the model is not fitted.
         """
-        likeliest = self.log_scores(texts).argmax(axis=1)
-        predicted: list[str] = self._labels[likeliest].tolist()
+        best = self.log_scores(texts).argmax(axis=1)
+        predicted: list[str] = self._labels[best].tolist()
         return predicted
 
     def log_scores(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:

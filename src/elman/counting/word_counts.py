@@ -74,8 +74,8 @@ class MajorityClassifier:
         Raises:
             UsageError: the model is not fitted.
         """
-        likeliest = self.predict_proba(X).argmax(axis=1)  # (N,)
-        labels: npt.NDArray[Any] = self.classes_[likeliest]
+        best = self.predict_proba(X).argmax(axis=1)  # (N,)
+        labels: npt.NDArray[Any] = self.classes_[best]
         return labels
 
     def predict_proba(self, X: Sequence[str]) -> npt.NDArray[np.float64]:  # noqa: N803

@@ -59,7 +59,8 @@ def open_file(path: Path) -> io.BufferedReader:
             raise DataError(f"{path}: is a link to a file that does not exist") from None
         folder, siblings = path.parent, list[str]()
         with suppress(OSError):  # the folder may lack the permission to list it
-            siblings += [child.name for child in folder.iterdir()]
+            children = list(folder.iterdir())
+            siblings += [child.name for child in children if suggest(path.stem, [child.stem])]  # not ".txt" alone alike
         where = "" if is_folder(folder) else f" (nor a folder {folder})"
         raise DataError(f"{path}: there is no such file{where}{suggest(path.name, siblings)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -178,8 +178,8 @@ def _continued(scores: Tensor, log_probs: Tensor, beam_size: int) -> tuple[Tenso
     best, places = functional.pad(totals, (0, missing), value=-torch.inf).topk(2 * beam_size, dim=1)
     origins, tokens = (places // vocab_size).clamp(max=searched - 1), places % vocab_size
     if lanes > 1:
-        likeliest, token = log_probs[:, -1].max(dim=-1, keepdim=True)  # (B, 1)
-        best = torch.cat((best, scores[:, -1:] + likeliest), dim=1)
+        log_prob, token = log_probs[:, -1].max(dim=-1, keepdim=True)  # (B, 1)
+        best = torch.cat((best, scores[:, -1:] + log_prob), dim=1)
         origins = torch.cat((origins, torch.full_like(token, lanes - 1)), dim=1)
         tokens = torch.cat((tokens, token), dim=1)
     return best, origins, tokens

@@ -76,4 +76,6 @@ class Search:
         if self.length_penalty > 10:
             raise UsageError(f"length_penalty is {self.length_penalty}; it must be at most 10")
         if self.temperature == 0 and self.n_best > self.beam_size:
-            raise UsageError(f"n_best is {self.n_best}, but beam_size {self.beam_size}; a beam keeps no more than that")
+            raise UsageError(
+                f"n_best is {self.n_best}, but `beam_size` {self.beam_size}; a beam keeps no more than that"
+            )

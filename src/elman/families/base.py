@@ -19,7 +19,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Self
@@ -153,6 +153,10 @@ class Model(StorableModel):
         value = getattr(self, name)
         return self.chosen_[name] if value is None else value
 
+    def settled(self) -> Self:
+        """Return an unfitted copy in which what the plan chose stands in place of None."""
+        return replace(self, **self.chosen_)
+
     def _plan(self, traits: Traits, previous: Model | None) -> None:
         """Choose the settings that are None.
 
@@ -283,7 +287,7 @@ class Model(StorableModel):
             state = train(
                 task,
                 batches,
-                self,
+                self.settled(),
                 progress=progress,
                 summary=self._summary,
                 gradients=TrainingGradients(self),
@@ -340,8 +344,9 @@ class Model(StorableModel):
                 generated=generated,
                 references=references,
             )
-            if warning := ending.warning(self):
-                found.update(warning=warning, remedy=ending.remedy(self))
+            settings = self.settled()
+            if warning := ending.warning(settings):
+                found.update(warning=warning, remedy=ending.remedy(settings))
         except Exception as error:
             logger.debug("the ending is not described: %s: %s", type(error).__name__, error)
         return found
@@ -393,7 +398,7 @@ class Model(StorableModel):
             trial.chosen_, trial._summary = {}, ""
             with seeded(self.seed):
                 task, batches = trial._prepare(X, y, valid, None)
-            steps, seconds = predict_cost(task, batches, trial)
+            steps, seconds = predict_cost(task, batches, trial.settled())
         parameters = num_parameters(task.network)
         return {
             "parameters": parameters,

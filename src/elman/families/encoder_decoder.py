@@ -223,21 +223,21 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def _unroll_encoder(self, item: Any) -> UnrolledEncoder:
         """Return the encoder of the encoder for one input."""
 
+    def generate_answers(self, X: Any) -> list[Hypothesis]:  # noqa: N803
+        """Return the best generated token sequence for each input, as :meth:`unroll` takes it for y."""
+        self._check_fitted()
+        return [hypotheses[0] for hypotheses in self._generate(self._take_inputs(X))]
+
     def unroll(self, X: Any, y: Any = None, *, steps: int | None = None) -> Iterator[Unrolled]:  # noqa: N803
         """Unroll the network over each input; see :meth:`elman.families.base.Model.unroll`."""
         self._check_fitted()
         items, tokenizer = self._take_inputs(X), self._target_tokenizer
-        answers = None if y is None else self._take_answers(y, len(items))
+        is_generated = isinstance(y, list) and {*map(type, y)} == {Hypothesis}
+        answers = y if y is None or is_generated else self._take_answers(y, len(items))
         network, names = self.network_.eval(), tokenizer.tokens(range(tokenizer.vocab_size))
         for row, item in enumerate(items):
-            if answers is not None:
-                pair = Targets([answers[row]], tokenizer, self.max_length).gather(np.array([0]))
-                read, targets = (part[0] for part in pair)
-            else:
-                ids = list(next(self._generate([item]))[0].ids)
-                ends = [tokenizer.end_id] * (len(ids) < self.max_length)
-                whole = torch.tensor([tokenizer.begin_id, *ids, *ends])
-                read, targets = whole[:-1], whole[1:]
+            answer = next(self._generate([item]))[0] if answers is None else answers[row]
+            read, targets = self._pair(answer)
             encoder = self._unroll_encoder(item)
             with torch.no_grad():
                 embedded = network.embedding(read.to(network.head.weight.device))  # (T, E)
@@ -268,6 +268,16 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
                 targets=targets,
                 places=encoder.places,
             )
+
+    def _pair(self, answer: str | Hypothesis) -> tuple[Tensor, Tensor]:
+        """Return the ids that the decoder reads and their targets, (T,) each, of a text or of generated tokens."""
+        tokenizer = self._target_tokenizer
+        if isinstance(answer, str):
+            read, targets = Targets([answer], tokenizer, self.max_length).gather(np.array([0]))
+            return read[0], targets[0]
+        ends = [tokenizer.end_id] * (len(answer.ids) < self.max_length)
+        whole = torch.tensor([tokenizer.begin_id, *answer.ids, *ends])
+        return whole[:-1], whole[1:]
 
     # Evaluating.
 

@@ -16,24 +16,37 @@ from elman.training.schedule import TrainingSettings, budget_minutes
 SEQUENCES = 16  # of median length: the fewest in a batch; the gradients of fewer are too noisy
 UPDATES = 400  # the fewest in a run: batches are made smaller for it, even below SEQUENCES
 FEWEST_SEQUENCES = 4  # in a batch that is made smaller for UPDATES
-TOKENS_PER_SECOND = 15_000  # on a typical laptop core: turns minutes into updates before the real speed is known
-LONG = 100  # tokens: longer texts use mean pooling, shorter ones max pooling
+MANY_UPDATES = 1000  # with fewer in a run, the learning rate is higher
+PASSES = 20  # over the data: a network that cannot make so many in the time is too large
+TOKENS_PER_SECOND = 15_000  # of the largest network on a laptop: turns minutes into tokens
+LONG = 100  # tokens: longer texts use attention pooling, shorter ones max pooling
 
 
-class Batching(NamedTuple):
-    """The default batches of a task."""
+class Size(NamedTuple):
+    """A size of a network."""
+
+    units: int
+    """In each layer and direction."""
+    speed: float
+    """How many times as many tokens as the largest network it reads in the same time."""
+
+
+class Defaults(NamedTuple):
+    """What the settings of a task follow from, besides the data."""
 
     tokens: int
     """The most tokens in a batch."""
     per_pass: int
     """The batches in a pass over the data, at least: batches are made smaller for it, down to SEQUENCES examples."""
+    sizes: tuple[Size, ...]
+    """The sizes to choose from, largest first."""
 
 
-BATCHING = {
-    "tagger": Batching(1000, 60),
-    "classifier": Batching(1000, 60),
-    "translator": Batching(2000, 400),
-    "captioner": Batching(1000, 1),
+DEFAULTS = {
+    "tagger": Defaults(1000, 60, (Size(160, 1.0),)),
+    "classifier": Defaults(1000, 60, (Size(200, 1.0), Size(100, 2.0), Size(50, 4.0))),
+    "translator": Defaults(2000, 400, (Size(256, 1.0),)),
+    "captioner": Defaults(1000, 1, (Size(256, 1.0),)),
 }
 
 
@@ -41,13 +54,15 @@ class Traits(NamedTuple):
     """What the plan knows about the training data."""
 
     task: str
-    """A name in BATCHING."""
+    """A name in DEFAULTS."""
     lengths: NDArray[np.int64]
     """(N,) the number of tokens that each example takes in a batch."""
     noun: str
     """What an example is, in the plural, such as "texts"."""
     is_text: bool = True
     """Whether the examples are texts, not rows of numbers."""
+    labels: int = 0
+    """The number of labels of a classifier."""
 
     @property
     def typical_length(self) -> int:
@@ -63,7 +78,8 @@ class Traits(NamedTuple):
         """
         length = self.typical_length
         unit = "tokens" if self.is_text else "steps"
-        parts = [f"batches of {min(max(settings['batch_tokens'] // length, 1), len(self.lengths)):,}"]
+        parts = [f"{settings['hidden_size']:,} units"] if "hidden_size" in settings else []
+        parts += [f"batches of {min(max(settings['batch_tokens'] // length, 1), len(self.lengths)):,}"]
         parts += [f"{settings['pooling']} pooling"] if "pooling" in settings else []
         return f"{len(self.lengths):,} {self.noun} of about {length:,} {unit}: {', '.join(parts)}"
 
@@ -71,29 +87,41 @@ class Traits(NamedTuple):
 def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
     """Choose settings from the data and from the length of the training.
 
-    A batch is as large as ``BATCHING`` allows, or smaller so that a pass over the data has enough batches. It has at
-    least ``SEQUENCES`` typical examples, except where a run would then be shorter than ``UPDATES`` steps. If the number
-    of steps is given, smaller batches would not give more of them.
+    - A network has the largest size that can make ``PASSES`` passes over the data in the time, or the smallest one.
+    - A batch is as large as ``DEFAULTS`` allows, or smaller so that a pass over the data has enough batches, and at
+      least one for each label. It has at least ``SEQUENCES`` typical examples, except where a run would then be shorter
+      than ``UPDATES`` steps. If the number of steps is given, smaller batches would not give more of them.
+    - The learning rate is higher for a run of few steps.
 
     Args:
         traits: what is known about the data.
         settings: how long to train.
 
     Returns:
-        ``batch_tokens`` and ``pooling``.
+        A value for every setting that a task leaves open.
 
     Example:
         >>> plan(Traits("classifier", np.full(2000, 790), "texts"), TrainingSettings(minutes=3))
-        {'batch_tokens': 6750, 'pooling': 'mean'}
-        >>> plan(Traits("translator", np.full(15000, 16), "pairs"), TrainingSettings(minutes=5))
-        {'batch_tokens': 600, 'pooling': 'max'}
+        {'hidden_size': 50, 'batch_tokens': 12640, 'learning_rate': 0.004, 'pooling': 'attention'}
+        >>> plan(Traits("translator", np.full(15000, 16), "pairs"), TrainingSettings(minutes=5))["batch_tokens"]
+        600
     """
     length, total = traits.typical_length, int(traits.lengths.sum())
-    batching = BATCHING[traits.task]
-    if settings.steps is not None:
-        tokens = max(batching.tokens, SEQUENCES * length)
-    else:
-        tokens = max(min(batching.tokens, total // batching.per_pass), SEQUENCES * length)
-        seen = TOKENS_PER_SECOND * 60 * budget_minutes(settings) if settings.epochs is None else settings.epochs * total
+    most, per_pass, sizes = DEFAULTS[traits.task]
+    size, updates = sizes[0], settings.steps
+    tokens = max(most, SEQUENCES * length)
+    if updates is None:
+        seen = float(total) * (settings.epochs or 0)
+        if settings.epochs is None:
+            reads = [TOKENS_PER_SECOND * size.speed * 60 * budget_minutes(settings) for size in sizes]
+            index = next((row for row, seen in enumerate(reads) if seen >= PASSES * total), -1)
+            size, seen = sizes[index], reads[index]
+        tokens = max(min(most, total // max(per_pass, traits.labels)), SEQUENCES * length)
         tokens = min(tokens, max(int(seen / UPDATES), FEWEST_SEQUENCES * length))
-    return {"batch_tokens": tokens, "pooling": "mean" if traits.is_text and length >= LONG else "max"}
+        updates = int(seen / tokens)
+    return {
+        "hidden_size": size.units,
+        "batch_tokens": tokens,
+        "learning_rate": 2e-3 if updates >= MANY_UPDATES else 4e-3,
+        "pooling": "attention" if traits.is_text and length >= LONG else "max",
+    }

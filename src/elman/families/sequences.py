@@ -44,10 +44,9 @@ class SequenceModel(LabellingSettings, Supervised, Model):
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
-        for name in ("hidden_size", "num_layers"):
-            check_positive(name, getattr(self, name))
-        if self.batch_tokens is not None:
-            check_positive("batch_tokens", self.batch_tokens)
+        for name in ("hidden_size", "num_layers", "batch_tokens"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
@@ -62,7 +61,7 @@ class SequenceModel(LabellingSettings, Supervised, Model):
         return Encoder(
             self.cell,
             input_size,
-            int(self.hidden_size),  # a search over settings may give a NumPy integer
+            int(self.setting("hidden_size")),  # a search over settings may give a NumPy integer
             int(self.num_layers),
             bidirectional=self.bidirectional,
             merge=self.merge,

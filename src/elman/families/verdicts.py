@@ -84,7 +84,7 @@ def diagnose(model: Any, curve: Curve, length: int, history: Sequence[dict[str, 
         length: the number of steps of an input.
         history: the rows of the training log; by default the model's own.
     """
-    settings = model.get_params()
+    settings = model.settled().get_params()
     is_stream = settings.get("lines") is False  # a language model that reads its text as one stream
     span = settings["bptt_length"] if is_stream else length
     with np.errstate(invalid="ignore"):  # where all are infinite

@@ -17,30 +17,37 @@ if TYPE_CHECKING:
     from elman.inspection.context import context_use as context_use
     from elman.inspection.gradients import GradientByLag as GradientByLag
     from elman.inspection.gradients import gradient_by_lag as gradient_by_lag
-    from elman.inspection.interventions import Effect as Effect
-    from elman.inspection.interventions import Unit as Unit
-    from elman.inspection.interventions import ablate as ablate
-    from elman.inspection.interventions import ablation_effect as ablation_effect
-    from elman.inspection.interventions import clamp as clamp
-    from elman.inspection.interventions import patch as patch
-    from elman.inspection.probes import Probe as Probe
-    from elman.inspection.probes import probe as probe
+    from elman.inspection.inspections import Inspection as Inspection
+    from elman.inspection.inspections import inspect as inspect
     from elman.inspection.reports import model_report as model_report
     from elman.inspection.reports import save_report as save_report
     from elman.inspection.traces import Trace as Trace
-    from elman.inspection.traces import trace as trace
-    from elman.inspection.units import UnitRanking as UnitRanking
-    from elman.inspection.units import rank_units as rank_units
+    from elman.inspection.tracing import trace as trace
+    from elman.inspection.units.addresses import Unit as Unit
+    from elman.inspection.units.effects import Effect as Effect
+    from elman.inspection.units.effects import ablation_effect as ablation_effect
+    from elman.inspection.units.interventions import ablate as ablate
+    from elman.inspection.units.interventions import clamp as clamp
+    from elman.inspection.units.interventions import patch as patch
+    from elman.inspection.units.probes import Probe as Probe
+    from elman.inspection.units.probes import probe as probe
+    from elman.inspection.units.ranking import rank_units as rank_units
+    from elman.inspection.units.rankings import UnitRanking as UnitRanking
 
 _HOMES = {
     **dict.fromkeys(("Attribution", "attribute"), "attribution"),
     **dict.fromkeys(("ContextUse", "context_use"), "context"),
     **dict.fromkeys(("GradientByLag", "gradient_by_lag"), "gradients"),
-    **dict.fromkeys(("Effect", "Unit", "ablate", "ablation_effect", "clamp", "patch"), "interventions"),
-    **dict.fromkeys(("Probe", "probe"), "probes"),
+    **dict.fromkeys(("Inspection", "inspect"), "inspections"),
     **dict.fromkeys(("model_report", "save_report"), "reports"),
-    **dict.fromkeys(("Trace", "trace"), "traces"),
-    **dict.fromkeys(("UnitRanking", "rank_units"), "units"),
+    "Trace": "traces",
+    "trace": "tracing",
+    "Unit": "units.addresses",
+    **dict.fromkeys(("Effect", "ablation_effect"), "units.effects"),
+    **dict.fromkeys(("ablate", "clamp", "patch"), "units.interventions"),
+    **dict.fromkeys(("Probe", "probe"), "units.probes"),
+    "rank_units": "units.ranking",
+    "UnitRanking": "units.rankings",
 }
 
 __all__ = [*_HOMES]

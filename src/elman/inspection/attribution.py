@@ -19,8 +19,7 @@ from elman.errors import DataError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel
 from elman.families.unrolled import Unrolled
-from elman.inspection.gradients import to_double
-from elman.inspection.traces import check_model, select
+from elman.inspection.inputs import check_model, select, to_double
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +73,21 @@ class InputAttribution:
             "baseline_values": self.baseline_values.tolist(),
             **({} if self.numbers is None else {"numbers": self.numbers.tolist()}),
         }
+
+    def named_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything as arrays by name, as in an ``.npz``."""
+        found: dict[str, NDArray[Any]] = {
+            "places": np.array(self.places, np.str_),
+            "outputs": np.array(self.outputs, np.str_),
+            "steps": self.steps,
+            "integrated": self.integrated,
+            "gradient_times_input": self.gradient_times_input,
+            "values": self.values,
+            "baseline_values": self.baseline_values,
+        }
+        if self.numbers is not None:
+            found["numbers"] = self.numbers
+        return {f"attribution.{name}": array for name, array in found.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -276,19 +290,15 @@ class _Explained:
 
     def differentiate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities for each of K inputs (N, K), and their gradients (N, K, …)."""
-        number = len(inputs)
-        pairs = torch.cartesian_prod(torch.arange(len(self._outputs)), torch.arange(number))
         values, gradients = [], []
-        for some in torch.split(pairs, self._together):
-            which, rows = some.T
-            own = inputs[rows].detach().requires_grad_()
+        for some in torch.split(inputs, self._together):
+            own = some.detach().requires_grad_()
             with torch.enable_grad():
-                chosen = self._run(own)[torch.arange(len(rows)), self._outputs[which], self._goals[which]]
-                (gradient,) = torch.autograd.grad(chosen.sum(), own)
-            values.append(chosen.detach())
-            gradients.append(gradient)
-        shape = (len(self._outputs), number)
-        return torch.cat(values).view(shape), torch.cat(gradients).view(*shape, *inputs.shape[1:])
+                chosen = self._run(own)[:, self._outputs, self._goals]  # (k, N)
+                found = [torch.autograd.grad(one.sum(), own, retain_graph=True)[0] for one in chosen.T]
+            values.append(chosen.detach().T)
+            gradients.append(torch.stack(found))
+        return torch.cat(values, dim=1), torch.cat(gradients, dim=1)
 
     def _run(self, inputs: Tensor) -> Tensor:
         with drawing(self._seed):

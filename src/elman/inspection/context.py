@@ -22,8 +22,8 @@ from elman.families.base import Model
 from elman.families.encoder_decoder import EncoderDecoderModel
 from elman.families.next_token import NextTokenModel
 from elman.families.unrolled import Unrolled
-from elman.inspection.gradients import choose_losses
-from elman.inspection.traces import check_model, to_lists
+from elman.inspection.inputs import check_model, choose_losses
+from elman.inspection.traces import to_lists
 
 MOST_CONTEXT = 256  # tokens, the longest context by default
 LONGEST_NGRAM = 9  # an n-gram model of a higher order gains nothing and needs much memory
@@ -71,6 +71,13 @@ class ContextUse:
             "used": self.used,
             "targets": self.num_targets,
         }
+
+    def named_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the figures as arrays by name, as in an ``.npz``."""
+        found = {"contexts": self.contexts, "losses": self.losses, "whole": np.array(self.whole)}
+        if self.ngram is not None:
+            found["ngram"] = self.ngram
+        return {f"context_use.{name}": array for name, array in found.items()}
 
     def __repr__(self) -> str:
         """Show how much context the model uses."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.gradients import add_layers, choose_curve, choose_outputs, find_reach, measure, summarise
-from elman.families.unrolled import Unrolled
+from elman.families.gradients import add_layers, choose_curve, find_reach, measure, summarise
 from elman.families.verdicts import Verdict, diagnose
-from elman.inspection.traces import check_model, select, to_lists
-from elman.nn.stack import Recurrent
+from elman.inspection.inputs import check_model, choose_losses, to_double
+from elman.inspection.traces import to_lists
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,31 +146,3 @@ def gradient_by_lag(
     records, positions = np.array(rows, np.int64).T
     verdict = diagnose(model, choose_curve(model, totals), int(np.median(lengths)))
     return GradientByLag(by_layer | totals, positions, records, verdict)
-
-
-def to_double(model: Model) -> Model:
-    """Return a copy of a model that computes in float64: a vanished gradient is noise in float32."""
-    twin = copy.copy(model)
-    twin.network_ = copy.deepcopy(model.network_).double().eval()
-    for layer in twin.network_.modules():
-        if isinstance(layer, Recurrent):
-            layer.backend = "auto"
-    return twin
-
-
-def choose_losses(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    losses: int,
-    steps: int | None,
-    record: int | None,
-) -> tuple[list[tuple[int, Unrolled, Tensor]], list[int]]:
-    """Choose losses, evenly spaced over all inputs.
-
-    Returns:
-        For each chosen input its number, from 1, itself unrolled, and its outputs (R,); and the lengths of all inputs.
-    """
-    inputs = list(select(model, X, y, steps=steps, record=record))
-    chosen = [((record or 1) + row, inputs[row], outputs) for row, outputs in choose_outputs(inputs, losses)]
-    return chosen, [unrolled.num_steps for unrolled in inputs]

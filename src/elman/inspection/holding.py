@@ -8,7 +8,7 @@ from torch import Tensor
 from elman.drawing.report import Holding
 from elman.families.base import Model
 from elman.families.unrolled import Unrolled
-from elman.inspection.traces import run_recorded
+from elman.inspection.inputs import run_recorded
 from elman.nn.recording import Recording
 from elman.nn.stack import Recurrent
 

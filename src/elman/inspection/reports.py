@@ -11,29 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.drawing import report as drawn
-from elman.errors import DataError
 from elman.families.base import Model
-from elman.families.next_token import NextTokenModel
-from elman.families.saved.description import named_shapes, num_parameters
-from elman.families.unrolled import Stack, Unrolled
+from elman.families.saved.description import num_parameters
+from elman.families.unrolled import Unrolled
 from elman.files import replacing
-from elman.inspection.attribution import attribute
-from elman.inspection.context import context_use
-from elman.inspection.gradients import GradientByLag, gradient_by_lag
-from elman.inspection.holding import measure_holding
-from elman.inspection.traces import Trace, check_model, run_recorded, select, trace_unrolled
-from elman.inspection.units import rank_units
+from elman.inspection.gradients import GradientByLag
+from elman.inspection.inspections import STEPS, Inspection, inspect
+from elman.inspection.plans import find_regions, plan_network
+from elman.inspection.units.effects import Effect
 from elman.nn.recording import LayerRun
 
-STEPS = 500  # of the input to show, by default
-_READS = {"char": "character", "word": "word", "space": "word"}  # by level; others read tokens
-LOSSES = 32  # to differentiate for the gradients by lag
-CONTEXT_TARGETS = 64  # outputs whose loss by context is measured
-ATTRIBUTED = 4  # outputs to attribute to the inputs ...
-ATTRIBUTED_STEPS = 64  # ... and the most steps of a text to attribute them to
 SMALL = 16  # the most units of a layer whose equations are shown with their values
 
 
@@ -44,6 +34,7 @@ def model_report(
     *,
     steps: int | None = STEPS,
     record: int = 1,
+    train: Any = None,
     name: str = "",
     source: str = "",
 ) -> drawn.ModelReport:
@@ -55,6 +46,7 @@ def model_report(
         y: the targets, for supervised models.
         steps: the number of steps of the input to show.
         record: the input to show, counted from 1.
+        train: what n-gram models learn from, to stand beside; see :func:`~elman.inspection.context_use`.
         name: the name of the model, shown at the top of the page.
         source: the name of the input.
 
@@ -72,81 +64,30 @@ def model_report(
         >>> html(model_report(lm, "to be"))[:15]
         '<!DOCTYPE html>'
     """
-    check_model(model)
-    (unrolled,) = select(model, X, y, steps=steps, record=record)
-    found = trace_unrolled(model, unrolled, steps, top=10)
-    with torch.no_grad():
-        recording, _, _ = run_recorded(model, unrolled, unrolled.inputs[None])
-    tokens = {key: list(stack.tokens[:steps]) for key, stack in unrolled.stacks.items()}
-    gradients = _measure_gradients(model, X, y, steps, record, unrolled)
-    # Without y, the targets of other models are their own predictions.
-    has_targets = y is not None or isinstance(model, NextTokenModel)
+    found = inspect(model, X, y, steps=steps, record=record, train=train)
+    unrolled = found.unrolled
+    gradients = _draw_gradients(found)
     return drawn.ModelReport(
         name=name or type(model).__name__,
         task=re.sub("(?<=[a-z])(?=[A-Z])", " ", type(model).__name__).capitalize(),
-        source=_describe_source(source, unrolled, found, steps),
-        network=_plan_network(model, unrolled),
+        source=_describe_source(source, found, steps),
+        network=plan_network(model, unrolled),
         runs={
             key: drawn.StackRun(
-                tokens=tokens[key], layers=[_collect_states(run, steps) for run in recording.of(stack.layer)]
+                tokens=list(stack.tokens[:steps]),
+                layers=[_collect_states(run, steps) for run in found.recording.of(stack.layer)],
             )
             for key, stack in unrolled.stacks.items()
         },
-        outputs=_collect_outputs(found, unrolled.last, has_targets),
-        attention=found.attention[0] if found.attention else None,
+        outputs=_collect_outputs(found),
+        attention=found.trace.attention[0] if found.trace.attention else None,
         gradients=gradients,
-        context=_measure_context(model, X, y, steps, record),
-        attributions=_attribute(model, X, y, steps, record, unrolled, len(found.targets)),
-        units=_rank_units(model, X, y, steps, record, unrolled.last),
-        holding=measure_holding(model, unrolled) if not unrolled.last.is_aligned else (),
-        figures=_collect_figures(model, unrolled.last, found, has_targets) | _describe_reach(gradients),
-    )
-
-
-# ---------------------------------------------------------------- the network
-
-
-def _plan_network(model: Model, unrolled: Unrolled) -> drawn.NetworkPlan:
-    network: Any = model.network_
-    attention = getattr(getattr(network, "decoder", None), "attention", None)
-    pooling, front = getattr(network, "pooling", None), getattr(network, "front", None)
-    embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
-    return drawn.NetworkPlan(
-        stacks=tuple(_plan_stack(name, stack) for name, stack in unrolled.stacks.items()),
-        parameters=tuple(
-            drawn.ParameterRow(name=name, symbol=symbol, shape=shape) for name, shape, symbol in named_shapes(network)
-        ),
-        num_outputs=len(unrolled.names),
-        reads=_READS.get(getattr(model, "level", ""), "token"),
-        vocabulary=None if embedding is None else embedding.num_embeddings,
-        pooling=None if pooling is None else pooling.kind,
-        crf=getattr(network, "crf", None) is not None,
-        attention=None if attention is None else attention.kind,
-        regions=_find_regions(unrolled),
-        features=front.place_size if unrolled.places and front is not None else 0,
-    )
-
-
-def _find_regions(unrolled: Unrolled) -> tuple[int, int] | None:
-    """Return the rows and columns of a picture's regions; None if the inputs are tokens."""
-    places = len(unrolled.places)
-    side = math.isqrt(places)
-    return None if not places else (side, side) if side * side == places else (1, places)
-
-
-def _plan_stack(name: str, stack: Stack) -> drawn.StackPlan:
-    layer = stack.layer
-    return drawn.StackPlan(
-        name=name,
-        cell=layer.cell_name,
-        gates=layer.cell.gates,
-        state=layer.cell.state,
-        input_size=layer.input_size,
-        hidden_size=layer.hidden_size,
-        num_layers=layer.num_layers,
-        directions=layer.num_directions,
-        merge=layer.merge,
-        reads_hidden=layer.cell.reads_hidden,
+        context=_draw_context(found),
+        attributions=_draw_attributions(found),
+        units=_draw_units(found),
+        holding=found.holding,
+        figures=_collect_figures(found) | _describe_reach(gradients),
+        notes=found.notes,
     )
 
 
@@ -190,8 +131,9 @@ def _to_array(values: Tensor, steps: int | None) -> NDArray[Any]:
     return found
 
 
-def _collect_outputs(found: Trace, last: Stack, has_targets: bool) -> drawn.Outputs:
+def _collect_outputs(inspection: Inspection) -> drawn.Outputs:
     """Collect the most likely outputs and, if targets are given, the losses."""
+    found, last, has_targets = inspection.trace, inspection.unrolled.last, inspection.has_targets
     number = len(found.targets)
     losses = [float(loss) if has_targets and not np.isnan(loss) else None for loss in found.losses]
     return drawn.Outputs(
@@ -204,27 +146,18 @@ def _collect_outputs(found: Trace, last: Stack, has_targets: bool) -> drawn.Outp
     )
 
 
-# ---------------------------------------------------------------- gradients
+# ---------------------------------------------------------------- measures
 
 
-def _measure_gradients(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    steps: int | None,
-    record: int,
-    unrolled: Unrolled,
-) -> drawn.GradientPlot | None:
-    """Measure gradients by lag; return None if no loss has a step before it."""
-    try:
-        found = gradient_by_lag(model, X, y, steps=steps, record=record, losses=LOSSES)
-    except DataError:
+def _draw_gradients(inspection: Inspection) -> drawn.GradientPlot | None:
+    found = inspection.gradients
+    if found is None:
         return None
-    settings = model.get_params()
+    settings = inspection.model.get_params()
     text = found.verdict.text
     return drawn.GradientPlot(
         targets=found.steps.tolist(),
-        curves=[_make_curve(name, found, unrolled) for name in _sort_curves(found.norms)],
+        curves=[_make_curve(name, found, inspection.unrolled) for name in _sort_curves(found.norms)],
         verdict=found.verdict.kind,
         explanation=f"{text[:1].upper()}{text[1:]}.",
         truncated_at=settings["bptt_length"] if settings.get("lines") is False else None,
@@ -268,53 +201,32 @@ def _make_curve(name: str, found: GradientByLag, unrolled: Unrolled) -> drawn.Gr
     )
 
 
-# ---------------------------------------------------------------- use of the input
-
-
-def _measure_context(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    steps: int | None,
-    record: int,
-) -> drawn.ContextPlot | None:
-    """Measure the loss by context; None if the input has one step, or no loss."""
-    try:
-        found = context_use(model, X, y, steps=steps, record=record, targets=CONTEXT_TARGETS)
-    except DataError:
+def _draw_context(inspection: Inspection) -> drawn.ContextPlot | None:
+    found = inspection.context
+    if found is None:
         return None
+    ngrams = [] if found.ngram is None else [None if math.isnan(loss) else loss for loss in found.ngram.tolist()]
     return drawn.ContextPlot(
         lags=found.contexts.tolist(),
         losses=found.losses.tolist(),
+        ngram_losses=ngrams or None,
         whole=found.whole,
         unit=f"nats, mean of {found.num_targets:,} outputs",
     )
 
 
-def _attribute(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    steps: int | None,
-    record: int,
-    unrolled: Unrolled,
-    num_outputs: int,
-) -> list[drawn.AttributionPlot]:
-    """Attribute some outputs to the inputs; outputs near the beginning if the model predicts its input."""
-    is_next = isinstance(model, NextTokenModel)
-    length = min(num_outputs, ATTRIBUTED_STEPS) if is_next else num_outputs
-    chosen = np.unique(np.linspace(0, length - 1, 1 + (2 if is_next else ATTRIBUTED)).round().astype(int)[1:])
-    limit = length if is_next else steps
-    (found,) = attribute(model, X, y, steps=limit, record=record, outputs=chosen.tolist()).inputs
-    regions = _find_regions(unrolled)
+def _draw_attributions(inspection: Inspection) -> list[drawn.AttributionPlot]:
+    found = inspection.attribution
+    if found is None:
+        return []
     return [
         drawn.AttributionPlot(
-            target=f"“{output}” at step {step + 1}" if unrolled.last.is_aligned else f"“{output}”",
+            target=f"“{output}” at step {step + 1}" if inspection.unrolled.last.is_aligned else f"“{output}”",
             method="integrated gradients",
             scores=scores,
             tokens=found.places,
             completeness=float(gap),
-            regions=regions,
+            regions=find_regions(inspection.unrolled),
         )
         for output, step, scores, gap in zip(
             found.outputs, found.steps.tolist(), found.integrated, found.gaps, strict=True
@@ -322,65 +234,63 @@ def _attribute(
     ]
 
 
-# ---------------------------------------------------------------- units
-
-
-def _rank_units(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    steps: int | None,
-    record: int,
-    last: Stack,
-) -> list[drawn.UnitScore]:
-    """Find the best unit for each feature, units above chance first; none if the input is too short."""
-    try:
-        ranking = rank_units(model, X, y=y, steps=steps, record=record, top=1)
-    except DataError:
+def _draw_units(inspection: Inspection) -> list[drawn.UnitScore]:
+    """Draw the best unit for each feature, units above chance first."""
+    if inspection.units is None:
         return []
-    found = sorted(ranking.models[0].values(), key=lambda own: not own.is_beyond_chance)
-    long_names = dict(zip(last.layer.cell.symbols, last.layer.cell.gates, strict=False))
+    cell = inspection.unrolled.last.layer.cell
+    gates = {f"gate {symbol}": gate for symbol, gate in zip(cell.symbols, cell.gates, strict=False)}
     scores = []
-    for own in found:
+    for own in sorted(inspection.units.models[0].values(), key=lambda own: not own.is_beyond_chance):
         *_, layer, direction, part = own.best.array.replace("gate.", "gate ").split(".")
+        effect = inspection.effects.get(own.best.address or "")
         scores.append(
             drawn.UnitScore(
                 feature=own.feature.replace("_", " "),
                 layer=int(layer.removeprefix("layer")),
-                part=long_names.get(part.removeprefix("gate "), part),
+                part=gates.get(part, part),
                 unit=own.best.unit,
                 score=own.strength,
                 measure=own.measure,
                 bound=own.bound,
                 is_reverse=direction == "reverse",
+                effect="" if effect is None else _describe_effect(effect),
             )
         )
     return scores
 
 
+def _describe_effect(effect: Effect) -> str:
+    low, high = effect.interval
+    found, controls = f"{effect.difference:+.3f} nats ({low:+.3f} to {high:+.3f})", len(effect.controls)
+    return f"{found}; {effect.rank} of {controls} others as much" if controls else found
+
+
 # ---------------------------------------------------------------- figures
 
 
-def _describe_source(source: str, unrolled: Unrolled, found: Trace, steps: int | None) -> str:
+def _describe_source(source: str, inspection: Inspection, steps: int | None) -> str:
+    found, unrolled = inspection.trace, inspection.unrolled
     number = len(found.source_tokens) or len(found.tokens)
     is_cut = unrolled.is_cut or any(len(stack.tokens) > (steps or math.inf) for stack in unrolled.stacks.values())
     shown = f"{'the first ' if is_cut else ''}{number:,} {'step' if number == 1 else 'steps'}"
     return f"{source}: {shown}" if source else shown
 
 
-def _collect_figures(model: Model, last: Stack, found: Trace, has_targets: bool) -> dict[str, str]:
+def _collect_figures(inspection: Inspection) -> dict[str, str]:
+    found, last = inspection.trace, inspection.unrolled.last
     layer = last.layer
     cell = drawn.CELL_NAMES.get(layer.cell_name, layer.cell_name)
     layers = f"{layer.num_layers} layers of " if layer.num_layers > 1 else ""
     both = " in each direction" if layer.num_directions == 2 else ""
     figures = {
         "Cell": f"{cell}, {layers}{layer.hidden_size:,} units{both}",
-        "Parameters": f"{num_parameters(model.network_):,}",
+        "Parameters": f"{num_parameters(inspection.model.network_):,}",
     }
     known = found.losses[~np.isnan(found.losses)]
     if not last.is_aligned and len(found.top_tokens):
         figures["Prediction"] = f"{found.top_tokens[0][0]} ({100 * found.top_probabilities[0][0]:.0f} %)"
-    if has_targets and len(known):
+    if inspection.has_targets and len(known):
         nats = float(known.mean())
         figures["Loss on this input"] = f"{nats:.3f} nats" + (" per output" if last.is_aligned else "")
         if last.is_aligned:

@@ -1,33 +1,20 @@
-"""What a model computes at every step of its inputs: states, cells, gates, outputs, losses and attention."""
+"""What a model computed at every step of its inputs: states, cells, gates, outputs, losses and attention."""
 
 from __future__ import annotations
 
 import html
-import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from elman.data.batching import IGNORED
-from elman.draws import drawing
-from elman.errors import DataError, UsageError
-from elman.families.base import Model
-from elman.families.unrolled import Unrolled
+from elman.errors import UsageError
 from elman.files import replacing
-from elman.nn.recording import Intervention, Recording, recording
-from elman.nn.stack import Recurrent
-
-logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 300  # tokens in a notebook
-UNKNOWN_MEMORY = 2 << 30  # bytes assumed to be free if the system does not report it
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -196,18 +183,16 @@ class Trace:
             found["places"] = np.array(self.places, np.str_)
         return found | {f"attention.{number}": weights for number, weights in enumerate(self.attention)}
 
-    def save(self, path: Path | str, more: Mapping[str, NDArray[Any]] | None = None) -> None:
+    def save(self, path: Path | str) -> None:
         """Write an ``.npz`` with all arrays by name, ``tokens``, ``losses`` and so on.
 
         Args:
             path: the file.
-            more: further arrays by name.
 
         Raises:
             StorageError: it cannot be written.
         """
-        with replacing(Path(path), "name another file") as beside, beside.open("wb") as file:
-            np.savez(file, **self.named_arrays(), **(more or {}))  # type: ignore[arg-type]
+        save_arrays(path, self.named_arrays())
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as a JSON object: lists of numbers, None for NaN."""
@@ -251,170 +236,7 @@ class Trace:
         )
 
 
-def trace(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any = None,
-    *,
-    steps: int | None = None,
-    record: int | None = None,
-    top: int = 10,
-) -> Trace:
-    r"""Record what a model computes at every step.
-
-    Args:
-        model: a fitted model of any task.
-        X: the inputs, as ``predict`` takes them; a text for a language model, tunes for a composer.
-        y: the targets, for supervised models; by default the model's own predictions.
-        steps: record only this many steps of each input. A language model and a composer stop reading there.
-        record: trace this input only, counted from 1.
-        top: how many of the most likely outputs to record.
-
-    Returns:
-        The states, cells and gates of every layer and direction, the most likely outputs, losses and attention.
-
-    Raises:
-        UsageError: the model has no recurrent layers, is not fitted, or an argument is outside its limits.
-        DataError: there is no such record, or no token that the model knows.
-
-    Example:
-        >>> from elman import LanguageModel
-        >>> lm = LanguageModel(hidden_size=16, steps=4, batch_size=2, bptt_length=16).fit("to be or not to be\n" * 80)
-        >>> found = trace(lm, "to be")
-        >>> found.states.shape, list(found.arrays)[:2]
-        ((1, 5, 16), ['layer0.forward.hidden', 'layer0.forward.cell'])
-    """
-    check_model(model)
-    if top < 1:
-        raise UsageError(f"top is {top}, expected at least 1")
-    left = _read_free_memory() // 2
-    most = max(left // _estimate_bytes_per_step(model), 1)
-    parts: list[Trace] = []
-    for unrolled in select(model, X, y, steps=steps, most=most, record=record):
-        length = sum(len(stack.tokens) for stack in unrolled.stacks.values())
-        if parts and length > most:
-            logger.warning("memory is enough for the first %s inputs only; look at fewer at a time", f"{len(parts):,}")
-            break
-        most -= length
-        parts.append(trace_unrolled(model, unrolled, steps, top))
-    if not parts:
-        raise DataError("X is empty; give at least one input")
-    return parts[0] if len(parts) == 1 else _join(parts)
-
-
-def select(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any = None,
-    *,
-    steps: int | None = None,
-    most: int | None = None,
-    record: int | None = None,
-) -> Iterator[Unrolled]:
-    """Unroll the model over the inputs to inspect.
-
-    Args:
-        model: a fitted model.
-        X: the inputs.
-        y: the targets.
-        steps: the number of steps to read of each input.
-        most: the maximum number of steps; a longer input is cut, with a warning.
-        record: the only input to yield, counted from 1.
-
-    Raises:
-        UsageError: ``steps`` or ``record`` is below 1.
-        DataError: there is no such record.
-    """
-    for name, number in (("steps", steps), ("record", record)):
-        if number is not None and number < 1:
-            raise UsageError(f"{name} is {number}, expected at least 1")
-    limit = min((number for number in (steps, most) if number is not None), default=None)
-    with drawing(model.seed):
-        found = model.unroll(X, y, steps=limit)
-    number = 0
-    for number, unrolled in enumerate(found, start=1):
-        if record is not None and number != record:
-            continue
-        if unrolled.is_cut and limit != steps:
-            logger.warning("the input is longer than memory allows: its first %s steps are read", f"{limit:,}")
-        yield unrolled
-        if record is not None:
-            return
-    if record is not None:
-        raise DataError(f"there is no record {record}: the input has {number:,}")
-
-
-def check_model(model: Any) -> None:
-    """Raise UsageError if this is not a fitted model."""
-    if not isinstance(model, Model):
-        raise UsageError(
-            f"the model is of type {type(model).__name__}; give a fitted model, such as elman.load returns"
-        )
-    model._check_fitted()
-
-
-def run_recorded(
-    model: Model,
-    unrolled: Unrolled,
-    inputs: Tensor,
-    interventions: Mapping[Recurrent, Sequence[Intervention]] | None = None,
-) -> tuple[Recording, Any, Any]:
-    """Run a network over inputs (R, …) and record it: the recording, the logits (R, T_out, V) and the attention."""
-    with recording(interventions=interventions) as record, drawing(model.seed):
-        logits, attention = unrolled.run(inputs)
-    return record, logits, attention
-
-
-def trace_unrolled(model: Model, unrolled: Unrolled, steps: int | None, top: int) -> Trace:
-    """Trace one unrolled input; see :func:`trace`."""
-    with torch.no_grad():
-        record, logits, attention = run_recorded(model, unrolled, unrolled.inputs[None])
-        log_probabilities = unrolled.log_probabilities(logits)[0]  # (M, V)
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, prefix in unrolled.prefixes.items():
-            stack = unrolled.stacks[name]
-            for run in record.of(stack.layer):
-                place = f"{prefix}{run.name}"
-                for part, values in run.states.items():
-                    arrays[f"{place}.{part}"] = _to_array(values, steps)
-                gates = run.gates.values() if run.layer.cell.symbols else ()
-                for symbol, values in zip(run.layer.cell.symbols, gates, strict=False):
-                    arrays[f"{place}.gate.{symbol}"] = _to_array(values, steps)
-        best = log_probabilities.topk(min(top, log_probabilities.shape[-1]), dim=-1)
-        targets = log_probabilities.argmax(dim=-1).cpu() if unrolled.targets is None else unrolled.targets
-        known = targets != IGNORED
-        losses = np.full(len(targets), np.nan)
-        rows = torch.arange(len(targets))[known]
-        losses[known.numpy()] = -log_probabilities.cpu()[rows, targets[known]].double().numpy()
-    *sources, last = unrolled.stacks.values()
-    names = np.array(unrolled.names, np.str_)
-    own = slice(0, steps) if last.is_aligned else slice(None)
-    tokens, source_tokens = list(last.tokens[:steps]), [token for stack in sources for token in stack.tokens[:steps]]
-    weights = [] if attention is None else [attention[0, own, :steps].cpu().numpy()]
-    found = [unrolled.names[number] if number != IGNORED else None for number in targets.tolist()][own]
-    return Trace(
-        task=model.task,
-        arrays=arrays,
-        tokens=tokens,
-        offsets=np.array([0, len(tokens)], np.int64),
-        targets=found,
-        losses=losses[own],
-        top_tokens=names[best.indices.cpu().numpy()][own],
-        top_probabilities=best.values.double().exp().cpu().numpy()[own],
-        output_offsets=np.array([0, len(found)], np.int64),
-        source_tokens=source_tokens,
-        source_offsets=np.array([0, len(source_tokens)], np.int64),
-        attention=weights,
-        places=list(unrolled.places),
-    )
-
-
-def _to_array(values: Tensor, steps: int | None) -> NDArray[Any]:
-    found: NDArray[Any] = values[:steps, 0].detach().cpu().numpy()
-    return found
-
-
-def _join(parts: list[Trace]) -> Trace:
+def join_traces(parts: list[Trace]) -> Trace:
     """Concatenate the traces of several inputs."""
 
     def offsets(each: str) -> NDArray[np.int64]:
@@ -438,25 +260,14 @@ def _join(parts: list[Trace]) -> Trace:
     )
 
 
-def _estimate_bytes_per_step(model: Model) -> int:
-    """Estimate the bytes that tracing one step needs: states and gates twice, outputs three times."""
-    numbers: int = 3 * model.network_.head.weight.shape[0]
-    for layer in model.network_.modules():
-        if isinstance(layer, Recurrent):
-            parts = len(layer.cell.state) + len(layer.cell.gates)
-            numbers += 2 * layer.num_layers * layer.num_directions * parts * layer.hidden_size
-    return 4 * numbers
+def save_arrays(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an ``.npz`` with arrays by name.
 
-
-def _read_free_memory() -> int:
-    """Return the bytes of memory that are available."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-    except (OSError, ValueError, AttributeError):
-        return UNKNOWN_MEMORY
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with replacing(Path(path), "name another file") as beside, beside.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def to_lists(array: NDArray[Any]) -> Any:

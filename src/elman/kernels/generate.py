@@ -86,7 +86,7 @@ def pop(probs: int, order: int, size: int) -> int:
 
 
 @inline
-def keep_likeliest(probs: int, size: int, top_k: int, top_p: float, total: float, order: int) -> float:
+def keep_most_probable(probs: int, size: int, top_k: int, top_p: float, total: float, order: int) -> float:
     """Keep the weights of the ``top_k`` most likely tokens, of these the fewest that reach ``top_p``; zero the rest.
 
     Returns:
@@ -146,7 +146,7 @@ def distribute(probs: int, size: int, options: int, seen: int, order: int) -> No
         total += get_double(probs, i)
     top_k, top_p = int(get_double(options, TOP_K)), get_double(options, TOP_P)
     if 0 < top_k < size or top_p < 1.0:
-        total = keep_likeliest(probs, size, top_k if 0 < top_k < size else size, top_p, total, order)
+        total = keep_most_probable(probs, size, top_k if 0 < top_k < size else size, top_p, total, order)
     for i in range(size):
         put_double(probs, i, get_double(probs, i) / total)
 

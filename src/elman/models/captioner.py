@@ -39,7 +39,7 @@ from elman.families.encoder_decoder import EncoderDecoderModel, EncoderDecoderTa
 from elman.families.encoder_decoder_network import EncoderDecoderNetwork
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts, check_width
-from elman.metrics.texts import caption_metrics
+from elman.metrics.captions import SIGNATURES, caption_metrics
 from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import mean_and_deviation
@@ -253,10 +253,11 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
             search: options of the beam search or the sampling; the model's settings by default.
 
         Returns:
-            ``bleu1`` to ``bleu4`` (0 to 100), ``cider`` and ``exact`` (the share that equals one of the true captions)
-            of the best captions; with teacher forcing ``nats_per_token`` and ``perplexity`` of the true captions,
-            ``tokens`` and ``unknown`` (tokens that are ``<unk>``); ``cut`` (captions cut to ``max_length``),
-            ``examples`` (pictures) and ``left_out`` (pictures or captions that were skipped).
+            Of the best captions ``bleu1`` to ``bleu4`` (0 to 100), ``cider`` and ``cider_d`` (0 to 10), all on words as
+            COCO's evaluation splits them, and ``exact`` (the share that equals one of the true captions); with teacher
+            forcing ``nats_per_token`` and ``perplexity`` of the true captions, ``tokens`` and ``unknown`` (tokens that
+            are ``<unk>``); ``cut`` (captions cut to ``max_length``), ``examples`` (pictures) and ``left_out`` (pictures
+            or captions that were skipped).
 
         Raises:
             UsageError: the model is not fitted, or an argument is of the wrong type or outside its limits.
@@ -271,7 +272,7 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
 
     def _compare_texts(self, examples: Examples, search: Search | None = None) -> Report:
         written = [texts[0][0] for texts in self._captions(examples.inputs, search=search)]
-        return Report(dict(caption_metrics(written, examples.labels)), written=written)
+        return Report(dict(caption_metrics(written, examples.labels)), signatures=SIGNATURES, written=written)
 
     def _evaluate_baselines(self, seconds: float) -> Iterator[tuple[str, dict[str, float | int]]]:
         judged = self._judged

@@ -81,7 +81,7 @@ class Classifier(ClassifierSettings, LabellingModel):
             check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level != "word":
             raise UsageError(
-                f'pretrained vectors are for words, but level is "{self.level}"; set level "word" or leave out vectors'
+                f'`level` is "{self.level}", but `vectors` are for words; set `level` word or leave out `vectors`'
             )
         if self.level != "word" and self.characters != "none":
             raise UsageError(f'characters are read within words, but level is "{self.level}"; leave out characters')
@@ -124,7 +124,8 @@ class Classifier(ClassifierSettings, LabellingModel):
         batches = self._batches(train)
         is_text = self.level != "numbers"
         noun = "texts" if is_text else "sequences"
-        self._plan(Traits(self.task, batches.buckets.lengths, noun, is_text=is_text), previous)
+        traits = Traits(self.task, batches.buckets.lengths, noun, is_text=is_text, labels=len(self.labels_))
+        self._plan(traits, previous)
         batches.buckets.group(self.setting("batch_tokens"))
         self.network_ = self._build()
         self.inputs_.initialize(self.network_.front)

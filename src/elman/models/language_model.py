@@ -79,7 +79,7 @@ class LanguageModel(LanguageModelSettings, NextTokenModel):
                 check_positive(name, getattr(self, name))
         if self.vectors is not None and self.level not in ("word", "space"):
             raise UsageError(
-                f'pretrained vectors are for words, but level is "{self.level}"; set level "word" or leave out vectors'
+                f'`level` is "{self.level}", but `vectors` are for words; set `level` word or leave out `vectors`'
             )
 
     def _prepare(

@@ -30,6 +30,7 @@ from elman.data.formats.delimited import column_number
 from elman.data.formats.sentences import report_inconsistencies
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
+from elman.data.parts import find_parts, part_table, split_label
 from elman.data.records import Problem, Sentence, TaggedSentence, drop_problems, restore_problems
 from elman.data.tokens.lexicon import pad_rows
 from elman.data.values.columns import check_no_answers
@@ -50,7 +51,7 @@ from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.labels import span_metrics, span_rates
 from elman.nn.inputs.words import WordEncoder
 from elman.nn.outputs.crf import LinearChainCRF
-from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.outputs.heads import PartsHead, SoftmaxHead, cross_entropy_sum
 from elman.settings.labelling import TaggerSettings
 from elman.training.task import Batches
 
@@ -68,12 +69,16 @@ MAX_PIECE = 1000  # words; longer sentences are read in pieces of this length
 class Tagger(TaggerSettings, LabellingModel):
     """A recurrent tagger for parts of speech, named entities, or any other label for each word of a sentence.
 
+    Tags that are lists of features, such as UD's feats, are scored by their features too, so that a rare tag learns
+    from those that share them.
+
     Entity tags may follow the IOB1, BIO, BIOES, BILOU or BMES scheme. The scheme is detected in the training data,
     predicted tags follow it, and evaluation includes span figures.
 
     Attributes:
         network_: the trained :class:`TaggerNetwork`.
         labels_: the tags that the network predicts, sorted; entity tags in BIO.
+        parts_: the features of which the tags are made, such as ``Number=Sing``, sorted; empty for other tags.
         scheme_: the detected scheme of entity tags, or an empty string.
         metrics_: figures of the training and of the validation data.
         history_: one dictionary of figures for each validation.
@@ -107,6 +112,7 @@ class Tagger(TaggerSettings, LabellingModel):
                     *(join_names(stray), ", ".join(map(str.upper, schemes.SCHEMES))),
                 )
             self.labels_ = tuple(sorted({tag for tags in train.labels for tag in self._to_bio(tags)}))
+            self.parts_ = find_parts(self.labels_)
             self._learn(train, held_out)
         if valid is not None:
             tags = held_out.respell(self.labels_).labels
@@ -147,15 +153,20 @@ class Tagger(TaggerSettings, LabellingModel):
 
     def _build(self) -> TaggerNetwork:
         words = self.inputs_.front()
-        return TaggerNetwork(words, self._encoder(words.output_size), self.labels_, self.scheme_, self.crf)
+        encoder = self._encoder(words.output_size)
+        return TaggerNetwork(words, encoder, self.labels_, self.scheme_, self.crf, self.parts_)
 
     def _texts(self) -> dict[str, str]:
-        return {**super()._texts(), "scheme.json": write_json(self.scheme_)}
+        parts = {"parts.json": write_json(self.parts_)} if self.parts_ else {}
+        return {**super()._texts(), "scheme.json": write_json(self.scheme_), **parts}
 
     def _restore_texts(self, texts: Texts) -> None:
         super()._restore_texts(texts)
         texts.parse("labels.json", [str])
         self.scheme_ = texts.parse("scheme.json", str)
+        self.parts_ = tuple(texts.parse("parts.json", [str])) if "parts.json" in texts else ()  # earlier models: none
+        if self.parts_ and {*self.parts_} != {part for label in self.labels_ for part in split_label(label)}:
+            raise ModelError("parts.json: not the features of the tags in labels.json; copy the folder again")
         if self.scheme_ not in ("", *schemes.SCHEMES):
             raise ModelError(f"scheme.json: {self.scheme_[:20]!r} is not a tagging scheme; copy the folder again")
 
@@ -396,13 +407,25 @@ class TaggerNetwork(nn.Module):
         labels: the K tags; entity tags in BIO.
         scheme: the scheme of the entity tags in the data; empty if there are none.
         crf: whether to score whole tag sequences with a CRF.
+        parts: the features of which the tags are made; none if they are not.
     """
 
-    def __init__(self, words: WordEncoder, encoder: Encoder, labels: Sequence[str], scheme: str, crf: bool) -> None:
+    def __init__(
+        self,
+        words: WordEncoder,
+        encoder: Encoder,
+        labels: Sequence[str],
+        scheme: str,
+        crf: bool,
+        parts: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.words = words
         self.encoder = encoder
-        self.head = SoftmaxHead(self.encoder.output_size, len(labels))
+        if parts:
+            self.head: SoftmaxHead = PartsHead(encoder.output_size, torch.from_numpy(part_table(labels, parts)))
+        else:
+            self.head = SoftmaxHead(encoder.output_size, len(labels))
         allowed = schemes.allowed_transitions(labels) if scheme else ()  # (K, K) and (K,)
         self.crf = LinearChainCRF(len(labels), *map(torch.from_numpy, allowed)) if crf else None
         self._constraints = [torch.from_numpy(np.where(mask, 0, -np.inf).astype(np.float32)) for mask in allowed]
@@ -450,12 +473,17 @@ class TaggerNetwork(nn.Module):
 
 
 class _Batches:
-    """Training sentences in batches of similar length; call ``buckets.group`` first."""
+    """Training sentences, or pieces of long ones, in batches of similar length; call ``buckets.group`` first."""
 
     def __init__(self, model: Tagger, examples: Examples) -> None:
         numbering = Numbering(model.labels_)
-        self._sequences = model.inputs_.batches(examples.inputs)
-        self._targets = [numbering.ids(model._to_bio(tags)) for tags in examples.labels]
+        pieces = [
+            (words[start : start + MAX_PIECE], tags[start : start + MAX_PIECE])
+            for words, tags in zip(examples.inputs, examples.labels, strict=True)
+            for start in range(0, len(words), MAX_PIECE)
+        ]
+        self._sequences = model.inputs_.batches([words for words, _ in pieces])
+        self._targets = [numbering.ids(model._to_bio(tags)) for _, tags in pieces]
         self.buckets = LengthBuckets(self._sequences.lengths, model.seed)
 
     def __len__(self) -> int:

@@ -469,7 +469,7 @@ def language_model(
         V: (O, H), hidden to output.
         b2: (O,), the output's bias.
         state: the initial state, each (B, H); zeros (h_0 = 0) when None.
-        bptt_length: steps per chunk of truncated back-propagation; None for the whole sequence.
+        bptt_length: steps per chunk of truncated backpropagation; None for the whole sequence.
 
     Returns:
         The loss in nats, the logits, the final state, and every gradient.

@@ -80,12 +80,18 @@ class Settings:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return arguments for the constructor: the inverse of :meth:`to_json`."""
+        """Return arguments for the constructor: the inverse of :meth:`to_json`.
+
+        Raises:
+            UsageError: a value has the wrong type, is too large, or is not one of the allowed names.
+        """
         hints = typing.get_type_hints(cls)
-        return {
+        values = {
             name: Path(value) if isinstance(value, str) and Path in get_args(hints.get(name)) else value
             for name, value in settings.items()
         }
+        Settings.check(cls(**values))
+        return values
 
 
 @dataclass(kw_only=True, eq=False)
@@ -103,7 +109,7 @@ class ModelSettings(TrainingSettings, Settings):
     valid_fraction: float = 0.1
     """Share of the data held out for validation if no validation data are given: random examples, or the end of a
     text."""
-    hidden_size: int = 256
+    hidden_size: int | None = 256
     """Units in each layer (and direction)."""
     num_layers: int = 1
     """Number of stacked layers."""
@@ -147,12 +153,10 @@ def saved_settings(cls: type[Settings], config: dict[str, Any], folder: Path) ->
                 f'{folder / "config.json"}: unknown setting "{name}"{meant} it may come from a newer Elman: '
                 "upgrade with pip install -U elman, or remove the line"
             )
-    values = cls.from_json(settings)
     try:
-        Settings.check(cls(**values))
+        return cls.from_json(settings)
     except UsageError as error:
         raise ModelError(f"{folder / 'config.json'}: {error}; train again or copy the folder again") from error
-    return values
 
 
 def _to_plain(value: Any) -> Any:
@@ -174,12 +178,10 @@ def saved_choices(cls: type[ModelSettings], config: dict[str, Any], folder: Path
     missing = [name for name in cls.planned if settings.get(name) is None and chosen.get(name) is None]
     if missing:
         raise ModelError(f"{folder / 'config.json'}: {missing[0]} is neither set nor chosen; copy the folder again")
-    choices = {name: value for name, value in chosen.items() if name in cls.planned}
     try:
-        Settings.check(cls(**choices))
+        return cls.from_json({name: value for name, value in chosen.items() if name in cls.planned})
     except UsageError as error:
         raise ModelError(f"{folder / 'config.json'}: chosen: {error}; copy the folder again") from error
-    return choices
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

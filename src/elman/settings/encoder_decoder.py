@@ -17,6 +17,7 @@ class EncoderDecoderSettings(ExampleSettings):
     limits: ClassVar[Mapping[str, float]] = {**LIMITS, "max_length": 10_000}
     free_to_change: ClassVar[tuple[str, ...]] = ("threads", "beam_size", "length_penalty", "n_best", "temperature")
 
+    hidden_size: int = 256
     embedding_size: int = 256
     """Size of a token's embedding."""
     level: Literal["bpe", "word", "char"] = "bpe"
@@ -32,6 +33,7 @@ class EncoderDecoderSettings(ExampleSettings):
     label_smoothing: float = 0.1
     """Share of each target's probability that training spreads over all tokens."""
     learning_rate: float = 3e-3
+    max_epochs: float = 60
     beam_size: int = 5
     """Hypotheses to keep at each step of the beam search; 1 takes the most likely token each time."""
     length_penalty: float = 1.0

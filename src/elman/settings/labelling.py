@@ -13,13 +13,11 @@ from elman.settings.base import ExampleSettings
 class LabellingSettings(ExampleSettings):
     """The encoder of words and of sequences."""
 
-    hidden_size: int = 200
     bidirectional: bool = True
     """Read in both directions, so that each token is seen with its right context too."""
     merge: Literal["concat", "sum", "product"] = "concat"
     """How to merge the outputs of the two directions."""
     dropout: float = 0.5
-    learning_rate: float = 4e-3
     embedding_size: int | None = None
     """Size of a word's embedding. Default: that of the pretrained vectors, or 100."""
     vectors: Path | None = None
@@ -59,6 +57,8 @@ class TaggerSettings(LabellingSettings):
     """The column of the words, in formats other than CoNLL-U."""
     hidden_size: int = 160
     num_layers: int = 2
+    learning_rate: float = 4e-3
+    max_epochs: float = 100
     characters: Literal["lstm", "none"] = "lstm"
     crf: bool = False
     """Score whole sequences of tags with a linear-chain CRF instead of each tag independently."""
@@ -69,7 +69,7 @@ class ClassifierSettings(LabellingSettings):
     """The data and the pooling of a classifier."""
 
     task: ClassVar[str] = "classifier"
-    planned: ClassVar[tuple[str, ...]] = ("batch_tokens", "pooling")
+    planned: ClassVar[tuple[str, ...]] = ("hidden_size", "batch_tokens", "learning_rate", "pooling")
     architecture: ClassVar[tuple[str, ...]] = (
         *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
         *("characters", "character_size", "level", "pooling"),
@@ -91,8 +91,13 @@ class ClassifierSettings(LabellingSettings):
     """Truncate texts after this many tokens."""
     pooling: Literal["last", "mean", "max", "attention"] | None = None
     """How to pool the hidden states for the output layer: the last one (of each direction), their mean, their maximum,
-    or a sum weighted by attention. Default: the mean for long texts, the maximum for others."""
+    or a sum weighted by attention. Default: attention for long texts, the maximum for others."""
     class_weights: bool = False
     """Weight the loss so that every label counts the same, however rare."""
+    hidden_size: int | None = None
+    """Units in each layer and direction. Default: the more time there is for the data, the more units: 200, 100 or
+    50."""
+    learning_rate: float | None = None
+    """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero. Default: 0.002; 0.004 for a
+    short training."""
     max_epochs: float = 20
-    learning_rate: float = 2e-3

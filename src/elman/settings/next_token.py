@@ -23,6 +23,8 @@ class NextTokenSettings(ModelSettings):
     """Cell of the recurrent layers (rnn is the simple, Elman network), or window, a feed-forward network over the last
     tokens."""
     hidden_size: int = 384
+    learning_rate: float = 6e-3
+    max_epochs: float = 100
     embedding_size: int | None = None
     """Size of a token's embedding. Default: 64 for characters, 128 for other tokens."""
     window: int = 5

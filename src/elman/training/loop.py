@@ -26,7 +26,14 @@ from elman.errors import DivergedError, Interrupted
 from elman.training.clock import Clock, now
 from elman.training.keeping import Keeper
 from elman.training.progress import Progress, StepReport
-from elman.training.schedule import Schedule, TrainingSettings, budget_minutes, fit_schedule, plan_schedule
+from elman.training.schedule import (
+    Schedule,
+    TrainingSettings,
+    budget_minutes,
+    fit_schedule,
+    peak_learning_rate,
+    plan_schedule,
+)
 from elman.training.signals import stop_signals
 from elman.training.state import RunState
 from elman.training.steps import Steps
@@ -202,7 +209,7 @@ class _Run:
         """Take the next step."""
         began = now()
         state = self.state
-        learning_rate = self.settings.learning_rate * self.schedule.learning_rate_factor(state.step)
+        learning_rate = peak_learning_rate(self.settings) * self.schedule.learning_rate_factor(state.step)
         step = self.steps.take(state.step, state.carry, learning_rate)
         state.carry = step.carry
         if problem := state.add_loss(step.loss, step.norm):
@@ -297,10 +304,11 @@ class _Run:
         schedule = self.clock.fit(step_seconds, self.state.evaluation_seconds, self.num_batches)
         minutes = schedule.total_steps * step_seconds / 60
         steps = f"{schedule.total_steps:,} steps of {1000 * step_seconds:.0f} ms"
+        passes = f"{self.settings.max_epochs:g} passes over the data"
         self.progress.note(
             f"{steps} fit into {budget:g} min"
             if not self.settings.max_epochs or minutes > 0.8 * budget
-            else f"{steps}, {minutes:.1f} min: at most {self.settings.max_epochs:g} passes over the data"
+            else f"{steps}, {minutes:.1f} of {budget:g} min: more than {passes} gain nothing (`max_epochs`)"
         )
         return schedule
 
@@ -311,6 +319,6 @@ class _Run:
             best = f"the best weights so far (step {self.state.best['step']:,}) are in {place}"
         return DivergedError(
             f"the loss {what}; {best}. Train again with "
-            f"`overwrite` and a lower `learning_rate` (now {self.settings.learning_rate:g}) or `clip_norm` "
+            f"`overwrite` and a lower `learning_rate` (now {peak_learning_rate(self.settings):g}) or `clip_norm` "
             f"(now {self.settings.clip_norm:g})."
         )

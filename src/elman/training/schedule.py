@@ -29,7 +29,7 @@ class TrainingSettings:
     """Train for this many optimizer steps instead of minutes."""
     max_epochs: float = 0
     """End a time budget after this many passes over the training data (but not before step 1000); 0: no limit."""
-    learning_rate: float = 6e-3
+    learning_rate: float | None = 6e-3
     """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero."""
     warmup_steps: int = 50
     """Steps over which the learning rate rises from zero (at most a tenth of the run)."""
@@ -58,11 +58,12 @@ class TrainingSettings:
         """Raise UsageError for a value outside its limits."""
         given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} are given together; give only one of them")
+            raise UsageError(f"{' and '.join(f'`{name}`' for name in given)} are given together; give only one of them")
         for name in given:
             check_positive(name, getattr(self, name))
-        for name in ("learning_rate", "evaluations"):
-            check_positive(name, getattr(self, name))
+        check_positive("evaluations", self.evaluations)
+        if self.learning_rate is not None:
+            check_positive("learning_rate", self.learning_rate)
         for name in ("warmup_steps", "weight_decay", "clip_norm", "patience", "max_epochs"):
             check_positive(name, getattr(self, name), or_zero=True)
         if self.threads is not None:
@@ -161,6 +162,12 @@ class Schedule:
 def budget_minutes(settings: TrainingSettings) -> float:
     """Return the length of the time budget in minutes."""
     return 3.0 if settings.minutes is None else settings.minutes
+
+
+def peak_learning_rate(settings: TrainingSettings) -> float:
+    """Return the peak learning rate, which is known once a training begins."""
+    assert settings.learning_rate is not None
+    return settings.learning_rate
 
 
 def plan_schedule(settings: TrainingSettings, batches_per_epoch: int) -> Schedule | None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from elman.draws import drawing
 from elman.training.clock import now
-from elman.training.schedule import TrainingSettings, is_measured
+from elman.training.schedule import TrainingSettings, is_measured, peak_learning_rate
 from elman.training.task import Batches, Task
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Steps:
         self._task = task
         self._batches = batches
         self._settings = settings
-        self.optimizer: Any = self.fabric.setup_optimizers(self._adamw(settings.learning_rate))
+        self.optimizer: Any = self.fabric.setup_optimizers(self._adamw(peak_learning_rate(settings)))
 
     def take(self, number: int, carry: Any, learning_rate: float) -> StepResult:
         """Take one step; its number determines the batch."""

@@ -256,6 +256,18 @@ def test_reading_an_untrusted_folder_opens_nothing_outside_of_it(folder, monkeyp
     assert secret not in [path.resolve() for path in opened]
 
 
+def test_the_shapes_are_checked_without_drawing_weights(folder, monkeypatch):
+    """For tensors without memory, torch draws with its compiler, which takes two seconds to import."""
+    draw = torch.Tensor.normal_
+
+    def draw_with_memory(self, *arguments, **options):
+        assert not self.is_meta
+        return draw(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "normal_", draw_with_memory)
+    assert elman.load(folder).network_
+
+
 def test_a_missing_folder_is_reported(shell, tmp_path):
     answer = shell("generate", tmp_path / "nowhere")
     assert answer.code == 4

@@ -55,6 +55,8 @@ class Formats:
     """The default format of a pipe."""
     written: str
     """The default output format, unless the input format copies what it reads."""
+    labels: str = ""
+    """The argument of ``read`` that asks for the labels, too; empty if the formats have none."""
 
     def reader(self, name: str | None, source: Any, settings: Any) -> Any:
         """Return the reader of a source.
@@ -148,6 +150,7 @@ FORMATS: Mapping[str, Formats] = {
         detect=lambda source, settings: detect_sentence_format(
             source, settings.column, settings.word_column, settings.encoding
         ),
+        labels="tagged",
         piped="text",
         written="jsonl",
     ),
@@ -161,6 +164,7 @@ FORMATS: Mapping[str, Formats] = {
         detect=lambda source, settings: detect_example_format(
             source, settings.text, settings.label, not settings.no_header, encoding=settings.encoding
         ),
+        labels="labelled",
         piped="text",
         written="jsonl",
     ),
@@ -173,6 +177,7 @@ FORMATS: Mapping[str, Formats] = {
             "text": Row(make=lambda settings: TextLines(), reads=False, writes=True),
         },
         detect=lambda source, settings: detect_series_format(source, settings.label),
+        labels="labelled",
         piped="csv",
         written="jsonl",
     ),
@@ -186,6 +191,7 @@ FORMATS: Mapping[str, Formats] = {
             ),
         },
         detect=_detect_source_format,
+        labels="labelled",
         piped="text",
         written="text",
     ),

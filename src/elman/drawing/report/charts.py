@@ -122,9 +122,8 @@ def context_chart(named: Sequence[tuple[str, ContextPlot]]) -> str:
         series.append((f"{before}network", use.lags, use.losses, f"series{index % _SHADES}"))
     for _, use in named[:1]:
         if use.ngram_losses is not None:
-            series.append(
-                ("n-grams with the same context", use.lags[: len(use.ngram_losses)], use.ngram_losses, "other")
-            )
+            known = {lag: loss for lag, loss in zip(use.lags, use.ngram_losses, strict=False) if loss is not None}
+            series.append(("n-grams with the same context", [*known], [*known.values()], "other"))
     every = [value for _, _, values, _ in series for value in values if math.isfinite(value)]
     every += [use.whole for _, use in named if use.whole is not None]
     low, high = min(every), max(every)

@@ -30,11 +30,27 @@ _EQUATIONS = {
 
 def equations_html(cell: str, *, has_outputs: bool = True) -> str:
     """Return the equations of a cell as an HTML list; the general form for a cell without equations here."""
-    lines = _EQUATIONS.get(cell, ["h{t} = g( W x{t} + U h{t−1} + b )"])
-    if has_outputs:
-        lines = [*lines, "y{t} = softmax( V h{t} + b{y} )"]
-    items = "".join(f"<li>{_format_equation(line)}</li>" for line in lines)
+    items = "".join(f"<li>{_format_equation(line)}</li>" for line in _equations(cell, has_outputs))
     return f'<ul class="equations">{items}</ul>'
+
+
+def equations_text(cell: str, *, has_outputs: bool = True) -> list[str]:
+    """Return the equations of a cell as lines of plain text.
+
+    Example:
+        >>> equations_text("rnn")
+        ['h_t = tanh( W x_t + U h_{t-1} + b )', 'y_t = softmax( V h_t + b_y )']
+    """
+    subscript = {"t−1": "_{t-1}"}
+    return [
+        re.sub(r"\{([^}]*)\}", lambda found: subscript.get(found[1], f"_{found[1]}"), line)
+        for line in _equations(cell, has_outputs)
+    ]
+
+
+def _equations(cell: str, has_outputs: bool) -> list[str]:
+    lines = _EQUATIONS.get(cell, ["h{t} = g( W x{t} + U h{t−1} + b )"])
+    return [*lines, "y{t} = softmax( V h{t} + b{y} )"] if has_outputs else lines
 
 
 def _format_equation(line: str) -> str:

@@ -202,7 +202,8 @@ class ContextPlot:
 
     lags: Sequence[int]
     losses: Sequence[float]
-    ngram_losses: Sequence[float] | None = None
+    ngram_losses: Sequence[float | None] | None = None
+    """Those of n-gram models with the same context; None beyond the longest n-gram."""
     whole: float | None = None
     """The loss with the full context."""
     unit: str = "nats per token"
@@ -233,7 +234,7 @@ class UnitScore:
     """The chance level of the score."""
     is_reverse: bool = False
     effect: str = ""
-    """A description of what changing the unit's value does."""
+    """What setting the unit to zero does to the loss; empty if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from elman.errors import ModelError, UsageError
 from elman.families.saved.description import model_card
@@ -18,6 +19,13 @@ from elman.settings.base import ModelSettings, saved_choices, saved_settings
 from elman.training.checkpoint import FILE_NAME, Stored
 
 logger = logging.getLogger(__name__)
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Do not draw weights: for tensors without memory, torch imports its compiler to draw, which takes two seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return None if func is torch.nn.init.normal_ else func(*args, **(kwargs or {}))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -130,7 +138,7 @@ class StorableModel(ModelSettings, ABC):
 
     def _check_shapes(self, found: dict[str, tuple[int, ...]]) -> None:
         """Raise ModelError unless weights of these shapes fit the settings; the network is not allocated for this."""
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws():
             expected = {name: tuple(part.shape) for name, part in self._build().state_dict().items()}
         check_fit(expected, found)
 

@@ -65,6 +65,43 @@ class SoftmaxHead(nn.Module):
         return hidden if self.projection is None else self.projection(hidden)
 
 
+class PartsHead(SoftmaxHead):
+    """The output layer for labels that are made of parts: labels that share a part learn from each other.
+
+    The score of a label is its own score plus the scores of its parts:
+
+        logits = V h + b2 + M (F h + c)
+
+    with F = ``parts.weight`` (P x H), c = ``parts.bias`` (P) and M (O x P), which says what each label is made of. A
+    label that occurs once in training thus has the scores that its parts earn in others.
+
+    Args:
+        hidden_size: H.
+        members: M, ones and zeros.
+
+    Example:
+        >>> import torch
+        >>> PartsHead(8, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))(torch.zeros(2, 3, 8)).shape
+        torch.Size([2, 3, 3])
+    """
+
+    members: Tensor
+
+    def __init__(self, hidden_size: int, members: Tensor) -> None:
+        super().__init__(hidden_size, len(members))
+        self.parts = nn.Linear(hidden_size, members.shape[1])
+        self.register_buffer("members", members, persistent=False)
+
+    @property
+    def matrix(self) -> Tensor:
+        """V + M F (O, H)."""
+        return self.weight + self.members @ self.parts.weight
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Compute the logits: (..., H) -> (..., O)."""
+        return nn.functional.linear(hidden, self.matrix, self.bias + self.members @ self.parts.bias)
+
+
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
     """Sum the negative log-likelihood of the targets, in nats; padding does not count.
 

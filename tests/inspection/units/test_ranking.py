@@ -12,8 +12,10 @@ from tests.inspection.planted import TEXT_IN_BRACKETS, plant_bracket_unit, write
 
 import elman
 from elman.errors import DataError, UsageError
-from elman.inspection import ablate, ablation_effect, features, rank_units, trace, units
-from elman.inspection.interventions import find_units
+from elman.inspection import ablate, ablation_effect, rank_units, trace
+from elman.inspection.units import features
+from elman.inspection.units.addresses import find_units
+from elman.inspection.units.ranking import centred_ranks
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def test_a_unit_that_turns_round_is_no_find(plain):
 
 def test_ranks_of_equal_values():
     values = np.random.default_rng(0).integers(0, 5, (3, 40)).astype(np.float32)
-    for row, own in zip(values, units.centred_ranks(values), strict=True):
+    for row, own in zip(values, centred_ranks(values), strict=True):
         expected = [(row < value).sum() + ((row == value).sum() - 1) / 2 - 19.5 for value in row]
         assert own.tolist() == expected
 

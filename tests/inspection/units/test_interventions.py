@@ -9,7 +9,7 @@ import torch
 import elman
 from elman.errors import DataError, UsageError
 from elman.inspection import Unit, ablate, ablation_effect, clamp, patch, trace
-from elman.inspection.interventions import find_units
+from elman.inspection.units.addresses import find_units
 from elman.nn.cells import CELLS
 from elman.nn.recording import recording
 
@@ -155,7 +155,7 @@ def test_the_effect_of_several_units_in_small_batches(made, monkeypatch):
     model, text, _ = made("lm")
     units = "0:3,0:c4,0:5"
     whole = ablation_effect(model, units, text, controls=7)
-    monkeypatch.setattr("elman.inspection.interventions.MOST_NUMBERS", 3 * 30 * 30)
+    monkeypatch.setattr("elman.inspection.units.effects.MOST_NUMBERS", 3 * 30 * 30)
     parts = ablation_effect(model, units, text, controls=7)
     np.testing.assert_allclose(parts.controls, whole.controls, atol=1e-6)
     assert len(whole.controls) == 7

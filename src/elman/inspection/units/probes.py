@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.inspection.features import FEATURES
-from elman.inspection.traces import Trace, trace
+from elman.inspection.traces import Trace
+from elman.inspection.tracing import trace
+from elman.inspection.units.features import FEATURES
 
 TEST_SHARE = 0.3  # the last inputs, or the last steps of a single input
 MOST_EXAMPLES = 20_000  # that a probe learns from
