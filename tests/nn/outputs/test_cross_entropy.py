@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from elman.errors import UsageError
 from elman.nn.outputs import cross_entropy as chunked
-from elman.nn.outputs.heads import SoftmaxHead
+from elman.nn.outputs.heads import PartsHead, SoftmaxHead
 
 SAME = {"rtol": 1e-12, "atol": 1e-12}  # float64 on both sides, sums of a few dozen terms
 
@@ -68,6 +68,14 @@ def test_the_losses_of_all_targets_are_the_bits_of_the_whole_logits():
     expected = cross_entropy(linear(hidden, weight, bias), targets, reduction="none")
     assert torch.equal(ours, expected)
     assert not ours[::7].any()
+
+
+def test_a_head_of_labels_with_parts_has_the_loss_of_its_logits():
+    head = PartsHead(6, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    hidden, targets = torch.randn(9, 6), torch.randint(3, (9,))
+    expected = cross_entropy(head(hidden), targets, reduction="none")
+    torch.testing.assert_close(head.losses(hidden, targets), expected)
+    torch.testing.assert_close(head.loss_sum(hidden, targets), expected.sum())
 
 
 @pytest.mark.parametrize("width", [None, 6, 4])  # V of its own; tied; tied, with a projection
