@@ -1,4 +1,5 @@
 # make demo: train, watch, compare and save in about a minute.   make test: the tests.
+# make lecture: the first page of the lecture, with its pictures.
 # Each target makes its own virtual environment where it is missing, with the versions of constraints.txt.
 #
 #   PYTHON=python3.12     another interpreter (3.11 to 3.13)
@@ -17,10 +18,13 @@ ONLY ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(INDEX),--extra-index-url $(INDEX)) -c constraints.txt
 
-.PHONY: demo test fuzz lint docs wheel bench clean
+.PHONY: demo lecture test fuzz lint docs wheel bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/elman demo
+
+lecture: $(VENV)/.lecture
+	$(BIN)/elman lecture 1
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
@@ -52,6 +56,10 @@ $(BIN)/python:
 $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e .
 	@touch $@
+
+$(VENV)/.lecture: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[music,sklearn]'
+	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'

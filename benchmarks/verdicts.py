@@ -1,110 +1,122 @@
-"""Follow the verdicts on gradients by lag: four models made faulty on purpose, and a healthy one.
+"""Follow the verdicts on small tasks whose dependencies are known: networks made faulty on purpose, and healthy ones.
 
-    python benchmarks/verdicts.py
+    python benchmarks/verdicts.py [--tasks test|chosen|all] [--seeds 3] [--steps 250] [--only NAME]
 
-Each model is trained and judged on held-out data; then the settings that the verdict names are changed, all of them,
-and the model is trained again. The figures are held-out nats per target. A healthy model has nothing to change.
+Each network of ``benchmarks/verdict_trials.py`` is trained for the same number of steps and judged on held-out data.
+Then the flags that the verdict names are set, all of them, and the network is trained again for as many steps. The
+figures are held-out nats per target, means over the seeds. The thresholds were chosen on the tasks "chosen"; the tasks
+"test" had no say in them.
 """
 
 from __future__ import annotations
 
-import random
-import tempfile
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import argparse
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from verdict_trials import TASKS, Data, Task, Way, starting, ways
 
-from elman import Classifier, LanguageModel
+from elman.errors import DivergedError
+from elman.families.verdicts import Verdict
 from elman.inspection import gradient_by_lag
 
-ALIKE = {"steps": 300, "evaluations": 1, "patience": 0, "threads": 1, "seed": 1}
+BETTER = 0.01  # a figure that is lower by this share has improved
+JUDGED = 300  # examples, or
+JUDGED_STEPS = 1000  # steps of a text
 
 
-class Data(NamedTuple):
-    """What to train on, what to judge on, and their labels where there are any."""
+@dataclass
+class Result:
+    """What became of one network."""
 
-    train: Any
-    held_out: Any
-    train_labels: Any = None
-    held_out_labels: Any = None
+    truth: str
+    kind: str
+    flags: str
+    before: float
+    after: float | None
+
+    @property
+    def has_improved(self) -> bool:
+        """Whether following the verdict lowered the loss."""
+        return self.after is not None and self.after < (1 - BETTER) * self.before
 
 
 def main() -> None:
-    cases: list[tuple[str, Callable[[], Any], Data]] = [
-        ("vanishing", lambda: LanguageModel(cell="rnn", bptt_length=32, **stream()), words()),
-        ("exploding", lambda: LanguageModel(cell="rnn", bptt_length=32, clip_norm=0, **stream(steps=100)), words()),
-        ("truncation too short", lambda: LanguageModel(cell="gru", bptt_length=4, **stream(steps=800)), echoes()),
-        ("too small", lambda: LanguageModel(cell="gru", bptt_length=8, **stream(hidden_size=4)), words()),
-        ("healthy", lambda: Classifier(cell="gru", **sentences(10)), first_word(10)),
-    ]
-    print("| made to be | verdict | before | change | after |")
-    print("|---|---|---|---|---|")
-    for name, make, data in cases:
-        model = make()
-        before = train(model, data, is_scaled=name == "exploding")
-        verdict = gradient_by_lag(
-            model, data.held_out, data.held_out_labels, losses=32, **({} if data.train_labels else {"steps": 500})
-        ).verdict
-        after, flags = "", " ".join(f"`{remedy.flag}`" for remedy in verdict.remedies)
-        if verdict.remedies:
-            again = make().set_params(**{remedy.setting: remedy.value for remedy in verdict.remedies})
-            after = f"{train(again, data):.3f}"
-        print(f"| {name} | {verdict.text.partition(';')[0]} | {before:.3f} | {flags or 'none'} | {after} |", flush=True)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tasks", choices=("test", "chosen", "all"), default="all")
+    parser.add_argument("--only", default="", help="tasks or networks whose name contains this")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=250)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results: list[Result] = []
+    print("| task | network | made to be | verdict | change | before | after | seeds improved |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for task in TASKS:
+        if options.tasks not in ("all", "test" if task.is_test else "chosen"):
+            continue
+        data = task.data()
+        for way in ways(task):
+            if options.only in f"{task.name}: {way.name}":
+                own = [follow(task, way, data, options.steps, seed) for seed in range(1, options.seeds + 1)]
+                print(describe(task, way, own), flush=True)
+                results += own
+    print()
+    print("| made to be | networks | found | verdict with a change | of these improved | left alone |")
+    print("|---|---|---|---|---|---|")
+    for truth in dict.fromkeys(result.truth for result in results):
+        own = [result for result in results if result.truth == truth]
+        changed = [result for result in own if result.after is not None]
+        found = sum(result.kind == truth for result in own)
+        improved = sum(result.has_improved for result in changed)
+        print(f"| {truth} | {len(own)} | {found} | {len(changed)} | {improved} | {len(own) - len(changed)} |")
 
 
-def train(model: Any, data: Data, is_scaled: bool = False) -> float:
-    """Train a model, from a U that is four times too large where wanted; return its loss on held-out data."""
-    if is_scaled:
-        start = type(model)(**{**model.get_params(), "steps": 1}).fit(data.train, valid=data.held_out)
-        with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-            start.network_.rnn.weight_hh_l0 *= 4
-            start.save(folder)
-            with torch.enable_grad():
-                model.fit(data.train, valid=data.held_out, init_from=folder)
-    elif data.train_labels is None:
-        model.fit(data.train, valid=data.held_out)
-    else:
-        model.fit(data.train, data.train_labels, valid=(data.held_out, data.held_out_labels))
-    return next(value for name, value in model.metrics_["valid"].items() if name.startswith("nats_per_"))
+def follow(task: Task, way: Way, data: Data, steps: int, seed: int) -> Result:
+    """Train a network, judge it, and train it again as the verdict says."""
+    settings = {**task.settings, **way.settings, "seed": seed, "steps": max(int(steps * way.share), 1)}
+    before, verdict = train(task, way, data, settings)
+    after = None
+    if verdict.remedies:
+        changed = {**settings, **{remedy.setting: remedy.value for remedy in verdict.remedies}}
+        after, _ = train(task, way, data, changed, is_judged=False)
+    return Result(way.truth, verdict.kind, " ".join(remedy.flag for remedy in verdict.remedies), before, after)
 
 
-def stream(**others: Any) -> dict[str, Any]:
-    """Return settings of a language model."""
-    return {**ALIKE, "hidden_size": 64, "batch_size": 16, "dropout": 0.0, **others}
+def train(task: Task, way: Way, data: Data, settings: dict[str, Any], is_judged: bool = True) -> tuple[float, Verdict]:
+    """Return the held-out loss of a network, and the verdict on it."""
+    targets, held_out_targets = data.train_targets, data.held_out_targets
+    has_targets = targets is not None
+    try:
+        with starting(way.start):
+            model = task.make(**settings).fit(
+                data.train,
+                *([targets] if has_targets else []),
+                valid=(data.held_out, held_out_targets) if has_targets else data.held_out,
+            )
+    except DivergedError as error:
+        return float("inf"), Verdict("diverged", str(error))
+    figure = next(value for name, value in model.metrics_["valid"].items() if name.startswith("nats_per_"))
+    if not is_judged:
+        return figure, Verdict("", "")
+    some = (data.held_out[:JUDGED], held_out_targets[:JUDGED]) if has_targets else (data.held_out,)
+    steps = None if has_targets else JUDGED_STEPS
+    return figure, gradient_by_lag(model, *some, losses=32, lags=48, steps=steps).verdict
 
 
-def sentences(lag: int, **others: Any) -> dict[str, Any]:
-    """Return settings of a classifier that has to remember, with 32 sentences in a batch."""
-    return {
-        **ALIKE, "hidden_size": 32, "embedding_size": 8, "num_layers": 1, "bidirectional": False, "pooling": "last",
-        "dropout": 0.0, "word_dropout": 0.0, "batch_tokens": 32 * (lag + 1), **others,
-    }  # fmt: skip
-
-
-def first_word(lag: int, number: int = 2500) -> Data:
-    """Make sentences whose label is their first word; ``lag`` words that mean nothing follow."""
-    generator = random.Random(lag)
-    labels = [generator.choice("yn") for _ in range(number)]
-    texts = [" ".join([label, *generator.choices("abcd", k=lag)]) for label in labels]
-    return Data(texts[500:], texts[:500], labels[500:], labels[:500])
-
-
-def words(number: int = 40_000) -> Data:
-    """Make a text of made-up words, common ones and rare ones."""
-    generator = random.Random(1)
-    known = ["".join(generator.choices("etaoinshrdlu", k=generator.randint(2, 8))) for _ in range(300)]
-    shares = [1 / rank for rank in range(1, len(known) + 1)]
-    text = " ".join(generator.choices(known, shares, k=number))
-    return Data(text[10_000:], text[:10_000])
-
-
-def echoes(number: int = 12_000) -> Data:
-    """Make a text in which a letter comes back seven letters later: ``[q]abac(q)``."""
-    generator = random.Random(1)
-    keys = (generator.choice("qrst") for _ in range(number))
-    text = "".join(f"[{key}]{''.join(generator.choices('abcde', k=4))}({key})" for key in keys)
-    return Data(text[10_000:], text[:10_000])
+def describe(task: Task, way: Way, results: list[Result]) -> str:
+    """Return a row of the table."""
+    kinds = Counter(result.kind for result in results)
+    verdict = ", ".join(kind if number == len(results) else f"{kind} ({number})" for kind, number in kinds.items())
+    flags = " or ".join(dict.fromkeys(f"`{result.flags}`" for result in results if result.flags)) or "none"
+    changed = [result for result in results if result.after is not None]
+    before = sum(result.before for result in results) / len(results)
+    after = f"{sum(result.after or 0 for result in changed) / len(changed):.3f}" if changed else ""
+    improved = f"{sum(result.has_improved for result in changed)} of {len(changed)}" if changed else ""
+    row = [task.name, way.name, way.truth, verdict, flags, f"{before:.3f}", after, improved]
+    return f"| {' | '.join(row)} |"
 
 
 if __name__ == "__main__":

@@ -143,6 +143,82 @@ def test_train_adds_the_losses_of_ngram_models(folders, shell, tmp_path):
     assert "none.txt" in answer.err
 
 
+def test_train_adds_the_ngram_line_to_a_report_and_to_an_npz(folders, shell, tmp_path):
+    (tmp_path / "train.txt").write_text(TEXT * 9)
+    words = ("inspect", folders("lm"), "--text", TEXT, "--train", tmp_path / "train.txt")
+    assert shell(*words, "--out", tmp_path / "r.html").code == 0
+    assert "n-grams with the same context" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert shell(*words, "--npz", tmp_path / "r.npz").code == 0
+    expected = context_use(elman.load(folders("lm")), TEXT, train=TEXT * 9, targets=64)
+    with np.load(tmp_path / "r.npz") as saved:
+        np.testing.assert_array_equal(saved["context_use.ngram"], expected.ngram)
+        np.testing.assert_array_equal(saved["context_use.losses"], expected.losses)
+
+
+def test_an_npz_has_the_numbers_of_the_json(folders, shell, tmp_path):
+    words = ("inspect", folders("numbers"), write_input("numbers", tmp_path)[0])
+    read = json.loads(shell(*words, "--json").out)
+    assert shell(*words, "--npz", tmp_path / "r.npz").code == 0
+    with np.load(tmp_path / "r.npz") as saved:
+        assert saved["context_use.losses"].tolist() == read["context_use"]["losses"]
+        assert saved["context_use.whole"] == read["context_use"]["whole"]
+        assert saved["attribution.integrated"].tolist() == read["attribution"][0]["integrated"]
+        assert saved["attribution.places"].tolist() == read["attribution"][0]["places"]
+        features = read["units"]["features"]
+        assert saved["units.features"].tolist() == list(features)
+        assert saved["units.best"].tolist() == [own["units"][0]["unit"] for own in features.values()]
+        assert saved["units.bounds"].tolist() == [own["bound"] for own in features.values()]
+        assert saved["effects.units"].tolist() == list(read["effects"])
+        for row, (unit, effect) in enumerate(read["effects"].items()):
+            assert saved["effects.losses"][row].tolist() == [effect["loss"], effect["ablated_loss"]]
+            assert saved[f"effects.controls.{unit}"].tolist() == effect["controls"]
+        assert {name: saved[f"holding.{name}"].tolist() for name in read["holding"]} == read["holding"]
+
+
+def test_the_labels_of_a_file_are_the_targets(folders, shell, tmp_path):
+    path, record, _ = write_input("tagger", tmp_path)
+    read = json.loads(shell("inspect", folders("tagger"), path, "--record", record, "--json").out)
+    assert read["targets"] == ["X", "X"]
+    assert read["notes"] == []
+    (tmp_path / "words.conll").write_text("b\na\n\na\nb\n")
+    read = json.loads(shell("inspect", folders("tagger"), tmp_path / "words.conll", "--json").out)
+    assert "the model's own predictions" in read["notes"][0]
+    (tmp_path / "other.conll").write_text("a Q\nb R\n")  # tags of another data set
+    read = json.loads(shell("inspect", folders("tagger"), tmp_path / "other.conll", "--json").out)
+    assert read["notes"][0] == "The model knows none of the given targets."
+    (tmp_path / "pairs.tsv").write_text("source\ttarget\na b\tx\nb\ty z\n")
+    read = json.loads(shell("inspect", folders("translator"), tmp_path / "pairs.tsv", "--record", 2, "--json").out)
+    assert read["targets"] == ["y", "z", "</s>"]
+    (tmp_path / "hole.csv").write_text("text,label\ngood,\nbad,neg\ngood film,pos\n")  # the first one has no label
+    texts = ("inspect", folders("classifier"), tmp_path / "hole.csv", "--json", "--record")
+    assert json.loads(shell(*texts, 3).out)["targets"] == ["pos"]
+    assert "own predictions" in json.loads(shell(*texts, 1).out)["notes"][0]
+
+
+def test_units_that_are_set_are_named_in_the_report(folders, shell, tmp_path):
+    words = ("inspect", folders("lm"), "--text", TEXT, "--clamp", "0:1=0.5", "--ablate", "0:c3")
+    read = json.loads(shell(*words, "--json").out)
+    assert {row[1] for row in read["states"]["layer0.forward.hidden"]} == {0.5}
+    assert {row[3] for row in read["states"]["layer0.forward.cell"]} == {0.0}
+    assert read["set_units"] == {"0:1": 0.5, "0:c3": 0.0}
+    assert shell(*words, "--out", tmp_path / "r.html").code == 0
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Units are set after every step: 0:1 = 0.5, 0:c3 = 0." in page
+    answer = shell("inspect", folders("lm"), "--text", TEXT, "--ablate", "0:99")
+    assert (answer.code, answer.out) == (2, "")
+    assert "there is no unit 0:99: the units are 0 to 3" in answer.err
+
+
+def test_a_long_text_is_attributed_up_to_a_limit(folders, shell, tmp_path):
+    words = ("inspect", folders("lm"), "--text", TEXT * 2)
+    read = json.loads(shell(*words, "--json").out)
+    (found,) = read["attribution"]
+    assert (len(found["places"]), found["steps"]) == (64, [32, 63])
+    assert read["notes"] == ["Attribution covers the first 64 of 92 steps."]
+    assert shell(*words, "--out", tmp_path / "r.html").code == 0
+    assert "Attribution covers the first 64 of 92 steps." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_a_text_and_a_pipe_are_read_as_predict_reads_them(folders, shell, monkeypatch):
     for task, text in {"lm": "the fox", "tagger": "a b b", "classifier": "good film", "translator": "b a"}.items():
         found = json.loads(shell("inspect", folders(task), "--text", text, "--json").out)

@@ -1,12 +1,17 @@
 """``elman lecture``: lists pages, runs one, writes a notebook, prepares models, and checks answers."""
 
+import io
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
+from elman.cli.lecture import print_pieces
 from elman.lecture import sharing
-from elman.lecture.pages import read_pages
+from elman.lecture.pages import Block, Page, Prose, read_pages
+from elman.lecture.running import run as run_page
 
 from ..lecture.conftest import cache, shrunk  # noqa: F401
 
@@ -33,6 +38,31 @@ def test_a_page_runs(shell, tmp_path):
     (path,) = re.findall(r"^  (pictures/\S+\.svg)$", answer.out, re.MULTILINE)
     assert (tmp_path / path).read_text().startswith("<?xml")
     assert re.search(r"2  markov-models .*\d s to\s+run", shell("lecture").out)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_styled"),
+    [({"TERM": "xterm-256color"}, True), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, False)],
+)
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_page_in_a_terminal(environment, is_styled, columns, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in {"TERM": "xterm", "COLUMNS": str(columns), **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    page = Page(1, "p", "P", "nothing", (Prose("## A heading\n\n" + "Some words. " * 30, 1), Block("print(7 * 6)", 1)))
+    print_pieces(page, run_page(page), Path("pictures"))
+    printed = terminal.getvalue()
+    assert ("\033" in printed) is is_styled
+    plain = re.sub(r"\033\[[\d;]*m", "", printed)
+    assert max(map(len, plain.splitlines())) <= columns
+    assert "    print(7 * 6)\n" in plain
+    assert "    | 42\n" in plain
 
 
 def test_a_page_becomes_a_notebook(shell, tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.decoding.options import Sampling
@@ -52,6 +55,8 @@ class Network:
         ids: list[int] = []
         while len(ids) < stream.max_tokens:
             logits[0, list(stream.forbidden)] = -torch.inf
+            if stream.forbid is not None:
+                logits[0, torch.from_numpy(stream.forbid())] = -torch.inf
             number = uniforms([stream.key], [stream.position + len(ids)], 1)[0]
             token = int(draw(probabilities(logits.detach(), stream.sampling, seen), number))
             seen[0, token] = True
@@ -97,6 +102,34 @@ def test_every_stream_equals_the_stream_alone(kind: str) -> None:
     assert {len(one) for one in ids} >= {70, 3, 50, 41, 0}
     assert ids[2][-1] == END
     assert 1 < len(ids[2]) < 300
+
+
+def never_twice() -> Stream:
+    """A stream whose rule forbids the last three tokens that it has written."""
+    written: list[int] = []
+
+    def take(new: Sequence[int]) -> None:
+        written.extend(new)
+
+    def forbid() -> NDArray[np.bool_]:
+        return np.isin(np.arange(VOCAB), written[-3:])
+
+    sampling = Sampling(top_k=4, repetition_penalty=1.2)
+    return Stream(sampling=sampling, key=draw_key(8), max_tokens=60, stop=take, forbid=forbid, forbidden=[5])
+
+
+@pytest.mark.parametrize("kind", ["stepwise", "compiled"])
+def test_what_a_rule_forbids_is_never_drawn(kind: str) -> None:
+    other = Stream(sampling=Sampling(), key=draw_key(2), max_tokens=60)
+    network = Network(2)
+    ids: list[list[int]] = [[], []]
+    for pieces in Writing(getattr(network, kind)(), network.start, [never_twice(), other]):
+        for one, new in zip(ids, pieces, strict=True):
+            one += new
+    assert ids == [network.alone(0, never_twice())[0], network.alone(1, other)[0]]
+    assert all(token not in ids[0][max(place - 3, 0) : place] for place, token in enumerate(ids[0]))
+    assert 5 not in ids[0]
+    assert len(set(ids[0])) > 4
 
 
 @pytest.mark.skipif(IS_JIT_OFF, reason="numpy's products have an order of their own")

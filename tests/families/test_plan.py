@@ -12,7 +12,7 @@ import elman
 from elman import Classifier, Tagger, Translator
 from elman.errors import ModelError, UsageError
 from elman.families import plan as plans
-from elman.families.plan import Traits, plan
+from elman.families.plan import Traits, plan, plan_vocabulary
 from elman.settings.encoder_decoder import TranslatorSettings
 from elman.settings.labelling import ClassifierSettings, TaggerSettings
 from elman.settings.next_token import ComposerSettings, LanguageModelSettings
@@ -55,7 +55,7 @@ def test_a_batch_holds_enough_examples_unless_the_run_is_short(lengths, repeats,
 @pytest.mark.parametrize(
     ("task", "number", "length", "minutes", "units", "examples", "rate", "pooling"),
     [
-        ("classifier", 2000, 790, 3, 50, 16, 0.004, "attention"),  # reviews: 1,000 tokens would hold one
+        ("classifier", 2000, 790, 3, 50, 16, 0.002, "attention"),  # reviews: 1,000 tokens would hold one
         ("translator", 15_000, 16, 5, 256, 37, 0.002, "max"),  # short pairs: 2,000 tokens would hold 125
         ("translator", 29_000, 28, 12, 256, 71, 0.002, "max"),  # Multi30k
         ("classifier", 6228, 19, 3, 200, 52, 0.002, "max"),  # SST-2, on which the 1,000 tokens were chosen
@@ -176,10 +176,20 @@ def test_a_translator_and_a_dry_run():
     sources, targets = ["a b", "c d e"] * 20, ["f g", "h"] * 20
     model = Translator(**TINY, steps=3)
     predicted = model.dry_run(sources, targets)
-    assert predicted["chosen"].keys() == {"batch_tokens"}
+    assert predicted["chosen"].keys() == {"batch_tokens", "vocab_size"}
     assert predicted["plan"].startswith("36 pairs of about ")
     assert predicted["passes"] == pytest.approx(3 / predicted["batches_per_epoch"])
     assert not hasattr(model, "chosen_")
+
+
+def test_a_small_text_gives_a_small_vocabulary():
+    sizes = [plan_vocabulary("bpe", ["x" * number]) for number in (10, 900_000, 10_000_000)]
+    assert sizes == [1000, 2000, 8000]
+    assert plan_vocabulary("word", ["x"]) == 8000
+    pairs = ["ab ab", "cd cd"] * 20, ["ef", "gh"] * 20
+    model = Translator(**TINY, steps=1).fit(*pairs)
+    assert model.chosen_["vocab_size"] == model.target_tokenizer_.vocab_size == model.network_.head.bias.shape[0]
+    assert Translator(**TINY, steps=1, vocab_size=260).fit(*pairs).target_tokenizer_.vocab_size == 260
 
 
 def test_less_than_a_pass_is_said_before_it_begins():

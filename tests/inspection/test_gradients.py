@@ -11,6 +11,7 @@ import torch
 import elman
 from elman.errors import DataError, UsageError
 from elman.families.gradients import find_reach, summarise
+from elman.families.missed import Missed
 from elman.families.verdicts import diagnose
 from elman.inspection import gradient_by_lag
 from elman.models.tasks import TASKS
@@ -295,59 +296,12 @@ def test_what_is_refused(made):
 # ---------------------------------------------------------------- the verdict
 
 
-def falling(by, lags=100):
-    return by ** np.arange(lags, dtype=float)
-
-
-class Fitted:
-    """As much of a fitted model as the verdict looks at."""
-
-    def __init__(self, train=1.0, valid=1.2, parameters=100_000, data=None, **settings):
-        self.settings = {"cell": "lstm", "lines": False, "bptt_length": 64, "learning_rate": 0.002, "hidden_size": 128}
-        self.settings |= {"forget_bias": 0.0, **settings}
-        self.history_ = [{"train_nats": train, "nats_per_token": valid}]
-        self.metrics_ = {"parameters": parameters}
-        self.data_ = {"train_tokens": 400_000} if data is None else data
-
-    def get_params(self):
-        return self.settings
-
-
-@pytest.mark.parametrize(
-    ("model", "curve", "kind", "flags"),
-    [
-        (Fitted(), falling(0.85), "healthy", []),
-        (Fitted(cell="gru"), 1 / np.arange(1, 101.0), "healthy", []),
-        (Fitted(), falling(0.6), "vanishing", ["--forget-bias 2.0"]),
-        (Fitted(cell="rnn"), falling(0.6), "vanishing", ["--cell gru"]),
-        (Fitted(cell="gru"), falling(0.6), "vanishing", ["--cell lstm", "--forget-bias 2.0"]),
-        (Fitted(forget_bias=2.0), falling(0.6), "vanishing", ["--cell gru"]),
-        (Fitted(lines=True), falling(0.6), "vanishing", ["--forget-bias 2.0"]),
-        (Fitted(bptt_length=8), falling(0.9), "truncation too short", ["--bptt-length 32"]),
-        (Fitted(bptt_length=8, lines=True), falling(0.9), "healthy", []),
-        (Fitted(bptt_length=64), falling(0.98), "healthy", []),
-        (Fitted(bptt_length=64), falling(0.995), "truncation too short", ["--bptt-length 256"]),
-        (Fitted(bptt_length=200), falling(0.99), "healthy", []),
-        (Fitted(), falling(1.05), "exploding", ["--learning-rate 0.0005"]),
-        (Fitted(cell="rnn"), np.array([1.0, np.inf]), "exploding", ["--learning-rate 0.0005", "--cell gru"]),
-        (Fitted(parameters=9_000, valid=1.01), falling(0.85), "too small", ["--hidden-size 512"]),
-        (Fitted(parameters=9_000, valid=1.1), falling(0.85), "healthy", []),
-        (Fitted(parameters=9_000, data={}, valid=1.0, hidden_size=8), falling(0.85), "too small", ["--hidden-size 32"]),
-        (Fitted(parameters=9_000, data={}, valid=1.0), falling(0.85), "healthy", []),
-    ],
-)
-def test_a_verdict_and_its_remedy(model, curve, kind, flags):
-    verdict = diagnose(model, curve, length=30)
-    assert (verdict.kind, [remedy.flag for remedy in verdict.remedies]) == (kind, flags)
-    assert all(flag in verdict.text for flag in flags)
-    for remedy in verdict.remedies:
-        assert eval(f"dict({remedy.python})") == {remedy.setting: remedy.value}
-
-
-def test_remedies_are_settings_of_the_model(made):
+@pytest.mark.parametrize("missed", [None, Missed({20: 9.0}), Missed({0: 9.0})])
+def test_remedies_are_settings_of_the_model(made, missed):
     for task in TASKS:
         model, _, _ = made(task)
-        for curve in (falling(0.5), falling(1.5), falling(0.99)):
-            for remedy in diagnose(model, curve, length=30).remedies:
+        for by in (0.5, 1.5, 0.99):
+            curve = by ** np.arange(100.0)
+            for remedy in diagnose(model, curve, length=30, missed=missed).remedies:
                 model.set_params(**model.get_params()).check()
                 type(model)(**{**model.get_params(), remedy.setting: remedy.value}).check()

@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import elman
@@ -146,6 +147,29 @@ def test_a_caption_does_not_depend_on_the_batch():
         ((text, score),) = captioner.describe([picture])[0]
         assert text == together[number][0][0]
         assert score == pytest.approx(together[number][0][1], abs=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["none", "luong"])
+def test_a_caption_from_another_state(attention):
+    captioner = trained(attention)
+    pictures = [TEST[1], TEST[2]]
+    texts = captioner.describe(pictures)
+    states = captioner.encode(pictures)
+    best = [some[0][0] for some in texts]
+    assert best[0] != best[1]
+    assert captioner.describe(pictures, state=states) == texts
+    first, second = (states.select_rows(torch.tensor([row])) for row in (0, 1))
+    assert captioner.describe(pictures, state=first.interpolate(second, 1)) == captioner.describe(
+        pictures, state=second
+    )
+    if attention == "none":  # the decoder knows nothing but the state
+        assert [some[0][0] for some in captioner.describe(pictures[::-1], state=states)] == best
+        assert [some[0][0] for some in captioner.describe(pictures, state=first)] == [best[0]] * 2
+    assert captioner.describe(pictures) == texts
+    with pytest.raises(UsageError, match="3 rows, expected 1 or 2"):
+        captioner.describe(pictures, state=states.select_rows(torch.tensor([0, 1, 1])))
+    with pytest.raises(UsageError, match="no pictures to encode"):
+        captioner.encode([])
 
 
 def test_all_captions_of_a_picture_count_and_it_is_encoded_once():

@@ -14,7 +14,9 @@ from elman.data.lines import Lines, Problems
 from elman.data.music.events import EventTokenizer
 from elman.data.music.tunes import Tune, read_tunes
 from elman.decoding.options import Sampling
-from elman.errors import DataError, UsageError
+from elman.decoding.sampling import draw, draw_key, probabilities, uniforms
+from elman.errors import DataError, ModelError, UsageError
+from elman.metrics.music import texture
 from elman.models.composer import Composer
 
 SMALL = {
@@ -64,6 +66,51 @@ def test_its_loss_is_that_of_its_own_logits():
     assert figures["nats_per_event"] == pytest.approx(total / events, rel=1e-4)
     surprisals = [nats for tune in composer.predict(tunes) for _, nats in tune]
     assert sum(surprisals) == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("events", ["midilike", "remi"])
+def test_figures_are_per_note_too_and_compare_what_it_composes(events):
+    composer = trained(events)
+    tunes = read_tunes(SCALES, Problems())[:3]
+    figures = composer.evaluate(tunes)
+    assert figures["notes"] == sum(len(tune.notes) for tune in tunes) == 3 * 16
+    assert figures["nats_per_note"] * figures["notes"] == pytest.approx(figures["nats_per_event"] * figures["events"])
+    assert figures["polyphony"] == figures["composed_polyphony"] == 1
+    assert [figures["median_note"], figures["longest_note"]] == pytest.approx([0.5, 0.5], abs=0.002)  # to a MIDI tick
+    assert figures["composed_longest_note"] == pytest.approx(0.5, abs=0.05)
+    assert {"nats_per_note", "polyphony", "composed_polyphony"} <= composer.metrics_["valid"].keys()
+
+
+def test_it_composes_only_what_can_be_played(tmp_path):
+    composer = Composer(**SMALL, steps=5).fit(SCALES)  # it knows next to nothing yet
+    assert composer.limits_ == (1, 1, 50)
+    tunes = [composer.compose(max_events=300, seed=seed).notes for seed in range(3)]
+    most = texture(tunes)
+    assert (most.polyphony, min(map(len, tunes)) > 5) == (1, True)
+    assert most.longest_note <= 0.5
+    composer.save(tmp_path / "m")
+    assert elman.load(tmp_path / "m").limits_ == composer.limits_
+    (tmp_path / "m" / "limits.json").write_text('{"polyphony": 0, "unison": 1, "longest": 1}')
+    with pytest.raises(ModelError):
+        elman.load(tmp_path / "m")
+
+
+def test_a_model_without_limits_composes_as_before_there_were_any(tmp_path):
+    composer = Composer(**SMALL, steps=5).fit(SCALES)
+    composer.limits_ = None
+    composer.save(tmp_path / "m")
+    assert not (tmp_path / "m" / "limits.json").exists()
+    again = elman.load(tmp_path / "m")
+    ids, (logits, state) = [], again.network_(torch.tensor([[1]]))
+    for position in range(40):
+        logits = logits[:, -1].detach().clone()
+        logits[0, :2] = -torch.inf
+        number = uniforms([draw_key(4)], [position], 1)[0]
+        ids.append(int(draw(probabilities(logits, Sampling()), number)))
+        if ids[-1] == 2:
+            break
+        logits, state = again.network_(torch.tensor([[ids[-1]]]), state)
+    assert again._generate_events([], 40, Sampling(), 4) == [number for number in ids if number != 2]
 
 
 def test_tunes_that_are_cut_are_reported(caplog):

@@ -18,10 +18,15 @@ def columns() -> int:
     return max(min(shutil.get_terminal_size().columns, WIDEST), 20)
 
 
-def bold(text: str) -> str:
-    """Return the text in bold, where standard output is a terminal that shows it."""
+def shows_styles() -> bool:
+    """Tell whether standard output is a terminal that shows bold text and colours, and the user wants them."""
     is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
-    return text if is_plain or not sys.stdout.isatty() else f"\033[1m{text}\033[0m"
+    return sys.stdout.isatty() and not is_plain
+
+
+def bold(text: str) -> str:
+    """Return the text in bold, where standard output shows it."""
+    return f"\033[1m{text}\033[0m" if shows_styles() else text
 
 
 def paragraphs(text: str) -> str:

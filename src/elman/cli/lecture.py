@@ -13,7 +13,7 @@ import tyro
 
 from elman.cli.arguments import parse
 from elman.cli.help import About
-from elman.cli.layout import bold, columns, listing, paragraphs
+from elman.cli.layout import bold, columns, listing, paragraphs, shows_styles
 from elman.cli.program import program
 from elman.errors import UsageError
 from elman.files import make_folder, write_files
@@ -126,7 +126,7 @@ def _show(page: Page, folder: Path) -> int:
     time_needed = describe_time(page, measured_seconds().get(page.name))
     print(paragraphs(f"Presumes {page.presumes}. {time_needed}") + "\n", flush=True)
     began = time.perf_counter()
-    _print_pieces(page, run_page(page), folder)
+    print_pieces(page, run_page(page), folder)
     seconds = time.perf_counter() - began
     keep_seconds(page.name, seconds)
     if exercises_of(page):
@@ -136,7 +136,7 @@ def _show(page: Page, folder: Path) -> int:
     return 0
 
 
-def _print_pieces(page: Page, pieces: Iterable[Piece], folder: Path) -> None:
+def print_pieces(page: Page, pieces: Iterable[Piece], folder: Path) -> None:
     """Print each piece as soon as it is there; write pictures into a folder and print their paths."""
     from rich.console import Console
     from rich.markdown import Markdown
@@ -146,7 +146,7 @@ def _print_pieces(page: Page, pieces: Iterable[Piece], folder: Path) -> None:
     from elman.lecture.pictures import Picture
     from elman.lecture.running import Code, Text
 
-    console = Console(width=columns(), highlight=False)
+    console = Console(width=columns(), highlight=False, force_terminal=shows_styles())
     pictures = 0
 
     def show(shown: Any) -> None:

@@ -18,8 +18,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from elman.counting.words import Ints, WordNumbers
-from elman.errors import DataError, UsageError
+from elman.counting.words import Ints, WordNumbers, check_labelled
+from elman.errors import UsageError
 
 
 class NaiveBayes:
@@ -38,10 +38,7 @@ class NaiveBayes:
             UsageError: texts and labels do not match.
             DataError: there are no texts.
         """
-        if len(texts) != len(labels):
-            raise UsageError(f"{len(texts)} texts, but {len(labels)} labels; give one label for each text")
-        if not len(texts):
-            raise DataError("there are no texts to count; give texts with their labels")
+        check_labelled(texts, labels)
         self._labels, own = np.unique(np.asarray(labels), return_inverse=True)  # (K,), (N,)
         num_labels = len(self._labels)
         self._words = WordNumbers()

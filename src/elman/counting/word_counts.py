@@ -12,7 +12,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from elman.errors import DataError, UsageError, how_to_install, suggest
+from elman.counting.words import check_labelled
+from elman.errors import UsageError, how_to_install, suggest
 
 TEXT_BASELINES = {
     "majority": "the most frequent label for every text",
@@ -60,10 +61,7 @@ class MajorityClassifier:
             UsageError: texts and labels do not match.
             DataError: there are no texts.
         """
-        if len(X) != len(y):
-            raise UsageError(f"{len(X)} texts, but {len(y)} labels; give one label for each text")
-        if not len(y):
-            raise DataError("there are no texts to count; give texts with their labels")
+        check_labelled(X, y)
         self.classes_, counts = np.unique(np.asarray(y), return_counts=True)
         self._shares = counts / len(y)  # (K,)
         return self

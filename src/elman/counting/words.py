@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
+from elman.errors import DataError, UsageError
+
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 _WORD = regex.compile(
@@ -25,6 +27,14 @@ def split_words(text: str) -> list[str]:
     """
     found: list[str] = _WORD.findall(text.lower())
     return found
+
+
+def check_labelled(texts: Sequence[str], labels: Sequence[str]) -> None:
+    """Raise UsageError unless there is one label for each text, and DataError if there are no texts."""
+    if len(texts) != len(labels):
+        raise UsageError(f"{len(texts)} texts, but {len(labels)} labels; give one label for each text")
+    if not len(texts):
+        raise DataError("there are no texts to count; give texts with their labels")
 
 
 class WordNumbers:

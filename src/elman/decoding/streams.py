@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.decoding.options import Sampling
@@ -49,6 +51,9 @@ class Stream:
     """Ends the stream earlier."""
     forbidden: Sequence[int] = ()
     """Tokens that are never drawn."""
+    forbid: Callable[[], NDArray[np.bool_]] | None = None
+    """Returns the tokens that cannot come next, (V,) booleans. It is asked before each token, after ``stop`` has taken
+    those before; tokens are then written one at a time."""
     seen: Sequence[int] = ()
     """Tokens that the repetition penalty applies to from the start."""
 
@@ -160,7 +165,8 @@ class Compiled:
         logits = snapshot.logits.clone()
         if draws.forbidden is not None:
             logits.masked_fill_(draws.forbidden, -torch.inf)
-        ids = self._writer.write(logits, tuple(state.values()), draws.uniforms, draws.options, seen, draws.forbidden)
+        later = draws.forbidden if draws.uniforms.shape[1] > 1 else None  # the next call may forbid other tokens
+        ids = self._writer.write(logits, tuple(state.values()), draws.uniforms, draws.options, seen, later)
         return ids, Snapshot(logits, state, seen)
 
     def select(self, state: State, rows: Tensor) -> State:
@@ -203,6 +209,7 @@ class Writing(Generic[AnyState]):
         self._options = lay_out_options(stream.sampling for stream in streams)
         any_forbidden = any(len(stream.forbidden) for stream in streams)
         self._forbidden = _mark([stream.forbidden for stream in streams], logits) if any_forbidden else None
+        self._is_stepwise = any(stream.forbid is not None for stream in streams)
         self._live = list(range(len(streams)))
         self._ends: dict[int, tuple[Snapshot[AnyState], Draws | None]] = {}  # with the draws still to replay from there
         self._drop([row for row, stream in enumerate(streams) if stream.max_tokens == 0])
@@ -212,7 +219,7 @@ class Writing(Generic[AnyState]):
         length = 1
         while self._live:
             left = min(self._tokens_left(number) for number in self._live)
-            yield self._write_chunk(min(length, left, self._network.longest))
+            yield self._write_chunk(min(length, left, 1 if self._is_stepwise else self._network.longest))
             length *= 2
 
     def states(self) -> list[AnyState]:
@@ -240,7 +247,7 @@ class Writing(Generic[AnyState]):
             [self.positions[number] for number in self._live],
             count,
         )
-        draws = Draws(numbers, self._options, self._forbidden)
+        draws = Draws(numbers, self._options, self._find_forbidden())
         before = self._snapshot
         ids, self._snapshot = self._network.write(before, draws)
         written: list[list[int]] = [[] for _ in self._streams]
@@ -256,6 +263,19 @@ class Writing(Generic[AnyState]):
                     self._ends[number] = self._select(before, [row]), rest
         self._drop(ended)
         return written
+
+    def _find_forbidden(self) -> Tensor | None:
+        """Return the tokens that cannot be drawn next, (N, V) booleans."""
+        if not self._is_stepwise:
+            return self._forbidden
+        marks = (
+            torch.zeros(self._snapshot.logits.shape, dtype=torch.bool) if self._forbidden is None else self._forbidden
+        )
+        rules = [self._streams[number].forbid for number in self._live]
+        rows = [
+            mark if rule is None else mark | torch.from_numpy(rule()) for mark, rule in zip(marks, rules, strict=True)
+        ]
+        return torch.stack(rows)
 
     def _drop(self, ended: Sequence[int]) -> None:
         """Continue without the streams in the given rows."""

@@ -10,6 +10,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -27,14 +28,14 @@ from elman.decoding.drawing import draw_sequences
 from elman.decoding.options import Search
 from elman.errors import UsageError
 from elman.families.base import Model
-from elman.families.plan import Traits
+from elman.families.plan import Traits, plan_vocabulary
 from elman.families.reports import Report
 from elman.families.saved.folder import Texts
 from elman.families.supervised import Supervised
 from elman.families.unrolled import Stack, Unrolled
 from elman.metrics.likelihood import language_metrics
 from elman.nn.decoder import DecoderState
-from elman.nn.state import State
+from elman.nn.state import PublicState, State
 from elman.settings.encoder_decoder import EncoderDecoderSettings
 from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive
@@ -57,10 +58,11 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def check(self) -> None:
         """Raise UsageError if a setting is outside its limits or a name is unknown."""
         super().check()
-        for name in ("hidden_size", "num_layers", "embedding_size", "vocab_size", "min_count", "max_length"):
+        for name in ("hidden_size", "num_layers", "embedding_size", "min_count", "max_length"):
             check_positive(name, getattr(self, name))
-        if self.batch_tokens is not None:
-            check_positive("batch_tokens", self.batch_tokens)
+        for name in ("vocab_size", "batch_tokens"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
@@ -103,7 +105,7 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         else:
             self._learn_texts(train)
         batches = self._encode_examples(train)
-        self._plan(Traits(self.task, batches.buckets.lengths, self._noun), previous)
+        self._plan(Traits(self.task, batches.buckets.lengths, self._noun, vocabulary=self._vocabulary), previous)
         batches.buckets.group(self.setting("batch_tokens"))
         for setting, number in batches.num_cut.items():
             if number:
@@ -120,6 +122,11 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     def _learn_texts(self, train: Examples) -> None:
         """Learn the tokenizers, and whatever else the network needs, before it is built."""
 
+    @property
+    @abstractmethod
+    def _vocabulary(self) -> int:
+        """The number of tokens in the larger vocabulary."""
+
     @abstractmethod
     def _encode_examples(self, examples: Examples) -> TargetBatches:
         """Return the examples as ids, not yet grouped into batches."""
@@ -134,7 +141,8 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
 
     def _learn_tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """Learn a tokenizer from texts."""
-        return learn_tokenizer(self.level, texts, self.vocab_size, self.min_count)
+        most = plan_vocabulary(self.level, texts) if self.vocab_size is None else self.vocab_size
+        return learn_tokenizer(self.level, texts, most, self.min_count)
 
     @abstractmethod
     def _encode_inputs(self, inputs: Sequence[Any]) -> DecoderState:
@@ -148,6 +156,22 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
     @abstractmethod
     def _writes_unknown(self) -> bool:
         """Whether <unk> may be generated, because it is replaced afterwards."""
+
+    def _encode_states(self, inputs: Sequence[Any], noun: str) -> State:
+        """Encode each input alone; return the state that the decoder starts from, each part (num_layers, N, H).
+
+        Raises:
+            UsageError: there is no input.
+        """
+        if not inputs:
+            raise UsageError(f"there are no {noun} to encode; give at least one")
+        with torch.inference_mode():
+            states = [self._encode_inputs([one]).hidden for one in inputs]
+        return State.join(states, partial(torch.cat, dim=1))
+
+    def _take_state(self, state: State | PublicState | None, number: int) -> State | None:
+        """Check a state to start the decoder from; return a row for each of ``number`` inputs, or None."""
+        return None if state is None else self.network_.decoder.rnn.check_state(state).expand(number)
 
     def _generate(
         self,

@@ -19,6 +19,7 @@ from torch import Tensor
 from elman.data.batching import IGNORED
 from elman.draws import drawing
 from elman.errors import DataError, UsageError
+from elman.families.missed import MOST_ERRORS, Missed, Outputs, find_missed
 from elman.families.unrolled import Unrolled
 from elman.families.verdicts import diagnose
 from elman.nn.gradients import Place, measure_gradients_by_lag
@@ -32,6 +33,7 @@ REACHED = 0.01  # of the gradient at lag 1; gradients reach as far as they are a
 LOSSES = 8  # measured at a time during training
 LAGS = 64  # measured during training
 STREAM_IDS = 256  # ids of a stream that are read for a measurement during training
+MISSED_SECONDS = 0.02  # to find what STREAM_IDS errors depend on
 
 Norms = dict[str, NDArray[np.float64]]
 
@@ -50,7 +52,8 @@ class TrainingGradients:
     def steps_between(self) -> float:
         """The minimum number of training steps between two measurements, so that they take below 1 % of the time.
 
-        It is estimated from sizes, not timed, so that equal runs measure at the same steps.
+        It is estimated from sizes, not timed, so that equal runs measure at the same steps. The rates are those of one
+        core; for small networks, training is slower than they say, which leaves room for the measurement at the end.
         """
         model, inputs = self._model, self._unroll()
         if not inputs:
@@ -60,13 +63,13 @@ class TrainingGradients:
         per_step: int = (
             model.setting("batch_tokens") if "batch_tokens" in model.planned else model.batch_size * model.bptt_length
         )
-        measuring = 0.0
+        measuring = MISSED_SECONDS
         for unrolled, outputs in inputs:
             for stack in unrolled.stacks.values():
                 steps, rows = min(len(stack.tokens), LAGS + 1), len(outputs)
                 loops = stack.layer.num_layers * stack.layer.num_directions * steps
-                measuring += 1e-4 * loops + 12 * weights * rows * steps / 2e10 + 2 * weights * len(stack.tokens) / 2e10
-        training = 2e-3 + 6 * weights * per_step / 2e10
+                measuring += 3e-3 + 1e-4 * loops + weights * (12 * rows * steps / 3e10 + 4 * len(stack.tokens) / 2e10)
+        training = 3e-3 + 6 * weights * per_step / 8e10
         return 100 * measuring / training
 
     def measure(self, history: Sequence[dict[str, Any]]) -> Insight:
@@ -92,7 +95,8 @@ class TrainingGradients:
             GRADIENT_REACH: count_reached_steps(curve),
             **{f"gradient_lag_{lag}": curve[lag - 1] for lag in lags},
         }
-        verdict = diagnose(model, curve, int(np.median(lengths)), history)
+        missed = find_missed_token(model, [unrolled for unrolled, _ in inputs], num_lags, STREAM_IDS)
+        verdict = diagnose(model, curve, int(np.median(lengths)), missed, history)
         return Insight(
             {name: float(value) if math.isfinite(value) else None for name, value in figures.items()},
             verdict.text,
@@ -130,6 +134,41 @@ def find_reach(mean: NDArray[np.float64], share: float) -> int | None:
     """
     below = np.flatnonzero(mean < share * mean[0])
     return int(below[0]) + 1 if len(below) else None
+
+
+def find_missed_token(model: Any, inputs: Sequence[Unrolled], num_lags: int, most: int = MOST_ERRORS) -> Missed | None:
+    """Find the tokens that up to ``most`` errors of a model depend on.
+
+    Returns:
+        None if there are none, or if it cannot be told: the targets are unknown, outputs depend on several stacks, or
+        outputs after the last step depend on the last states of two directions.
+    """
+    found, left = list[Outputs](), most
+    sees_ahead = False
+    for unrolled in inputs:
+        stack = next(iter(unrolled.stacks.values()))
+        sees_ahead = stack.layer.bidirectional
+        is_path_known = len(unrolled.stacks) == 1 or _must_encoder_remember(model)
+        if unrolled.targets is None or not is_path_known or (sees_ahead and not stack.is_aligned):
+            return None
+        outputs = torch.tensor(_known_outputs(unrolled)[:left], dtype=torch.long)
+        if not len(outputs):
+            continue
+        left -= len(outputs)
+        with torch.no_grad(), drawing(model.seed):
+            logits, _ = unrolled.run(unrolled.inputs[None])
+            errors = _differentiate_losses(unrolled, logits, outputs).double().cpu().numpy()
+        if stack.is_aligned:
+            found.append(Outputs(errors, outputs.numpy(), stack.tokens, [0] * len(outputs)))
+        else:
+            last = np.full(len(outputs), len(stack.tokens) - 1)
+            found.append(Outputs(errors, last, stack.tokens, outputs.tolist()))
+    return find_missed(found, num_lags, sees_ahead) if found else None
+
+
+def _must_encoder_remember(model: Any) -> bool:
+    """Return whether a decoder, if the model has one, knows the source only by the encoder's last state."""
+    return getattr(model, "attention", "none") == "none"
 
 
 def _known_outputs(unrolled: Unrolled) -> list[int]:
@@ -263,7 +302,7 @@ def choose_curve(model: Any, totals: Norms) -> NDArray[np.float64]:
     """
     prefix = ""
     if any("." in name for name in totals):
-        prefix = "encoder." if getattr(model, "attention", "none") == "none" else "decoder."
+        prefix = "encoder." if _must_encoder_remember(model) else "decoder."
     curves = np.stack([summarise(norms, "mean") for name, norms in totals.items() if name.startswith(prefix)])
     is_known = ~np.isnan(curves)
     weights = is_known / np.maximum(is_known.sum(axis=0), 1)  # a lag that only one direction reaches counts alone

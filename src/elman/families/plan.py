@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ from elman.training.schedule import TrainingSettings, budget_minutes
 SEQUENCES = 16  # of median length: the fewest in a batch; the gradients of fewer are too noisy
 UPDATES = 400  # the fewest in a run: batches are made smaller for it, even below SEQUENCES
 FEWEST_SEQUENCES = 4  # in a batch that is made smaller for UPDATES
-MANY_UPDATES = 1000  # with fewer in a run, the learning rate is higher
+MANY_UPDATES = 500  # with fewer in a run, the learning rate is higher
 PASSES = 20  # over the data: a network that cannot make so many in the time is too large
 TOKENS_PER_SECOND = 15_000  # of the largest network on a laptop: turns minutes into tokens
+CHARACTERS_PER_PAIR = 450  # of text for each byte pair of a translator's vocabulary
+VOCABULARY = 1000, 8000  # byte pairs, the fewest and the most
 LONG = 100  # tokens: longer texts use attention pooling, shorter ones max pooling
 
 
@@ -63,6 +65,8 @@ class Traits(NamedTuple):
     """Whether the examples are texts, not rows of numbers."""
     labels: int = 0
     """The number of labels of a classifier."""
+    vocabulary: int = 0
+    """The number of tokens that a translator knows."""
 
     @property
     def typical_length(self) -> int:
@@ -101,8 +105,9 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
         A value for every setting that a task leaves open.
 
     Example:
-        >>> plan(Traits("classifier", np.full(2000, 790), "texts"), TrainingSettings(minutes=3))
-        {'hidden_size': 50, 'batch_tokens': 12640, 'learning_rate': 0.004, 'pooling': 'attention'}
+        >>> choices = plan(Traits("classifier", np.full(2000, 790), "texts"), TrainingSettings(minutes=3))
+        >>> choices["hidden_size"], choices["batch_tokens"], choices["learning_rate"], choices["pooling"]
+        (50, 12640, 0.002, 'attention')
         >>> plan(Traits("translator", np.full(15000, 16), "pairs"), TrainingSettings(minutes=5))["batch_tokens"]
         600
     """
@@ -121,7 +126,19 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
         updates = int(seen / tokens)
     return {
         "hidden_size": size.units,
+        "vocab_size": traits.vocabulary,
         "batch_tokens": tokens,
         "learning_rate": 2e-3 if updates >= MANY_UPDATES else 4e-3,
         "pooling": "attention" if traits.is_text and length >= LONG else "max",
     }
+
+
+def plan_vocabulary(level: str, texts: Sequence[str]) -> int:
+    """Return the largest vocabulary of a translator: a small text teaches little about rare tokens.
+
+    Example:
+        >>> plan_vocabulary("bpe", ["six words"] * 100_000), plan_vocabulary("word", ["six words"])
+        (2000, 8000)
+    """
+    fewest, most = VOCABULARY
+    return min(max(sum(map(len, texts)) // CHARACTERS_PER_PAIR, fewest), most) if level == "bpe" else most

@@ -22,7 +22,7 @@ from elman.families.base import Model
 from elman.families.encoder_decoder import EncoderDecoderModel
 from elman.families.next_token import NextTokenModel
 from elman.families.unrolled import Unrolled
-from elman.inspection.inputs import check_model, choose_losses
+from elman.inspection.inputs import check_model, choose_losses, select
 from elman.inspection.traces import to_lists
 
 MOST_CONTEXT = 256  # tokens, the longest context by default
@@ -149,7 +149,7 @@ def context_use(
         raise UsageError(
             f"a {type(model).__name__} does not predict tokens, so no n-gram model compares; leave out train"
         )
-    chosen, lengths = choose_losses(model, X, y, targets, steps, record)
+    chosen, lengths = choose_losses(list(select(model, X, y, steps=steps, record=record)), targets, record)
     if contexts is None:
         contexts = [1 << power for power in range(9) if 1 << power <= max(min(MOST_CONTEXT, max(lengths) - 1), 1)]
     sizes = sorted({int(size) for size in contexts})

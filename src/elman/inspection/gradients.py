@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.gradients import add_layers, choose_curve, find_reach, measure, summarise
+from elman.families.gradients import add_layers, choose_curve, find_missed_token, find_reach, measure, summarise
 from elman.families.verdicts import Verdict, diagnose
-from elman.inspection.inputs import check_model, choose_losses, to_double
+from elman.inspection.inputs import check_model, choose_losses, select, to_double
 from elman.inspection.traces import to_lists
 
 
@@ -131,7 +131,8 @@ def gradient_by_lag(
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}, expected at least 1")
     double = to_double(model)
-    chosen, lengths = choose_losses(double, X, y, losses, steps, record)
+    inputs = list(select(double, X, y, steps=steps, record=record))
+    chosen, lengths = choose_losses(inputs, losses, record)
     num_lags = min(lags or 100, max(max(lengths) - 1, 1))
     found: dict[str, list[NDArray[np.float64]]] = {}
     rows: list[tuple[int, int]] = []
@@ -144,5 +145,6 @@ def gradient_by_lag(
     by_layer = {name: np.concatenate(parts) for name, parts in found.items()}
     totals = add_layers(by_layer)
     records, positions = np.array(rows, np.int64).T
-    verdict = diagnose(model, choose_curve(model, totals), int(np.median(lengths)))
+    missed = find_missed_token(double, inputs, num_lags)
+    verdict = diagnose(model, choose_curve(model, totals), int(np.median(lengths)), missed)
     return GradientByLag(by_layer | totals, positions, records, verdict)

@@ -94,18 +94,12 @@ def to_double(model: Model) -> Model:
 
 
 def choose_losses(
-    model: Model,
-    X: Any,  # noqa: N803
-    y: Any,
-    losses: int,
-    steps: int | None,
-    record: int | None,
+    inputs: Sequence[Unrolled], losses: int, record: int | None
 ) -> tuple[list[tuple[int, Unrolled, Tensor]], list[int]]:
     """Choose losses, evenly spaced over all inputs.
 
     Returns:
         For each chosen input its number, from 1, itself unrolled, and its outputs (R,); and the lengths of all inputs.
     """
-    inputs = list(select(model, X, y, steps=steps, record=record))
     chosen = [((record or 1) + row, inputs[row], outputs) for row, outputs in choose_outputs(inputs, losses)]
     return chosen, [unrolled.num_steps for unrolled in inputs]

@@ -34,7 +34,7 @@ from elman.nn.recording import Recording
 STEPS = 500  # of the input to inspect, by default
 LOSSES = 64  # to differentiate for the gradients by lag
 CONTEXT_TARGETS = 64  # outputs whose loss by context is measured
-ATTRIBUTED = 8  # outputs to attribute to the inputs, 2 of a model that predicts its input ...
+ATTRIBUTED = 8  # outputs to attribute to the inputs; 4 to a picture, and 2 of a model that predicts its input ...
 ATTRIBUTED_STEPS = 64  # ... and the most steps of a text to attribute them to
 CONTROLS = 20  # random other units beside each of the best units
 
@@ -62,7 +62,9 @@ class Inspection:
     set_units: dict[str, float | None]
     """The units that were set while the model ran, and their values; None for values that differ by step."""
     notes: list[str]
-    """What a reader has to know: units that are set, targets that are missing, limits."""
+    """What a reader has to know: that units are set, or that there are no targets."""
+    attributed: str
+    """How much of the input the attribution covers; empty if it is all of it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as a JSON object, under the names of ``elman inspect --json``."""
@@ -75,7 +77,7 @@ class Inspection:
             "attribution": None if self.attribution is None else [self.attribution.to_json()],
             "holding": {held.name: held.shares.tolist() for held in self.holding},
             "set_units": self.set_units,
-            "notes": self.notes,
+            "notes": [*self.notes, *[self.attributed] * bool(self.attributed)],
         }
 
     def named_arrays(self) -> dict[str, NDArray[Any]]:
@@ -185,8 +187,6 @@ def inspect(
     addresses = list(dict.fromkeys(address for address in best if address is not None))
     effects = case.measure(unit_effects, units=addresses, controls=CONTROLS) if addresses else None
     outputs, attributed = _choose_attributed(model, found, steps)
-    if attributed != steps:
-        notes.append(f"Attribution is computed for the first {attributed:,} of {len(found.tokens):,} steps.")
     attribution = case.measure(attribute, outputs=outputs, steps=attributed)
     return Inspection(
         model=model,
@@ -202,12 +202,15 @@ def inspect(
         has_targets=has_targets,
         set_units=set_units,
         notes=notes,
+        attributed=""
+        if attributed == steps
+        else f"Attribution covers the first {attributed:,} of {len(found.tokens):,} steps.",
     )
 
 
 def _choose_attributed(model: Model, found: Trace, steps: int | None) -> tuple[list[int], int | None]:
     """Choose outputs to attribute and the number of steps to read: the beginning if the model predicts its input."""
-    number, most = len(found.targets), ATTRIBUTED
+    number, most = len(found.targets), 4 if found.places else ATTRIBUTED
     if isinstance(model, NextTokenModel):
         most = 2
         if number > ATTRIBUTED_STEPS:

@@ -88,6 +88,7 @@ def model_report(
         holding=found.holding,
         figures=_collect_figures(found) | _describe_reach(gradients),
         notes=found.notes,
+        attributed=found.attributed,
     )
 
 
@@ -261,9 +262,9 @@ def _draw_units(inspection: Inspection) -> list[drawn.UnitScore]:
 
 
 def _describe_effect(effect: Effect) -> str:
-    low, high = effect.interval
-    found, controls = f"{effect.difference:+.3f} nats ({low:+.3f} to {high:+.3f})", len(effect.controls)
-    return f"{found}; {effect.rank} of {controls} others as much" if controls else found
+    found, low, high = (f"{value + 0.0:+.4f}".replace("-", "−") for value in (effect.difference, *effect.interval))
+    beside = f"; {effect.rank} of {len(effect.controls)} others as much" if len(effect.controls) else ""
+    return f"{found} nats ({low} to {high}){beside}"
 
 
 # ---------------------------------------------------------------- figures

@@ -16,7 +16,7 @@
     ```
 
 Inline code whose content stands in braces is an expression with a format, as in an f-string. It may use what the blocks
-above it define. Other fenced blocks are text.
+above it define; one with a colon, a brace or a backquote needs a name in a block. Other fenced blocks are text.
 """
 
 from __future__ import annotations

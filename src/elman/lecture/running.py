@@ -78,8 +78,7 @@ def _fill(prose: str, namespace: dict[str, Any]) -> str:
 
 def _execute(page: Page, block: Block, namespace: dict[str, Any]) -> Iterator[Piece]:
     """Run a block; yield what it prints, and the value of its last line if that is an expression."""
-    tree = ast.parse(block.source)
-    ast.increment_lineno(tree, block.line - 1)  # a traceback then names the line of the page
+    tree = ast.parse("\n" * (block.line - 1) + block.source, str(page.path))  # a traceback names the line of the page
     end = tree.body[-1]
     last = ast.Expression(end.value) if isinstance(end, ast.Expr) else None
     if last is not None:
@@ -110,7 +109,10 @@ def _explaining(page: Page, line: int) -> Iterator[None]:
             f"page {page.number} needs {error.name}, which is not installed: {how_to_install('all')}"
         ) from error
     except Exception as error:
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page.path)
-        ]
-        raise ElmanError(f"{page.path}:{lines[-1] if lines else line}: {type(error).__name__}: {error}") from error
+        if isinstance(error, SyntaxError) and error.filename == str(page.path):
+            line, problem = error.lineno or line, error.msg
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            line = next((one.lineno or line for one in reversed(frames) if one.filename == str(page.path)), line)
+            problem = str(error)
+        raise ElmanError(f"{page.path}:{line}: {type(error).__name__}: {problem}") from error

@@ -40,13 +40,16 @@ class Recipe:
 
 _STUDIES = {
     **{"level": "word", "lines": True, "hidden_size": 64, "embedding_size": 32, "dropout": 0.0},
-    **{"batch_size": 4, "learning_rate": 0.02, "weight_decay": 0.0, "evaluations": 4},
+    **{"batch_size": 4, "learning_rate": 0.02, "weight_decay": 0.0, "evaluations": 4, "threads": 1},
 }
 
+_TOPICS = {"hidden_size": 192, "valid_characters": 20_000, "evaluations": 2, "threads": 1}
+
 SHARED: Mapping[str, Recipe] = {
-    "studies-window": Recipe("lm", "studies", {**_STUDIES, "cell": "window", "window": 5, "steps": 800}),
-    "studies-rnn": Recipe("lm", "studies", {**_STUDIES, "cell": "rnn", "steps": 1200}),
+    "studies-window": Recipe("lm", "studies", {**_STUDIES, "cell": "window", "window": 5, "steps": 300}),
+    "studies-rnn": Recipe("lm", "studies", {**_STUDIES, "cell": "rnn", "steps": 2500}),
     "studies-lstm": Recipe("lm", "studies", {**_STUDIES, "cell": "lstm", "forget_bias": 6.0, "steps": 2500}),
+    "topics-rnn": Recipe("lm", "topics", {**_TOPICS, "cell": "rnn", "steps": 600}),
 }
 """The recipes by name: the data and what is trained on them."""
 

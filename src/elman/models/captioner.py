@@ -44,7 +44,7 @@ from elman.nn.cells import CELLS
 from elman.nn.decoder import DecoderState
 from elman.nn.inputs.numbers import mean_and_deviation
 from elman.nn.inputs.pictures import FeatureEncoder, PictureEncoder
-from elman.nn.state import State
+from elman.nn.state import PublicState, State
 from elman.settings.encoder_decoder import CaptionerSettings
 from elman.training.schedule import check_positive
 from elman.training.task import Batches
@@ -100,6 +100,10 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         if self._spread is not None and self.encoder is not None and self.encoder.is_file():
             self._encoder_hash = encoder_hash(self.encoder)
         return prepared
+
+    @property
+    def _vocabulary(self) -> int:
+        return self.tokenizer_.vocab_size
 
     def _learn_texts(self, train: Examples) -> None:
         self.tokenizer_ = self._learn_tokenizer([caption for some in train.labels for caption in some])
@@ -302,12 +306,39 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         """
         return [texts[0][0] for texts in self.describe(X)]
 
-    def describe(self, X: Images, search: Search | None = None) -> list[list[tuple[str, float]]]:  # noqa: N803
+    def encode(self, X: Images) -> State:  # noqa: N803
+        """Return the state that the decoder starts from, each part (num_layers, N, hidden_size), for N pictures.
+
+        Args:
+            X: as for :meth:`predict`, with the same errors.
+
+        Raises:
+            UsageError: there is no picture.
+
+        Example:
+            >>> dark, bright = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
+            >>> captioner = Captioner(picture_size=16, hidden_size=16, embedding_size=16, dropout=0, steps=2)
+            >>> state = captioner.fit([dark, bright] * 10, [["night"], ["day"]] * 10).encode([dark, bright])
+            >>> middle = State.mean([state.select_rows(torch.tensor([row])) for row in (0, 1)])
+            >>> len(captioner.describe([dark], state=middle))
+            1
+        """
+        self._check_fitted()
+        return self._encode_states(self._take_inputs(X), "pictures")
+
+    def describe(
+        self,
+        X: Images,  # noqa: N803
+        search: Search | None = None,
+        state: State | PublicState | None = None,
+    ) -> list[list[tuple[str, float]]]:
         """Return the ``n_best`` captions of each picture with their scores, best first.
 
         Args:
             X: as for :meth:`predict`.
             search: options of the beam search or the sampling; the model's settings by default.
+            state: the state that the decoder starts from, of one row for all pictures or one for each, as returned by
+                :meth:`encode`; it is never modified. By default it is the encoder's. Attention looks at the pictures.
 
         Returns:
             For each picture a list of pairs of a caption and its score. The score is the log-probability in nats
@@ -321,7 +352,8 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        return list(self._captions(self._take_inputs(X), search=search))
+        inputs = self._take_inputs(X)
+        return list(self._captions(inputs, search=search, hidden=self._take_state(state, len(inputs))))
 
     def _captions(
         self,
@@ -329,9 +361,10 @@ class Captioner(CaptionerSettings, EncoderDecoderModel):
         first: int = 0,
         search: Search | None = None,
         encoder: Path | None = None,
+        hidden: State | None = None,
     ) -> Iterator[list[tuple[str, float]]]:
         self._check_kind(inputs, encoder)
-        for hypotheses in self._generate(inputs, first, search=search):
+        for hypotheses in self._generate(inputs, first, search=search, hidden=hidden):
             yield [(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses]
 
     def _text(self, hypothesis: Hypothesis) -> str:

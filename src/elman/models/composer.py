@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from elman.data.batching import IGNORED, LineBatches
 from elman.data.corpus import Corpus
 from elman.data.lines import Problems
 from elman.data.music.events import EventTokenizer
+from elman.data.music.playing import Limits, Performance, TuneInProgress, find_limits
 from elman.data.music.transposed import Transposed
 from elman.data.music.tunes import Tune, read_tunes, shorten, shorten_primer
 from elman.data.records import Problem, Surprisals, drop_problems, restore_problems
@@ -30,19 +31,23 @@ from elman.data.values.columns import check_present, take_items
 from elman.decoding.options import Sampling
 from elman.decoding.sampling import draw_key
 from elman.decoding.streams import Stream, Writing
+from elman.documents import write_json
 from elman.draws import drawing
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, ModelError, UsageError
 from elman.families.base import Model
 from elman.families.next_token import NextTokenModel, NextTokenTask
 from elman.families.saved.folder import Texts
 from elman.metrics.likelihood import language_metrics
+from elman.metrics.music import Texture, texture
 from elman.settings.next_token import ComposerSettings
+from elman.training.clock import predict_seconds
 from elman.training.schedule import check_positive, check_whole
 from elman.training.task import Batches
 
 logger = logging.getLogger(__name__)
 
-CHECK_EVERY = 256  # events between checks of whether a tune is long enough
+COMPOSED = 4  # tunes that are composed to compare them with real ones
+LONGEST_COMPOSED = 500  # events of each
 
 Music = Any
 """A ``Path`` to a folder, a MIDI or an ABC file; a ``str`` of ABC; or a list of :class:`~elman.data.music.Tune`."""
@@ -55,6 +60,8 @@ class Composer(ComposerSettings, NextTokenModel):
     Attributes:
         network_: the trained :class:`~elman.families.next_token.LanguageNetwork`.
         tokenizer_: the tokenizer of musical events.
+        limits_: what composed performances never exceed, from the training data; None for scores (events "remi") and in
+            models of earlier versions, which compose as they did.
         metrics_: figures of the training and of the validation data.
         history_: one dictionary of figures for each validation.
         data_: the names, hashes and sizes of the data.
@@ -119,7 +126,8 @@ class Composer(ComposerSettings, NextTokenModel):
         else:
             self.tokenizer_ = EventTokenizer(self.events)
         tunes = self._read(X, problems)
-        if valid is None:
+        held_out = None if valid is None else self._read(valid, problems)
+        if held_out is None:
             every = max(round(1 / self.valid_fraction), 2)
             if len(tunes) == 1:
                 raise DataError("one tune is not enough: give more, or give others to validate on as `valid`")
@@ -128,9 +136,12 @@ class Composer(ComposerSettings, NextTokenModel):
             held_out = [tune for number, tune in enumerate(tunes, start=1) if number in numbers]
             train = [tune for number, tune in enumerate(tunes, start=1) if number not in numbers]
         else:
-            train, held_out = tunes, self._read(valid, problems)
+            train = tunes
         problems.close()
         train_corpus, valid_corpus = self._build_corpus(train), self._build_corpus(held_out)
+        is_performed = self.events == "midilike"
+        self.limits_ = find_limits(self.tokenizer_.names, np.asarray(train_corpus.ids)) if is_performed else None
+        self._held_out = texture([tune.notes for tune in held_out])
         self.data_ = {
             "train": _describe(X, train_corpus),
             "valid": _describe(X if valid is None else valid, valid_corpus),
@@ -148,12 +159,12 @@ class Composer(ComposerSettings, NextTokenModel):
                 raise UsageError(f"X[{row}] is of type {type(tune).__name__}, not a Tune; make one with Tune.read")
         return tunes
 
-    def _read(self, music: Music, problems: Problems) -> list[NDArray[np.int64]]:
+    def _read(self, music: Music, problems: Problems) -> list[_Encoded]:
         """Turn tunes into event ids; tunes of a file that cannot be encoded are reported and skipped."""
-        tunes: list[NDArray[np.int64]] = []
+        tunes: list[_Encoded] = []
         for tune in self._take_tunes(music, problems):
             try:
-                tunes.append(self.tokenizer_.encode(tune))
+                tunes.append(_Encoded(self.tokenizer_.encode(tune), tune.notes))
             except DataError as error:
                 if not isinstance(music, Path | str):
                     raise
@@ -162,12 +173,12 @@ class Composer(ComposerSettings, NextTokenModel):
             raise DataError(problems.first)
         return tunes
 
-    def _build_corpus(self, tunes: Sequence[NDArray[np.int64]]) -> Corpus:
+    def _build_corpus(self, tunes: Sequence[_Encoded]) -> Corpus:
         """Join the event ids of tunes into a corpus, each between its begin and end tokens."""
         if not tunes:
             raise DataError("there are no tunes: X is empty")
         begin, end = [self.tokenizer_.begin_id], [self.tokenizer_.end_id]
-        sequences = [np.concatenate((begin, events, end)) for events in tunes]
+        sequences = [np.concatenate((begin, tune.events, end)) for tune in tunes]
         offsets = np.cumsum([0, *map(len, sequences)])
         return Corpus(np.concatenate(sequences).astype(np.uint16), offsets.astype(np.int64), 0, 0)
 
@@ -189,10 +200,16 @@ class Composer(ComposerSettings, NextTokenModel):
         return {"roll.svg": piano_roll(self.compose(max_events=400, seed=0).notes)}
 
     def _texts(self) -> dict[str, str]:
-        return {"events.json": self.tokenizer_.to_json()}
+        limits = {} if self.limits_ is None else {"limits.json": write_json(self.limits_._asdict())}
+        return {"events.json": self.tokenizer_.to_json(), **limits}
 
     def _restore_texts(self, texts: Texts) -> None:
         self.tokenizer_ = EventTokenizer.from_json(texts["events.json"])
+        self.limits_ = None
+        if "limits.json" in texts:
+            self.limits_ = Limits(**texts.parse("limits.json", dict.fromkeys(Limits._fields, int)))
+            if min(self.limits_) < 1:
+                raise ModelError("limits.json: a limit is below 1; copy the folder again")
 
     # Evaluating.
 
@@ -204,8 +221,11 @@ class Composer(ComposerSettings, NextTokenModel):
                 :class:`~elman.data.music.Tune`.
 
         Returns:
-            ``nats_per_event`` and ``perplexity``, ``events`` (the number predicted, the end of each tune included),
-            ``tunes``, and ``left_out`` (tunes that could not be read).
+            ``nats_per_event`` and ``perplexity``; ``nats_per_note``, which can be compared between kinds of events;
+            ``events`` (the number predicted, the end of each tune included), ``notes`` and ``tunes``; how many notes
+            sound at once at most (``polyphony``) and the median and the longest length of a note in seconds
+            (``median_note``, ``longest_note``), and the same of some tunes that the model composes
+            (``composed_polyphony`` ...); and ``left_out`` (tunes that could not be read).
 
         Raises:
             UsageError: the model is not fitted, or X is of the wrong type.
@@ -215,17 +235,42 @@ class Composer(ComposerSettings, NextTokenModel):
         problems = Problems()
         tunes = self._read(X, problems)
         problems.close()
-        return {**self._evaluate(self._build_corpus(tunes)), "left_out": problems.count}
+        corpus, real = self._build_corpus(tunes), texture([tune.notes for tune in tunes])
+        return {**self._evaluate(corpus), **self._compare_texture(corpus, real), "left_out": problems.count}
 
     def _evaluate(self, corpus: Corpus, num_streams: int = 1) -> dict[str, float | int]:
         nats = sum(losses.double().sum().item() for _, losses in self._losses(corpus, num_streams))
         figures = language_metrics(nats, corpus.num_targets, 0, 0)
+        notes = int(self.tokenizer_.begins_note[np.asarray(corpus.ids)].sum())
         return {
             "nats_per_event": figures["nats_per_token"],
+            "nats_per_note": nats / max(notes, 1),
             "perplexity": figures["perplexity"],
             "events": corpus.num_targets,
+            "notes": notes,
             "tunes": corpus.num_sequences,
         }
+
+    def _compare_texture(self, corpus: Corpus, real: Texture) -> dict[str, float | int]:
+        """Return the texture of real tunes and, beside it, that of tunes composed to be as long as those on average."""
+        length = min(corpus.num_targets // corpus.num_sequences, LONGEST_COMPOSED)
+        composed = texture(
+            [
+                self.tokenizer_.decode(self._generate_events([], length, Sampling(), seed)).notes
+                for seed in range(COMPOSED)
+            ]
+        )
+        return {**real._asdict(), **{f"composed_{name}": figure for name, figure in composed._asdict().items()}}
+
+    def _final_metrics(self) -> dict[str, float | int]:
+        return {**super()._final_metrics(), **self._compare_texture(self._valid, self._held_out)}
+
+    def _final_seconds(self) -> float:
+        def compose(size: int) -> float:
+            self._generate_events([], size, Sampling(), 0)
+            return size / (COMPOSED * LONGEST_COMPOSED)
+
+        return super()._final_seconds() + predict_seconds(compose, 32)
 
     def score(self, X: Music, y: Any = None) -> float:  # noqa: N803
         """Return the negative of nats per event, so that higher is better, as scikit-learn expects; ignore ``y``."""
@@ -252,7 +297,7 @@ class Composer(ComposerSettings, NextTokenModel):
         tunes = self._read(X, Problems())
         return self._surprisals(tunes) if tunes else []
 
-    def _surprisals(self, tunes: Sequence[NDArray[np.int64]]) -> list[list[tuple[str, float]]]:
+    def _surprisals(self, tunes: Sequence[_Encoded]) -> list[list[tuple[str, float]]]:
         corpus, names = self._build_corpus(tunes), self.tokenizer_.names
         found = []
         for batch, losses in self._losses(corpus, 1):
@@ -288,9 +333,9 @@ class Composer(ComposerSettings, NextTokenModel):
         if is_empty and problem:
             raise DataError(problem.what)
 
-    def _encode_tune(self, tune: Tune) -> NDArray[np.int64] | Problem:
+    def _encode_tune(self, tune: Tune) -> _Encoded | Problem:
         try:
-            return self.tokenizer_.encode(tune)
+            return _Encoded(self.tokenizer_.encode(tune), tune.notes)
         except DataError as error:
             return Problem(tune.name, str(error), is_reported=False)
 
@@ -302,7 +347,7 @@ class Composer(ComposerSettings, NextTokenModel):
 
     def _read_ids(self, X: Music, most: int | None) -> Iterator[NDArray[np.int64]]:  # noqa: N803
         for tune in self._read(X, Problems()):
-            yield np.concatenate(([self.tokenizer_.begin_id], tune, [self.tokenizer_.end_id]))
+            yield np.concatenate(([self.tokenizer_.begin_id], tune.events, [self.tokenizer_.end_id]))
 
     # Composing.
 
@@ -379,7 +424,10 @@ class Composer(ComposerSettings, NextTokenModel):
         seconds: float | None = None,
         bars: int | None = None,
     ) -> list[int]:
-        """Generate events after the given ones until a limit is reached; return all, without the end token."""
+        """Generate events after the given ones until a limit is reached; return all, without the end token.
+
+        If the model has limits, only what can be played is generated, and notes that still sound are ended.
+        """
         tokenizer, network = self.tokenizer_, self.network_.eval()
         key = draw_key(torch.Generator().seed() if seed is None else seed)
         with torch.inference_mode(), drawing(key):  # a random initial state
@@ -388,50 +436,30 @@ class Composer(ComposerSettings, NextTokenModel):
         forbidden = [tokenizer.unknown_id, tokenizer.begin_id]
         if seconds is not None or bars is not None:
             forbidden.append(tokenizer.end_id)
-        music = _TuneInProgress(tokenizer, given, seconds, bars)
+        performance = None if self.limits_ is None else Performance(tokenizer.names, self.limits_)
+        music = TuneInProgress(tokenizer, given, seconds, bars, performance)
         stream = Stream(
             sampling=sampling,
             key=key,
             max_tokens=max_events,
             stop=music.take,
             forbidden=forbidden,
+            forbid=None if performance is None else performance.forbidden,
             seen=given,
         )
         for _ in Writing(network.writing(), state, [stream]):
             pass
         if not music.is_long_enough:
             logger.warning("the tune reached max_events %d before its length; raise `max_events`", max_events)
-        return [number for number in music.ids if number != tokenizer.end_id]
+        written = [number for number in music.ids if number != tokenizer.end_id]
+        return written if performance is None else [*written, *performance.release()]
 
 
-class _TuneInProgress:
-    """The events of a tune so far, and whether it has reached its length."""
+class _Encoded(NamedTuple):
+    """A tune as events and as notes."""
 
-    def __init__(self, tokenizer: EventTokenizer, given: list[int], seconds: float | None, bars: int | None) -> None:
-        self._tokenizer, self._seconds, self._bars = tokenizer, seconds, bars
-        self._num_given = len(given)
-        self.ids = list(given)
-
-    def take(self, new: Sequence[int]) -> int | None:
-        """Append new events; return how many of them belong to the tune if it ends here, or None if it continues."""
-        for count, number in enumerate(new, start=1):
-            self.ids.append(number)
-            if number == self._tokenizer.end_id:
-                return count
-            if self._bars is not None and len(places := self._tokenizer.bars(self.ids)) > self._bars:
-                del self.ids[places[self._bars] :]
-                return count
-            is_checked = (len(self.ids) - self._num_given) % CHECK_EVERY == 0
-            if self._seconds is not None and is_checked and self.is_long_enough:
-                return count
-        return None
-
-    @property
-    def is_long_enough(self) -> bool:
-        """Whether the tune has reached the requested length, if there is one."""
-        if self._seconds is not None:
-            return self._tokenizer.decode(self.ids).seconds >= self._seconds
-        return self._bars is None or len(self._tokenizer.bars(self.ids)) >= self._bars
+    events: NDArray[np.int64]
+    notes: NDArray[np.float64]
 
 
 def _describe(source: Music, corpus: Corpus) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -95,6 +94,10 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         shared, learn = self.shared_vocabulary, self._learn_tokenizer
         self.target_tokenizer_ = learn([*train.inputs, *train.labels] if shared else train.labels)
         self.source_tokenizer_ = self.target_tokenizer_ if shared else learn(train.inputs)
+
+    @property
+    def _vocabulary(self) -> int:
+        return max(self.source_tokenizer_.vocab_size, self.target_tokenizer_.vocab_size)
 
     def _encode_examples(self, examples: Examples) -> PairBatches:
         targets = Targets(examples.labels, self.target_tokenizer_, self.max_length)
@@ -233,12 +236,7 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
             1
         """
         self._check_fitted()
-        sources = self._take_inputs(X)
-        if not sources:
-            raise UsageError("there are no texts to encode; give at least one")
-        with torch.inference_mode():
-            states = [self._encode_inputs([source]).hidden for source in sources]
-        return State.join(states, partial(torch.cat, dim=1))
+        return self._encode_states(self._take_inputs(X), "texts")
 
     def translate(
         self,
@@ -266,10 +264,8 @@ class Translator(TranslatorSettings, EncoderDecoderModel):
         self._check_fitted()
         if search is not None:
             search.check()
-        sources, hidden = self._take_inputs(X), None
-        if state is not None:
-            hidden = self.network_.decoder.rnn.check_state(state).expand(len(sources))
-        return list(self._translate(sources, search=search, hidden=hidden))
+        sources = self._take_inputs(X)
+        return list(self._translate(sources, search=search, hidden=self._take_state(state, len(sources))))
 
     def _take_inputs(self, X: TranslatorInput) -> list[str]:  # noqa: N803
         """Take the sources to translate: texts, or a file of them without a single problem."""

@@ -22,7 +22,7 @@ class EncoderDecoderSettings(ExampleSettings):
     """Size of a token's embedding."""
     level: Literal["bpe", "word", "char"] = "bpe"
     """The unit of a token: byte-level BPE pieces, words, or characters."""
-    vocab_size: int = 4096
+    vocab_size: int | None = 4096
     """The largest vocabulary."""
     min_count: int = 2
     """Words that occur less often are <unk> (level word only)."""
@@ -49,6 +49,7 @@ class TranslatorSettings(EncoderDecoderSettings):
     """The data and the encoder of a translator."""
 
     task: ClassVar[str] = "translator"
+    planned: ClassVar[tuple[str, ...]] = ("vocab_size", "batch_tokens")
     architecture: ClassVar[tuple[str, ...]] = (
         *("cell", "hidden_size", "num_layers", "embedding_size", "bidirectional", "merge", "attention"),
         *("input_feeding", "level", "shared_vocabulary", "tie_weights"),
@@ -74,7 +75,9 @@ class TranslatorSettings(EncoderDecoderSettings):
     """Use one vocabulary and one embedding for sources and targets."""
     source_length: int = 400
     """Truncate sources after this many tokens."""
-    vocab_size: int = 8000
+    vocab_size: int | None = None
+    """The largest vocabulary. Default: a byte pair for every 450 characters of the training texts, but from 1,000 to
+    8,000; 8,000 words."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -89,6 +92,7 @@ class CaptionerSettings(EncoderDecoderSettings):
     free_to_change: ClassVar[tuple[str, ...]] = (*EncoderDecoderSettings.free_to_change, "encoder")
 
     level: Literal["bpe", "word", "char"] = "word"
+    vocab_size: int = 4096
     attention: Literal["bahdanau", "luong", "none"] = "luong"
     """How the decoder attends to the places of a picture, or to the regions of its features; none: it knows only one
     vector for the whole picture."""

@@ -10,6 +10,7 @@ import elman
 from elman.errors import DataError, UsageError
 from elman.inspection import Unit, ablate, ablation_effect, clamp, patch, trace
 from elman.inspection.units.addresses import find_units
+from elman.inspection.units.effects import unit_effects
 from elman.nn.cells import CELLS
 from elman.nn.recording import recording
 
@@ -194,3 +195,22 @@ def test_what_is_refused(made):
             call()
     with pytest.raises(DataError, match="no loss"):
         ablation_effect(model, "0:1", "t")
+
+
+def test_the_effects_of_several_units_are_those_of_each_alone(made):
+    model, text, _ = made("lm")
+    found = unit_effects(model, ["0:3", "0:5", "0:c2"], text, controls=4)
+    assert list(found) == ["0:3", "0:5", "0:c2"]
+    plain = ablation_effect(model, "0:3", text).loss
+    for unit, effect in found.items():
+        alone = ablation_effect(model, unit, text)
+        assert effect.loss == pytest.approx(plain, abs=1e-6)
+        assert effect.difference == pytest.approx(alone.difference, abs=1e-6)
+        assert effect.interval == pytest.approx(alone.interval, abs=1e-6)
+        part, own = ("c", {2}) if unit == "0:c2" else ("", {3, 5})
+        others = [ablation_effect(model, f"0:{part}{number}", text).difference for number in set(range(12)) - own]
+        assert len(effect.controls) == 4
+        for control in effect.controls:  # each is another unit of the same part
+            assert min(abs(control - other) for other in others) < 1e-6
+    everything = unit_effects(model, [f"0:{number}" for number in range(12)], text)
+    assert all(effect.controls.size == effect.rank == 0 for effect in everything.values())

@@ -19,6 +19,7 @@ from elman.documents import read_json, write_json
 from elman.errors import ModelError
 
 _STEP = 100  # ticks per second of performance events
+TICKS_PER_BEAT = _STEP // 2  # at 120 beats a minute
 
 
 class EventTokenizer:
@@ -49,12 +50,17 @@ class EventTokenizer:
             "use_pitchdrum_tokens": False,
         }
         if kind == "midilike":
-            options |= {"beat_res": {(0, 2): _STEP // 2}, "use_time_signatures": False}  # 120 beats a minute: 1 s
+            options |= {"beat_res": {(0, 2): TICKS_PER_BEAT}, "use_time_signatures": False}
             self._machine = miditok.MIDILike(miditok.TokenizerConfig(**options))
         else:
             options |= {"use_tempos": True, "use_time_signatures": True}
             self._machine = miditok.REMI(miditok.TokenizerConfig(**options))
         self.names: list[str] = sorted(self._machine.vocab, key=self._machine.vocab.__getitem__)
+
+    @property
+    def begins_note(self) -> NDArray[np.bool_]:
+        """Whether each event begins a note (V,)."""
+        return np.array([name.startswith(("NoteOn_", "Pitch_")) for name in self.names])
 
     @property
     def vocab_size(self) -> int:
@@ -128,7 +134,7 @@ class EventTokenizer:
 def convert_to_performance(notes: NDArray[np.float64]) -> Any:
     """Convert notes (N, 4), see :attr:`Tune.notes`, to a score with 100 ticks per second, whatever its tempo."""
     symusic = import_library("symusic")
-    score = symusic.Score(_STEP // 2)
+    score = symusic.Score(TICKS_PER_BEAT)
     score.tempos.append(symusic.Tempo(0, 120))
     starts = np.round(notes[:, 0] * _STEP).astype(int)
     durations = np.maximum(np.round(notes[:, 1] * _STEP).astype(int), 1)

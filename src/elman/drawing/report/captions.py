@@ -69,9 +69,9 @@ CAPTIONS = {
     ),
     "saturation": PictureText(
         "Open and closed gates",
-        "One dot per unit. At the far right, its gate is closed (below 0.1) at most steps; at the top, it is open "
-        "(above 0.9) at most steps. A unit keeps its value while the forget gate of an LSTM, or the update gate of a "
-        "GRU, is open.",
+        "Dots are units; where many share a place, the dot is larger. At the far right, a gate is closed (below 0.1) "
+        "at most steps; at the top, it is open (above 0.9) at most steps. A unit keeps its value while the forget gate "
+        "of an LSTM, or the update gate of a GRU, is open.",
         "When a gate opens, and at which token.",
     ),
     "gradients": PictureText(
@@ -105,8 +105,11 @@ CAPTIONS = {
         "For each feature, the unit that follows it best: chosen on the first half of the input, scored on the second. "
         "An AUC of 1 means that the unit separates the steps where the feature holds from all others; 0.5 is no better "
         "than guessing. The chance level is the score of the best unit when the feature is shifted against the input; "
-        "rows in grey do not exceed it. Choose a unit to colour the input by it.",
-        "Cause. A unit may follow a feature that the network does not use; only an intervention on the unit tells.",
+        "rows in grey do not exceed it. The last column is the change of the loss when the unit is set to "
+        "zero, with its 95 % bootstrap interval, and how many of some random other units of the layer change it at "
+        "least as much. Choose a unit to colour the input by it.",
+        "What a unit is for. Where setting it to zero changes nothing, the network does not need it, however well it "
+        "follows the feature; others may do the same work.",
     ),
     "inputs": PictureText(
         "What each input adds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
@@ -91,7 +92,8 @@ def gradient_chart(named: Sequence[tuple[str, GradientPlot]]) -> str:
     axes = _Axes((1, max(largest_lag, 2)), (floor, ceiling), log_y=True)
     decades = round(math.log10(ceiling / floor))
     y_ticks = [ceiling / 10**step for step in range(0, decades + 1, max(1, math.ceil(decades / 6)))]
-    axes.draw_frame(round_ticks(1, largest_lag), y_ticks, "lag k (steps)", "|d loss_{t} / d state_{t−k}|")
+    lags = [lag for lag in round_ticks(1, largest_lag) if lag == round(lag)]
+    axes.draw_frame(lags, y_ticks, "lag k (steps)", "|d loss_{t} / d state_{t−k}|")
     if len(named) == 1:
         first = curves[0][1]
         lower = np.maximum(np.nan_to_num(first.lower), floor)
@@ -165,11 +167,11 @@ def saturation_chart(name: str, left: Array, right: Array) -> str:
     axes = _Axes((0, 1), (0, 1), size=(170, 170))
     axes.drawing.path([axes.at(0, 1), axes.at(1, 0)], "grid", arrow=False)
     axes.draw_frame((0, 0.5, 1), (0, 0.5, 1), "below 0.1", f"{name}: above 0.9")
-    dots = "".join(
-        "M{} {}h0".format(*map(format_length, axes.at(x, y)))
-        for x, y in zip(left.tolist(), right.tolist(), strict=True)
-    )
-    axes.drawing.raw(f'<path class="points" d="{dots}"/>')
+    units = Counter(zip(left.tolist(), right.tolist(), strict=True))  # with few steps, many units share a place
+    for kind, low, high in (("one", 1, 1), ("few", 2, 9), ("many", 10, math.inf)):
+        places = [axes.at(x, y) for (x, y), number in units.items() if low <= number <= high]
+        dots = "".join("M{} {}h0".format(*map(format_length, place)) for place in places)
+        axes.drawing.raw(f'<path class="points {kind}" d="{dots}"/>' if dots else "")
     label = (
         f"{name}: on average {100 * left.mean():.0f} % of the steps below 0.1 and {100 * right.mean():.0f} % above 0.9."
     )
@@ -181,7 +183,8 @@ def holding_chart(holdings: Sequence[Holding]) -> str:
     largest = max(float(held.shares.max(initial=0.0)) for held in holdings) or 1.0
     length = len(holdings[0].shares)
     axes = _Axes((0.5, length + 0.5), (0, largest), size=(_WIDTH, 170))
-    axes.draw_frame(round_ticks(1, length), round_ticks(0, largest, 4), "time step", "share")
+    steps = [step for step in round_ticks(1, length) if step == round(step)]
+    axes.draw_frame(steps, round_ticks(0, largest, 4), "time step", "share")
     for index, held in enumerate(holdings):
         axes.line(range(1, length + 1), held.shares.tolist(), f"series series{index % _SHADES}", dots=length <= 40)
     label = "; ".join(f"{held.name}: {describe_ends(held)}" for held in holdings)

@@ -42,7 +42,7 @@ def sections(reports: Sequence[ModelReport]) -> list[Section]:
         + _figure("holding", reports, _holding),
         "bptt": _figure("back", reports, _view("bptt", "Gradients back from a chosen step", _has_gradients)),
         "units": _figure("scores", reports, _units),
-        "attribution": _figure("inputs", reports, _view("attribution", "What each input adds", _has_attributions)),
+        "attribution": _figure("inputs", reports, _attribution),
     }
     made = [Section(name, *SECTIONS[name], content) for name, content in contents.items()]
     return [section for section in made if section.content]
@@ -145,6 +145,13 @@ def _has_gradients(report: ModelReport) -> bool:
 
 def _has_attributions(report: ModelReport) -> bool:
     return bool(report.attributions)
+
+
+def _attribution(report: ModelReport, place: int) -> _Picture | None:
+    picture = _view("attribution", "What each input adds", _has_attributions)(report, place)
+    if picture is None or not report.attributed:
+        return picture
+    return picture._replace(body=f'{picture.body}<p class="remark">{escape(report.attributed)}</p>')
 
 
 # ---------------------------------------------------------------- the network
@@ -301,7 +308,14 @@ def _units(report: ModelReport, place: int) -> _Picture | None:
     has_effects = any(unit.effect for unit in report.units)
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in ("Feature", "unit", "score", "measure", "chance level", *["effect of changing it"] * has_effects)
+        for name in (
+            "Feature",
+            "unit",
+            "score",
+            "measure",
+            "chance level",
+            *["loss with the unit at zero"] * has_effects,
+        )
     )
     rows = "".join(_unit_row(unit, place, has_effects) for unit in report.units)
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -313,7 +327,7 @@ def _unit_row(unit: UnitScore, place: int, has_effects: bool) -> str:
     name = f"layer {unit.layer + 1}{', backward' if unit.is_reverse else ''} · {unit.part} · {unit.unit}"
     bound = "–" if unit.bound is None else f"{unit.bound:.3f}"
     kind = "" if unit.bound is None or unit.score > unit.bound else ' class="chance"'
-    effect = f"<td>{escape(unit.effect)}</td>" if has_effects else ""
+    effect = f"<td>{escape(unit.effect or '– (a gate)')}</td>" if has_effects else ""
     return (
         f'<tr{kind}><th scope="row">{escape(unit.feature)}</th>'
         f'<td><button type="button" data-choose="{escape(choice)}" data-model="{place}">{escape(name)}</button></td>'

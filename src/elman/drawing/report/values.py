@@ -278,6 +278,8 @@ class ModelReport:
     """The figures at the top of the page, by name."""
     notes: Sequence[str] = ()
     """Notes for the reader, such as that the input was cut."""
+    attributed: str = ""
+    """How much of the input the attribution covers; empty if it is all of it."""
 
     def _repr_html_(self) -> str:
         """Return the page in a frame, for a notebook."""

@@ -25,7 +25,10 @@ class _WithoutDraws(TorchFunctionMode):
     """Do not draw weights: for tensors without memory, torch imports its compiler to draw, which takes two seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return None if func is torch.nn.init.normal_ else func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs.get("tensor", *args[:1])
+        return func(*args, **kwargs)
 
 
 @dataclass(kw_only=True, eq=False)

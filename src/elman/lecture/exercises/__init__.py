@@ -7,11 +7,13 @@ page or two; its tuple ``EXERCISES`` is listed below.
 
 from __future__ import annotations
 
-from elman.lecture.exercises import counting
+from elman.lecture.exercises import counting, equations, gradients, truncation
 from elman.lecture.exercises.exercise import Exercise
 from elman.lecture.pages import Page
 
-EXERCISES: dict[str, Exercise] = {one.name: one for one in (*counting.EXERCISES,)}
+_FILES = (counting, equations, gradients, truncation)
+
+EXERCISES: dict[str, Exercise] = {one.name: one for file in _FILES for one in file.EXERCISES}
 """Every exercise by the name of the function to write."""
 
 

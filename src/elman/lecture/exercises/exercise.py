@@ -83,7 +83,7 @@ def compare(given: Any, right: Any, tolerance: float) -> str:
     expected = np.asarray(right, dtype=np.float64)
     if numbers.shape != expected.shape:
         return f"returned shape {numbers.shape}, but {expected.shape} is right"
-    wrong = ~np.isclose(numbers, expected, rtol=tolerance, atol=tolerance)
+    wrong = ~np.isclose(numbers, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     if not wrong.any():
         return ""
     place = tuple(int(index) for index in np.argwhere(wrong)[0])

@@ -32,7 +32,7 @@ class PictureEncoder(nn.Module):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after), nn.ReLU(), nn.MaxPool2d(2)]
         self.convolutions = nn.Sequential(*layers)
         places = (size // 8) ** 2
-        self.position = nn.Parameter(torch.randn(places, sizes[-1]) * 0.1)
+        self.position = nn.Parameter(nn.init.normal_(torch.empty(places, sizes[-1]), std=0.1))
         self.output = nn.Linear(places * sizes[-1], output_size)
         self.place_size = sizes[-1]
 
