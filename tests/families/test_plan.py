@@ -55,7 +55,7 @@ def test_a_batch_holds_enough_examples_unless_the_run_is_short(lengths, repeats,
 @pytest.mark.parametrize(
     ("task", "number", "length", "minutes", "units", "examples", "rate", "pooling"),
     [
-        ("classifier", 2000, 790, 3, 50, 16, 0.002, "attention"),  # reviews: 1,000 tokens would hold one
+        ("classifier", 2000, 790, 3, 50, 16, 0.004, "attention"),  # reviews: 1,000 tokens would hold one
         ("translator", 15_000, 16, 5, 256, 37, 0.002, "max"),  # short pairs: 2,000 tokens would hold 125
         ("translator", 29_000, 28, 12, 256, 71, 0.002, "max"),  # Multi30k
         ("classifier", 6228, 19, 3, 200, 52, 0.002, "max"),  # SST-2, on which the 1,000 tokens were chosen
@@ -76,6 +76,55 @@ def test_many_labels_need_many_batches():
     few, many = (plan(Traits("classifier", lengths, "texts", labels=n), TrainingSettings()) for n in (2, 200))
     assert few["batch_tokens"] == 1000
     assert lengths.sum() / many["batch_tokens"] == pytest.approx(200, rel=0.01)
+
+
+def test_long_texts_are_cropped_where_time_is_short():
+    def chosen(minutes, number=1800, length=790, **given):
+        traits = Traits("classifier", np.full(number, length), "texts", **{"can_crop": True, **given})
+        return plan(traits, TrainingSettings(minutes=minutes))
+
+    assert (chosen(5)["crop_length"], chosen(5)["hidden_size"], chosen(5)["batch_tokens"]) == (200, 100, 3200)
+    assert (
+        chosen(60)["crop_length"] == chosen(5, number=100)["crop_length"] == 0
+    )  # time for many passes over whole texts
+    assert chosen(5, length=399)["crop_length"] == chosen(5, can_crop=False)["crop_length"] == 0
+    line = Traits("classifier", np.full(1800, 790), "texts").describe(chosen(5))
+    assert (
+        line == "1,800 texts of about 790 tokens: 100 units, batches of 16 stretches of 200 tokens, attention pooling"
+    )
+
+
+def test_a_batch_holds_a_random_stretch_of_each_long_text():
+    texts = [" ".join(f"w{row}_{place}" for place in range(length)) for row, length in enumerate([3, 9, 20] * 4)]
+    model = Classifier(**TINY, crop_length=6, batch_tokens=24, valid_fraction=0.1, steps=1)
+    model.chosen_ = {}
+    _, batches = model._prepare(texts, ["x", "y"] * 6, None, None)
+    known = model.inputs_.lexicon.words
+    words = dict(zip(model.inputs_.lexicon.look_up(known).ids.tolist(), known, strict=True))
+    starts = set()
+    for step in range(6 * len(batches)):
+        batch = batches.batch(step)
+        assert (batch.inputs == batches.batch(step).inputs).all()
+        for places, length in zip(batch.inputs, batch.lengths.tolist(), strict=True):
+            found = [words[number] for number in batch.words.ids[places[:length]].tolist()]
+            row, start = map(int, found[0][1:].split("_"))
+            whole = [3, 9, 20][row % 3]
+            assert found == [f"w{row}_{place}" for place in range(start, start + min(whole, 6))]
+            starts.add((row, start))
+    assert {start for row, start in starts if row % 3 == 0} == {0}
+    assert {start for row, start in starts if row % 3 == 1} == {0, 1, 2, 3}
+    whole = Classifier(**TINY, crop_length=0, steps=1).fit(texts, ["x", "y"] * 6)
+    assert whole.setting("crop_length") == 0
+
+
+def test_a_folder_of_a_version_without_a_setting_loads(tmp_path):
+    Classifier(**TINY, steps=2).fit(TEXTS, LABELS, out=tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    del config["settings"]["crop_length"], config["chosen"]["crop_length"]
+    path.write_text(json.dumps(config))
+    assert elman.load(tmp_path / "m").predict(TEXTS[:1]).shape == (1,)
+    assert Classifier(**TINY, steps=1).fit(TEXTS, LABELS, init_from=tmp_path / "m").chosen_["crop_length"] == 0
 
 
 def test_the_network_shrinks_as_the_data_outgrow_the_time():
@@ -118,7 +167,7 @@ def test_what_was_chosen_is_kept_saved_and_loaded(tmp_path):
     notes = Notes()
     model = Classifier(**TINY, steps=2).fit(TEXTS, LABELS, out=tmp_path / "m", progress=notes)
     assert (model.pooling, model.batch_tokens) == (None, None)
-    assert model.chosen_.keys() == {"batch_tokens", "learning_rate", "pooling"}
+    assert model.chosen_.keys() == {"crop_length", "batch_tokens", "learning_rate", "pooling"}
     assert model.settled().learning_rate == model.chosen_["learning_rate"] == 0.004
     assert model.network_.pooling.kind == model.chosen_["pooling"] == model.setting("pooling")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
@@ -132,7 +181,9 @@ def test_what_was_chosen_is_kept_saved_and_loaded(tmp_path):
 
 
 def test_a_given_value_stands():
-    model = Classifier(**TINY, steps=2, pooling="last", batch_tokens=77, learning_rate=0.003).fit(TEXTS, LABELS)
+    model = Classifier(**TINY, steps=2, pooling="last", batch_tokens=77, learning_rate=0.003, crop_length=0).fit(
+        TEXTS, LABELS
+    )
     assert model.chosen_ == {}
     assert model.network_.pooling.kind == "last"
     assert model.setting("batch_tokens") == 77
@@ -156,7 +207,7 @@ def test_an_earlier_version_wrote_every_value(tmp_path):
     )
     path = tmp_path / "m" / "config.json"
     config = json.loads(path.read_text())
-    del config["chosen"]
+    del config["chosen"], config["settings"]["crop_length"]
     path.write_text(json.dumps(config))
     loaded = elman.load(tmp_path / "m")
     assert (loaded.predict_proba(TEXTS) == model.predict_proba(TEXTS)).all()

@@ -162,8 +162,20 @@ def read_record(model: Any, command: Inspect, file: str) -> Given:
 
 
 def _text_format(model: Any) -> str | None:
-    """Return the format of --text: one sentence or text per line; None, for ABC, with a composer."""
-    return None if model.formats == "composer" else "text"
+    """Return the format of --text: one sentence or text per line; None, for ABC, with a composer.
+
+    Raises:
+        UsageError: the model reads no text.
+    """
+    from elman.data.formats.table import FORMATS
+
+    if model.formats == "composer":
+        return None
+    rows = FORMATS[model.formats].rows
+    if not rows["text"].reads:
+        names = ", ".join(name for name, row in rows.items() if row.reads)
+        raise UsageError(f"--text: this {model.task} reads no text but {names}; name a file")
+    return "text"
 
 
 def _read(model: Any, source: Path | str | IO[bytes], name: str | None, input_format: str | None, record: int) -> Given:

@@ -20,6 +20,7 @@ GROUPS = {  # the other settings belong to the network
     "training": {
         *(field.name for field in fields(TrainingSettings)),
         *("batch_size", "bptt_length", "batch_tokens", "dropout", "word_dropout", "label_smoothing", "class_weights"),
+        "crop_length",
     },
     "output": {"beam_size", "length_penalty", "n_best", "temperature"},
 }

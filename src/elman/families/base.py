@@ -168,7 +168,8 @@ class Model(StorableModel):
         choices = plan(traits, self)
         if previous is not None:
             kept = previous.architecture if previous.__sklearn_is_fitted__() else previous.planned
-            choices |= {name: previous.setting(name) for name in previous.planned if name in kept}
+            settled = previous.settled().get_params()  # None: an earlier version did not have the setting
+            choices |= {name: settled[name] for name in previous.planned if name in kept and settled[name] is not None}
         self.chosen_: dict[str, Any] = {name: choices[name] for name in self.planned if getattr(self, name) is None}
         self._summary = traits.describe({name: self.setting(name) for name in self.planned})
 

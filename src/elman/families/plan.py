@@ -16,12 +16,13 @@ from elman.training.schedule import TrainingSettings, budget_minutes
 SEQUENCES = 16  # of median length: the fewest in a batch; the gradients of fewer are too noisy
 UPDATES = 400  # the fewest in a run: batches are made smaller for it, even below SEQUENCES
 FEWEST_SEQUENCES = 4  # in a batch that is made smaller for UPDATES
-MANY_UPDATES = 500  # with fewer in a run, the learning rate is higher
+MANY_UPDATES = 500  # with fewer in a run, the learning rate is higher, as it is for long texts
 PASSES = 20  # over the data: a network that cannot make so many in the time is too large
 TOKENS_PER_SECOND = 15_000  # of the largest network on a laptop: turns minutes into tokens
 CHARACTERS_PER_PAIR = 450  # of text for each byte pair of a translator's vocabulary
 VOCABULARY = 1000, 8000  # byte pairs, the fewest and the most
-LONG = 100  # tokens: longer texts use attention pooling, shorter ones max pooling
+CROP = 200  # tokens of a text in a training on stretches; it takes texts twice as long, or longer
+LONG = 100  # tokens: longer texts use attention pooling and a higher learning rate, shorter ones max pooling
 
 
 class Size(NamedTuple):
@@ -65,6 +66,8 @@ class Traits(NamedTuple):
     """Whether the examples are texts, not rows of numbers."""
     labels: int = 0
     """The number of labels of a classifier."""
+    can_crop: bool = False
+    """Whether a training may take stretches of long examples."""
     vocabulary: int = 0
     """The number of tokens that a translator knows."""
 
@@ -83,7 +86,9 @@ class Traits(NamedTuple):
         length = self.typical_length
         unit = "tokens" if self.is_text else "steps"
         parts = [f"{settings['hidden_size']:,} units"] if "hidden_size" in settings else []
-        parts += [f"batches of {min(max(settings['batch_tokens'] // length, 1), len(self.lengths)):,}"]
+        crop = min(settings.get("crop_length") or length, length)
+        parts += [f"batches of {min(max(settings['batch_tokens'] // crop, 1), len(self.lengths)):,}"]
+        parts[-1] += f" stretches of {crop:,} {unit}" if crop < length else ""
         parts += [f"{settings['pooling']} pooling"] if "pooling" in settings else []
         return f"{len(self.lengths):,} {self.noun} of about {length:,} {unit}: {', '.join(parts)}"
 
@@ -91,11 +96,13 @@ class Traits(NamedTuple):
 def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
     """Choose settings from the data and from the length of the training.
 
+    - A classifier is trained on stretches of ``CROP`` tokens of long texts if even the smallest network cannot make
+      ``PASSES`` passes over whole ones in the time.
     - A network has the largest size that can make ``PASSES`` passes over the data in the time, or the smallest one.
     - A batch is as large as ``DEFAULTS`` allows, or smaller so that a pass over the data has enough batches, and at
       least one for each label. It has at least ``SEQUENCES`` typical examples, except where a run would then be shorter
       than ``UPDATES`` steps. If the number of steps is given, smaller batches would not give more of them.
-    - The learning rate is higher for a run of few steps.
+    - The learning rate is higher for long texts and for a run of few steps.
 
     Args:
         traits: what is known about the data.
@@ -105,31 +112,37 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
         A value for every setting that a task leaves open.
 
     Example:
-        >>> choices = plan(Traits("classifier", np.full(2000, 790), "texts"), TrainingSettings(minutes=3))
-        >>> choices["hidden_size"], choices["batch_tokens"], choices["learning_rate"], choices["pooling"]
-        (50, 12640, 0.002, 'attention')
+        >>> traits = Traits("classifier", np.full(2000, 790), "texts", can_crop=True)
+        >>> choices = plan(traits, TrainingSettings(minutes=5))
+        >>> choices["crop_length"], choices["hidden_size"], choices["batch_tokens"], choices["pooling"]
+        (200, 100, 3200, 'attention')
         >>> plan(Traits("translator", np.full(15000, 16), "pairs"), TrainingSettings(minutes=5))["batch_tokens"]
         600
     """
     length, total = traits.typical_length, int(traits.lengths.sum())
     most, per_pass, sizes = DEFAULTS[traits.task]
-    size, updates = sizes[0], settings.steps
+    size, updates, crop = sizes[0], settings.steps, 0
     tokens = max(most, SEQUENCES * length)
     if updates is None:
         seen = float(total) * (settings.epochs or 0)
         if settings.epochs is None:
             reads = [TOKENS_PER_SECOND * size.speed * 60 * budget_minutes(settings) for size in sizes]
+            if traits.can_crop and length >= 2 * CROP and reads[-1] < PASSES * total:
+                crop = length = CROP
+                total = int(np.minimum(traits.lengths, CROP).sum())
             index = next((row for row, seen in enumerate(reads) if seen >= PASSES * total), -1)
             size, seen = sizes[index], reads[index]
         tokens = max(min(most, total // max(per_pass, traits.labels)), SEQUENCES * length)
         tokens = min(tokens, max(int(seen / UPDATES), FEWEST_SEQUENCES * length))
         updates = int(seen / tokens)
+    is_long = traits.is_text and length >= LONG
     return {
+        "crop_length": crop,
         "hidden_size": size.units,
         "vocab_size": traits.vocabulary,
         "batch_tokens": tokens,
-        "learning_rate": 2e-3 if updates >= MANY_UPDATES else 4e-3,
-        "pooling": "attention" if traits.is_text and length >= LONG else "max",
+        "learning_rate": 4e-3 if is_long or updates < MANY_UPDATES else 2e-3,
+        "pooling": "attention" if is_long else "max",
     }
 
 

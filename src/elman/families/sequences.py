@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -219,8 +220,15 @@ class SequenceBatches:
     """
 
     def __init__(self, sequences: WordSequences | NumberSequences, targets: NDArray[Any], seed: int) -> None:
-        self._sequences, self._targets = sequences, targets
+        self._sequences, self._targets, self._seed = sequences, targets, seed
+        self._crop_length = 0
         self.buckets = LengthBuckets(sequences.lengths, seed)
+
+    def crop(self, length: int) -> None:
+        """Take only a random stretch of ``length`` steps of each longer sequence, a new one in each pass; 0: all."""
+        self._crop_length = length
+        if length:
+            self.buckets = LengthBuckets(np.minimum(self._sequences.lengths, length), self._seed)
 
     def __len__(self) -> int:
         """Return the number of batches in one pass."""
@@ -230,7 +238,17 @@ class SequenceBatches:
         """Return the batch of a step."""
         rows = self.buckets.rows(step)
         words, inputs, lengths = self._sequences.gather(rows)
+        if 0 < self._crop_length < inputs.shape[1]:
+            generator = np.random.default_rng((self._seed, step))
+            inputs, lengths = _crop(inputs, lengths, self._crop_length, generator)
         return SequenceBatch(words, inputs, lengths, torch.from_numpy(self._targets[rows]))
+
+
+def _crop(inputs: Tensor, lengths: Tensor, length: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return a random stretch of at most ``length`` steps of each row of (B, T, ...), and the lengths (B,) of them."""
+    starts = torch.from_numpy(generator.integers(0, (lengths - length).clamp(min=0).numpy() + 1))  # (B,)
+    steps = starts[:, None] + torch.arange(length)  # (B, length)
+    return inputs[torch.arange(len(inputs))[:, None], steps], lengths.clamp(max=length)
 
 
 def batch_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:

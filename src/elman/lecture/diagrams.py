@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +68,35 @@ def draw_graphical_model(steps: int) -> Figure:
             _arrow(axes, (x - 1.22, 1.5), (x - 0.38, 1.5))
     axes.set_xlim(-0.6, 1.6 * steps + 0.6)
     axes.set_ylim(-0.5, 3.5)
+    return figure
+
+
+def draw_architectures(kinds: Mapping[str, tuple[int, Sequence[int], Sequence[int]]]) -> Figure:
+    """Draw small networks side by side, which differ in the steps that have an input and an output.
+
+    Args:
+        kinds: for each name the number of steps, the steps with an input, and those with an output, from 1.
+    """
+    from matplotlib.patches import Rectangle
+
+    figure, axes = _canvas(9, 2.4)
+    left = 0.0
+    for name, (steps, inputs, outputs) in kinds.items():
+        places = {"x": inputs, "h": range(1, steps + 1), "y": outputs}
+        for layer, numbers in places.items():
+            for step in numbers:
+                corner = (left + step - 0.3, _ROWS[layer] - 0.4)
+                axes.add_patch(Rectangle(corner, 0.6, 0.8, fill=False, edgecolor=_COLOURS[layer], lw=1.5))
+        for step in inputs:
+            _arrow(axes, (left + step, 0.45), (left + step, 1.05))
+        for step in outputs:
+            _arrow(axes, (left + step, 1.95), (left + step, 2.55))
+        for step in range(1, steps):
+            _arrow(axes, (left + step + 0.32, 1.5), (left + step + 0.68, 1.5))
+        axes.text(left + (steps + 1) / 2, -1.1, name, ha="center", va="center", fontsize=9)
+        left += max(steps, 2) + 0.9
+    axes.set_xlim(0, left + 0.3)
+    axes.set_ylim(-1.6, 3.6)
     return figure
 
 

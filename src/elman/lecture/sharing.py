@@ -39,17 +39,29 @@ class Recipe:
 
 
 _STUDIES = {
-    **{"level": "word", "lines": True, "hidden_size": 64, "embedding_size": 32, "dropout": 0.0},
+    **{"level": "word", "lines": True, "hidden_size": 48, "embedding_size": 24, "dropout": 0.0},
     **{"batch_size": 4, "learning_rate": 0.02, "weight_decay": 0.0, "evaluations": 4, "threads": 1},
 }
 
 _TOPICS = {"hidden_size": 192, "valid_characters": 20_000, "evaluations": 2, "threads": 1}
+_STACK = {
+    **{"cell": "rnn", "embedding_size": 24, "dropout": 0.0, "batch_size": 8, "bptt_length": 32, "steps": 300},
+    **{"learning_rate": 0.006, "valid_characters": 6_000, "evaluations": 6, "threads": 1},
+}
+_TUNES = {"events": "remi", "embedding_size": 32, "dropout": 0.0, "transpose": 0, "batch_size": 4, "evaluations": 1}
 
 SHARED: Mapping[str, Recipe] = {
     "studies-window": Recipe("lm", "studies", {**_STUDIES, "cell": "window", "window": 5, "steps": 300}),
     "studies-rnn": Recipe("lm", "studies", {**_STUDIES, "cell": "rnn", "steps": 2500}),
     "studies-lstm": Recipe("lm", "studies", {**_STUDIES, "cell": "lstm", "forget_bias": 6.0, "steps": 2500}),
     "topics-rnn": Recipe("lm", "topics", {**_TOPICS, "cell": "rnn", "steps": 600}),
+    **{
+        f"stack-{layers}x{units}": Recipe("lm", "studies", {**_STACK, "num_layers": layers, "hidden_size": units})
+        for layers, units in ((1, 48), (2, 48), (3, 48), (2, 33), (3, 27))
+    },
+    "tunes-lstm": Recipe(
+        "composer", "tunes", {**_TUNES, "hidden_size": 96, "learning_rate": 0.01, "steps": 300, "threads": 1}
+    ),
 }
 """The recipes by name: the data and what is trained on them."""
 

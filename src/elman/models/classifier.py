@@ -79,6 +79,8 @@ class Classifier(ClassifierSettings, LabellingModel):
         super().check()
         for name in ("vocab_size", "max_length"):
             check_positive(name, getattr(self, name))
+        if self.crop_length is not None:
+            check_positive("crop_length", self.crop_length, or_zero=True)
         if self.vectors is not None and self.level != "word":
             raise UsageError(
                 f'`level` is "{self.level}", but `vectors` are for words; set `level` word or leave out `vectors`'
@@ -124,8 +126,10 @@ class Classifier(ClassifierSettings, LabellingModel):
         batches = self._batches(train)
         is_text = self.level != "numbers"
         noun = "texts" if is_text else "sequences"
-        traits = Traits(self.task, batches.buckets.lengths, noun, is_text=is_text, labels=len(self.labels_))
-        self._plan(traits, previous)
+        batches.crop(self.crop_length or 0)
+        kind = {"is_text": is_text, "can_crop": is_text and self.crop_length is None}
+        self._plan(Traits(self.task, batches.buckets.lengths, noun, labels=len(self.labels_), **kind), previous)
+        batches.crop(self.setting("crop_length"))
         batches.buckets.group(self.setting("batch_tokens"))
         self.network_ = self._build()
         self.inputs_.initialize(self.network_.front)

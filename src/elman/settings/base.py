@@ -26,7 +26,7 @@ LIMITS = {  # the largest value of each setting; beyond it is a mistake or a mal
     **dict.fromkeys(("hidden_size", "embedding_size", "character_size", "feature_size"), 16_384),
     **dict.fromkeys(("channels", "picture_size"), 4096),
     "window": 1000,
-    **dict.fromkeys(("batch_size", "bptt_length", "longest", "max_length"), 1_000_000),
+    **dict.fromkeys(("batch_size", "bptt_length", "longest", "max_length", "crop_length"), 1_000_000),
     "source_length": 100_000,
     "batch_tokens": 100_000_000,
     **dict.fromkeys(("vocab_size", "vector_words"), 10_000_000),
@@ -175,7 +175,7 @@ def saved_choices(cls: type[ModelSettings], config: dict[str, Any], folder: Path
         ModelError: a choice is missing or invalid.
     """
     settings, chosen = config["settings"], config.get("chosen", {})
-    missing = [name for name in cls.planned if settings.get(name) is None and chosen.get(name) is None]
+    missing = [name for name in cls.planned if settings.get(name, name) is None and chosen.get(name) is None]
     if missing:
         raise ModelError(f"{folder / 'config.json'}: {missing[0]} is neither set nor chosen; copy the folder again")
     try:

@@ -69,7 +69,7 @@ class ClassifierSettings(LabellingSettings):
     """The data and the pooling of a classifier."""
 
     task: ClassVar[str] = "classifier"
-    planned: ClassVar[tuple[str, ...]] = ("hidden_size", "batch_tokens", "learning_rate", "pooling")
+    planned: ClassVar[tuple[str, ...]] = ("crop_length", "hidden_size", "batch_tokens", "learning_rate", "pooling")
     architecture: ClassVar[tuple[str, ...]] = (
         *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
         *("characters", "character_size", "level", "pooling"),
@@ -89,6 +89,9 @@ class ClassifierSettings(LabellingSettings):
     """The vocabulary size of BPE (level bpe only)."""
     max_length: int = 2000
     """Truncate texts after this many tokens."""
+    crop_length: int | None = None
+    """Train on a random stretch of so many tokens of each longer text, a new one in each pass; 0: on whole texts.
+    Predictions read whole texts. Default: 200 where there is too little time for many passes over long texts."""
     pooling: Literal["last", "mean", "max", "attention"] | None = None
     """How to pool the hidden states for the output layer: the last one (of each direction), their mean, their maximum,
     or a sum weighted by attention. Default: attention for long texts, the maximum for others."""
@@ -98,6 +101,6 @@ class ClassifierSettings(LabellingSettings):
     """Units in each layer and direction. Default: the more time there is for the data, the more units: 200, 100 or
     50."""
     learning_rate: float | None = None
-    """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero. Default: 0.002; 0.004 for a
-    short training."""
+    """Peak learning rate of AdamW: reached after the warm-up, then decays linearly to zero. Default: 0.002; 0.004 for
+    long texts and for a short training."""
     max_epochs: float = 20

@@ -85,7 +85,7 @@ CAPTIONS = {
     "context": PictureText(
         "Loss by context",
         "The network reads only the last k tokens before each prediction. Where the line becomes flat, more context "
-        "does not help the network.",
+        "does not help the network. The dashed line, if there is one, is an n-gram model with the same context.",
         "What a network trained on short contexts would reach: this one has not learned to start in the middle of a "
         "sequence.",
     ),

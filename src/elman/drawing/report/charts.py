@@ -54,7 +54,8 @@ class _Axes:
         self.drawing.text((-44, -14), y_label, "axis-label", "start")
 
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str, *, dots: bool = False) -> None:
-        points = [self.at(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(y) and (y > 0 or not self._log_y)]
+        low = self._y[0] if self._log_y else -math.inf  # a logarithmic axis ends above zero
+        points = [self.at(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(y) and y >= low]
         if len(points) > 1:
             self.drawing.path(points, kind, arrow=False)
         if dots or len(points) == 1:

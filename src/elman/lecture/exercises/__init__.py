@@ -7,11 +7,11 @@ page or two; its tuple ``EXERCISES`` is listed below.
 
 from __future__ import annotations
 
-from elman.lecture.exercises import counting, equations, gradients, truncation
+from elman.lecture.exercises import architectures, combining, counting, equations, generating, gradients, truncation
 from elman.lecture.exercises.exercise import Exercise
 from elman.lecture.pages import Page
 
-_FILES = (counting, equations, gradients, truncation)
+_FILES = (counting, equations, gradients, truncation, architectures, generating, combining)
 
 EXERCISES: dict[str, Exercise] = {one.name: one for file in _FILES for one in file.EXERCISES}
 """Every exercise by the name of the function to write."""
