@@ -1,7 +1,7 @@
 """Small tasks whose dependencies are known because they are made here, and ways to train on them, faulty and not.
 
-Each task says how far back its longest dependency reaches, and belongs to those that thresholds are chosen on or to
-those that they are tested on. Each way is made for one verdict.
+Each task belongs to those that thresholds are chosen on, or to those that they are tested on.
+Each way is made for one verdict.
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ class Task:
     """The model's class."""
     settings: dict[str, Any]
     data: Callable[[], Data]
-    reach: int
-    """The steps between a target and what it depends on, at most; 0: of natural text, not known."""
     is_test: bool
     """Whether it tests the thresholds; the others chose them."""
 
@@ -194,22 +192,22 @@ TRANSLATING = {
 }  # fmt: skip
 
 TASKS = [
-    Task("echo after 6", LanguageModel, STREAM, lambda: echoes(4), 6, False),
-    Task("made-up words", LanguageModel, STREAM, words, 8, False),
+    Task("echo after 6", LanguageModel, STREAM, lambda: echoes(4), False),
+    Task("made-up words", LanguageModel, STREAM, words, False),
     Task("label is word 16 back", Classifier,
-         {**LABELLING, "pooling": "last", "batch_tokens": 32 * 17}, lambda: first_word(16), 16, False),
+         {**LABELLING, "pooling": "last", "batch_tokens": 32 * 17}, lambda: first_word(16), False),
     Task("tag is word 3 back", Tagger,
-         {**LABELLING, "characters": "none", "batch_tokens": 16 * 24}, lambda: words_before(3), 3, False),
-    Task("echo after 8", LanguageModel, STREAM, lambda: echoes(6), 8, False),
-    Task("echo after 5", LanguageModel, STREAM, lambda: echoes(3), 5, True),
-    Task("pairs of letters", LanguageModel, STREAM, pairs, 2, True),
-    Task("nested brackets", LanguageModel, STREAM, brackets, 50, True),
-    Task("sample:topics", LanguageModel, STREAM, topics, 0, True),
+         {**LABELLING, "characters": "none", "batch_tokens": 16 * 24}, lambda: words_before(3), False),
+    Task("echo after 8", LanguageModel, STREAM, lambda: echoes(6), False),
+    Task("echo after 5", LanguageModel, STREAM, lambda: echoes(3), True),
+    Task("pairs of letters", LanguageModel, STREAM, pairs, True),
+    Task("nested brackets", LanguageModel, STREAM, brackets, True),
+    Task("sample:topics", LanguageModel, STREAM, topics, True),
     Task("label is word 12 back", Classifier,
-         {**LABELLING, "pooling": "last", "batch_tokens": 32 * 13}, lambda: first_word(12), 12, True),
+         {**LABELLING, "pooling": "last", "batch_tokens": 32 * 13}, lambda: first_word(12), True),
     Task("tag is word 5 back", Tagger,
-         {**LABELLING, "characters": "none", "batch_tokens": 16 * 24}, lambda: words_before(5), 5, True),
-    Task("reversal of 6", Translator, TRANSLATING, lambda: reversed_words(6), 11, True),
+         {**LABELLING, "characters": "none", "batch_tokens": 16 * 24}, lambda: words_before(5), True),
+    Task("reversal of 6", Translator, TRANSLATING, lambda: reversed_words(6), True),
 ]  # fmt: skip
 
 

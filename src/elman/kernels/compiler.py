@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-import os
 import tempfile
 import threading
 import time
@@ -27,11 +26,11 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 import numba
-import platformdirs
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from elman.files import cache_root
 from elman.kernels.vector import add_atomically, get_integer, target
 
 logger = logging.getLogger(__name__)
@@ -236,8 +235,7 @@ def cache_folder() -> Path | None:
     digest = hashlib.sha256(repr((target(), numba.__version__, llvmlite.__version__)).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
-    root = os.environ.get("ELMAN_CACHE_DIR") or platformdirs.user_cache_dir("elman", appauthor=False)
-    folder = Path(root) / "kernels" / digest.hexdigest()[:20]
+    folder = cache_root() / "kernels" / digest.hexdigest()[:20]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -39,7 +39,7 @@ class Recipe:
 
 
 _STUDIES = {
-    **{"level": "word", "lines": True, "hidden_size": 64, "embedding_size": 32, "dropout": 0.0},
+    **{"level": "word", "lines": True, "hidden_size": 48, "embedding_size": 24, "dropout": 0.0},
     **{"batch_size": 4, "learning_rate": 0.02, "weight_decay": 0.0, "evaluations": 4, "threads": 1},
 }
 
