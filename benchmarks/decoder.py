@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def whole(network: TranslatorNetwork, batch: PairBatch) -> Callable[[], Tensor]:
-    return lambda: torch.nn.functional.cross_entropy(network(batch), batch.targets.flatten())
+    return lambda: network.head.loss_sum(network(batch), batch.targets.flatten()) / batch.targets.numel()
 
 
 def parts(network: TranslatorNetwork, batch: PairBatch) -> list[Callable[[], Tensor]]:
@@ -65,7 +65,7 @@ def parts(network: TranslatorNetwork, batch: PairBatch) -> list[Callable[[], Ten
     return [
         encoder,
         lambda: network.decoder(embedded, fixed)[0].sum(),
-        lambda: torch.nn.functional.cross_entropy(network.head(hidden).flatten(0, 1), batch.targets.flatten()),
+        lambda: network.head.loss_sum(hidden, batch.targets) / batch.targets.numel(),
     ]
 
 

@@ -108,7 +108,7 @@ def _compose(
     valid: list[Tune], train: list[Tune], test: list[Tune], settings: dict[str, Any], minutes: float | None
 ) -> dict[str, Any]:
     model = Composer(minutes=minutes or 8, **settings).fit(train, valid=valid, progress=Progress())
-    corpora = [model._corpus(tunes) for tunes in (train, test)]
+    corpora = [model._build_corpus(model._read(tunes, Problems())) for tunes in (train, test)]
     markov = NgramModel(order=5).fit(np.asarray(corpora[0].ids), np.asarray(corpora[0].offsets), model._vocab_size)
     log_probs = markov.log_probs(np.asarray(corpora[1].ids), np.asarray(corpora[1].offsets))
     return {**_training_figures(model), **model.evaluate(test), "markov_nats_per_event": -float(np.mean(log_probs))}

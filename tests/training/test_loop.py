@@ -21,7 +21,7 @@ from elman.data.batching import LineBatches, StreamBatches
 from elman.errors import DivergedError, Interrupted, ModelError, UsageError
 from elman.families import next_token
 from elman.models import tagger
-from elman.nn.outputs.heads import cross_entropy_sum
+from elman.nn.outputs.heads import SoftmaxHead
 from elman.training import clock as clock_module
 from elman.training import loop
 from elman.training.checkpoint import load_checkpoint
@@ -753,7 +753,8 @@ def test_a_nan_ends_the_run_and_the_best_weights_stay(tmp_path, monkeypatch, tin
 
     factors = [1.0]
     at_step(monkeypatch, 12, lambda: factors.append(math.nan))
-    monkeypatch.setattr(next_token, "cross_entropy_sum", lambda *both: factors[-1] * cross_entropy_sum(*both))
+    loss_sum = SoftmaxHead.loss_sum
+    monkeypatch.setattr(SoftmaxHead, "loss_sum", lambda *both: factors[-1] * loss_sum(*both))
     with pytest.raises(
         DivergedError, match=r"became nan at step 13 .*learning_rate` \(now 0.006\).*clip_norm` \(now 1\)"
     ):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.data.batching import IGNORED, LengthBuckets
 from elman.data.examples import Examples
@@ -379,9 +379,9 @@ class EncoderDecoderModel(EncoderDecoderSettings, Supervised, Model):
         for step in range(len(batches)):
             batch = batches.batch(step)
             with torch.inference_mode():
-                logits = network(batch.to(device)).float()  # (N, V)
-            targets = batch.targets[batch.targets != IGNORED].to(device)  # (N,)
-            nats += float(nn.functional.cross_entropy(logits, targets, reduction="sum"))
+                hidden = network(batch.to(device))  # (N, H)
+                targets = batch.targets[batch.targets != IGNORED].to(device)  # (N,)
+                nats += network.head.losses(hidden, targets).double().sum().item()
             tokens += len(targets)
         figures = language_metrics(nats, tokens, 0, batches.targets.num_unknown)
         kept = {name: figures[name] for name in ("nats_per_token", "perplexity", "tokens", "unknown")}
@@ -426,7 +426,7 @@ class EncoderDecoderTask:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.network: nn.Module = model.network_
+        self.network: Any = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
         """Return the figures to minimize."""
@@ -437,11 +437,9 @@ class EncoderDecoderTask:
 
     def training_step(self, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
         """Return the summed loss in nats, the number of targets, and None: nothing is carried to the next step."""
-        logits = self.network(batch).float()  # (N, V)
+        hidden = self.network(batch)  # (N, H)
         targets = batch.targets[batch.targets != IGNORED]
-        smoothing = self._model.label_smoothing
-        losses = nn.functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
-        return losses, len(targets), None
+        return self.network.head.loss_sum(hidden, targets, self._model.label_smoothing), len(targets), None
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""

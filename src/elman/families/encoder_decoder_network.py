@@ -58,10 +58,10 @@ class EncoderDecoderNetwork(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Any) -> Tensor:
-        """Return the logits (N, V) of the N targets of a batch, row by row, with teacher forcing."""
+        """Return the inputs (N, H) of the output layer for the N targets of a batch, with teacher forcing."""
         outputs, _, _ = self.decoder(self.dropout(self.embedding(batch.inputs)), self.encode_batch(batch))  # (B, T, H)
-        logits: Tensor = self.head(self.dropout(outputs)[batch.targets != IGNORED])  # (N, V)
-        return logits
+        hidden: Tensor = self.dropout(outputs)[batch.targets != IGNORED]  # (N, H)
+        return hidden
 
     def step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read one token per row (R,); return the logits (R, V) of the next token, and the new state."""

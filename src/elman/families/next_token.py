@@ -1,8 +1,8 @@
 """The base of the language model and the composer: a network that predicts the next token of a sequence.
 
-Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets) ──LanguageNetwork──▶ logits (B,T,V), state
-    ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
-      └── decoding.streams.Writing ──▶ ids
+Corpus ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets) ──LanguageNetwork──▶ hidden (B,T,H), state
+    ──head──┬── loss_sum(hidden, targets) ──▶ nats per token
+            └── logits (B,T,V) ──decoding.streams.Writing──▶ ids
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from elman.counting.copies import count_copied, count_duplicates
 from elman.counting.ngrams import NgramModel
-from elman.data.batching import IGNORED, Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
+from elman.data.batching import Batch, LineBatches, StreamBatches, line_chunks, stream_chunks
 from elman.data.corpus import Corpus
 from elman.decoding.streams import Compiled, Stepwise, StreamNetwork
 from elman.errors import DataError, UsageError
@@ -31,7 +31,7 @@ from elman.kernels.generate import Writer
 from elman.metrics.likelihood import language_metrics
 from elman.nn.cells import CELLS
 from elman.nn.dropout import LockedDropout
-from elman.nn.outputs.heads import SoftmaxHead, cross_entropy_sum
+from elman.nn.outputs.heads import SoftmaxHead
 from elman.nn.stack import Recurrent
 from elman.nn.state import State
 from elman.nn.window import Window
@@ -226,12 +226,10 @@ class NextTokenModel(NextTokenSettings, Model):
         network = self.network_.eval()
         with torch.inference_mode():
             moved = batch.to(next(network.parameters()).device)
-            logits, state = network(moved.inputs, state, moved.lengths)  # (B, T, V)
-            losses = nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), moved.targets.flatten(), ignore_index=IGNORED, reduction="none"
-            )
+            hidden, state = network.read(moved.inputs, state, moved.lengths)  # (B, T, H)
+            losses = network.head.losses(hidden, moved.targets)
         assert state is not None
-        return losses.view_as(moved.targets).cpu(), state
+        return losses.cpu(), state
 
 
 class LanguageNetwork(nn.Module):
@@ -281,9 +279,17 @@ class LanguageNetwork(nn.Module):
 
     def read_vectors(self, embedded: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Do as :meth:`forward` for ids given as vectors (B, T, E)."""
-        hidden, after = self.rnn.run(embedded, state, lengths)  # (B, T, H)
-        logits: Tensor = self.head(self.dropout(hidden))  # (B, T, V)
+        hidden, after = self._run(embedded, state, lengths)
+        logits: Tensor = self.head(hidden)  # (B, T, V)
         return logits, after
+
+    def read(self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """Return the inputs (B, T, H) of the output layer in place of its logits; otherwise as :meth:`forward`."""
+        return self._run(self.embedding(inputs), state, lengths)
+
+    def _run(self, embedded: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
+        hidden, after = self.rnn.run(embedded, state, lengths)
+        return self.dropout(hidden), after
 
     def set_dropout(self, share: float) -> None:
         """Set the share of hidden values, between layers and before the output layer, that training drops."""
@@ -337,7 +343,7 @@ class NextTokenTask:
 
     def __init__(self, model: NextTokenModel) -> None:
         self._model = model
-        self.network: nn.Module = model.network_
+        self.network: Any = model.network_
 
     def objective(self, metrics: dict[str, Any]) -> tuple[float, ...]:
         """Return the figures to minimize, the most important first."""
@@ -352,9 +358,10 @@ class NextTokenTask:
 
     def training_step(self, batch: Batch, carry: Any) -> tuple[Tensor, int, Any]:
         """Return the summed loss in nats, the number of targets, and the state for the next chunk."""
-        logits, state = self.network(batch.inputs, carry, batch.lengths)  # (B, T, V)
+        hidden, state = self.network.read(batch.inputs, carry, batch.lengths)  # (B, T, H)
+        loss_sum = self.network.head.loss_sum(hidden, batch.targets)
         targets = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
-        return cross_entropy_sum(logits, batch.targets), targets, None if self._model._independent else state.detach()
+        return loss_sum, targets, None if self._model._independent else state.detach()
 
     def validate(self) -> dict[str, float | int]:
         """Return the validation figures."""

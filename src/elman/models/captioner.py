@@ -2,8 +2,8 @@
 
 pictures | features, captions ──read──▶ examples ──split, encode──▶ PictureBatch(pictures, inputs (B,T), targets (B,T))
   ──PictureEncoder, or a layer over the features──▶ (B,N) ──bridge──▶ DecoderState ──Decoder──▶ (B,T,H)
-  ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
-                             └── beam search ──▶ ids ──▶ Caption
+  ──head──┬── loss_sum ──▶ nats per token
+          └── logits (R,V) ──beam search──▶ ids ──▶ Caption
 """
 
 from __future__ import annotations

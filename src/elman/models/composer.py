@@ -1,8 +1,9 @@
 """The composer: a language model over musical events. It learns from tunes and writes new ones.
 
 folder of MIDI ──read_tunes──▶ tunes ──EventTokenizer──▶ ids ──LineBatches, transposed──▶ Batch
-    ──LanguageNetwork──▶ logits ──┬── cross_entropy_sum ──▶ nats per event
-                                  └── decoding.streams ──▶ ids ──EventTokenizer──▶ tune ──▶ MIDI, piano roll, WAV
+    ──LanguageNetwork──▶ hidden ──head──┬── loss_sum ──▶ nats per event
+                                        └── logits ──decoding.streams──▶ ids ──EventTokenizer──▶ tune
+    tune ──▶ MIDI, piano roll, WAV
 """
 
 from __future__ import annotations

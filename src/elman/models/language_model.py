@@ -1,9 +1,9 @@
 """The language model: many-to-many, shifted by one. It predicts the next token of a text and generates text.
 
 text ──Text.chunks, tokenizer.encode──▶ ids ──StreamBatches | LineBatches──▶ Batch(inputs (B,T), lengths, targets)
-     ──embedding──▶ (B,T,E) ──rnn (x, state)──▶ (B,T,H), state ──head──▶ logits (B,T,V)
-          ──┬── cross_entropy_sum(logits, targets) ──▶ nats per token
-            └── decoding.streams.Writing ──▶ ids ──tokenizer.decode──▶ text
+     ──embedding──▶ (B,T,E) ──rnn (x, state)──▶ hidden (B,T,H), state
+          ──head──┬── loss_sum(hidden, targets) ──▶ nats per token
+                  └── logits (B,T,V) ──decoding.streams.Writing──▶ ids ──tokenizer.decode──▶ text
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 one file or two ──a format's read──▶ pairs ──split, encode──▶ PairBatch(sources (B,S), inputs (B,T), targets (B,T))
   ──Embedding──▶ (B,S,E) ──bidirectional RNN | GRU | LSTM──▶ outputs (B,S,M), state ──bridge──▶ DecoderState
-  ──Decoder, attending to the outputs──▶ (B,T,H) ──head──▶ logits (B,T,V) ──┬── cross entropy ──▶ nats per token
-                                                                               └── beam search ──▶ ids ──▶ Translation
+  ──Decoder, attending to the outputs──▶ (B,T,H) ──head──┬── loss_sum ──▶ nats per token
+                                                         └── logits (R,V) ──beam search──▶ ids ──▶ Translation
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ EXERCISES = (
             "takes the last column, which is padding in the shorter sequences; the last state is at length - 1": (
                 lambda outputs, lengths: _join(outputs, -1, 0)
             ),
+            "takes both directions at the last column; that is padding in the shorter sequences, and the second "
+            "direction ends at step 0": lambda outputs, lengths: _join(outputs, -1, -1),
             "is one step too late: steps are counted from 0, so the last one is length - 1": (
                 lambda outputs, lengths: _join(outputs, lengths, 0)
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from elman.data.batching import IGNORED
+from elman.nn.outputs.cross_entropy import linear_cross_entropy, linear_cross_entropy_sum
 
 
 class SoftmaxHead(nn.Module):
@@ -39,9 +40,30 @@ class SoftmaxHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Compute the logits: (..., H) -> (..., O)."""
-        if self.projection is not None:
-            hidden = self.projection(hidden)  # (..., E)
-        return nn.functional.linear(hidden, self.weight, self.bias)  # (..., O)
+        return nn.functional.linear(*self._terms(hidden))  # (..., O)
+
+    def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Compute the negative log-likelihood of each target, in nats, without keeping the logits; zero at padding.
+
+        Args:
+            hidden: (..., H).
+            targets: (...) int64; :data:`~elman.data.batching.IGNORED` at padding.
+
+        Returns:
+            (...).
+        """
+        rows, weight, bias = self._terms(hidden)
+        return linear_cross_entropy(rows.flatten(0, -2), weight, bias, targets.flatten()).view_as(targets)
+
+    def loss_sum(self, hidden: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Sum the same for training; ``label_smoothing`` is as in :func:`torch.nn.functional.cross_entropy`."""
+        known = targets != IGNORED
+        rows = hidden.flatten(0, -2) if bool(known.all()) else hidden[known]  # (N, H)
+        return linear_cross_entropy_sum(*self._terms(rows), targets[known], label_smoothing)
+
+    def _terms(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the x (..., E), weight (O, E) and bias (O,) of which ``weight x + bias`` are the logits."""
+        return hidden if self.projection is None else self.projection(hidden), self.weight, self.bias
 
 
 class PartsHead(SoftmaxHead):
@@ -76,9 +98,8 @@ class PartsHead(SoftmaxHead):
         """V + M F (O, H)."""
         return self.weight + self.members @ self.parts.weight
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Compute the logits: (..., H) -> (..., O)."""
-        return nn.functional.linear(hidden, self.matrix, self.bias + self.members @ self.parts.bias)
+    def _terms(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return hidden, self.matrix, self.bias + self.members @ self.parts.bias
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
