@@ -472,7 +472,7 @@ def test_epochs_are_exactly_that_many(tiny, easy, epochs):
 
 @pytest.mark.parametrize("names", [*itertools.combinations(("minutes", "epochs", "steps"), 2)])
 def test_two_lengths_are_refused(names):
-    with pytest.raises(UsageError, match=" and ".join(names)):
+    with pytest.raises(UsageError, match=" and ".join(f"`{name}`" for name in names)):
         TrainingSettings(**dict.fromkeys(names, 1)).check_training()
 
 

@@ -157,11 +157,12 @@ class SentenceInputs:
         path = self._settings.vectors
         missing = [word for word in counts if word not in rows and self.lexicon.lower(word) not in rows]
         coverage = 1 - sum(counts[word] for word in missing) / max(sum(counts.values()), 1)
-        frequent = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
-        logger.warning(
-            "%s covers %.1f %% of the words in the training data; it lacks %s distinct words: %s ...",
-            *(path, 100 * coverage, f"{len(missing):,}", frequent),
-        )
+        if missing:
+            frequent = ", ".join(sorted(missing, key=lambda word: -counts[word])[:8])
+            logger.warning(
+                "%s covers %.1f %% of the words in the training data; it lacks %s distinct words: %s%s",
+                *(path, 100 * coverage, f"{len(missing):,}", frequent, " ..." if len(missing) > 8 else ""),
+            )
         self.facts["vectors"] = {
             "file": str(path),
             "kept": len(rows),
