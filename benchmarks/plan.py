@@ -54,7 +54,8 @@ def reviews(data: Path, number: int, words: int, share: float, agreeing: float) 
         texts, labels = [], []
         for row in range(number):
             label, parts, length = str(row % 2), list[str](), 0
-            while length < max(generator.gauss(words, words / 3), words / 4):
+            wanted = max(generator.gauss(words, words / 3), words / 4)
+            while length < wanted:
                 other = label if generator.random() < agreeing else "10"[int(label)]
                 parts.append(generator.choice(by_label[other] if generator.random() < share else captions))
                 length += len(parts[-1].split())

@@ -90,6 +90,7 @@ def commands(saved, tmp_path, tiny_flags, monkeypatch, quick):
         "data": ["data", "show", "sentences"],
         "bench": ["bench", "kernels", "--json"],
         "doctor": ["doctor"],
+        "lecture": ["lecture"],
         "help": ["--help"],
         "version": ["--version"],
         "generate --help": ["generate", "--help"],

@@ -147,7 +147,7 @@ def context_use(
         raise UsageError(f"contexts is {list(contexts)}; give whole numbers of at least 1")
     if train is not None and not isinstance(model, NextTokenModel | EncoderDecoderModel):
         raise UsageError(
-            f"a {type(model).__name__} does not predict tokens, so no n-gram model compares; leave out train"
+            f"a {type(model).__name__} does not predict tokens, so no n-gram model compares; leave out `train`"
         )
     chosen, lengths = choose_losses(list(select(model, X, y, steps=steps, record=record)), targets, record)
     if contexts is None:

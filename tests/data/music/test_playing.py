@@ -55,7 +55,7 @@ def test_exactly_what_cannot_be_played_is_forbidden(tokenizer):
     for step in range(400):
         forbidden = performance.forbidden()
         assert not forbidden.all()
-        if step % 10 == 0:
+        if step % 40 == 0:
             for number in range(tokenizer.end_id, len(names)):
                 assert forbidden[number] != is_playable([*played, names[number]], LIMITS), names[number]
         allowed = np.where(forbidden, 0, weights)
