@@ -126,7 +126,9 @@ def draw(path: Path, lags: list[int], found: dict[str, dict[str, list[np.ndarray
                 colour = NETWORKS[name].colour
                 axes.plot(lags, np.median(values, axis=1), marker="o", markersize=3, color=colour, label=name)
                 axes.fill_between(lags, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.12, linewidth=0)
-        axes_of_row[0].set(ylabel="gradient at that lag / at lag 1", yscale="log", title=f"{task}: gradient")
+        axes_of_row[0].set(
+            ylabel="gradient at that lag / at lag 1", yscale="log", ylim=(1e-12, 1e2), title=f"{task}: gradient"
+        )
         axes_of_row[1].set(ylabel="accuracy", ylim=(0.4, 1.02), title=f"{task}: accuracy")
         for axes in axes_of_row:
             axes.set(xlabel="steps between the word and its use", xscale="log")
@@ -134,7 +136,7 @@ def draw(path: Path, lags: list[int], found: dict[str, dict[str, list[np.ndarray
             axes.minorticks_off()
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 
