@@ -80,14 +80,14 @@ def test_many_labels_need_many_batches():
 
 def test_long_texts_are_cropped_where_time_is_short():
     def chosen(minutes, number=1800, length=790, **given):
-        traits = Traits("classifier", np.full(number, length), "texts", **{"can_crop": True, **given})
+        traits = Traits("classifier", np.full(number, length), "texts", **{"crop_length": None, **given})
         return plan(traits, TrainingSettings(minutes=minutes))
 
     assert (chosen(5)["crop_length"], chosen(5)["hidden_size"], chosen(5)["batch_tokens"]) == (200, 100, 3200)
     assert (
         chosen(60)["crop_length"] == chosen(5, number=100)["crop_length"] == 0
     )  # time for many passes over whole texts
-    assert chosen(5, length=399)["crop_length"] == chosen(5, can_crop=False)["crop_length"] == 0
+    assert chosen(5, length=399)["crop_length"] == chosen(5, crop_length=0)["crop_length"] == 0
     line = Traits("classifier", np.full(1800, 790), "texts").describe(chosen(5))
     assert (
         line == "1,800 texts of about 790 tokens: 100 units, batches of 16 stretches of 200 tokens, attention pooling"
@@ -270,3 +270,25 @@ def test_a_file_that_needs_seconds_does_not_train_for_minutes():
     for settings in (LanguageModelSettings, ComposerSettings, TaggerSettings, ClassifierSettings, TranslatorSettings):
         model = settings(minutes=10)
         assert fit_schedule(0.001, 600.0, 0.0, 5, model).total_steps == 1000
+
+
+def test_a_folder_without_a_setting_is_damaged_unless_earlier_versions_lacked_it(tmp_path):
+    Classifier(**TINY, steps=1).fit(TEXTS, LABELS).save(tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    kept = json.loads(path.read_text())
+    for name, is_old in {"crop_length": True, "pooling": False, "learning_rate": False}.items():
+        config = json.loads(json.dumps(kept))
+        config["settings"].pop(name)
+        config["chosen"].pop(name)
+        path.write_text(json.dumps(config))
+        if is_old:
+            assert elman.load(tmp_path / "m").chosen_[name] == 0
+        else:
+            with pytest.raises(ModelError, match=f"{name} is neither set nor chosen"):
+                elman.load(tmp_path / "m")
+
+
+def test_stretches_of_a_given_length_are_described_as_such():
+    traits = Traits("classifier", np.full(50, 790), "texts", crop_length=50)
+    choices = plan(traits, TrainingSettings(steps=10)) | {"crop_length": 50, "batch_tokens": 1000}
+    assert traits.describe(choices).startswith("50 texts of about 790 tokens: 200 units, batches of 20 stretches of 50")

@@ -269,7 +269,9 @@ class Writing(Generic[AnyState]):
         if not self._is_stepwise:
             return self._forbidden
         marks = (
-            torch.zeros(self._snapshot.logits.shape, dtype=torch.bool) if self._forbidden is None else self._forbidden
+            torch.zeros(self._snapshot.logits.shape, dtype=torch.bool, device=CPU)
+            if self._forbidden is None
+            else self._forbidden
         )
         rules = [self._streams[number].forbid for number in self._live]
         rows = [

@@ -66,10 +66,14 @@ class Traits(NamedTuple):
     """Whether the examples are texts, not rows of numbers."""
     labels: int = 0
     """The number of labels of a classifier."""
-    can_crop: bool = False
-    """Whether a training may take stretches of long examples."""
+    crop_length: int | None = 0
+    """The length of the stretches of examples to train on; 0 for whole examples, None for the plan to choose."""
     vocabulary: int = 0
     """The number of tokens that a translator knows."""
+
+    def crop(self, length: int) -> Traits:
+        """Return the traits of stretches of this length."""
+        return self._replace(lengths=np.minimum(self.lengths, length))
 
     @property
     def typical_length(self) -> int:
@@ -112,24 +116,26 @@ def plan(traits: Traits, settings: TrainingSettings) -> dict[str, Any]:
         A value for every setting that a task leaves open.
 
     Example:
-        >>> traits = Traits("classifier", np.full(2000, 790), "texts", can_crop=True)
+        >>> traits = Traits("classifier", np.full(2000, 790), "texts", crop_length=None)
         >>> choices = plan(traits, TrainingSettings(minutes=5))
         >>> choices["crop_length"], choices["hidden_size"], choices["batch_tokens"], choices["pooling"]
         (200, 100, 3200, 'attention')
         >>> plan(Traits("translator", np.full(15000, 16), "pairs"), TrainingSettings(minutes=5))["batch_tokens"]
         600
     """
-    length, total = traits.typical_length, int(traits.lengths.sum())
+    crop = traits.crop_length or 0
+    read = traits.crop(crop) if crop else traits
+    length, total = read.typical_length, int(read.lengths.sum())
     most, per_pass, sizes = DEFAULTS[traits.task]
-    size, updates, crop = sizes[0], settings.steps, 0
+    size, updates = sizes[0], settings.steps
     tokens = max(most, SEQUENCES * length)
     if updates is None:
         seen = float(total) * (settings.epochs or 0)
         if settings.epochs is None:
             reads = [TOKENS_PER_SECOND * size.speed * 60 * budget_minutes(settings) for size in sizes]
-            if traits.can_crop and length >= 2 * CROP and reads[-1] < PASSES * total:
+            if traits.crop_length is None and length >= 2 * CROP and reads[-1] < PASSES * total:
                 crop = length = CROP
-                total = int(np.minimum(traits.lengths, CROP).sum())
+                total = int(traits.crop(CROP).lengths.sum())
             index = next((row for row, seen in enumerate(reads) if seen >= PASSES * total), -1)
             size, seen = sizes[index], reads[index]
         tokens = max(min(most, total // max(per_pass, traits.labels)), SEQUENCES * length)

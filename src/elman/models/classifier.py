@@ -126,9 +126,9 @@ class Classifier(ClassifierSettings, LabellingModel):
         batches = self._batches(train)
         is_text = self.level != "numbers"
         noun = "texts" if is_text else "sequences"
-        batches.crop(self.crop_length or 0)
-        kind = {"is_text": is_text, "can_crop": is_text and self.crop_length is None}
-        self._plan(Traits(self.task, batches.buckets.lengths, noun, labels=len(self.labels_), **kind), previous)
+        crop = self.crop_length if is_text else self.crop_length or 0
+        traits = Traits(self.task, batches.buckets.lengths, noun, is_text, len(self.labels_), crop)
+        self._plan(traits, previous)
         batches.crop(self.setting("crop_length"))
         batches.buckets.group(self.setting("batch_tokens"))
         self.network_ = self._build()

@@ -207,7 +207,8 @@ class Composer(ComposerSettings, NextTokenModel):
         self.tokenizer_ = EventTokenizer.from_json(texts["events.json"])
         self.limits_ = None
         if "limits.json" in texts:
-            self.limits_ = Limits(**texts.parse("limits.json", dict.fromkeys(Limits._fields, int)))
+            found = texts.parse("limits.json", dict.fromkeys(Limits._fields, int))
+            self.limits_ = Limits(*map(found.__getitem__, Limits._fields))
             if min(self.limits_) < 1:
                 raise ModelError("limits.json: a limit is below 1; copy the folder again")
 
@@ -274,7 +275,11 @@ class Composer(ComposerSettings, NextTokenModel):
 
     def score(self, X: Music, y: Any = None) -> float:  # noqa: N803
         """Return the negative of nats per event, so that higher is better, as scikit-learn expects; ignore ``y``."""
-        return -self.evaluate(X)["nats_per_event"]
+        self._check_fitted()
+        problems = Problems()
+        corpus = self._build_corpus(self._read(X, problems))
+        problems.close()
+        return -self._evaluate(corpus)["nats_per_event"]
 
     def _sample(self) -> str:
         names = self.tokenizer_.names
@@ -368,7 +373,8 @@ class Composer(ComposerSettings, NextTokenModel):
                 result is to be, only its beginning is used, half as long as the result.
             seconds: length of the tune in seconds. If neither this nor ``bars`` is given, the network ends the tune.
             bars: length of the tune in bars (events "remi" only).
-            max_events: the maximum number of events, whatever the length; by default 5000, and 500 more for each
+            max_events: the maximum number of events, whatever the length, before notes that still sound are ended; by
+                default 5000, and 500 more for each
                 second or bar of the length.
             sampling: how to draw events.
             seed: the same seed gives the same tune; by default every call gives a different one.

@@ -30,7 +30,7 @@ from elman.data.formats.delimited import column_number
 from elman.data.formats.sentences import report_inconsistencies
 from elman.data.formats.table import FORMATS
 from elman.data.lines import Lines, Problems
-from elman.data.parts import find_parts, part_table, split_label
+from elman.data.parts import find_parts, part_table
 from elman.data.records import Problem, Sentence, TaggedSentence, drop_problems, restore_problems
 from elman.data.tokens.lexicon import pad_rows
 from elman.data.values.columns import check_no_answers
@@ -165,7 +165,7 @@ class Tagger(TaggerSettings, LabellingModel):
         texts.parse("labels.json", [str])
         self.scheme_ = texts.parse("scheme.json", str)
         self.parts_ = tuple(texts.parse("parts.json", [str])) if "parts.json" in texts else ()  # earlier models: none
-        if self.parts_ and {*self.parts_} != {part for label in self.labels_ for part in split_label(label)}:
+        if self.parts_ and self.parts_ != find_parts(self.labels_):
             raise ModelError("parts.json: not the features of the tags in labels.json; copy the folder again")
         if self.scheme_ not in ("", *schemes.SCHEMES):
             raise ModelError(f"scheme.json: {self.scheme_[:20]!r} is not a tagging scheme; copy the folder again")

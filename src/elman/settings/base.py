@@ -100,6 +100,7 @@ class ModelSettings(TrainingSettings, Settings):
 
     architecture: ClassVar[tuple[str, ...]]  # the settings that determine the weights
     planned: ClassVar[tuple[str, ...]] = ()  # the settings that follow from the data where they are None
+    before: ClassVar[Mapping[str, Any]] = {}  # what earlier versions did, which lack some of the planned settings
     free_to_change: ClassVar[tuple[str, ...]] = (
         "threads",
     )  # with --resume; other numbers of threads round differently
@@ -175,7 +176,8 @@ def saved_choices(cls: type[ModelSettings], config: dict[str, Any], folder: Path
         ModelError: a choice is missing or invalid.
     """
     settings, chosen = config["settings"], config.get("chosen", {})
-    missing = [name for name in cls.planned if settings.get(name, name) is None and chosen.get(name) is None]
+    chosen = {**{name: value for name, value in cls.before.items() if name not in settings}, **chosen}
+    missing = [name for name in cls.planned if settings.get(name) is None and chosen.get(name) is None]
     if missing:
         raise ModelError(f"{folder / 'config.json'}: {missing[0]} is neither set nor chosen; copy the folder again")
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from elman.settings.base import ExampleSettings
 
@@ -70,6 +71,7 @@ class ClassifierSettings(LabellingSettings):
 
     task: ClassVar[str] = "classifier"
     planned: ClassVar[tuple[str, ...]] = ("crop_length", "hidden_size", "batch_tokens", "learning_rate", "pooling")
+    before: ClassVar[Mapping[str, Any]] = {"crop_length": 0}
     architecture: ClassVar[tuple[str, ...]] = (
         *("cell", "hidden_size", "num_layers", "bidirectional", "merge", "embedding_size", "lowercase", "min_count"),
         *("characters", "character_size", "level", "pooling"),

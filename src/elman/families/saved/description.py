@@ -45,6 +45,8 @@ def equation_symbol(name: str) -> str:
         "combine.weight": "C (context and hidden to output)",
         "head.weight": "V (hidden to output)",
         "head.bias": "b2",
+        "head.parts.weight": "F (hidden to parts of the outputs)",
+        "head.parts.bias": "c",
         "embedding.weight": "x_t, one row per token",
         "initial_": "h_0",
     }
