@@ -62,6 +62,7 @@ def run(words: Sequence[str]) -> int:
 
 def _list_pages() -> int:
     from elman.lecture.exercises import exercises_of
+    from elman.lecture.exercises.exercise import show_count
     from elman.lecture.pages import read_pages
     from elman.lecture.timing import measured_seconds
 
@@ -70,7 +71,7 @@ def _list_pages() -> int:
     for page in read_pages():
         notes = [f"{page.minutes} min to read"]
         notes += [f"{seconds[page.name]:.0f} s to run"] if page.name in seconds else []
-        notes += [_count(number, "exercise")] if (number := len(exercises_of(page))) else []
+        notes += [show_count(number, "exercise")] if (number := len(exercises_of(page))) else []
         rows.append((f"{page.number:>2}  {page.name}", f"{page.title} ({', '.join(notes)})"))
     print(f"{bold('The lecture:')}\n{listing(rows)}\n")
     print(f"  {program()} lecture 1            runs a page; each ends within half a minute")
@@ -167,7 +168,3 @@ def print_pieces(page: Page, pieces: Iterable[Piece], folder: Path) -> None:
             print(f"{paragraphs(f'Picture: {piece.alt}')}\n  {path}\n", flush=True)
         else:
             print("\n".join(f"    | {line}" for line in piece.text.splitlines()) + "\n", flush=True)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

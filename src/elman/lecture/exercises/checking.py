@@ -81,6 +81,8 @@ def _defined_in(path: Path) -> list[str]:
             names.append(statement.name)
         elif isinstance(statement, ast.Assign):
             names += [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        elif isinstance(statement, ast.AnnAssign) and statement.value and isinstance(statement.target, ast.Name):
+            names.append(statement.target.id)
         elif isinstance(statement, ast.ImportFrom):
             names += [alias.asname or alias.name for alias in statement.names]
     return names
@@ -90,19 +92,25 @@ def _check(exercise: Exercise, path: Path, seconds: float) -> Verdict:
     """Check one function in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
-        command = [sys.executable, "-m", __name__, exercise.name, str(path.absolute()), str(report)]
+        # -P: a random.py in the current folder does not stand in for Python's own
+        command = [sys.executable, "-P", "-m", __name__, exercise.name, str(path.absolute()), str(report)]
         places = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=seconds,
+                env=environment,
             )
         except subprocess.TimeoutExpired:
             text = f"is still running after {seconds:g} seconds; is there a loop that never ends?"
             return Verdict(exercise.name, False, text)
-        if not report.exists():
-            return Verdict(exercise.name, False, f"ended Python (exit code {done.returncode}) before it returned")
-        text = report.read_text(encoding="utf-8")
+        text = report.read_text(encoding="utf-8") if report.exists() else ""
+        if not text and (done.returncode or not report.exists()):
+            text = f"ended Python (exit code {done.returncode}) before the check was over"
         return Verdict(exercise.name, not text, text)
 
 
@@ -140,4 +148,5 @@ def _describe(error: BaseException, path: Path) -> str:
 
 if __name__ == "__main__":
     name, file, report = sys.argv[1:]
-    Path(report).write_text(review_file(EXERCISES[name], Path(file)), encoding="utf-8")
+    text = review_file(EXERCISES[name], Path(file))
+    Path(report).write_text(text, encoding="utf-8", errors="backslashreplace")  # it quotes what an answer raised

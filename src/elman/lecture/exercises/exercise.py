@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Exercise:
         """
         wanted, taken = len(inspect.signature(self.answer).parameters), _number_of_parameters(given)
         if taken is not None and taken != wanted:
-            return f"takes {_count(taken, 'argument')}, but should take {wanted}: {inspect.signature(self.answer)}"
+            return f"takes {show_count(taken, 'argument')}, but should take {wanted}: {inspect.signature(self.answer)}"
         cases = list(self.cases())
         for case in cases:
             right, result = _call(self.answer, case), _call(given, case)
@@ -70,14 +71,23 @@ def compare(given: Any, right: Any, tolerance: float) -> str:
         return "returned nothing; end it with return"
     if isinstance(right, tuple):
         if not isinstance(given, tuple | list) or len(given) != len(right):
-            found = _count(len(given), "value") if isinstance(given, tuple | list) else f"one {type(given).__name__}"
+            found = (
+                show_count(len(given), "value") if isinstance(given, tuple | list) else f"one {type(given).__name__}"
+            )
             return f"returned {found}, but should return {len(right)} values"
         parts = ((place, compare(*pair, tolerance)) for place, pair in enumerate(zip(given, right, strict=True)))
         return next((f"value {place + 1} of {len(right)}: {wrong}" for place, wrong in parts if wrong), "")
     if isinstance(right, str):
         return "" if given == right else f"returned {_short(given)}, but {_short(right)} is right"
     try:
-        numbers = np.asarray(given.detach() if hasattr(given, "detach") else given, dtype=np.float64)
+        values = np.asarray(given.detach() if hasattr(given, "detach") else given)
+        if values.dtype.kind in "SU":
+            return f"returned {_short(given)}, which is text, where numbers are expected; convert it with float"
+        # Fractions and integers over 64 bits are objects to NumPy, as None is
+        is_exact = values.dtype.kind == "O" and all(isinstance(value, Real) for value in values.flat)
+        if values.dtype.kind not in "biuf" and not is_exact:
+            raise TypeError
+        numbers = values.astype(np.float64)
     except (TypeError, ValueError):
         return f"returned {_short(given)}, a {type(given).__name__}, where numbers are expected"
     expected = np.asarray(right, dtype=np.float64)
@@ -115,5 +125,6 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]} ..."
 
 
-def _count(number: int, noun: str) -> str:
+def show_count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 value" and "2 values"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
