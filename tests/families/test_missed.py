@@ -55,7 +55,7 @@ def test_against_loops(sees_ahead, monkeypatch):
         monkeypatch.setattr(missed, "LARGE", -math.inf)
         found = find_missed(inputs, 4, sees_ahead)
         assert found.sizes == pytest.approx({lag: z for lag, (_, z) in expected.items() if z >= limit - 1e-9})
-        assert found.lag == abs(order[0])
+        assert (found.lag, found.distance) == (order[0], abs(order[0]))
     monkeypatch.setattr(missed, "SIGNIFICANT", expected[order[0]][1] + 1e-9)
     assert find_missed(inputs, 4, sees_ahead) is None
     monkeypatch.setattr(missed, "SIGNIFICANT", -math.inf)
@@ -76,7 +76,10 @@ def test_a_known_dependency(lag):
     for own in draw(1, (200, 200)):
         follows = np.array([0 <= step - lag < 200 and own.tokens[step - lag] == "a" for step in range(200)])
         inputs.append(own._replace(errors=own.errors + 2 * follows[:, None]))
-    assert list(find_missed(inputs, 10, sees_ahead=True).sizes) == [lag]
+    found = find_missed(inputs, 10, sees_ahead=True)
+    assert list(found.sizes) == [found.lag] == [lag]
+    names = {0: "the newest token", 3: "the token 3 steps before", 7: "the token 7 steps before"}
+    assert str(found) == {**names, -2: "the token 2 steps after"}[lag]
 
 
 def test_small_errors_do_not_count():

@@ -101,3 +101,12 @@ def test_what_a_healthy_model_is_told():
     assert diagnose(Fitted(), falling(0.9), 30).text == "gradients reach 44 steps back; nothing to change"
     text = diagnose(Fitted(), falling(0.6), 30, NEAR).text
     assert text.endswith("its errors depend on the token 2 steps before, which it may still learn")
+
+
+@pytest.mark.parametrize(("missed", "side"), [(FAR, "before"), (Missed({-20: 9.0}), "after")])
+def test_the_side_on_which_a_missed_token_stands(missed, side):
+    text = diagnose(Fitted(lines=True), falling(0.6), 30, missed).text
+    assert (
+        f"gradients at lag 20 are 0.0% of those at lag 1, but its errors depend on the token 20 steps {side};" in text
+    )
+    assert "20 steps back" not in text

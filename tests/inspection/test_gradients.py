@@ -10,9 +10,9 @@ import torch
 
 import elman
 from elman.errors import DataError, UsageError
-from elman.families.gradients import find_reach, summarise
+from elman.families.gradients import summarise
 from elman.families.missed import Missed
-from elman.families.verdicts import diagnose
+from elman.families.verdicts import diagnose, find_reach
 from elman.inspection import gradient_by_lag
 from elman.models.tasks import TASKS
 from elman.nn.cells import CELLS

@@ -241,7 +241,7 @@ def test_units_that_are_set_run_as_the_loop_by_hand(name, backend):
     per_step = torch.linspace(-1, 1, 7)
     layer.interventions = (
         Intervention(0, False, "hidden", torch.tensor([1, 3]), torch.tensor([[0.5, 0.0]])),
-        Intervention(0, True, part, torch.tensor([2]), per_step[:, None]),
+        Intervention(0, True, part, torch.tensor([2]), per_step[:, None], by_step=True),
         Intervention(1, True, part, torch.tensor([4]), torch.tensor([[-1.0]])),
     )
     changes = [((0, 0), "hidden", 1, 0.5), ((0, 0), "hidden", 3, 0.0)]
@@ -265,7 +265,7 @@ def test_units_that_are_set_in_rows_of_other_lengths(name):
     inputs, state = draw(layer, rows=3)
     values = torch.linspace(-1, 1, 6)[:, None]  # the seventh step is left alone
     layer.interventions = (
-        Intervention(0, True, "hidden", torch.tensor([0]), values),
+        Intervention(0, True, "hidden", torch.tensor([0]), values, by_step=True),
         Intervention(1, False, "hidden", torch.tensor([2]), torch.tensor([[0.25]])),
     )
     lengths = torch.tensor([4, 7, 0])

@@ -21,14 +21,13 @@ from elman.draws import drawing
 from elman.errors import DataError, UsageError
 from elman.families.missed import MOST_ERRORS, Missed, Outputs, find_missed
 from elman.families.unrolled import Unrolled
-from elman.families.verdicts import diagnose
+from elman.families.verdicts import REACHED, diagnose, find_reach
 from elman.nn.gradients import Place, measure_gradients_by_lag
 from elman.nn.recording import LayerRun, recording
 from elman.nn.state import State
 from elman.training.task import GRADIENT_REACH, Insight
 
 MOST_NUMBERS = 1 << 24  # numbers in all states of one batch of losses
-REACHED = 0.01  # of the gradient at lag 1; gradients reach as far as they are above this
 
 LOSSES = 8  # measured at a time during training
 LAGS = 64  # measured during training
@@ -123,17 +122,6 @@ def count_reached_steps(curve: NDArray[np.float64]) -> float:
     if not np.isfinite(curve).all():
         return math.nan
     return float((find_reach(curve, REACHED) or len(curve) + 1) - 1)
-
-
-def find_reach(mean: NDArray[np.float64], share: float) -> int | None:
-    """Return the first lag at which a mean (K,) is below a share of that at lag 1; None if there is none.
-
-    Example:
-        >>> find_reach(np.array([8.0, 4.0, 2.0, 1.0]), 0.3)
-        3
-    """
-    below = np.flatnonzero(mean < share * mean[0])
-    return int(below[0]) + 1 if len(below) else None
 
 
 def find_missed_token(model: Any, inputs: Sequence[Unrolled], num_lags: int, most: int = MOST_ERRORS) -> Missed | None:

@@ -42,12 +42,17 @@ class Missed:
     """The tokens that the errors depend on."""
 
     sizes: Mapping[int, float]
-    """By lag, how many steps before its output the token stands (negative: behind it): z, how strongly they do."""
+    """By lag, how many steps before its output the token stands (negative: after it): z, how strongly they do."""
 
     @property
     def lag(self) -> int:
-        """The distance of the token that they depend on most."""
-        return abs(max(self.sizes.items(), key=lambda item: item[1])[0])
+        """The lag of the token that they depend on most."""
+        return max(self.sizes.items(), key=lambda item: item[1])[0]
+
+    @property
+    def distance(self) -> int:
+        """How many steps this token is away, on either side."""
+        return abs(self.lag)
 
     @property
     def is_newest_missed(self) -> bool:
@@ -56,7 +61,9 @@ class Missed:
 
     def __str__(self) -> str:
         """Name the token."""
-        return f"the token {self.lag} steps before" if self.lag else "the newest token"
+        if not self.lag:
+            return "the newest token"
+        return f"the token {self.distance} steps {'before' if self.lag > 0 else 'after'}"
 
 
 def find_missed(inputs: Sequence[Outputs], num_lags: int, sees_ahead: bool) -> Missed | None:
@@ -65,7 +72,7 @@ def find_missed(inputs: Sequence[Outputs], num_lags: int, sees_ahead: bool) -> M
     Args:
         inputs: some outputs of each input.
         num_lags: the most steps to look back.
-        sees_ahead: whether the model also reads from the end, so that tokens behind an output count too.
+        sees_ahead: whether the model also reads from the end, so that tokens after an output count too.
 
     Returns:
         None if the errors do not depend on any token.

@@ -38,7 +38,7 @@ CUT_OFF = 0.1
 CUT_OFF_FAR = 0.5
 FAR = 32  # steps
 VANISHED = 0.05
-REACHED = 0.01
+REACHED = 0.01  # of the gradient at lag 1; gradients reach as far as they are above this
 SAME_LOSS = 0.03
 TARGETS_PER_PARAMETER = 100
 OPEN_GATES = 2.0  # a forget bias
@@ -105,25 +105,34 @@ def diagnose(
         relative = curve / curve[0] if curve[0] > 0 else np.where(curve > 0, np.inf, 1.0)
     if grown := _explain_growth(settings, relative, span, missed):
         return _make_verdict("exploding", grown, _damp(settings))
-    lag = missed.lag if missed else 0
-    is_far = 0 < lag <= len(relative) and relative[lag - 1] < VANISHED
+    distance = missed.distance if missed else 0
+    is_far = 0 < distance <= len(relative) and relative[distance - 1] < VANISHED
     rows = model.history_ if history is None else history
     if missed and (missed.is_newest_missed or not is_far) and (small := _explain_small(model, rows, missed)):
         return _make_verdict("too small", small, [Remedy("hidden_size", 4 * int(settings["hidden_size"]))])
     if is_stream and (cut := _explain_cut(relative, span, missed)):
-        return _make_verdict("truncation too short", cut, [Remedy("bptt_length", max(4 * span, 2 * lag, 32))])
-    reach = next((lag for lag, share in enumerate(relative, start=1) if share < REACHED), None)
-    distance = f"{reach - 1} steps back" if reach is not None else f"further than {len(curve)} steps back"
+        return _make_verdict("truncation too short", cut, [Remedy("bptt_length", max(4 * span, 2 * distance, 32))])
+    reach = find_reach(relative, REACHED)
+    how_far = f"{reach - 1} steps back" if reach is not None else f"further than {len(curve)} steps back"
     if missed and is_far and (remedies := _keep_longer(settings)):
-        what = f"gradients {lag} steps back are {relative[lag - 1]:.1%} of those at lag 1, but its errors depend on"
-        return _make_verdict("vanishing", f"{what} what stood there", remedies)
+        what = f"gradients at lag {distance} are {relative[distance - 1]:.1%} of those at lag 1, but its errors"
+        return _make_verdict("vanishing", f"{what} depend on {missed}", remedies)
     if missed:
-        return Verdict(
-            "healthy", f"gradients reach {distance}; its errors depend on {missed}, which it may still learn"
-        )
+        return Verdict("healthy", f"gradients reach {how_far}; its errors depend on {missed}, which it may still learn")
     if reach is not None and reach <= span / 2 and (remedies := _keep_longer(settings)):
-        return Verdict("healthy", f"gradients reach {distance}; if more than that matters, try {_flags(remedies)}")
-    return Verdict("healthy", f"gradients reach {distance}; nothing to change")
+        return Verdict("healthy", f"gradients reach {how_far}; if more than that matters, try {_flags(remedies)}")
+    return Verdict("healthy", f"gradients reach {how_far}; nothing to change")
+
+
+def find_reach(mean: Curve, share: float) -> int | None:
+    """Return the first lag at which a mean (K,) is below a share of that at lag 1; None if there is none.
+
+    Example:
+        >>> find_reach(np.array([8.0, 4.0, 2.0, 1.0]), 0.3)
+        3
+    """
+    below = np.flatnonzero(mean < share * mean[0])
+    return int(below[0]) + 1 if len(below) else None
 
 
 def _make_verdict(kind: str, what: str, remedies: list[Remedy]) -> Verdict:
@@ -140,13 +149,13 @@ def _explain_growth(settings: dict[str, Any], relative: Curve, span: int, missed
     most = EXPLODING * (np.arange(1, len(relative) + 1) if is_pooled else 1)
     is_finite = np.isfinite(relative)
     grown = np.flatnonzero(~is_finite | (relative > most))
-    is_used = missed is not None and len(grown) > 0 and missed.lag > grown[0]  # what is missed lies as far back
+    is_used = missed is not None and len(grown) > 0 and missed.distance > grown[0]  # what is missed lies as far back
     if len(grown) and not (is_finite.all() and is_used):
         worst = int(np.argmax(np.where(is_finite, relative, np.inf)))
         how = f"{relative[worst]:.3g} times" if is_finite[worst] else "without limit"
         return f"gradients grow on their way back: at lag {worst + 1} they are {how} those at lag 1"
     last = min(span, len(relative))
-    if missed and 2 * missed.lag < last and relative[:last].min() >= UNDAMPED:
+    if missed and 2 * missed.distance < last and relative[:last].min() >= UNDAMPED:
         what = (
             f"gradients do not fall on their way back: at lag {last} they are {relative[last - 1]:.0%} of those at lag"
         )
@@ -158,7 +167,7 @@ def _explain_cut(relative: Curve, span: int, missed: Missed | None) -> str:
     """Explain what truncated backpropagation cuts off; return an empty text if nothing."""
     if missed:
         what = f"its errors depend on {missed}, but `bptt_length` {span} cuts gradients off"
-        return what if missed.lag > span else ""
+        return what if missed.distance > span else ""
     if span <= len(relative) and relative[span - 1] >= (CUT_OFF if span < FAR else CUT_OFF_FAR):
         what = f"gradients at lag {span} are still {relative[span - 1]:.0%} of those at lag 1, but `bptt_length` {span}"
         return f"{what} cuts them off"

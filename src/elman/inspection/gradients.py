@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from elman.errors import DataError, UsageError
 from elman.families.base import Model
-from elman.families.gradients import add_layers, choose_curve, find_missed_token, find_reach, measure, summarise
-from elman.families.verdicts import Verdict, diagnose
+from elman.families.gradients import add_layers, choose_curve, find_missed_token, measure, summarise
+from elman.families.verdicts import REACHED, Verdict, diagnose, find_reach
 from elman.inspection.inputs import check_model, choose_losses, select, to_double
 from elman.inspection.traces import to_lists
 
@@ -60,7 +60,7 @@ class GradientByLag:
     def reach(self) -> dict[str, dict[str, int | None]]:
         """By name: the first lag at which the mean is below 1/e, and 1 %, of that at lag 1; None if it never is."""
         return {
-            name: {"1/e": find_reach(mean, np.exp(-1)), "1%": find_reach(mean, 0.01)}
+            name: {"1/e": find_reach(mean, np.exp(-1)), "1%": find_reach(mean, REACHED)}
             for name, mean in self.mean.items()
         }
 

@@ -47,8 +47,10 @@ class Intervention:
     units: Tensor
     """The numbers of the units, (N,) int64; or (B, N), different units in each row of the batch."""
     values: Tensor
-    """(1, N), or (1, B, N), for all steps; or (T, N), for the first T steps of a sequence. Later steps do not
-    change then, nor do the steps of a run that continues from a state."""
+    """(1, N), or (1, B, N), for all steps; or by step (T, N), for the first T steps of a sequence."""
+    by_step: bool = False
+    """Whether each step has its own values. Later steps do not change then, nor do the steps of a run that continues
+    from a state."""
 
 
 @dataclass(eq=False)
@@ -208,7 +210,7 @@ def instrument(run_layer: RunLayer, layer: Recurrent, number: int, is_start: boo
     """
     record = _current.get()
     interventions = [*layer.interventions, *(record.interventions.get(layer, ()) if record else ())]
-    own = [each for each in interventions if each.layer == number and (is_start or len(each.values) == 1)]
+    own = [each for each in interventions if each.layer == number and (is_start or not each.by_step)]
     if record is None and not own:
         return run_layer
 
@@ -322,7 +324,7 @@ def _set_units(state: State, interventions: list[Intervention], position: Tensor
         part, values = state[each.part], each.values
         units = each.units.to(part.device).expand(part.shape[1], -1)[None]  # (1, B, N)
         positions = torch.as_tensor(position, device=values.device).expand(part.shape[1])  # (B,)
-        if len(values) == 1:
+        if not each.by_step:
             new = values[0].to(part).expand_as(units)
         else:
             is_beyond = (positions >= len(values)).to(part.device)[:, None]  # (B, 1)

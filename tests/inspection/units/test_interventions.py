@@ -11,6 +11,7 @@ from elman.errors import DataError, UsageError
 from elman.inspection import Unit, ablate, ablation_effect, clamp, patch, trace
 from elman.inspection.units.addresses import find_units
 from elman.inspection.units.effects import unit_effects
+from elman.inspection.units.interventions import list_set_units
 from elman.nn.cells import CELLS
 from elman.nn.recording import recording
 
@@ -116,6 +117,18 @@ def test_a_prompt_is_patched_and_what_follows_is_not(made):
     )
 
 
+def test_a_run_of_one_step_patches_one_step(made):
+    model, text, _ = made("lm")
+    name, source = "layer0.forward.hidden", trace(model, text[3])
+    patched = patch(model, "0:2", source)
+    plain, found = trace(model, text)[name], trace(patched, text)[name]
+    assert len(source[name]) == 1
+    assert found[0, 2] == pytest.approx(source[name][0, 2], abs=1e-6)
+    assert abs(found[1, 2] - found[0, 2]) > 1e-4
+    np.testing.assert_allclose(np.delete(found[0], 2), np.delete(plain[0], 2), atol=1e-6)
+    assert list_set_units(patched) == {"0:2": None}
+
+
 @pytest.mark.parametrize("task", ["tagger", "classifier", "translator", "captioner", "composer"])
 def test_every_method_of_every_task_takes_a_changed_model(made, task):
     model, inputs, answers = made(task)
@@ -189,6 +202,7 @@ def test_what_is_refused(made):
         (lambda: patch(model, "0:11", trace(made("classifier")[0], ["good"])), "trace has no unit 0:11"),
         (lambda: patch(translator, "decoder.0:1", trace(translator, ["one"])), "cannot be patched"),
         (lambda: ablation_effect(model, "0:1", text, controls=0), "controls is 0"),
+        (lambda: unit_effects(model, "0:1", text, controls=-1), "controls is -1, expected at least 0"),
         (lambda: ablation_effect(model, [f"0:{u}" for u in range(7)], text), "too many units"),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -214,3 +228,13 @@ def test_the_effects_of_several_units_are_those_of_each_alone(made):
             assert min(abs(control - other) for other in others) < 1e-6
     everything = unit_effects(model, [f"0:{number}" for number in range(12)], text)
     assert all(effect.controls.size == effect.rank == 0 for effect in everything.values())
+
+
+def test_inputs_that_are_read_once_serve_every_layer(made):
+    model, texts, tags = made("tagger")
+    units = ["0:1", "0:c1"]
+    expected = unit_effects(model, units, texts, tags, controls=2)
+    found = unit_effects(model, units, iter(texts), iter(tags), controls=2)
+    assert {unit: effect.to_json() for unit, effect in found.items()} == {
+        unit: effect.to_json() for unit, effect in expected.items()
+    }

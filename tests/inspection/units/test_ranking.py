@@ -1,5 +1,6 @@
 """Units ranked by features, against naive loops, scikit-learn, brute force over shifts, and a unit planted by hand."""
 
+import copy
 import html
 import json
 import logging
@@ -235,6 +236,14 @@ def test_several_models_and_how_far_they_agree(made):
     found = ranking.agreement["word_boundary"]
     assert found.correlation == pytest.approx(abs(np.corrcoef(*columns)[0, 1]), abs=1e-6)
     assert found.strengths.tolist() == [own["word_boundary"].strength for own in ranking.models]
+    read_once = rank_units(models, iter([text]), ["word_boundary"])
+    assert read_once.to_json() == ranking.to_json()
+    still = copy.deepcopy(models[0])  # its units are constant, so they correlate with none
+    with torch.no_grad():
+        for weight in still.network_.rnn.parameters():
+            weight.zero_()
+    three = rank_units([*models, still], text, ["word_boundary"]).agreement["word_boundary"]
+    assert three.correlation == pytest.approx(found.correlation / 3, abs=1e-6)
     other = made("lm", level="word", hidden_size=8)[0]
     with pytest.raises(UsageError, match="model 2 reads other tokens"):
         rank_units([models[0], other], text)

@@ -119,17 +119,20 @@ def unit_effects(
 
     Args and errors are those of :func:`ablation_effect`. Without enough other units, there are fewer controls or none.
     """
+    if controls < 0:
+        raise UsageError(f"controls is {controls}, expected at least 0")
     effects: dict[str, Effect] = {}
     by_group: dict[Group, list[Unit]] = {}
     for unit in find_units(model, units):
         by_group.setdefault(_group_of(unit), []).append(unit)
+    inputs = list(select(model, X, y, steps=steps, record=record))  # each layer reads them
     generator, stacks = np.random.default_rng(seed), find_stacks(model)
     for group, own in by_group.items():
         numbers = [unit.number for unit in own]
         others = np.setdiff1d(np.arange(stacks[group[0]].state_sizes[group[3]]), numbers)
         drawn = np.concatenate((numbers, generator.permutation(others)[:controls]))
         rows = {group: torch.from_numpy(drawn[:, None])}
-        before, after = _compare_losses(model, rows, select(model, X, y, steps=steps, record=record))
+        before, after = _compare_losses(model, rows, inputs)
         for unit, losses in zip(own, after, strict=False):
             effects[str(unit)] = _summarise(before, losses, after[len(own) :], seed)
     return effects

@@ -92,8 +92,7 @@ def patch(model: Model, units: Units, source: Trace) -> Model:
     columns = [_get_column(source, unit) for unit in found]
     if len({len(column) for column in columns}) > 1 or not len(columns[0]):
         raise UsageError("the units belong to stacks with different numbers of steps; patch one stack after the other")
-    values = np.stack(columns, axis=1)
-    return _set_units(model, found, np.concatenate((values, values[-1:])) if len(values) == 1 else values)
+    return _set_units(model, found, np.stack(columns, axis=1), by_step=True)
 
 
 def list_set_units(model: Model) -> dict[str, float | None]:
@@ -101,7 +100,7 @@ def list_set_units(model: Model) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for path, layer in find_layers(model).items():
         for change in layer.interventions:
-            values = change.values[0].tolist() if len(change.values) == 1 else [None] * len(change.units)
+            values = [None] * len(change.units) if change.by_step else change.values[0].tolist()
             for number, value in zip(change.units.tolist(), values, strict=True):
                 found[str(Unit(PATHS[path], change.layer, change.is_reverse, change.part, number))] = value
     return found
@@ -117,13 +116,16 @@ def _get_column(source: Trace, unit: Unit) -> NDArray[np.float64]:
     return column
 
 
-def _set_units(model: Model, units: Sequence[Unit], values: NDArray[Any]) -> Model:
-    """Return a model whose units are set to values (1, N) or (T, N)."""
+def _set_units(model: Model, units: Sequence[Unit], values: NDArray[Any], by_step: bool = False) -> Model:
+    """Return a model whose units are set to values (1, N), or by step (T, N)."""
     groups: dict[tuple[str, int, bool, str], list[int]] = {}
     for index, unit in enumerate(units):
         groups.setdefault((unit.stack, unit.layer, unit.is_reverse, unit.part), []).append(index)
     changes = [
-        (stack, Intervention(layer, is_reverse, part, _numbers([units[i] for i in own]), _floats(values[:, own])))
+        (
+            stack,
+            Intervention(layer, is_reverse, part, _numbers([units[i] for i in own]), _floats(values[:, own]), by_step),
+        )
         for (stack, layer, is_reverse, part), own in groups.items()
     ]
     return _with_interventions(model, changes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -72,6 +72,7 @@ def rank_units(
         raise UsageError("there is no model to inspect; give one, or several in a list")
     if top < 1:
         raise UsageError(f"top is {top}, expected at least 1")
+    X, y = (list(own) if isinstance(own, Iterator) else own for own in (X, y))  # noqa: N806  # each model reads them
     found: list[dict[str, FeatureRanking]] = []
     courses: dict[str, list[NDArray[np.float64]]] = {}  # of each feature, the values of each model's best unit
     tokens: list[str] = []
@@ -244,5 +245,5 @@ def _agree(rankings: list[FeatureRanking], courses: list[NDArray[np.float64]]) -
     return Agreement(
         strengths=np.array([ranking.strength for ranking in rankings]),
         num_beyond_chance=sum(ranking.is_beyond_chance for ranking in rankings),
-        correlation=float(np.nan_to_num(np.mean(pairs))),
+        correlation=float(np.mean(np.nan_to_num(pairs))),
     )
