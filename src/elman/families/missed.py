@@ -63,7 +63,8 @@ class Missed:
         """Name the token."""
         if not self.lag:
             return "the newest token"
-        return f"the token {self.distance} steps {'before' if self.lag > 0 else 'after'}"
+        steps = "1 step" if self.distance == 1 else f"{self.distance} steps"
+        return f"the token {steps} {'before' if self.lag > 0 else 'after'}"
 
 
 def find_missed(inputs: Sequence[Outputs], num_lags: int, sees_ahead: bool) -> Missed | None:
